@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language level, warnings, floating-point rules, sanitizers.
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# The pair rule must round the same way everywhere: no a*b+c in one rounding.  Kernels turn it on for themselves.
+add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
+string(REPLACE "-O2" "-O3" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
+
+add_library(vicinal_warnings INTERFACE)
+target_compile_options(vicinal_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes
+    -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>)
+if(VIC_WERROR)
+  target_compile_options(vicinal_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Werror>)
+endif()
+
+if(VIC_SANITIZE)
+  add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${VIC_SANITIZE}>
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fno-omit-frame-pointer>
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fno-sanitize-recover=all>)
+  add_link_options(-fsanitize=${VIC_SANITIZE})
+endif()
+
+# One body, src/kernels/cpu/attention_body.h, compiled once per instruction set; choice at run time.
+function(vicinal_kernel_flags)
+  set(dir ${CMAKE_CURRENT_SOURCE_DIR}/src/kernels/cpu)
+  set_source_files_properties(${dir}/attention_scalar.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set_source_files_properties(${dir}/attention_avx2.c PROPERTIES
+      COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx2;-mfma")
+    set_source_files_properties(${dir}/attention_avx512.c PROPERTIES
+      COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mprefer-vector-width=512")
+  endif()
+endfunction()
+
+# What vic_build_info() says.
+function(vicinal_build_info target)
+  find_package(Git QUIET)
+  set(commit "")
+  if(Git_FOUND)
+    execute_process(COMMAND ${GIT_EXECUTABLE} -C ${CMAKE_CURRENT_SOURCE_DIR} describe --always --dirty
+      OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  endif()
+  if(NOT commit)
+    set(commit "unknown")
+  endif()
+  if(VIC_HAVE_CUDA)
+    set(cuda "CUDA ${VIC_CUDA_VERSION} (sm_90a)")
+  else()
+    set(cuda "no CUDA")
+  endif()
+  set_property(SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/src/api/vic_env.c APPEND PROPERTY COMPILE_DEFINITIONS
+    "VIC_BUILD_INFO=\"${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}, ${cuda}, commit ${commit}\"")
+endfunction()

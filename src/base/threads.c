@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "base/threads.h"
+
+#include "base/memory.h"
+#include "base/switches.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 1024 };
+
+struct worker {
+    struct pool *pool;
+    int index;
+    pthread_t thread;
+};
+
+struct pool {
+    int threads;
+    int started; /* workers 1 .. started run; worker 0 is the caller of pool_run() */
+    struct worker *workers;
+    pthread_mutex_t turn; /* one pool_run() at a time */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t work, idle;
+    uint64_t generation; /* rises with every job, so that a worker knows a new one */
+    int busy;
+    bool stop;
+    pool_task *run;
+    void *context;
+    int64_t tasks;
+    _Atomic int64_t next;
+};
+
+int threads_available(void)
+{
+    int wanted = switch_int(SWITCH_THREADS, 0);
+    cpu_set_t set;
+    if (wanted > 0) return wanted < MAX_THREADS ? wanted : MAX_THREADS;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        int count = CPU_COUNT(&set);
+        if (count > 0) return count < MAX_THREADS ? count : MAX_THREADS;
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > MAX_THREADS ? MAX_THREADS : (int)online;
+}
+
+static void take_tasks(struct pool *pool, int worker)
+{
+    for (;;) {
+        int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (task >= pool->tasks) return;
+        pool->run(pool->context, task, worker);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *self = argument;
+    struct pool *pool = self->pool;
+    uint64_t seen = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (!pool->stop && pool->generation == seen) pthread_cond_wait(&pool->work, &pool->lock);
+        if (pool->stop) break;
+        seen = pool->generation;
+        pthread_mutex_unlock(&pool->lock);
+        take_tasks(pool, self->index);
+        pthread_mutex_lock(&pool->lock);
+        if (--pool->busy == 0) pthread_cond_signal(&pool->idle);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+vic_status pool_create(int threads, struct pool **out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct pool *pool = NULL;
+    *out = NULL;
+    if (threads < 0 || threads > MAX_THREADS)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "threads: expected 0 (all) to %d, got %d", MAX_THREADS, threads);
+    if (threads == 0) threads = threads_available();
+    TRY(mem_array_zero(1, sizeof *pool, "thread pool", &pool, err));
+    pool->threads = threads;
+    atomic_init(&pool->next, 0);
+    pthread_mutex_init(&pool->turn, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->idle, NULL);
+    TRY_GOTO(mem_array_zero((size_t)threads, sizeof *pool->workers, "workers", &pool->workers, err), fail);
+    for (int i = 1; i < threads; i++) {
+        struct worker *w = &pool->workers[i];
+        w->pool = pool;
+        w->index = i;
+        int code = pthread_create(&w->thread, NULL, worker_main, w);
+        if (code != 0) {
+            st = vic_fail(err, VIC_FAILED, "cannot start thread %d of %d: %s; ask for fewer threads", i + 1, threads,
+                          strerror(code));
+            goto fail;
+        }
+        pool->started = i;
+    }
+    *out = pool;
+    return VIC_OK;
+fail:
+    pool_free(pool);
+    return st;
+}
+
+int pool_threads(const struct pool *pool)
+{
+    return pool->threads;
+}
+
+void pool_free(struct pool *pool)
+{
+    if (!pool) return;
+    pthread_mutex_lock(&pool->lock);
+    pool->stop = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 1; i <= pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->idle);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->turn);
+    free(pool->workers);
+    free(pool);
+}
+
+void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
+{
+    if (tasks <= 0) return;
+    pthread_mutex_lock(&pool->turn);
+    pthread_mutex_lock(&pool->lock);
+    pool->run = run;
+    pool->context = context;
+    pool->tasks = tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    bool shared = pool->started > 0 && tasks > 1;
+    if (shared) {
+        pool->busy = pool->started;
+        pool->generation++;
+        pthread_cond_broadcast(&pool->work);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    take_tasks(pool, 0);
+    if (shared) {
+        pthread_mutex_lock(&pool->lock);
+        while (pool->busy > 0) pthread_cond_wait(&pool->idle, &pool->lock);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    pthread_mutex_unlock(&pool->turn);
+}

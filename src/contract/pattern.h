@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pattern as planner, kernels and tests see it.  Built by src/pattern, read-only afterwards. */
+#ifndef VIC_CONTRACT_PATTERN_H
+#define VIC_CONTRACT_PATTERN_H
+
+#include "vicinal.h"
+
+enum {
+    STRIP = 64,        /* query rows of a strip: one bit each in a mask word */
+    CLUSTER = 16,      /* key rows of a cluster */
+    BLOCK = STRIP * CLUSTER,
+};
+
+/* The 1024 bits of a partial block: bit r of key[c] says that query row r of the strip attends to key row c of the
+ * cluster.  Key-major, so that one word is the lane mask of a key over all rows.  Bits of rows or keys past the end
+ * are 0. */
+struct block_bits {
+    uint64_t key[CLUSTER];
+};
+
+/* Clusters first .. first + count - 1 under one image, all of them full. */
+struct full_run {
+    int32_t first, count, image;
+};
+
+struct vic_pattern {
+    /* sizes */
+    int64_t n_q, n_k;
+    int64_t strips;   /* ceil(n_q / STRIP) */
+    int64_t clusters; /* ceil(n_k / CLUSTER) */
+
+    /* geometry, as the caller gave it */
+    bool one_set;              /* queries are keys: q_* and k_* below are the same pointers */
+    bool exclude_self;         /* (i, i, image 0) is left out; only with one_set */
+    double cutoff;
+    double cell[3][3];         /* rows; zeros where not periodic */
+    bool periodic[3];
+    const double *q_positions; /* [n_q, 3], caller's order */
+    const double *k_positions; /* [n_k, 3] */
+
+    /* order */
+    const int32_t *q_order; /* [n_q] row -> atom */
+    const int32_t *k_order; /* [n_k] */
+
+    /* Images.  Search works on wrapped copies r' = r + wrap . cell; a block holds the pairs at r'_j + images[image]
+     * . cell - r'_i, so the image of the pair (i, j) in terms of the positions as given is
+     *     n = images[image] + k_wrap[j] - q_wrap[i]. */
+    int64_t n_images;
+    const int32_t (*images)[3]; /* [n_images], sorted; the zero image alone in an open system */
+    const int32_t (*q_wrap)[3]; /* [n_q] by atom; NULL = all zero */
+    const int32_t (*k_wrap)[3]; /* [n_k] */
+
+    /* Blocks, in CSR form over strips; in a strip by cluster, then image. */
+    int64_t n_partial;
+    const int64_t *partial_ptr;            /* [strips + 1] */
+    const int32_t *partial_cluster;        /* [n_partial] */
+    const int32_t *partial_image;          /* [n_partial] index into images */
+    const struct block_bits *partial_bits; /* [n_partial] */
+    int64_t n_full;                        /* full blocks, the sum of the runs' counts */
+    const int64_t *full_ptr;               /* [strips + 1] into full_runs */
+    const struct full_run *full_runs;
+
+    vic_pattern_info info;
+    int64_t references; /* changed through __atomic only (src/pattern/pattern.c) */
+};
+
+#endif
