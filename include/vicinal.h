@@ -31,10 +31,10 @@
 #define VIC_VERSION_MAJOR 0
 #define VIC_VERSION_MINOR 1
 #define VIC_VERSION_PATCH 0
-#define VIC_VERSION "0.1.0"
+#define VIC_VERSION       "0.1.0"
 
 #if defined(__GNUC__)
-#define VIC_API __attribute__((visibility("default")))
+#define VIC_API          __attribute__((visibility("default")))
 #define VIC_CHECK_RESULT __attribute__((warn_unused_result))
 #else
 #define VIC_API
@@ -92,7 +92,8 @@ typedef struct vic_device {
 
 /* A view of the caller's memory.  Strides count elements, not bytes, and may have any value, so (N,H,D), (H,N,D) and
  * packed QKV need no copy; the last dimension must be contiguous (stride 1).
- * Attention takes shape [atoms, heads, head size] or [batch, atoms, heads, head size]; LSE [batch,] [atoms, heads]. */
+ * Attention takes shape [atoms, heads, head size] or [batch, atoms, heads, head size]; LSE [batch,] [atoms, heads].
+ */
 typedef struct vic_tensor {
     void *data;
     vic_dtype dtype;
@@ -102,7 +103,13 @@ typedef struct vic_tensor {
     int64_t stride[4];
 } vic_tensor;
 
-#define VIC_TENSOR_NONE { NULL, VIC_F32, { VIC_CPU, 0 }, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 } }
+#define VIC_TENSOR_NONE                                                                                              \
+    {                                                                                                                \
+        NULL, VIC_F32, { VIC_CPU, 0 }, 0, { 0, 0, 0, 0 },                                                            \
+        {                                                                                                            \
+            0, 0, 0, 0                                                                                               \
+        }                                                                                                            \
+    }
 
 /* A dense row-major CPU tensor over `data`.  Unused trailing shape entries are ignored. */
 VIC_API vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const int64_t *shape);
@@ -124,9 +131,9 @@ typedef struct vic_read_options {
     int supercell[3];   /* repetitions along a, b, c; >= 1 */
     bool has_cell;      /* `cell` (a, b, c, alpha, beta, gamma) overrides the file's */
     double cell[6];
-    vic_pbc pbc;        /* AUTO: periodic where the file has a cell (and says nothing else); SET: `periodic` */
-    bool periodic[3];   /* along a, b, c */
-    int64_t max_atoms;  /* refuse larger structures, symmetry and supercell included; 0 = the default 2^31 - 65 */
+    vic_pbc pbc;       /* AUTO: periodic where the file has a cell (and says nothing else); SET: `periodic` */
+    bool periodic[3];  /* along a, b, c */
+    int64_t max_atoms; /* refuse larger structures, symmetry and supercell included; 0 = the default 2^31 - 65 */
 } vic_read_options;
 
 #define VIC_READ_OPTIONS_INIT                                                                                        \
@@ -161,21 +168,21 @@ typedef struct vic_atom_label {
 /* Borrowed view; the arrays live as long as the structure.  Optional arrays are NULL when the source has none. */
 typedef struct vic_structure_view {
     int64_t atoms;
-    const double *positions;        /* [atoms, 3] A, as the file gives them (never wrapped) */
-    const uint8_t *atomic_numbers;  /* [atoms]; 0 = unknown */
-    const vic_atom_label *labels;   /* [atoms] or NULL */
-    const float *b_factors;         /* [atoms] A^2 or NULL */
-    const float *occupancies;       /* [atoms] or NULL */
+    const double *positions;       /* [atoms, 3] A, as the file gives them (never wrapped) */
+    const uint8_t *atomic_numbers; /* [atoms]; 0 = unknown */
+    const vic_atom_label *labels;  /* [atoms] or NULL */
+    const float *b_factors;        /* [atoms] A^2 or NULL */
+    const float *occupancies;      /* [atoms] or NULL */
     bool has_cell;
-    double cell[3][3];              /* row vectors; zeros without a cell */
+    double cell[3][3]; /* row vectors; zeros without a cell */
     bool periodic[3];
-    const char *format;             /* "pdb", "mmcif", "gro", "xyz", "extxyz", "arrays"; static */
-    const char *title;              /* or "" */
-    const char *space_group;        /* Hermann-Mauguin or "" */
-    int64_t models;                 /* in the file */
-    int64_t altloc_atoms;           /* atoms in the chosen model that have an altloc label, before the choice */
-    int64_t file_atoms;             /* in the chosen model, before any selection */
-    int64_t symmetry_operations;    /* applied; 1 = none */
+    const char *format;          /* "pdb", "mmcif", "gro", "xyz", "extxyz", "arrays"; static */
+    const char *title;           /* or "" */
+    const char *space_group;     /* Hermann-Mauguin or "" */
+    int64_t models;              /* in the file */
+    int64_t altloc_atoms;        /* atoms in the chosen model that have an altloc label, before the choice */
+    int64_t file_atoms;          /* in the chosen model, before any selection */
+    int64_t symmetry_operations; /* applied; 1 = none */
 } vic_structure_view;
 
 VIC_API vic_structure_view vic_structure_get(const vic_structure *s);
@@ -198,7 +205,10 @@ typedef struct vic_pattern_options {
     int threads;       /* 0 = all that this process may use */
 } vic_pattern_options;
 
-#define VIC_PATTERN_OPTIONS_INIT { sizeof(vic_pattern_options), 0.0, false, 0 }
+#define VIC_PATTERN_OPTIONS_INIT                                                                                     \
+    {                                                                                                                \
+        sizeof(vic_pattern_options), 0.0, false, 0                                                                   \
+    }
 
 /* The exact pattern of a structure with itself.  The pair rule is in docs/concepts.md; it is evaluated in double on
  * the positions as given and is symmetric.  Cost: O(pairs), on all threads. */
@@ -273,7 +283,10 @@ typedef struct vic_engine_options {
     size_t size;
     int threads; /* 0 = all that this process may use */
 } vic_engine_options;
-#define VIC_ENGINE_OPTIONS_INIT { sizeof(vic_engine_options), 0 }
+#define VIC_ENGINE_OPTIONS_INIT                                                                                      \
+    {                                                                                                                \
+        sizeof(vic_engine_options), 0                                                                                \
+    }
 
 /* Starts the threads.  Several threads may run plans on one engine; their runs take turns. */
 VIC_API vic_status vic_engine_create(const vic_engine_options *options, vic_engine **out,
@@ -292,7 +305,10 @@ typedef struct vic_plan_options {
     bool pattern_order; /* rows of all tensors are already in pattern order */
     const char *kernel; /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
 } vic_plan_options;
-#define VIC_PLAN_OPTIONS_INIT { sizeof(vic_plan_options), 1, 0, 64, 0, VIC_F32, { VIC_CPU, 0 }, false, NULL }
+#define VIC_PLAN_OPTIONS_INIT                                                                                        \
+    {                                                                                                                \
+        sizeof(vic_plan_options), 1, 0, 64, 0, VIC_F32, { VIC_CPU, 0 }, false, NULL                                  \
+    }
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
  * order.  NO_KERNEL lists what was asked for and what each kernel lacks.  Cost: O(blocks). */
@@ -300,7 +316,7 @@ VIC_API vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options 
                                    vic_error *err) VIC_CHECK_RESULT;
 
 typedef struct vic_plan_info {
-    const char *kernel;     /* static */
+    const char *kernel; /* static */
     vic_device device;
     int64_t computed_pairs; /* executed per head, >= the pattern's pairs */
     size_t bytes;           /* memory held by the plan, without the pattern */
@@ -313,11 +329,11 @@ VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads);
 
 typedef struct vic_attention_args {
     size_t size;
-    vic_tensor q, k, v;    /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v */
-    vic_tensor out;        /* [batch,] n_q x heads x d_v, type of q; must not overlap q, k, v */
-    vic_tensor lse;        /* float32 [batch,] n_q x heads: ln sum exp(score); data NULL = not wanted */
-    double scale;          /* 0 = 1 / sqrt(head_dim) */
-    void *workspace;       /* vic_plan_workspace_size() bytes, 64-byte aligned; NULL = allocate for this call */
+    vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v */
+    vic_tensor out;     /* [batch,] n_q x heads x d_v, type of q; must not overlap q, k, v */
+    vic_tensor lse;     /* float32 [batch,] n_q x heads: ln sum exp(score); data NULL = not wanted */
+    double scale;       /* 0 = 1 / sqrt(head_dim) */
+    void *workspace;    /* vic_plan_workspace_size() bytes, 64-byte aligned; NULL = allocate for this call */
     size_t workspace_size;
 } vic_attention_args;
 #define VIC_ATTENTION_ARGS_INIT                                                                                      \
@@ -342,10 +358,10 @@ VIC_API vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, 
 /* ---- What this build and machine have ---------------------------------------------------------------------- */
 
 typedef struct vic_kernel_info {
-    const char *name;      /* "attn_fwd_cpu_avx2"; static */
-    const char *device;    /* "cpu", "cuda" */
-    bool available;        /* on this machine */
-    const char *reason;    /* why not; "" when available */
+    const char *name;   /* "attn_fwd_cpu_avx2"; static */
+    const char *device; /* "cpu", "cuda" */
+    bool available;     /* on this machine */
+    const char *reason; /* why not; "" when available */
 } vic_kernel_info;
 VIC_API int vic_kernel_count(void);
 VIC_API vic_kernel_info vic_kernel_get(int index); /* 0 <= index < vic_kernel_count(), best first within a device */

@@ -20,8 +20,7 @@
 #define CHECK_OK(expression)                                                                                         \
     do {                                                                                                             \
         vic_status check_status_ = (expression);                                                                     \
-        if (check_status_ != VIC_OK)                                                                                 \
-            fail_msg("%s: %s: %s", #expression, vic_status_name(check_status_), err.text);                           \
+        if (check_status_ != VIC_OK) fail_msg("%s: %s: %s", #expression, vic_status_name(check_status_), err.text);  \
     } while (0)
 
 /* CHECK_FAILS(call(..., &err), VIC_BAD_INPUT, "part of the text"): right status, and the text teaches. */

@@ -16,8 +16,7 @@ vic_status mem_array(size_t count, size_t size, const char *what, void *out, vic
         memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
     }
     memcpy(out, &memory, sizeof memory);
-    if (!memory)
-        return vic_fail(err, VIC_NO_MEMORY, "out of memory: %zu %s of %zu bytes each", count, what, size);
+    if (!memory) return vic_fail(err, VIC_NO_MEMORY, "out of memory: %zu %s of %zu bytes each", count, what, size);
     return VIC_OK;
 }
 

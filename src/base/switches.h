@@ -19,8 +19,8 @@ enum switch_id {
         SWITCH_COUNT
 };
 
-const char *switch_value(enum switch_id id);          /* "" when unset */
-int switch_int(enum switch_id id, int otherwise);     /* `otherwise` when unset or not a number */
+const char *switch_value(enum switch_id id);               /* "" when unset */
+int switch_int(enum switch_id id, int otherwise);          /* `otherwise` when unset or not a number */
 bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list */
 
 /* One line on stderr, "vicinal topic: ...", when VIC_LOG names the topic. */

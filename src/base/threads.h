@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small pool of threads.  Our own and not OpenMP: ThreadSanitizer cannot see through libgomp, and a library must not
- * bring a second OpenMP runtime into a process that has one (torch). */
+/* A small pool of threads.  Our own and not OpenMP: ThreadSanitizer cannot see through libgomp, and a library must
+ * not bring a second OpenMP runtime into a process that has one (torch). */
 #ifndef VIC_BASE_THREADS_H
 #define VIC_BASE_THREADS_H
 

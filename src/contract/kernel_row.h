@@ -6,7 +6,7 @@
 
 #include "contract/attention.h"
 
-struct pool;       /* base/threads.h */
+struct pool; /* base/threads.h */
 struct kernel_row;
 
 /* A pattern made ready: immutable, shared between threads. */
@@ -16,7 +16,7 @@ struct vic_plan {
     vic_device device;
     bool pattern_order;
     const struct kernel_row *kernel;
-    int64_t computed_pairs; /* per head */
+    int64_t computed_pairs;     /* per head */
     const int32_t *strip_order; /* [strips] the strips with most work first, so that threads end together */
     size_t bytes;
 };
@@ -34,7 +34,7 @@ struct kernel_row {
     unsigned dtypes;   /* bit 1 << vic_dtype */
     unsigned features; /* kernel_features */
     int dim_min, dim_max, dim_step;
-    double cost;       /* rank among the rows that fit: smaller is better */
+    double cost; /* rank among the rows that fit: smaller is better */
 
     /* NULL when this machine can run it, else a phrase that says what it lacks. */
     const char *(*unavailable)(void);

@@ -6,8 +6,8 @@
 #include "vicinal.h"
 
 enum {
-    STRIP = 64,        /* query rows of a strip: one bit each in a mask word */
-    CLUSTER = 16,      /* key rows of a cluster */
+    STRIP = 64,   /* query rows of a strip: one bit each in a mask word */
+    CLUSTER = 16, /* key rows of a cluster */
     BLOCK = STRIP * CLUSTER,
 };
 
@@ -30,10 +30,10 @@ struct vic_pattern {
     int64_t clusters; /* ceil(n_k / CLUSTER) */
 
     /* geometry, as the caller gave it */
-    bool one_set;              /* queries are keys: q_* and k_* below are the same pointers */
-    bool exclude_self;         /* (i, i, image 0) is left out; only with one_set */
+    bool one_set;      /* queries are keys: q_* and k_* below are the same pointers */
+    bool exclude_self; /* (i, i, image 0) is left out; only with one_set */
     double cutoff;
-    double cell[3][3];         /* rows; zeros where not periodic */
+    double cell[3][3]; /* rows; zeros where not periodic */
     bool periodic[3];
     const double *q_positions; /* [n_q, 3], caller's order */
     const double *k_positions; /* [n_k, 3] */
