@@ -46,7 +46,7 @@ static void reduce(struct lattice *l, const double cell[3][3])
                 double t = i == j ? 0.0 : round(dot(l->basis[i], l->basis[j]) / dot(l->basis[j], l->basis[j]));
                 double before[3];
                 int32_t integers[3];
-                if (t == 0.0 || fabs(t) > 1e6) continue;
+                if (!(fabs(t) >= 1.0 && fabs(t) <= 1e6)) continue; /* also when a vector has vanished */
                 memcpy(before, l->basis[i], sizeof before);
                 memcpy(integers, l->to_cell[i], sizeof integers);
                 bool fits = true;

@@ -115,8 +115,10 @@ static void sort_subtree(struct item *items, int64_t count)
         items += left;
         count -= left;
     }
+    if (count == 0) return;
+    int axis = longest_side(items, count);
     for (int64_t i = 1; i < count; i++)
-        for (int64_t j = i; j > 0 && items[j].atom < items[j - 1].atom; j--) swap(&items[j], &items[j - 1]);
+        for (int64_t j = i; j > 0 && before(&items[j], &items[j - 1], axis); j--) swap(&items[j], &items[j - 1]);
 }
 
 static void sort_task(void *context, int64_t task, int worker)
