@@ -9,8 +9,9 @@ import pathlib
 import re
 import sys
 
-# Folder -> folders whose headers it may include, besides its own and vicinal.h.  A folder is known by its longest
-# prefix here; "kernels" alone is the table of kernels, its sub-folders are layers of their own.
+# Folder (or file) -> folders whose headers it may include, besides its own and vicinal.h.  A file belongs to its
+# longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which share
+# the list of rows in kernels.h so that a row is declared where it is defined.
 LAYERS = {
     "src/contract": [],
     "src/base": [],
@@ -19,19 +20,23 @@ LAYERS = {
     "src/plan": ["src/pattern", "src/contract", "src/base"],
     "src/device": ["src/contract", "src/base"],
     "src/dist": ["src/plan", "src/device", "src/contract", "src/base"],
-    "src/kernels": ["src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract", "src/base"],
-    "src/kernels/ref": ["src/contract", "src/base"],
-    "src/kernels/cpu": ["src/contract", "src/base"],
-    "src/kernels/cuda": ["src/contract", "src/base"],
-    "src/engine": ["src/plan", "src/dist", "src/device", "src/kernels", "src/contract", "src/base"],
-    "src/api": ["src/engine", "src/plan", "src/dist", "src/device", "src/kernels", "src/pattern", "src/structure",
-                "src/contract", "src/base"],
+    "src/kernels": ["src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract",
+                    "src/base"],
+    "src/kernels/kernels.h": ["src/contract"],
+    "src/kernels/ref": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/kernels/cpu": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/kernels/cuda": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/engine": ["src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
+                   "src/base"],
+    "src/api": ["src/engine", "src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h",
+                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/structure", "src/contract",
+                "src/base"],
     "apps/cli": [],
     "apps/serve": [],
     "examples": [],
     "bench": [],
-    "tests/parity": ["tests", "src/kernels", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda",
-                     "src/contract", "src/base"],
+    "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
+                     "src/kernels/cuda", "src/contract", "src/base"],
     "tests": [],
     "include": [],
 }
@@ -48,8 +53,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 def layer_of(path):
     """The layer of a file, by its path below the root; None when it is in none."""
-    parts = path.split("/")[:-1]
-    if parts[:2] == ["tests", "unit"] and len(parts) > 2:
+    parts = path.split("/")
+    if parts[:2] == ["tests", "unit"] and len(parts) > 3:
         return "tests/unit/" + parts[2]
     for n in range(len(parts), 0, -1):
         if "/".join(parts[:n]) in LAYERS:
