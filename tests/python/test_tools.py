@@ -128,5 +128,5 @@ def test_sum_adds_pytest(tree):
                    '<failure message="m">why</failure></testcase><testcase classname="t" name="c"><skipped/>'
                    '</testcase></testsuite></testsuites>')
     done = tool("sum_tests.py", "--ctest", tree.root / "build", "--pytest", tree.root / "py.xml")
-    assert done.stdout.splitlines()[-1] == "2 passed, 1 failed, 1 skipped" and "why" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 passed, 1 failed, 1 skipped" and "FAILED t::b" in done.stdout
     assert tool("sum_tests.py", "--pytest", tree.root / "gone.xml").returncode == 1
