@@ -58,7 +58,10 @@ int vic_devices(int capacity, vic_device_info *devices, char note[256])
         cpu->device = (vic_device){ VIC_CPU, 0 };
         cpu_name(cpu->name, sizeof cpu->name);
         cpu->memory_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : 0;
-        snprintf(cpu->detail, sizeof cpu->detail, "%d threads, %s", threads_available(), cpu_features_text());
+        snprintf(cpu->detail, sizeof cpu->detail, "%d threads, %s", threads_available(),
+                 !cpu_lacks_avx512() ? "avx512"
+                 : !cpu_lacks_avx2() ? "avx2"
+                                     : "baseline instructions");
     }
     gpus =
         cuda_devices(capacity > 1 ? capacity - 1 : 0, capacity > 1 ? devices + 1 : NULL, note ? note : own_note, 256);
