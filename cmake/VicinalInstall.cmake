@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake --install BUILD [--prefix P]: the command, the shared library, its header, and what pkg-config and
+# find_package(vicinal) need.  The tree may be moved afterwards: nothing in it names P.
+include(CMakePackageConfigHelpers)
+set(VIC_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/vicinal)
+
+install(TARGETS vicinal EXPORT vicinalTargets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS vicinal_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES include/vicinal.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# vicinal.pc finds the prefix from its own place.
+file(RELATIVE_PATH VIC_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH VIC_PC_LIBDIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
+file(RELATIVE_PATH VIC_PC_INCLUDEDIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+configure_file(cmake/vicinal.pc.in vicinal.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vicinal.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Before 1.0 a minor version may change the interface.
+install(EXPORT vicinalTargets NAMESPACE vicinal:: DESTINATION ${VIC_CMAKE_DIR})
+configure_package_config_file(cmake/vicinalConfig.cmake.in vicinalConfig.cmake INSTALL_DESTINATION ${VIC_CMAKE_DIR}
+  NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(vicinalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vicinalConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/vicinalConfigVersion.cmake
+  DESTINATION ${VIC_CMAKE_DIR})

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention between the atoms of a structure file:  c_minimal FILE [CUTOFF]
+ * With q = k = 0 every neighbour weighs the same: exp(lse) is the number of neighbours, and `out` the mean of their
+ * v. Put your model's features in place of the arrays. */
+#include <vicinal.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HEADS = 4, DIM = 64 };
+
+static vic_error err;
+
+/* Every call that can fail says why in err.text. */
+static void ok(vic_status status)
+{
+    if (status == VIC_OK) return;
+    fprintf(stderr, "%s\n", err.text);
+    exit(vic_status_exit_code(status));
+}
+
+static float *zeros(int64_t count)
+{
+    float *x = calloc((size_t)count, sizeof *x);
+    if (!x) exit(1);
+    return x;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s FILE [CUTOFF]\n", argv[0]);
+        return 2;
+    }
+    vic_structure *structure;
+    vic_pattern *pattern;
+    vic_plan *plan;
+    vic_engine *engine;
+    vic_pattern_options within = VIC_PATTERN_OPTIONS_INIT;
+    vic_plan_options shape = VIC_PLAN_OPTIONS_INIT;
+    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    within.cutoff = argc > 2 ? atof(argv[2]) : 8.0;
+    shape.heads = HEADS;
+    shape.head_dim = DIM;
+
+    ok(vic_structure_read(argv[1], NULL, &structure, &err));
+    vic_structure_view atoms = vic_structure_get(structure);
+    int64_t n = atoms.atoms;
+    float *q = zeros(n * HEADS * DIM), *k = zeros(n * HEADS * DIM), *v = zeros(n * HEADS * DIM);
+    float *out = zeros(n * HEADS * DIM), *lse = zeros(n * HEADS);
+    for (int64_t i = 0; i < n * HEADS * DIM; i++) v[i] = atoms.atomic_numbers[i / (HEADS * DIM)];
+
+    /* The README shows these lines. */
+    int64_t size[] = { n, HEADS, DIM };
+    ok(vic_pattern_build(structure, &within, &pattern, &err)); /* who is within the cutoff of whom */
+    ok(vic_plan_create(pattern, &shape, &plan, &err));         /* made ready for this device and shape */
+    ok(vic_engine_create(NULL, &engine, &err));                /* the threads */
+    args.q = vic_tensor_make(q, VIC_F32, 3, size);
+    args.k = vic_tensor_make(k, VIC_F32, 3, size);
+    args.v = vic_tensor_make(v, VIC_F32, 3, size);
+    args.out = vic_tensor_make(out, VIC_F32, 3, size);
+    args.lse = vic_tensor_make(lse, VIC_F32, 2, size);
+    ok(vic_attention(engine, plan, &args, &err));
+
+    printf("%lld atoms, %lld pairs within %g A, %s\n", (long long)n, (long long)vic_pattern_get(pattern).pairs,
+           within.cutoff, vic_plan_get(plan).kernel);
+    for (int64_t i = 0; i < n && i < 3; i++)
+        printf("atom %lld: %.0f neighbours, mean atomic number %.3f\n", (long long)i, exp((double)lse[i * HEADS]),
+               (double)out[i * HEADS * DIM]);
+
+    vic_engine_free(engine);
+    vic_plan_free(plan);
+    vic_pattern_free(pattern);
+    vic_structure_free(structure);
+    free(q), free(k), free(v), free(out), free(lse);
+    return 0;
+}

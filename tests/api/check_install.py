@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Install into a folder, move it, and use it as a stranger would: through pkg-config and through find_package, with
+examples/c_minimal, whose numbers are held against a count made here.
+
+    check_install.py BUILD
+"""
+import itertools
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CRYSTAL = ROOT / "examples" / "quartz.xyz"
+CUTOFF = 8.0
+
+
+def run(command, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **more)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def neighbourhoods():
+    """Of each atom of the crystal: number of (atom, image) within the cutoff, itself included, and their mean atomic
+    number."""
+    lines = CRYSTAL.read_text(encoding="utf-8").splitlines()
+    cell = [float(x) for x in lines[1].split('Lattice="')[1].split('"')[0].split()]
+    atoms = [([float(x) for x in line.split()[1:4]], {"Si": 14, "O": 8}[line.split()[0]]) for line in lines[2:]]
+    images = [[n[0] * cell[c] + n[1] * cell[3 + c] + n[2] * cell[6 + c] for c in range(3)]
+              for n in itertools.product(range(-4, 5), repeat=3)]
+    found = []
+    for r, _ in atoms:
+        near = [z for s, z in atoms for image in images
+                if math.dist(r, [x + m for x, m in zip(s, image)]) < CUTOFF]
+        found.append((len(near), sum(near) / len(near)))
+    return found
+
+
+def check_program(program, library):
+    output = run([program, CRYSTAL, CUTOFF], env={**os.environ, "LD_LIBRARY_PATH": str(library)})
+    atoms = neighbourhoods()
+    expected = [f"{len(atoms)} atoms, {sum(count for count, _ in atoms)} pairs"]
+    expected += [f"atom {i}: {count} neighbours, mean atomic number {mean:.3f}"
+                 for i, (count, mean) in enumerate(atoms[:3])]
+    for text in expected:
+        if text not in output:
+            sys.exit(f'{program} should say "{text}", says\n{output}')
+
+
+def main(build):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        run(["cmake", "--install", build, "--prefix", folder / "first"])
+        prefix = (folder / "first").rename(folder / "moved")
+        configs = list(prefix.glob("lib*/**/vicinal.pc"))
+        for path in ("bin/vicinal", "include/vicinal.h", "share/doc/vicinal/LICENSE", "share/doc/vicinal/README.md"):
+            if not (prefix / path).is_file():
+                sys.exit(f"not installed: {path}")
+        if len(configs) != 1:
+            sys.exit(f"expected one vicinal.pc, found {configs}")
+        library = configs[0].parent.parent
+        version = configs[0].read_text(encoding="utf-8").split("Version: ")[1].split()[0]
+        soname = library / f"libvicinal.so.{version.split('.')[0]}"
+        if not soname.is_symlink() or os.readlink(soname) != f"libvicinal.so.{version}":
+            sys.exit(f"{soname} does not lead to libvicinal.so.{version}")
+        run([prefix / "bin/vicinal", "env"])
+
+        example = shutil.copytree(ROOT / "examples" / "c_minimal", folder / "by_pkg_config")
+        run(["make", "-C", example], env={**os.environ, "PKG_CONFIG_PATH": str(configs[0].parent)})
+        check_program(example / "c_minimal", library)
+
+        example = shutil.copytree(ROOT / "examples" / "c_minimal", folder / "by_find_package")
+        run(["cmake", "-S", example, "-B", example / "build", f"-DCMAKE_PREFIX_PATH={prefix}"])
+        run(["cmake", "--build", example / "build"])
+        check_program(example / "build" / "c_minimal", library)
+    print("installed, moved, and used through pkg-config and find_package")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

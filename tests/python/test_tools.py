@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tools that guard the tree find what they are there to find."""
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools"
+
+
+def tool(name, *arguments):
+    command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """write(path, text) below an empty root; .root is that root."""
+    def write(path, text):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    write.root = tmp_path
+    write("include/vicinal.h", "")
+    write("src/base/status.h", '#include "vicinal.h"\n')
+    write("src/contract/pattern.h", '#include "vicinal.h"\n')
+    write("src/pattern/order.h", '#include "contract/pattern.h"\n')
+    write("src/plan/plan.h", '#include "pattern/order.h"\n')
+    write("src/kernels/cpu/rows.h", '#include "contract/pattern.h"\n')
+    write("src/kernels/cuda/rows.h", '#include "contract/pattern.h"\n')
+    write("src/kernels/table.c", '#include "kernels/cpu/rows.h"\n#include "kernels/cuda/rows.h"\n')
+    write("tests/check.h", '#include "vicinal.h"\n#include <cmocka.h>\n')
+    write("tests/unit/pattern/test_order.c", '#include "check.h"\n#include "pattern/order.h"\n')
+    write("apps/cli/main.c", '#include <vicinal.h>\n#include <stdio.h>\n')
+    return write
+
+
+def test_layers_accepts_the_arrows(tree):
+    done = tool("check_layers.py", tree.root)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path, text, arrow", [
+    ("src/base/memory.c", '\n#include "contract/pattern.h"\n', "src/base -> src/contract"),
+    ("src/contract/attention.h", '\n#include "base/status.h"\n', "src/contract -> src/base"),
+    ("src/pattern/bad.c", '\n#include "plan/plan.h"\n', "src/pattern -> src/plan"),
+    ("src/pattern/bad.c", '\n# include "../plan/plan.h"\n', "src/pattern -> src/plan"),
+    ("src/kernels/cpu/bad.c", '\n#include "kernels/cuda/rows.h"\n', "src/kernels/cpu -> src/kernels/cuda"),
+    ("src/plan/bad.c", '\n#include "kernels/cpu/rows.h"\n', "src/plan -> src/kernels/cpu"),
+    ("apps/cli/bad.c", '\n#include "base/status.h"\n', "apps/cli -> src/base"),
+    ("apps/cli/bad.c", '\n#include "../../src/base/status.h"\n', "apps/cli -> src/base"),
+    ("tests/unit/pattern/bad.c", '\n#include "plan/plan.h"\n', "tests/unit/pattern -> src/plan"),
+    ("tests/unit/nowhere/test_x.c", '\n#include "check.h"\n', "mirrors nothing"),
+    ("src/pattern/bad.cpp", '\n#include <gemmi/cif.hpp>\n', "only src/structure"),
+    ("src/plan/bad.c", '\n#include <cuda_runtime.h>\n', "only src/device"),
+    ("src/stray.c", '\n#include "vicinal.h"\n', "in no layer"),
+])
+def test_layers_finds_a_forbidden_include(tree, path, text, arrow):
+    tree(path, text)
+    done = tool("check_layers.py", tree.root)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"{path}:2: ") and arrow in lines[0], done.stdout
+
+
+def test_links_accepts_what_leads_somewhere(tree):
+    tree("docs/words.md", "# Pair rule, exactly\n")
+    tree("README.md", "[a](docs/words.md#pair-rule-exactly) [b](#top) `src/plan/plan.h` `src/plan/*.h` "
+                      "`src/NAME/x.c` [far](https://example.org/x)\n\n# Top\n```\n[no](link.md)\n```\n")
+    done = tool("check_links.py", tree.root)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("text", ["[a](gone.md)", "[a](docs/words.md#gone)", "`src/plan/gone.h`", "`src/gone/*.c`",
+                                  "[`src/plan/plan.h`](src/plan/gone.h)", "![p](gone.svg)"])
+def test_links_finds_a_dead_one(tree, text):
+    tree("docs/words.md", "# Words\n")
+    tree("README.md", f"# T\n\n{text}\n")
+    done = tool("check_links.py", tree.root)
+    assert done.returncode == 1 and done.stdout.startswith("README.md:3: "), done.stdout
+
+
+CMOCKA = """<?xml version="1.0" encoding="UTF-8" ?>
+<testsuites>
+  <testsuite name="tests" time="0.000" tests="3" failures="{failures}" errors="0" skipped="1" >
+    <testcase name="a" time="0.000" ></testcase>
+    <testcase name="b" time="0.000" ><skipped/></testcase>
+    <testcase name="c" time="0.000" >{c}</testcase>
+  </testsuite>
+</testsuites>
+"""
+
+
+def ctest(tree, *tests):
+    tree("build/ctest.xml", "<testsuite>" + "".join(
+        f'<testcase name="{name}" status="{status}"><system-out>said</system-out></testcase>'
+        for name, status in tests) + "</testsuite>")
+
+
+@pytest.mark.parametrize("files, tests, expected", [
+    # The cases of a program count, not the program; a second group of one name is appended by cmocka.
+    ({"unit_a.tests.xml": CMOCKA.format(failures=0, c="") * 2}, [("unit/a", "run")], "4 passed, 0 failed, 2 skipped"),
+    ({"unit_a.tests.xml": CMOCKA.format(failures=1, c="<failure><![CDATA[1 != 2\x1b]]></failure>")},
+     [("unit/a", "fail")], "1 passed, 1 failed, 1 skipped"),
+    # A crash leaves nothing; a leak found at exit leaves cases that passed; unit/a_b is not unit/a.
+    ({}, [("unit/a", "fail")], "0 passed, 1 failed, 0 skipped"),
+    ({}, [("unit/a", "run")], "0 passed, 1 failed, 0 skipped"),
+    ({"unit_a_b.tests.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "run"), ("unit/a_b", "run")],
+     "2 passed, 1 failed, 1 skipped"),
+    ({"unit_a.tests.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "fail")], "2 passed, 1 failed, 1 skipped"),
+    ({"unit_a.tests.xml": "<testsuites><testsuite"}, [("unit/a", "fail")], "0 passed, 1 failed, 0 skipped"),
+    ({}, [("api/symbols", "run"), ("api/install", "fail"), ("api/format", "notrun")],
+     "1 passed, 1 failed, 1 skipped"),
+    ({}, [], "0 passed, 0 failed, 0 skipped"),
+])
+def test_sum_counts_cases(tree, files, tests, expected):
+    ctest(tree, *tests)
+    for name, text in files.items():
+        tree(f"build/cmocka/{name}", text)
+    done = tool("sum_tests.py", "--ctest", tree.root / "build")
+    assert done.stdout.splitlines()[-1] == expected, done.stdout
+    assert done.returncode == (0 if " 0 failed" in expected and not expected.startswith("0 passed") else 1)
+
+
+def test_sum_adds_pytest(tree):
+    ctest(tree, ("api/symbols", "run"))
+    tree("py.xml", '<testsuites><testsuite><testcase classname="t" name="a"/><testcase classname="t" name="b">'
+                   '<failure message="m">why</failure></testcase><testcase classname="t" name="c"><skipped/>'
+                   '</testcase></testsuite></testsuites>')
+    done = tool("sum_tests.py", "--ctest", tree.root / "build", "--pytest", tree.root / "py.xml")
+    assert done.stdout.splitlines()[-1] == "2 passed, 1 failed, 1 skipped" and "FAILED t::b" in done.stdout
+    assert tool("sum_tests.py", "--pytest", tree.root / "gone.xml").returncode == 1

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who may include whom.  Reads every #include of the tree and reports each arrow that ARCHITECTURE.md does not have.
+
+    tools/check_layers.py [ROOT]      exit code 1 when there is a forbidden include
+    tools/check_layers.py --arrows    print the rules
+"""
+import pathlib
+import re
+import sys
+
+# Folder (or file) -> folders whose headers it may include, besides its own and vicinal.h.  A file belongs to its
+# longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which share
+# the list of rows in kernels.h so that a row is declared where it is defined.
+LAYERS = {
+    "src/contract": [],
+    "src/base": [],
+    "src/structure": ["src/base"],
+    "src/pattern": ["src/structure", "src/contract", "src/base"],
+    "src/plan": ["src/pattern", "src/contract", "src/base"],
+    "src/device": ["src/contract", "src/base"],
+    "src/dist": ["src/plan", "src/device", "src/contract", "src/base"],
+    "src/kernels": ["src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract",
+                    "src/base"],
+    "src/kernels/kernels.h": ["src/contract"],
+    "src/kernels/ref": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/kernels/cpu": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/kernels/cuda": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/engine": ["src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
+                   "src/base"],
+    "src/api": ["src/engine", "src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h",
+                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/structure", "src/contract",
+                "src/base"],
+    "apps/cli": [],
+    "apps/serve": [],
+    "examples": [],
+    "bench": [],
+    "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
+                     "src/kernels/cuda", "src/contract", "src/base"],
+    "tests": [],
+    "include": [],
+}
+# Headers from outside -> the only folders that may include them.
+OUTSIDE = {
+    r"gemmi/|tao/": ["src/structure"],
+    r"nccl\.h": ["src/dist"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda"],
+    r"cmocka": ["tests"],
+}
+SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+
+
+def layer_of(path):
+    """The layer of a file, by its path below the root; None when it is in none."""
+    parts = path.split("/")
+    if parts[:2] == ["tests", "unit"] and len(parts) > 3:
+        return "tests/unit/" + parts[2]
+    for n in range(len(parts), 0, -1):
+        if "/".join(parts[:n]) in LAYERS:
+            return "/".join(parts[:n])
+    return None
+
+
+def allowed(layer):
+    """Layers that `layer` may include; a unit test sees the folder it mirrors and what that folder sees."""
+    if layer.startswith("tests/unit/"):
+        mirrored = "src/" + layer.split("/")[2]
+        below = [name for name in LAYERS if name.startswith(mirrored + "/")]
+        return ["tests", mirrored] + below + LAYERS.get(mirrored, [])
+    return LAYERS[layer]
+
+
+def resolve(root, file, name):
+    """Where a quoted include leads, by its path below the root; None when it is not in the tree."""
+    for folder in (file.parent, root / "src", root / "include", root / "tests"):
+        target = (folder / name).resolve()
+        if target.is_file() and root in target.parents:
+            return target.relative_to(root).as_posix()
+    return None
+
+
+def check_include(root, file, quote, name):
+    """What is wrong with one include, or None."""
+    source = file.relative_to(root).as_posix()
+    layer = layer_of(source)
+    if layer is None:
+        return f"in no layer; add its folder to {pathlib.Path(__file__).name}"
+    if layer.startswith("tests/unit/") and not (root / "src" / layer.split("/")[2]).is_dir():
+        return f"{layer} mirrors nothing: there is no src/{layer.split('/')[2]}"
+    for pattern, folders in OUTSIDE.items():
+        if re.match(pattern, name) and not any(source.startswith(folder + "/") for folder in folders):
+            return f"{layer} -> <{name}>: only {', '.join(folders)} may include it"
+    target = resolve(root, file, name)
+    if target is None:
+        return f'{layer} -> "{name}": no such file in the tree' if quote == '"' else None
+    if target == "include/vicinal.h":
+        return None
+    to = layer_of(target)
+    if to != layer and to not in allowed(layer):
+        return f"{layer} -> {to}: {layer} may include {', '.join(allowed(layer) + ['vicinal.h'])}"
+    return None
+
+
+def violations(root):
+    root = pathlib.Path(root).resolve()
+    found = []
+    for top in ("src", "apps", "include", "examples", "bench", "tests"):
+        for file in sorted((root / top).rglob("*")):
+            if file.suffix not in SUFFIXES:
+                continue
+            for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                match = INCLUDE.match(line)
+                wrong = match and check_include(root, file, match[1], match[2])
+                if wrong:
+                    found.append(f"{file.relative_to(root)}:{number}: {wrong}")
+    return found
+
+
+def main(arguments):
+    if arguments == ["--arrows"]:
+        for layer in LAYERS:
+            print(f"{layer:18} -> {', '.join(allowed(layer) + ['vicinal.h'])}")
+        return 0
+    root = arguments[0] if arguments else pathlib.Path(__file__).parent.parent
+    found = violations(root)
+    print("\n".join(found) if found else "layers: every include follows the arrows")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by ./demo, ./test and .ci/run: Debian packages, phases with their seconds, and quiet builds.
+# On a machine without apt nothing is installed: the packages are named and the work goes on with the tools that are
+# there, because whoever has gemmi and cmake from elsewhere needs no Debian.
+
+BUILD_PACKAGES="build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev"
+TEST_PACKAGES="libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython"
+
+export LC_ALL=C.UTF-8
+
+milliseconds() {
+    date +%s%3N
+}
+
+# phase "words": ends the phase before it with its time and begins one.  phase_end closes the last.
+phase_started=
+phase() {
+    phase_end
+    phase_name=$1
+    phase_started=$(milliseconds)
+    printf '== %s\n' "$phase_name"
+}
+phase_end() {
+    [ -n "$phase_started" ] || return 0
+    printf '   %s s: %s\n\n' "$(seconds_since "$phase_started")" "$phase_name"
+    phase_started=
+}
+seconds_since() {
+    local ms=$(($(milliseconds) - $1))
+    printf '%d.%d' $((ms / 1000)) $((ms % 1000 / 100))
+}
+
+# quietly LOG COMMAND...: output into LOG; its end is shown when the command fails.
+quietly() {
+    local log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    if ! "$@" >>"$log" 2>&1 </dev/null; then
+        printf '   failed: %s\n   the end of %s:\n' "$*" "$log" >&2
+        tail -n 30 "$log" | sed 's/^/   | /' >&2
+        return 1
+    fi
+}
+
+packages_missing() {
+    local package
+    for package; do
+        [ "$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | sort -u)" = installed ] ||
+            printf '%s ' "$package"
+    done
+}
+
+# packages_install LOG PACKAGE...: those that are missing.  Returns 1, having said why, when they could not be had; the
+# caller goes on, since the build says better than a package list what is really missing.
+packages_install() {
+    local log=$1 missing as_root=
+    shift
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+        printf '   not a Debian system: going on with what is here. In Debian the packages are\n   %s\n' "$*"
+        return 1
+    fi
+    missing=$(packages_missing "$@")
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            printf '   missing, and neither root nor sudo here. As root:\n   apt-get install --no-install-recommends %s\n' \
+                "$missing" >&2
+            return 1
+        fi
+        as_root=sudo
+        [ -t 0 ] || as_root="sudo -n"
+    fi
+    printf '   installing with apt-get: %s\n' "$missing"
+    if [ -z "${packages_updated:-}" ]; then
+        quietly "$log" $as_root apt-get -o DPkg::Lock::Timeout=120 update || return 1
+        packages_updated=yes
+    fi
+    # shellcheck disable=SC2086  # a list of words
+    quietly "$log" $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+        install -y --no-install-recommends $missing
+}
+
+# build_preset PRESET LOG [CMAKE_OPTION...]: configures and builds it, with Ninja where that is; a folder that was
+# configured before keeps its generator.
+build_preset() {
+    local preset=$1 log=$2 generator=
+    shift 2
+    mkdir -p build
+    : >"$log"
+    if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
+    # shellcheck disable=SC2086
+    quietly "$log" cmake --preset "$preset" $generator "$@" &&
+        quietly "$log" cmake --build --preset "$preset" -j "$(nproc)"
+}
