@@ -97,11 +97,12 @@ static void draw_axes(struct layout *l, struct range across, struct range up, co
     for (int i = 0; i < y.count; i++) {
         double value = y.first + i * y.step, at = bottom - CHART * (value - up.low) / (up.high - up.low);
         svg_line(&l->svg, CHART_X - 4, at, CHART_X, at, svg_grey, 1);
-        svg_text(&l->svg, CHART_X - 8, at + 4, 12, ANCHOR_END, svg_grey, false, "%s", fixed_text(value, y.decimals).s);
+        svg_text(&l->svg, CHART_X - 8, at + 4, 12, ANCHOR_END, svg_grey, false, "%s",
+                 fixed_text(value, y.decimals).s);
     }
     svg_frame(&l->svg, CHART_X, top, CHART, CHART, svg_faint);
-    svg_text(&l->svg, CHART_X + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false,
-             "atoms within %s A", real_text(l->plot->cutoff, 4).s);
+    svg_text(&l->svg, CHART_X + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false, "atoms within %s A",
+             real_text(l->plot->cutoff, 4).s);
     svg_text_up(&l->svg, CHART_X - 52, top + CHART / 2.0, 13, svg_ink, label);
 }
 
@@ -127,8 +128,9 @@ static void hexagon_add(struct hexagons *h, double x, double y)
 static void hexagon_draw(struct svg *svg, double x, double y, struct colour c)
 {
     double side = CHART / (sqrt(3.0) * HEX_COLUMNS), half = 0.5 * CHART / HEX_COLUMNS;
-    buffer_printf(&svg->text, "<path d=\"M%.2f %.2fl%.2f %.2fv%.2fl%.2f %.2fl%.2f %.2fv%.2fz\" fill=\"#%02x%02x%02x\"/>\n",
-                  x, y - side, half, side / 2, side, -half, side / 2, -half, -side / 2, -side, c.r, c.g, c.b);
+    buffer_printf(&svg->text,
+                  "<path d=\"M%.2f %.2fl%.2f %.2fv%.2fl%.2f %.2fl%.2f %.2fv%.2fz\" fill=\"#%02x%02x%02x\"/>\n", x,
+                  y - side, half, side / 2, side, -half, side / 2, -half, -side / 2, -side, c.r, c.g, c.b);
 }
 
 /* B = a + b / count by least squares, across the chart. */
@@ -152,7 +154,8 @@ static void draw_fit(struct layout *l)
         double count = l->count_axis.low + (l->count_axis.high - l->count_axis.low) * i / 100.0;
         double up = (level + slope / count - l->b_axis.low) / (l->b_axis.high - l->b_axis.low);
         bool inside = count > 0.0 && up >= 0.0 && up <= 1.0;
-        if (inside) buffer_printf(&l->svg.text, "%c%.2f %.2f", open ? 'L' : 'M', chart_x(l, count), top + CHART * (1.0 - up));
+        if (inside)
+            buffer_printf(&l->svg.text, "%c%.2f %.2f", open ? 'L' : 'M', chart_x(l, count), top + CHART * (1.0 - up));
         open = inside;
     }
     buffer_text(&l->svg.text, "\" fill=\"none\" stroke=\"#e4572e\" stroke-width=\"2.5\"/>\n");
@@ -173,8 +176,10 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
         for (int r = 0; r <= HEX_ROWS; r++)
             for (int c = 0; c <= HEX_COLUMNS; c++)
                 if (h->count[k][r][c] > most) most = h->count[k][r][c];
-    buffer_printf(&l->svg.text, "<clipPath id=\"chart\"><rect x=\"%d\" y=\"%.2f\" width=\"%d\" height=\"%d\"/></clipPath>\n"
-                  "<g clip-path=\"url(#chart)\">\n", CHART_X, top, CHART, CHART);
+    buffer_printf(&l->svg.text,
+                  "<clipPath id=\"chart\"><rect x=\"%d\" y=\"%.2f\" width=\"%d\" height=\"%d\"/></clipPath>\n"
+                  "<g clip-path=\"url(#chart)\">\n",
+                  CHART_X, top, CHART, CHART);
     for (int k = 0; k < 2; k++) {
         for (int r = 0; r <= HEX_ROWS; r++) {
             for (int c = 0; c <= HEX_COLUMNS; c++) {
@@ -189,7 +194,8 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
     buffer_text(&l->svg.text, "</g>\n");
     draw_fit(l);
     draw_axes(l, l->count_axis, l->b_axis, "B-factor (A\xc2\xb2)");
-    svg_text(&l->svg, CHART_X + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "packing against B-factor");
+    svg_text(&l->svg, CHART_X + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
+             "packing against B-factor");
     svg_text(&l->svg, CHART_X + CHART - 10, chart_top(l) + 24, 14, ANCHOR_END, "#c23f19", true, "r = %.3f",
              l->plot->pearson);
     svg_text(&l->svg, CHART_X + CHART - 10, chart_top(l) + 42, 12, ANCHOR_END, "#c23f19", false, "B = a + b / count");
@@ -219,7 +225,8 @@ static void draw_histogram(struct layout *l)
         }
     }
     draw_axes(l, across, up, "atoms");
-    svg_text(&l->svg, CHART_X + CHART / 2.0, top - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "how often each count occurs");
+    svg_text(&l->svg, CHART_X + CHART / 2.0, top - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
+             "how often each count occurs");
 }
 
 static vic_status draw_all(struct layout *l, vic_error *err)
@@ -230,7 +237,8 @@ static vic_status draw_all(struct layout *l, vic_error *err)
     snprintf(unit, sizeof unit, "atoms within %s A (itself included)", real_text(p->cutoff, 4).s);
     if (l->b) {
         svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-                 "%s atoms, cutoff %s A; 1 / neighbour count against the experimental B-factors: r = %.3f. Bright atoms "
+                 "%s atoms, cutoff %s A; 1 / neighbour count against the experimental B-factors: r = %.3f. Bright "
+                 "atoms "
                  "are loosely packed on the left and mobile on the right.",
                  count_text(p->view->atoms).s, real_text(p->cutoff, 4).s, p->pearson);
     } else {
@@ -238,7 +246,8 @@ static vic_status draw_all(struct layout *l, vic_error *err)
                  "%s atoms, cutoff %s A; bright atoms are loosely packed. No B-factors to compare with.",
                  count_text(p->view->atoms).s, real_text(p->cutoff, 4).s);
     }
-    TRY(draw_panel(l, l->b ? 28 : 260, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit, err));
+    TRY(draw_panel(l, l->b ? 28 : 260, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit,
+                   err));
     if (l->b) {
         TRY(draw_panel(l, 28 + PANEL + 16, l->b, l->b_colours, MAP_INFERNO, "experimental B-factor",
                        "B-factor (A\xc2\xb2)", err));

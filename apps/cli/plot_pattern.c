@@ -7,8 +7,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { WIDTH = 1320, PANEL = 580, TOP = 92, MATRIX = 540, MATRIX_X = 740, SHARPNESS = 2, STRIP_ROWS = 64,
-       CLUSTER_ROWS = 16 };
+enum {
+    WIDTH = 1320,
+    PANEL = 580,
+    TOP = 92,
+    MATRIX = 540,
+    MATRIX_X = 740,
+    SHARPNESS = 2,
+    STRIP_ROWS = 64,
+    CLUSTER_ROWS = 16
+};
 
 /* Shares of possible pairs run from one in a thousand to all. */
 static const double least_power = -3.0;
@@ -187,7 +195,8 @@ static vic_status draw_all(struct svg *svg, const struct pattern_plot *p, vic_er
     double fill = info.blocks ? (double)info.pairs / ((double)info.blocks * STRIP_ROWS * CLUSTER_ROWS) : 0.0;
     svg_text(svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Attention pattern of %s", p->file);
     svg_text(svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-             "%s atoms, cutoff %s A: %s pairs (%s per atom) in %s blocks of 64 \xc3\x97 16, %s of them full; fill %s %%",
+             "%s atoms, cutoff %s A: %s pairs (%s per atom) in %s blocks of 64 \xc3\x97 16, %s of them full; fill %s "
+             "%%",
              count_text(info.n_q).s, real_text(info.cutoff, 4).s, count_text(info.pairs).s,
              real_text((double)info.pairs / (double)info.n_q, 3).s, count_text(info.blocks).s,
              count_text(info.full_blocks).s, real_text(100.0 * fill, 3).s);

@@ -14,8 +14,8 @@ struct packing_plot {
     int threads;
 };
 
-/* The structure twice, coloured by packing and by B-factor, and one against the other; without B-factors the structure
- * once and how often each count occurs. */
+/* The structure twice, coloured by packing and by B-factor, and one against the other; without B-factors the
+ * structure once and how often each count occurs. */
 vic_status plot_packing(const char *path, const struct packing_plot *plot, vic_error *err);
 
 struct pattern_plot {

@@ -38,7 +38,8 @@ void svg_begin(struct svg *s, double width, double height, const char *title)
     memset(s, 0, sizeof *s);
     buffer_printf(&s->text,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" "
-                  "width=\"%g\" height=\"%g\" viewBox=\"0 0 %g %g\" font-family=\"Helvetica, Arial, 'Liberation Sans', "
+                  "width=\"%g\" height=\"%g\" viewBox=\"0 0 %g %g\" font-family=\"Helvetica, Arial, 'Liberation "
+                  "Sans', "
                   "'DejaVu Sans', sans-serif\">\n<title>",
                   width, height, width, height);
     escaped(&s->text, title);
@@ -85,8 +86,8 @@ void svg_frame(struct svg *s, double x, double y, double width, double height, c
 
 void svg_box(struct svg *s, double x, double y, double width, double height, struct colour fill)
 {
-    buffer_printf(&s->text, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%02x%02x%02x\"/>\n", x,
-                  y, width, height, fill.r, fill.g, fill.b);
+    buffer_printf(&s->text, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%02x%02x%02x\"/>\n",
+                  x, y, width, height, fill.r, fill.g, fill.b);
 }
 
 vic_status svg_image(struct svg *s, double x, double y, double width, double height, const struct picture *p,
