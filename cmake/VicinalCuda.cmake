@@ -40,6 +40,7 @@ function(vicinal_add_cuda target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_VISIBILITY_PRESET hidden
     LINKER_LANGUAGE CXX)
   target_include_directories(${target} PRIVATE include src)
+  target_compile_definitions(${target} INTERFACE VIC_HAVE_CUDA=1) # whoever links it may refer to it
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-gencode=arch=compute_90a,code=sm_90a -Xcompiler=-Wall,-Wextra -lineinfo>)
 endfunction()

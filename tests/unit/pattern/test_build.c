@@ -72,11 +72,11 @@ static void cells(void **state)
     static const double tilted_slab[3][3] = { { 8, 0, 1 }, { 2, 9, -2 }, { 5, 5, 30 } };
     (void)state;
     periodic("cube", cube, xyz, 150, 4.0, 5, 25);
-    periodic("cutoff beyond half the cell", cube, xyz, 70, 7.5, 5, 25);
+    periodic("cutoff beyond half the cell", cube, xyz, 66, 7.5, 5, 25);
     periodic("cutoff beyond the cell", cube, xyz, 20, 23.0, 6, 20);
-    periodic("triclinic", triclinic, xyz, 150, 4.0, 9, 25);
-    periodic("left-handed", left_handed, xyz, 150, 4.0, 7, 25);
-    periodic("strongly skewed", skewed, xyz, 100, 4.0, 20, 12);
+    periodic("triclinic", triclinic, xyz, 70, 4.0, 9, 25);
+    periodic("left-handed", left_handed, xyz, 70, 4.0, 7, 25);
+    periodic("strongly skewed", skewed, xyz, 30, 4.0, 20, 12);
     periodic("five atoms, many images", tiny, xyz, 5, 9.0, 12, 3);
     periodic("one atom", tiny, xyz, 1, 9.0, 12, 3);
     periodic("slab", slab, xy, 150, 4.0, 6, 25);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
+#include "check.h"
+
+#include "base/switches.h"
+
+#include <unistd.h>
+
+static void test_values(void **state)
+{
+    static const struct {
+        const char *text;
+        int expected;
+    } numbers[] = { { "3", 3 },   { "0", 0 },        { "1000000", 1000000 },
+                    { "", -7 },   { "x", -7 },       { "3x", -7 },
+                    { "-1", -7 }, { "1000001", -7 }, { "99999999999999999999", -7 } };
+    (void)state;
+    unsetenv("VIC_THREADS");
+    assert_string_equal(switch_value(SWITCH_THREADS), "");
+    assert_int_equal(switch_int(SWITCH_THREADS, -7), -7);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        setenv("VIC_THREADS", numbers[i].text, 1);
+        assert_string_equal(switch_value(SWITCH_THREADS), numbers[i].text);
+        assert_int_equal(switch_int(SWITCH_THREADS, -7), numbers[i].expected);
+    }
+    unsetenv("VIC_THREADS");
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    setenv("VIC_DISABLE_CPU", "avx512,,avx2", 1);
+    assert_true(switch_has_word(SWITCH_DISABLE_CPU, "avx512"));
+    assert_true(switch_has_word(SWITCH_DISABLE_CPU, "avx2"));
+    assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx"));
+    assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx512f"));
+    unsetenv("VIC_DISABLE_CPU");
+    assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx2"));
+}
+
+static void test_listing(void **state)
+{
+    (void)state;
+    assert_int_equal(vic_switch_count(), SWITCH_COUNT);
+    setenv("VIC_LOG", "plan", 1);
+    bool seen = false;
+    for (int i = 0; i < vic_switch_count(); i++) {
+        vic_switch_info info = vic_switch_get(i);
+        assert_true(strncmp(info.name, "VIC_", 4) == 0 && strlen(info.help) > 10);
+        if (strcmp(info.name, "VIC_LOG") == 0) {
+            seen = true;
+            assert_string_equal(info.value, "plan");
+        }
+    }
+    assert_true(seen);
+    assert_string_equal(vic_switch_get(-1).name, "");
+    assert_string_equal(vic_switch_get(SWITCH_COUNT).name, "");
+    unsetenv("VIC_LOG");
+}
+
+/* What log_line() puts on stderr. */
+static void logged(const char *topic, char *text, size_t size)
+{
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    assert_non_null(file);
+    fflush(stderr);
+    dup2(fileno(file), STDERR_FILENO);
+    log_line(topic, "%d blocks", 12);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    rewind(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
+static void test_log(void **state)
+{
+    char text[256];
+    (void)state;
+    setenv("VIC_LOG", "pattern,plan", 1);
+    logged("plan", text, sizeof text);
+    assert_string_equal(text, "vicinal plan: 12 blocks\n");
+    logged("engine", text, sizeof text);
+    assert_string_equal(text, "");
+    unsetenv("VIC_LOG");
+    logged("plan", text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_log),
+    };
+    return cmocka_run_group_tests_name("unit_base_switches", tests, NULL, NULL);
+}

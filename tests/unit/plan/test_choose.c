@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choosing among made-up rows: filter, rank, and an answer that teaches when nothing fits. */
+#include "plan/plan.h"
+
+#include "check.h"
+
+static const char *can_run(void)
+{
+    return NULL;
+}
+
+static const char *cannot_run(void)
+{
+    return "this machine has no such thing";
+}
+
+static const struct kernel_row slow = { .name = "slow",
+                                        .device = VIC_CPU,
+                                        .dtypes = 7,
+                                        .features = 7,
+                                        .dim_min = 8,
+                                        .dim_max = 128,
+                                        .dim_step = 8,
+                                        .cost = 9,
+                                        .unavailable = can_run };
+static const struct kernel_row fast = { .name = "fast",
+                                        .device = VIC_CPU,
+                                        .dtypes = 1 << VIC_F16,
+                                        .features = FEATURE_LSE,
+                                        .dim_min = 64,
+                                        .dim_max = 128,
+                                        .dim_step = 64,
+                                        .cost = 1,
+                                        .unavailable = can_run };
+static const struct kernel_row absent = { .name = "absent",
+                                          .device = VIC_CPU,
+                                          .dtypes = 7,
+                                          .features = 7,
+                                          .dim_min = 8,
+                                          .dim_max = 128,
+                                          .dim_step = 8,
+                                          .cost = 0.5,
+                                          .unavailable = cannot_run };
+static const struct kernel_row *const rows[] = { &slow, &fast, &absent };
+
+static struct plan_request request(vic_dtype dtype, int dim)
+{
+    return (struct plan_request){ .shape = { dtype, 4, 4, dim, dim }, .features = FEATURE_LSE };
+}
+
+static void cheapest_that_fits(void **state)
+{
+    struct plan_request r = request(VIC_F16, 64);
+    const struct kernel_row *chosen;
+    vic_error err;
+    (void)state;
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &fast);
+    r = request(VIC_F32, 64);
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+    r = request(VIC_F16, 72);
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+    r = request(VIC_F16, 64);
+    r.features |= FEATURE_GROUP_QUERY;
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+}
+
+static void forced(void **state)
+{
+    struct plan_request r = request(VIC_F16, 64);
+    const struct kernel_row *chosen;
+    vic_error err;
+    (void)state;
+    r.kernel = "slow";
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+    r.kernel = "absent";
+    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "absent: this machine has no such thing");
+    r.kernel = "fats";
+    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "this build has slow, fast, absent");
+    r.kernel = NULL;
+    setenv("VIC_FORCE_KERNEL", "slow", 1);
+    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+    unsetenv("VIC_FORCE_KERNEL");
+}
+
+static void nothing_fits(void **state)
+{
+    struct plan_request r = request(VIC_F32, 64);
+    const struct kernel_row *chosen;
+    vic_error err;
+    (void)state;
+    r.device.kind = VIC_CUDA;
+    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
+    assert_non_null(strstr(err.text, "slow: runs on cpu"));
+    r.device.kind = VIC_CPU;
+    r.features |= FEATURE_RADIAL;
+    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "slow: has no radial term");
+    assert_non_null(strstr(err.text, "fast: has no float32"));
+    assert_null(chosen);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cheapest_that_fits),
+        cmocka_unit_test(forced),
+        cmocka_unit_test(nothing_fits),
+    };
+    return cmocka_run_group_tests_name("plan_choose", tests, NULL, NULL);
+}
