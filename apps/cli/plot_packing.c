@@ -232,7 +232,7 @@ static void draw_histogram(struct layout *l)
 static vic_status draw_all(struct layout *l, vic_error *err)
 {
     const struct packing_plot *p = l->plot;
-    char unit[64];
+    char unit[96];
     svg_text(&l->svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Packing of %s", p->file);
     snprintf(unit, sizeof unit, "atoms within %s A (itself included)", real_text(p->cutoff, 4).s);
     if (l->b) {

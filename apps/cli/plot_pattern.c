@@ -87,7 +87,7 @@ static vic_status matrix_fill(struct matrix *m, const vic_pattern *pattern, vic_
     TRY_GOTO(allocate(info.blocks, sizeof *strip, "the blocks of a picture", &strip, err), done);
     TRY_GOTO(allocate(info.blocks, sizeof *cluster, "the blocks of a picture", &cluster, err), done);
     TRY_GOTO(allocate(info.blocks, sizeof *pairs, "the blocks of a picture", &pairs, err), done);
-    vic_pattern_blocks(pattern, strip, cluster, pairs);
+    TRY_GOTO(vic_pattern_blocks(pattern, strip, cluster, pairs, err), done);
     for (int64_t b = 0; b < info.blocks; b++)
         matrix_add(m, strip[b], cluster[b], (double)pairs[b], pairs[b] == STRIP_ROWS * CLUSTER_ROWS);
 done:

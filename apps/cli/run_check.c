@@ -63,7 +63,7 @@ static void compare(const struct run_problem *p, const struct reference *r, stru
     double difference = 0.0, size = 0.0, largest_lse = 0.0, typical;
     for (int64_t i = 0; i < out->rows * width; i++) size += r->out[i] * r->out[i];
     /* A row that happens to cancel to nearly nothing is measured against a hundredth of the usual size. */
-    typical = 1e-2 * sqrt(size / (double)(out->rows * p->heads ? out->rows * p->heads : 1));
+    typical = 1e-2 * sqrt(size / fmax(1.0, (double)(out->rows * p->heads)));
     out->worst_row = out->rows ? r->rows[0] : -1;
     for (int64_t i = 0; i < out->rows; i++) {
         int64_t row = r->rows[i];

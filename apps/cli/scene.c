@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "element.h"
+#include "chemistry.h"
 #include "render.h"
 
 #include <math.h>
@@ -101,7 +101,7 @@ vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error 
     }
     for (int64_t i = 0; i < v->atoms; i++) {
         struct sphere *s = &out->spheres[i];
-        double d[3], at[3], radius = element_radius(v->atomic_numbers[i]);
+        double d[3], at[3], radius = chemistry_radius(v->atomic_numbers[i]);
         for (int k = 0; k < 3; k++) d[k] = v->positions[3 * i + k] - centre[k];
         for (int k = 0; k < 3; k++) {
             at[k] = dot(d, axes[k]);
