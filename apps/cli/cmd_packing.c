@@ -188,7 +188,7 @@ static void packing_text(const struct packing *p, double cutoff, const char *out
 {
     text_title("%s", p->file);
     text_row("atoms", "%s", count_text(p->atoms).s);
-    text_row("cutoff", "%s A", real_text(cutoff, 4).s);
+    text_row("cutoff", "%s A", plain_text(cutoff).s);
     text_row("neighbours", "mean %s   min %.0f   max %.0f   (the atom itself included)", real_text(p->mean, 4).s,
              p->least, p->most);
     if (p->view.b_factors)

@@ -111,7 +111,7 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
     text_row("atoms", "%s", count_text(info->n_q).s);
     text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
              periodic[0] || periodic[1] || periodic[2] ? "" : "no");
-    text_row("cutoff", "%s A%s", real_text(in->cutoff, 4).s, in->no_self ? ", without self pairs" : "");
+    text_row("cutoff", "%s A%s", plain_text(in->cutoff).s, in->no_self ? ", without self pairs" : "");
     text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,
              real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
     if (info->boundary_pairs)

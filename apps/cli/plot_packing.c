@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 1400, PANEL = 470, TOP = 92, CHART = 300, CHART_X = 1076, BELOW = 76, SHARPNESS = 2 };
+enum { WIDTH = 1400, PANEL = 470, TOP = 104, CHART = 300, CHART_X = 1076, BELOW = 76, SHARPNESS = 2 };
 
 /* The part of `values` that colours and axes cover: all but the extreme hundredths. */
 struct range {
@@ -101,8 +101,8 @@ static void draw_axes(struct layout *l, struct range across, struct range up, co
                  fixed_text(value, y.decimals).s);
     }
     svg_frame(&l->svg, CHART_X, top, CHART, CHART, svg_faint);
-    svg_text(&l->svg, CHART_X + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false, "atoms within %s A",
-             real_text(l->plot->cutoff, 4).s);
+    svg_text(&l->svg, CHART_X + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false,
+             "atoms within %s \xc3\x85", plain_text(l->plot->cutoff).s);
     svg_text_up(&l->svg, CHART_X - 52, top + CHART / 2.0, 13, svg_ink, label);
 }
 
@@ -193,7 +193,7 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
     free(h);
     buffer_text(&l->svg.text, "</g>\n");
     draw_fit(l);
-    draw_axes(l, l->count_axis, l->b_axis, "B-factor (A\xc2\xb2)");
+    draw_axes(l, l->count_axis, l->b_axis, "B-factor (\xc3\x85\xc2\xb2)");
     svg_text(&l->svg, CHART_X + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
              "packing against B-factor");
     svg_text(&l->svg, CHART_X + CHART - 10, chart_top(l) + 24, 14, ANCHOR_END, "#c23f19", true, "r = %.3f",
@@ -233,24 +233,25 @@ static vic_status draw_all(struct layout *l, vic_error *err)
 {
     const struct packing_plot *p = l->plot;
     char unit[96];
-    svg_text(&l->svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Packing of %s", p->file);
-    snprintf(unit, sizeof unit, "atoms within %s A (itself included)", real_text(p->cutoff, 4).s);
+    svg_text(&l->svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Packing of %s", base_name(p->file));
+    snprintf(unit, sizeof unit, "atoms within %s \xc3\x85 (itself included)", plain_text(p->cutoff).s);
     if (l->b) {
         svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-                 "%s atoms, cutoff %s A; 1 / neighbour count against the experimental B-factors: r = %.3f. Bright "
+                 "%s atoms, cutoff %s \xc3\x85; 1 / neighbour count against the experimental B-factors: r = %.3f. "
+                 "Bright "
                  "atoms "
                  "are loosely packed on the left and mobile on the right.",
-                 count_text(p->view->atoms).s, real_text(p->cutoff, 4).s, p->pearson);
+                 count_text(p->view->atoms).s, plain_text(p->cutoff).s, p->pearson);
     } else {
         svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-                 "%s atoms, cutoff %s A; bright atoms are loosely packed. No B-factors to compare with.",
-                 count_text(p->view->atoms).s, real_text(p->cutoff, 4).s);
+                 "%s atoms, cutoff %s \xc3\x85; bright atoms are loosely packed. No B-factors to compare with.",
+                 count_text(p->view->atoms).s, plain_text(p->cutoff).s);
     }
     TRY(draw_panel(l, l->b ? 28 : 260, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit,
                    err));
     if (l->b) {
         TRY(draw_panel(l, 28 + PANEL + 16, l->b, l->b_colours, MAP_INFERNO, "experimental B-factor",
-                       "B-factor (A\xc2\xb2)", err));
+                       "B-factor (\xc3\x85\xc2\xb2)", err));
         return draw_scatter(l, err);
     }
     draw_histogram(l);

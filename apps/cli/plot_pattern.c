@@ -10,7 +10,7 @@
 enum {
     WIDTH = 1320,
     PANEL = 580,
-    TOP = 92,
+    TOP = 104,
     MATRIX = 540,
     MATRIX_X = 740,
     SHARPNESS = 2,
@@ -18,12 +18,11 @@ enum {
     CLUSTER_ROWS = 16
 };
 
-/* Shares of possible pairs run from one in a thousand to all. */
-static const double least_power = -3.0;
-
+/* A tone for a share of the possible pairs: steeper than linear, so that blocks of a few pairs show, but with room
+ * for differences between well-filled ones. */
 static double share_tone(double share)
 {
-    return 1.0 - log10(share) / least_power;
+    return 0.1 + 0.9 * pow(share, 0.4);
 }
 
 /* ---- left: the structure, coloured by row ---- */
@@ -167,19 +166,20 @@ static vic_status draw_edges(struct svg *svg, double rows, vic_error *err)
 static vic_status draw_scale(struct svg *svg, bool any_full, vic_error *err)
 {
     enum { STEPS = 256 };
-    static const char *const labels[] = { "0.1 %", "1 %", "10 %", "100 %" };
+    static const double shares[] = { 0.01, 0.05, 0.2, 0.5, 1.0 };
     const double width = 240.0, x = MATRIX_X + (any_full ? 60.0 : 150.0), y = TOP + MATRIX + 52;
     struct picture bar;
     vic_status st;
     TRY(picture_make(&bar, STEPS, 1, (struct colour){ 0, 0, 0 }, err));
-    for (int i = 0; i < STEPS; i++) bar.pixels[i] = colormap_at(MAP_BLUES, (double)i / (STEPS - 1));
+    for (int i = 0; i < STEPS; i++) bar.pixels[i] = colormap_at(MAP_BLUES, 0.1 + 0.9 * i / (STEPS - 1));
     st = svg_image(svg, x, y, width, 12, &bar, false, err);
     picture_free(&bar);
     if (st != VIC_OK) return st;
     svg_frame(svg, x, y, width, 12, svg_faint);
-    for (int i = 0; i < 4; i++) {
-        svg_line(svg, x + width * i / 3.0, y + 12, x + width * i / 3.0, y + 16, svg_grey, 1);
-        svg_text(svg, x + width * i / 3.0, y + 29, 12, ANCHOR_MIDDLE, svg_grey, false, "%s", labels[i]);
+    for (int i = 0; i < 5; i++) {
+        double at = x + width * (share_tone(shares[i]) - 0.1) / 0.9;
+        svg_line(svg, at, y + 12, at, y + 16, svg_grey, 1);
+        svg_text(svg, at, y + 29, 12, ANCHOR_MIDDLE, svg_grey, false, "%g %%", 100.0 * shares[i]);
     }
     svg_text(svg, x + width / 2, y + 46, 13, ANCHOR_MIDDLE, svg_ink, false, "pairs, of those possible there");
     if (any_full) {
@@ -193,11 +193,12 @@ static vic_status draw_all(struct svg *svg, const struct pattern_plot *p, vic_er
 {
     vic_pattern_info info = vic_pattern_get(p->pattern);
     double fill = info.blocks ? (double)info.pairs / ((double)info.blocks * STRIP_ROWS * CLUSTER_ROWS) : 0.0;
-    svg_text(svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Attention pattern of %s", p->file);
+    svg_text(svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Attention pattern of %s", base_name(p->file));
     svg_text(svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-             "%s atoms, cutoff %s A: %s pairs (%s per atom) in %s blocks of 64 \xc3\x97 16, %s of them full; fill %s "
+             "%s atoms, cutoff %s \xc3\x85: %s pairs (%s per atom) in %s blocks of 64 \xc3\x97 16, %s of them full; "
+             "fill %s "
              "%%",
-             count_text(info.n_q).s, real_text(info.cutoff, 4).s, count_text(info.pairs).s,
+             count_text(info.n_q).s, plain_text(info.cutoff).s, count_text(info.pairs).s,
              real_text((double)info.pairs / (double)info.n_q, 3).s, count_text(info.blocks).s,
              count_text(info.full_blocks).s, real_text(100.0 * fill, 3).s);
     TRY(draw_structure(svg, p, info.strips, err));

@@ -147,7 +147,7 @@ static float outline(const struct drawing *d, int x, int y)
             there = d->depth[(int64_t)ny * d->width + nx];
         most = fmaxf(most, here - there);
     }
-    return clamped((most - 1.5f) / 5.0f);
+    return clamped((most - 0.9f) / 3.5f);
 }
 
 /* Linear light of one sample, [0, 1] a channel. */
@@ -169,7 +169,7 @@ static void shade(const struct drawing *d, int x, int y, float out[3])
     n[2] = sqrtf(fmaxf(0.0f, 1.0f - n[0] * n[0] - n[1] * n[1]));
     level = n[0] * light[0] + n[1] * light[1] + n[2] * light[2];
     level = 0.5f * level + 0.5f; /* wrapped round, so that no side is black */
-    level = 0.42f + 0.64f * level * level;
+    level = 0.34f + 0.74f * level * level;
     gleam = fmaxf(0.0f, n[0] * middle[0] + n[1] * middle[1] + n[2] * middle[2]);
     gleam *= gleam;
     gleam *= gleam;
@@ -181,8 +181,8 @@ static void shade(const struct drawing *d, int x, int y, float out[3])
         float far_hollow = bilinear(d->wide, d->cw, d->ch, cx, cy) - z;
         hollow = (1.0f - 0.55f * clamped(near_hollow / 4.0f)) * (1.0f - 0.45f * clamped(far_hollow / 14.0f));
     }
-    edge = 1.0f - 0.6f * outline(d, x, y);
-    fog = d->nearest > d->farthest ? 0.30f * (d->nearest - z) / (d->nearest - d->farthest) : 0.0f;
+    edge = 1.0f - 0.7f * outline(d, x, y);
+    fog = d->nearest > d->farthest ? 0.20f * (d->nearest - z) / (d->nearest - d->farthest) : 0.0f;
     for (int k = 0; k < 3; k++) {
         const uint8_t channel = k == 0 ? s->colour.r : k == 1 ? s->colour.g : s->colour.b;
         float c = (float)channel / 255.0f;

@@ -157,3 +157,9 @@ void svg_free(struct svg *s)
 {
     buffer_free(&s->text);
 }
+
+const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}

@@ -29,6 +29,8 @@ vic_status svg_colour_bar(struct svg *s, double x, double y, double width, doubl
 vic_status svg_save(struct svg *s, const char *path, vic_error *err); /* ends and frees it, also on failure */
 void svg_free(struct svg *s);
 
+const char *base_name(const char *path); /* after the last slash */
+
 /* Round numbers in [low, high], about `wanted` of them: first, step, and how many decimals they need. */
 struct ticks {
     double first, step;
