@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "element.h"
+#include "chemistry.h"
 #include "json.h"
 #include "numbers.h"
 #include "progress.h"
@@ -74,7 +74,7 @@ static vic_status summarise(const vic_structure_view *v, struct summary *s, vic_
         s->high[k] = -HUGE_VAL;
     }
     for (int64_t i = 0; i < v->atoms; i++) {
-        double mass = element_mass(v->atomic_numbers[i]);
+        double mass = chemistry_mass(v->atomic_numbers[i]);
         s->elements[v->atomic_numbers[i]]++;
         s->mass += mass;
         s->unknown |= mass == 0.0;
@@ -130,7 +130,7 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     json_object(&j, "elements");
     for (int z = 1; z <= 256; z++) { /* unknown ones last */
         int64_t count = s->elements[z % 256];
-        if (count && (z == 256 || z < ELEMENTS)) json_int(&j, element_symbol(z % 256), count);
+        if (count && (z == 256 || z < ELEMENTS)) json_int(&j, chemistry_symbol(z % 256), count);
     }
     json_object_end(&j);
     json_int(&j, "models", v->models);
@@ -169,7 +169,7 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
         int64_t count = s->elements[z % 256];
         if (count == 0 || used + 32 > sizeof elements) continue;
         used += (size_t)snprintf(elements + used, sizeof elements - used, "%s%s %s", used ? "  " : "",
-                                 z == 256 ? "unknown" : element_symbol(z), count_text(count).s);
+                                 z == 256 ? "unknown" : chemistry_symbol(z), count_text(count).s);
     }
     text_title("%s", file);
     if (*v->title) text_row("title", "%s", v->title);

@@ -47,6 +47,13 @@ struct number real_text(double value, int significant)
     return fixed_text(value, decimals < 0 ? 0 : decimals);
 }
 
+struct number plain_text(double value)
+{
+    struct number out;
+    snprintf(out.s, sizeof out.s, "%.6g", value);
+    return out;
+}
+
 struct number seconds_text(double seconds)
 {
     struct number out;

@@ -91,7 +91,7 @@ vic_status png_encode(const struct picture *p, struct buffer *out, vic_error *er
             memcpy(to + 1, trial, line_size);
         }
     }
-    if (compress2(packed, &packed_size, raw, (uLong)raw_size, 9) != Z_OK) {
+    if (compress2(packed, &packed_size, raw, (uLong)raw_size, 6) != Z_OK) {
         st = fail(err, VIC_NO_MEMORY, "no memory to compress a PNG");
         goto done;
     }

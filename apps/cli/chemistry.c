@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "element.h"
+#include "chemistry.h"
 
 /* Masses: IUPAC's abridged standard atomic weights (2021); elements without one have the mass number of their
  * longest-lived isotope.  Radii: Bondi 1964, with hydrogen of Rowland & Taylor 1996; 0 = not tabulated. */
@@ -39,17 +39,17 @@ static const struct {
     { "Lv", 293, 0 },       { "Ts", 294, 0 },       { "Og", 294, 0 },
 };
 
-const char *element_symbol(int number)
+const char *chemistry_symbol(int number)
 {
     return number > 0 && number < ELEMENTS ? elements[number].symbol : "X";
 }
 
-double element_mass(int number)
+double chemistry_mass(int number)
 {
     return number > 0 && number < ELEMENTS ? elements[number].mass : 0.0;
 }
 
-double element_radius(int number)
+double chemistry_radius(int number)
 {
     double radius = number > 0 && number < ELEMENTS ? elements[number].radius : 1.7;
     return radius > 0.0 ? radius : 1.9;

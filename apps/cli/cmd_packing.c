@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Neighbourhood statistics by attention: with q = k = 0 every neighbour weighs the same, so exp(LSE) is how many
+ * there are, and the output is their mean. */
+#include "json.h"
+#include "numbers.h"
+#include "outfile.h"
+#include "plots.h"
+#include "progress.h"
+#include "stats.h"
+#include "structure_options.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEAD = 8 }; /* the smallest head size: one column for B, the rest stays zero */
+
+struct packing {
+    const char *file;
+    vic_structure_view view;
+    int64_t atoms;
+    double *counts;
+    double mean, least, most;
+    const char *no_b; /* why there is nothing to correlate with; NULL when there is */
+    double b_mean, b_around_mean, pearson, spearman;
+    double read, order, build, plan, attention;
+};
+
+static const char *why_no_b(const vic_structure_view *v)
+{
+    const float *b = v->b_factors;
+    int64_t same = 0;
+    if (!b) return "the file has no B-factors";
+    while (same < v->atoms && b[same] == b[0]) same++;
+    if (v->atoms < 3) return "fewer than three atoms";
+    return same == v->atoms ? "all B-factors in the file are equal" : NULL;
+}
+
+/* One attention over the pattern: LSE and the mean of v's first column. */
+static vic_status attend(struct packing *p, const vic_pattern *pattern, int threads, float *v, float *out, float *lse,
+                         vic_error *err)
+{
+    static float zero[HEAD];
+    int64_t shape[3] = { p->atoms, 1, HEAD };
+    vic_engine_options engine_options = VIC_ENGINE_OPTIONS_INIT;
+    vic_plan_options plan_options = VIC_PLAN_OPTIONS_INIT;
+    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_engine *engine = NULL;
+    vic_plan *plan = NULL;
+    double start = seconds_now();
+    vic_status st;
+    engine_options.threads = threads;
+    plan_options.head_dim = HEAD;
+    TRY_GOTO(vic_engine_create(&engine_options, &engine, err), done);
+    TRY_GOTO(vic_plan_create(pattern, &plan_options, &plan, err), done);
+    p->plan = seconds_now() - start;
+    /* All queries and keys are one row of zeros: strides of 0 repeat it. */
+    args.q = vic_tensor_make(zero, VIC_F32, 3, shape);
+    args.q.stride[0] = args.q.stride[1] = 0;
+    args.k = args.q;
+    args.v = vic_tensor_make(v, VIC_F32, 3, shape);
+    args.out = vic_tensor_make(out, VIC_F32, 3, shape);
+    args.lse = vic_tensor_make(lse, VIC_F32, 2, shape);
+    progress_phase("attention");
+    start = seconds_now();
+    TRY_GOTO(vic_attention(engine, plan, &args, err), done);
+    p->attention = seconds_now() - start;
+done:
+    vic_plan_free(plan);
+    vic_engine_free(engine);
+    return st;
+}
+
+static vic_status correlate(struct packing *p, const float *around, vic_error *err)
+{
+    double *inverse = NULL, *b = NULL;
+    vic_status st;
+    p->b_mean = p->b_around_mean = p->pearson = p->spearman = (double)NAN;
+    if (p->view.b_factors) {
+        double sum = 0.0, sum_around = 0.0;
+        for (int64_t i = 0; i < p->atoms; i++) {
+            sum += (double)p->view.b_factors[i];
+            sum_around += (double)around[HEAD * i];
+        }
+        p->b_mean = sum / (double)p->atoms;
+        p->b_around_mean = sum_around / (double)p->atoms;
+    }
+    p->no_b = why_no_b(&p->view);
+    if (p->no_b) return VIC_OK;
+    TRY_GOTO(allocate(p->atoms, sizeof *inverse, "the correlation", &inverse, err), done);
+    TRY_GOTO(allocate(p->atoms, sizeof *b, "the correlation", &b, err), done);
+    for (int64_t i = 0; i < p->atoms; i++) {
+        inverse[i] = 1.0 / p->counts[i];
+        b[i] = (double)p->view.b_factors[i];
+    }
+    p->pearson = pearson(inverse, b, p->atoms);
+    TRY_GOTO(spearman(inverse, b, p->atoms, &p->spearman, err), done);
+    if (!isfinite(p->pearson)) p->no_b = "all atoms have the same number of neighbours";
+done:
+    free(b);
+    free(inverse);
+    return st;
+}
+
+static vic_status compute(struct packing *p, const vic_structure *structure, double cutoff, int threads,
+                          vic_error *err)
+{
+    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    vic_pattern *pattern = NULL;
+    vic_pattern_info info;
+    float *v = NULL, *out = NULL, *lse = NULL;
+    int64_t sum = 0;
+    vic_status st;
+    options.cutoff = cutoff;
+    options.threads = threads;
+    progress_phase("building the pattern");
+    TRY_GOTO(vic_pattern_build(structure, &options, &pattern, err), done);
+    info = vic_pattern_get(pattern);
+    p->order = info.seconds_order;
+    p->build = info.seconds_build;
+    TRY_GOTO(allocate(p->atoms, HEAD * sizeof *v, "the values", &v, err), done);
+    TRY_GOTO(allocate(p->atoms, HEAD * sizeof *out, "the result", &out, err), done);
+    TRY_GOTO(allocate(p->atoms, sizeof *lse, "the result", &lse, err), done);
+    TRY_GOTO(allocate(p->atoms, sizeof *p->counts, "the counts", &p->counts, err), done);
+    for (int64_t i = 0; p->view.b_factors && i < p->atoms; i++) v[HEAD * i] = p->view.b_factors[i];
+    TRY_GOTO(attend(p, pattern, threads, v, out, lse, err), done);
+    p->least = HUGE_VAL;
+    for (int64_t i = 0; i < p->atoms; i++) {
+        p->counts[i] = nearbyint(exp((double)lse[i]));
+        p->least = fmin(p->least, p->counts[i]);
+        p->most = fmax(p->most, p->counts[i]);
+        sum += (int64_t)p->counts[i];
+    }
+    if (sum != info.pairs) {
+        st = fail(err, VIC_FAILED, "attention counted %lld neighbours, but the pattern has %lld pairs",
+                  (long long)sum, (long long)info.pairs);
+        goto done;
+    }
+    p->mean = (double)sum / (double)p->atoms;
+    progress_phase("statistics");
+    TRY_GOTO(correlate(p, out, err), done);
+done:
+    free(lse);
+    free(out);
+    free(v);
+    vic_pattern_free(pattern);
+    return st;
+}
+
+static vic_status packing_json(const struct packing *p, double cutoff, vic_error *err)
+{
+    struct json j = { 0 };
+    vic_status st;
+    json_object(&j, NULL);
+    json_text(&j, "file", p->file);
+    json_int(&j, "atoms", p->atoms);
+    json_real(&j, "cutoff", cutoff);
+    json_object(&j, "count");
+    json_real(&j, "mean", p->mean);
+    json_real(&j, "min", p->least);
+    json_real(&j, "max", p->most);
+    json_object_end(&j);
+    json_real(&j, "b_mean", p->b_mean);
+    json_real(&j, "b_neighbourhood_mean", p->b_around_mean);
+    if (p->no_b) {
+        json_null(&j, "correlation");
+    } else {
+        json_object(&j, "correlation");
+        json_real(&j, "pearson", p->pearson);
+        json_real(&j, "spearman", p->spearman);
+        json_object_end(&j);
+    }
+    json_object(&j, "seconds");
+    json_real(&j, "read", p->read);
+    json_real(&j, "order", p->order);
+    json_real(&j, "build", p->build);
+    json_real(&j, "plan", p->plan);
+    json_real(&j, "attention", p->attention);
+    json_object_end(&j);
+    json_object_end(&j);
+    st = json_print(&j, err);
+    json_free(&j);
+    return st;
+}
+
+static void packing_text(const struct packing *p, double cutoff, const char *out, const char *plot)
+{
+    text_title("%s", p->file);
+    text_row("atoms", "%s", count_text(p->atoms).s);
+    text_row("cutoff", "%s A", plain_text(cutoff).s);
+    text_row("neighbours", "mean %s   min %.0f   max %.0f   (the atom itself included)", real_text(p->mean, 4).s,
+             p->least, p->most);
+    if (p->view.b_factors)
+        text_row("B-factor", "mean %s A^2   neighbourhood mean %s A^2", real_text(p->b_mean, 4).s,
+                 real_text(p->b_around_mean, 4).s);
+    if (p->no_b)
+        text_row("correlation", "none: %s", p->no_b);
+    else
+        text_row("correlation", "of 1/neighbours with the B-factors: Pearson r = %.3f, Spearman %.3f", p->pearson,
+                 p->spearman);
+    text_row("time", "read %s   order %s   build %s   plan %s   attention %s", seconds_text(p->read).s,
+             seconds_text(p->order).s, seconds_text(p->build).s, seconds_text(p->plan).s,
+             seconds_text(p->attention).s);
+    if (out) text_row("counts written to", "%s", out);
+    if (plot) text_row("picture", "%s", plot);
+}
+
+static const char notes[] = "Heavy atoms only unless --hydrogen is given.  The file's molecule alone unless "
+                            "--symmetry, --cell or --pbc asks for\n"
+                            "the crystal around it; then contacts across periodic images count as well.";
+
+vic_status cmd_packing(int argc, char **argv, vic_error *err)
+{
+    struct structure_options s;
+    struct packing p = { 0 };
+    double cutoff = 7.35;
+    bool hydrogen = false, helped;
+    const char *out = NULL, *plot = NULL;
+    const struct option own_rows[] = {
+        { "cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
+          NULL, NULL },
+        { "hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
+    };
+    const struct option file_rows[] = {
+        { "o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
+          NULL, NULL },
+        { "plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other", OPTION_TEXT,
+          &plot, 0, 0, NULL, NULL },
+    };
+    struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
+    const struct option_group groups[] = { { "Packing", own_rows, 2 },
+                                           { "Structure", structure_rows, STRUCTURE_OPTIONS },
+                                           { "Files", file_rows, 2 },
+                                           { "Output", output_rows, OUTPUT_OPTIONS } };
+    const struct syntax syntax = {
+        "packing",
+        "FILE",
+        "How tightly each atom is packed: its number of neighbours and the mean B-factor among "
+        "them, and how the packing correlates with the experimental B-factors.",
+        notes,
+        groups,
+        4
+    };
+    vic_structure *structure = NULL;
+    vic_status st;
+    structure_options_init(&s);
+    structure_options_rows(&s, structure_rows);
+    output_options_rows(&s, output_rows);
+    TRY(options_read(&syntax, argc, argv, &p.file, &helped, err));
+    if (helped) return VIC_OK;
+    if (hydrogen && s.read.drop_hydrogen)
+        return fail(err, VIC_BAD_ARGUMENT, "--hydrogen and --no-hydrogen contradict each other: give one of them");
+    s.read.drop_hydrogen = !hydrogen;
+    if (!s.pbc_given && !s.read.symmetry && !s.read.has_cell) s.read.pbc = VIC_PBC_SET; /* no axis is periodic */
+    if (plot) TRY(outfile_probe(plot, err));
+    if (out) TRY(outfile_probe(out, err));
+    TRY_GOTO(structure_open(&s, p.file, &structure, &p.read, err), done);
+    p.view = vic_structure_get(structure);
+    p.atoms = p.view.atoms;
+    if (p.atoms == 0) {
+        st = fail(err, VIC_BAD_INPUT, "%s: no atoms are left%s", p.file,
+                  hydrogen ? "" : " without hydrogen; --hydrogen counts it too");
+        goto done;
+    }
+    TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
+    if (out) TRY_GOTO(vic_structure_write(structure, out, "neighbours", p.counts, err), done);
+    if (plot) {
+        const struct packing_plot picture = { p.file, &p.view,   p.counts, p.no_b ? NULL : p.view.b_factors,
+                                              cutoff, p.pearson, s.threads };
+        progress_phase("drawing");
+        TRY_GOTO(plot_packing(plot, &picture, err), done);
+    }
+    progress_end();
+    if (s.json)
+        TRY_GOTO(packing_json(&p, cutoff, err), done);
+    else
+        packing_text(&p, cutoff, out, plot);
+done:
+    free(p.counts);
+    vic_structure_free(structure);
+    return st;
+}

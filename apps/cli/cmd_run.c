@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "numbers.h"
+#include "outfile.h"
+#include "pattern_report.h"
+#include "progress.h"
+#include "run.h"
+#include "tensor_io.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { INPUTS = 3, RUN_OPTIONS = 10, DATA_OPTIONS = 6 };
+
+struct run_options {
+    struct pattern_input pattern;
+    int heads, kv_heads, head_dim, head_dim_v, repeat;
+    vic_dtype dtype;
+    bool any_device;
+    vic_device device;
+    const char *kernel;
+    double scale;
+    uint64_t seed;
+    const char *input[INPUTS]; /* q, k, v */
+    const char *out;
+    bool lse, check;
+};
+
+struct run_result {
+    struct array q, k, v, out, lse;
+    vic_engine *engine;
+    vic_plan *plan;
+    vic_plan_info info;
+    int threads;
+    double plan_seconds, attention_seconds;
+    uint32_t checksum;
+    struct run_check check;
+};
+
+/* ---- options ---- */
+
+static vic_status take_dtype(const struct option *o, const char *text, vic_error *err)
+{
+    static const struct {
+        const char *name;
+        vic_dtype dtype;
+    } names[] = { { "float32", VIC_F32 }, { "fp32", VIC_F32 },      { "f32", VIC_F32 },
+                  { "float16", VIC_F16 }, { "fp16", VIC_F16 },      { "f16", VIC_F16 },
+                  { "half", VIC_F16 },    { "bfloat16", VIC_BF16 }, { "bf16", VIC_BF16 } };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            *(vic_dtype *)o->target = names[i].dtype;
+            return VIC_OK;
+        }
+    }
+    return fail(err, VIC_BAD_ARGUMENT, "--dtype: expected float32, float16 or bfloat16, got '%s'", text);
+}
+
+static vic_status take_device(const struct option *o, const char *text, vic_error *err)
+{
+    struct run_options *r = o->target;
+    int64_t index = 0;
+    bool cuda = strncmp(text, "cuda", 4) == 0 && (text[4] == '\0' || text[4] == ':');
+    if (cuda && text[4] == ':') cuda = number_int64(text + 5, &index) && index >= 0 && index < 1024;
+    if (!cuda && strcmp(text, "cpu") != 0 && strcmp(text, "auto") != 0)
+        return fail(err, VIC_BAD_ARGUMENT, "--device: expected auto, cpu, cuda or cuda:N, got '%s'", text);
+    r->any_device = strcmp(text, "auto") == 0;
+    r->device = (vic_device){ cuda ? VIC_CUDA : VIC_CPU, (int)index };
+    return VIC_OK;
+}
+
+static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], struct option data[DATA_OPTIONS])
+{
+    const struct option all[RUN_OPTIONS] = {
+        { "heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
+        { "kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads, 1,
+          4096, NULL, NULL },
+        { "head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim, 1,
+          4096, NULL, NULL },
+        { "head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
+          NULL },
+        { "dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
+          take_dtype },
+        { "scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
+          NULL, NULL },
+        { "device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N", OPTION_CUSTOM,
+          r, 0, 0, NULL, take_device },
+        { "kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0, NULL,
+          NULL },
+        { "repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
+          NULL },
+        { "check", NULL, "compare with the float64 reference; exit code 1 when it fails", OPTION_FLAG, &r->check, 0,
+          0, NULL, NULL },
+    };
+    const struct option files[DATA_OPTIONS] = {
+        { "q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
+          OPTION_TEXT, &r->input[0], 0, 0, NULL, NULL },
+        { "k", "FILE", "keys, likewise", OPTION_TEXT, &r->input[1], 0, 0, NULL, NULL },
+        { "v", "FILE", "values, likewise", OPTION_TEXT, &r->input[2], 0, 0, NULL, NULL },
+        { "seed", "N", "of the normal numbers that stand in for those not given; default 0", OPTION_UINT64, &r->seed,
+          0, 0, NULL, NULL },
+        { "o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_TEXT, &r->out, 0, 0,
+          NULL, NULL },
+        { "lse", NULL, "write the log-sum-exp too (with -o FILE.safetensors)", OPTION_FLAG, &r->lse, 0, 0, NULL,
+          NULL },
+    };
+    memcpy(rows, all, sizeof all);
+    memcpy(data, files, sizeof files);
+}
+
+static vic_status run_verify(struct run_options *r, vic_error *err)
+{
+    enum tensor_format format;
+    if (r->kv_heads == 0) r->kv_heads = r->heads;
+    if (r->head_dim_v == 0) r->head_dim_v = r->head_dim;
+    if (r->lse && !r->out)
+        return fail(err, VIC_BAD_ARGUMENT, "--lse writes into the result: give -o FILE.safetensors too");
+    if (!r->out) return VIC_OK;
+    format = tensor_format(r->out, strlen(r->out));
+    if (format == FORMAT_NONE)
+        return fail(err, VIC_BAD_ARGUMENT, "-o: expected FILE.npy or FILE.safetensors, got '%s'", r->out);
+    if (format == FORMAT_NPY && r->lse)
+        return fail(err, VIC_BAD_ARGUMENT, "--lse: .npy holds one array only; write -o FILE.safetensors");
+    if (format == FORMAT_NPY && !npy_type(r->dtype))
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "-o: .npy has no bfloat16; write -o FILE.safetensors, or run in --dtype float32");
+    return outfile_probe(r->out, err);
+}
+
+/* ---- the run ---- */
+
+/* Where to run when nobody said: where the kernel asked for runs, else on a GPU if one is there and has a kernel. */
+static void choose_device(struct run_options *r)
+{
+    bool gpu = false, kernel = false;
+    vic_device_info devices[16];
+    int count = vic_devices(16, devices, NULL);
+    if (!r->any_device) return;
+    r->device = (vic_device){ VIC_CPU, 0 };
+    for (int i = 0; i < count && i < 16; i++) gpu |= devices[i].device.kind == VIC_CUDA;
+    for (int i = 0; i < vic_kernel_count(); i++) {
+        vic_kernel_info info = vic_kernel_get(i);
+        bool wanted = !r->kernel || strcmp(r->kernel, info.name) == 0;
+        kernel |= wanted && strcmp(info.device, "cuda") == 0 && (info.available || r->kernel);
+    }
+    if (kernel && (gpu || r->kernel)) r->device.kind = VIC_CUDA;
+}
+
+static vic_status make_inputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
+{
+    static const char *const names[INPUTS] = { "q", "k", "v" };
+    struct array *arrays[INPUTS] = { &out->q, &out->k, &out->v };
+    const int64_t shapes[INPUTS][3] = { { atoms, r->heads, r->head_dim },
+                                        { atoms, r->kv_heads, r->head_dim },
+                                        { atoms, r->kv_heads, r->head_dim_v } };
+    progress_phase("making the tensors");
+    for (int i = 0; i < INPUTS; i++) {
+        if (r->input[i])
+            TRY(tensor_load(r->input[i], names[i], r->dtype, shapes[i], arrays[i], err));
+        else
+            TRY(tensor_generate(r->seed, i, r->dtype, shapes[i], r->pattern.structure.threads, arrays[i], err));
+    }
+    return VIC_OK;
+}
+
+static vic_status make_outputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
+{
+    out->out = (struct array){ r->dtype, 3, { atoms, r->heads, r->head_dim_v }, 0, NULL };
+    out->lse = (struct array){ VIC_F32, 2, { atoms, r->heads }, 0, NULL };
+    if (!array_bytes(3, out->out.shape, vic_dtype_size(r->dtype), &out->out.bytes) ||
+        !array_bytes(2, out->lse.shape, sizeof(float), &out->lse.bytes))
+        return fail(err, VIC_NO_MEMORY, "a result of this many atoms and heads does not fit this machine");
+    TRY(allocate((int64_t)out->out.bytes, 1, "the result", &out->out.data, err));
+    return allocate((int64_t)out->lse.bytes, 1, "the log-sum-exp", &out->lse.data, err);
+}
+
+static vic_tensor as_tensor(const struct array *a)
+{
+    return vic_tensor_make(a->data, a->dtype, a->ndim, a->shape);
+}
+
+static vic_status make_plan(const struct run_options *r, const vic_pattern *pattern, struct run_result *out,
+                            vic_error *err)
+{
+    vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
+    vic_plan_options plan = VIC_PLAN_OPTIONS_INIT;
+    double start;
+    engine.threads = r->pattern.structure.threads;
+    plan.heads = r->heads;
+    plan.kv_heads = r->kv_heads;
+    plan.head_dim = r->head_dim;
+    plan.head_dim_v = r->head_dim_v;
+    plan.dtype = r->dtype;
+    plan.device = r->device;
+    plan.kernel = r->kernel;
+    TRY(vic_engine_create(&engine, &out->engine, err));
+    out->threads = vic_engine_threads(out->engine);
+    progress_phase("planning");
+    start = seconds_now();
+    TRY(vic_plan_create(pattern, &plan, &out->plan, err));
+    out->plan_seconds = seconds_now() - start;
+    out->info = vic_plan_get(out->plan);
+    return VIC_OK;
+}
+
+/* The best of --repeat runs; the workspace is taken before, so that no run pays for it. */
+static vic_status attend(const struct run_options *r, struct run_result *out, vic_attention_args *args,
+                         vic_error *err)
+{
+    size_t workspace = vic_plan_workspace_size(out->plan, out->threads);
+    vic_status st = VIC_OK;
+    args->workspace_size = (workspace + 63) / 64 * 64;
+    args->workspace = args->workspace_size ? aligned_alloc(64, args->workspace_size) : NULL;
+    if (args->workspace_size && !args->workspace)
+        return fail(err, VIC_NO_MEMORY, "no memory for the workspace: %zu bytes", args->workspace_size);
+    progress_phase("attention");
+    out->attention_seconds = HUGE_VAL;
+    for (int i = 0; i < r->repeat && st == VIC_OK; i++) {
+        double start = seconds_now();
+        st = vic_attention(out->engine, out->plan, args, err);
+        out->attention_seconds = fmin(out->attention_seconds, seconds_now() - start);
+    }
+    free(args->workspace);
+    args->workspace = NULL;
+    args->workspace_size = 0;
+    if (st == VIC_OK) out->checksum = (uint32_t)crc32_z(0, out->out.data, out->out.bytes);
+    return st;
+}
+
+static vic_status compute(const struct run_options *r, const struct pattern_built *built, struct run_result *out,
+                          vic_error *err)
+{
+    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    int64_t atoms = built->info.n_q;
+    /* The plan first: it refuses what no kernel does before anything large is made. */
+    TRY(make_plan(r, built->pattern, out, err));
+    TRY(make_inputs(r, atoms, out, err));
+    TRY(make_outputs(r, atoms, out, err));
+    args.q = as_tensor(&out->q);
+    args.k = as_tensor(&out->k);
+    args.v = as_tensor(&out->v);
+    args.out = as_tensor(&out->out);
+    args.lse = as_tensor(&out->lse);
+    args.scale = r->scale;
+    TRY(attend(r, out, &args, err));
+    if (r->check) {
+        struct run_problem problem = { out->engine, out->plan,     built->pattern, args,   atoms,
+                                       r->heads,    r->head_dim_v, r->dtype,       r->seed };
+        progress_phase("checking against the reference");
+        TRY(run_check(&problem, &out->check, err));
+    }
+    return VIC_OK;
+}
+
+static vic_status write_result(const struct run_options *r, const struct run_result *out, vic_error *err)
+{
+    progress_phase("writing the result");
+    if (tensor_format(r->out, strlen(r->out)) == FORMAT_NPY) {
+        struct npz_member member = { "out", npy_type(r->dtype), 3, { 0 }, vic_dtype_size(r->dtype), out->out.data };
+        memcpy(member.shape, out->out.shape, sizeof member.shape);
+        return npy_write(r->out, &member, err);
+    }
+    struct safetensors_member members[2] = { { "out", r->dtype, 3, { 0 }, out->out.data },
+                                             { "lse", VIC_F32, 2, { 0 }, out->lse.data } };
+    memcpy(members[0].shape, out->out.shape, sizeof members[0].shape);
+    memcpy(members[1].shape, out->lse.shape, sizeof members[1].shape);
+    return safetensors_write(r->out, members, r->lse ? 2 : 1, err);
+}
+
+/* ---- the report ---- */
+
+struct rates {
+    double gpairs, useful, computed; /* 10^9 pairs a second, 10^12 operations a second */
+};
+
+static struct rates rates_of(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
+{
+    double flops = 2.0 * r->heads * (r->head_dim + r->head_dim_v) / out->attention_seconds / 1e12;
+    double pairs = (double)b->info.pairs;
+    struct rates rates = { pairs * r->heads / out->attention_seconds / 1e9, pairs * flops,
+                           (double)out->info.computed_pairs * flops };
+    return rates;
+}
+
+static const char *device_text(vic_device device, char out[32])
+{
+    if (device.kind == VIC_CPU) return "cpu";
+    snprintf(out, 32, "cuda:%d", device.index);
+    return out;
+}
+
+static vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
+                           vic_error *err)
+{
+    struct rates rates = rates_of(r, b, out);
+    struct json j = { 0 };
+    char text[32];
+    vic_status st;
+    json_object(&j, NULL);
+    pattern_json(&j, &r->pattern, b);
+    json_text(&j, "device", device_text(out->info.device, text));
+    json_text(&j, "kernel", out->info.kernel);
+    json_int(&j, "threads", out->threads);
+    json_int(&j, "heads", r->heads);
+    json_int(&j, "kv_heads", r->kv_heads);
+    json_int(&j, "head_dim", r->head_dim);
+    json_int(&j, "head_dim_v", r->head_dim_v);
+    json_text(&j, "dtype", vic_dtype_name(r->dtype));
+    json_object(&j, "seconds");
+    pattern_json_seconds(&j, b);
+    json_real(&j, "plan", out->plan_seconds);
+    json_real(&j, "attention", out->attention_seconds);
+    json_object_end(&j);
+    json_int(&j, "computed_pairs", out->info.computed_pairs);
+    json_real(&j, "gpairs_per_second", rates.gpairs);
+    json_real(&j, "tflops_computed", rates.computed);
+    json_real(&j, "tflops_useful", rates.useful);
+    snprintf(text, sizeof text, "crc32:%08x", out->checksum);
+    json_text(&j, "checksum", text);
+    if (r->check) {
+        json_object(&j, "check");
+        json_int(&j, "rows", out->check.rows);
+        json_real(&j, "relative_frobenius", out->check.relative_frobenius);
+        json_int(&j, "worst_row", out->check.worst_row);
+        json_real(&j, "worst_row_error", out->check.worst_row_error);
+        json_real(&j, "lse_max_error", out->check.lse_max_error);
+        json_bool(&j, "pass", out->check.pass);
+        json_object_end(&j);
+    }
+    json_object_end(&j);
+    st = json_print(&j, err);
+    json_free(&j);
+    return st;
+}
+
+static void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
+{
+    struct rates rates = rates_of(r, b, out);
+    char device[32];
+    pattern_text(&r->pattern, b);
+    text_title("attention");
+    text_row("kernel", "%s on %s, %d thread%s", out->info.kernel, device_text(out->info.device, device), out->threads,
+             out->threads == 1 ? "" : "s");
+    text_row("tensors", "%d heads (%d of keys) x %d, values x %d, %s", r->heads, r->kv_heads, r->head_dim,
+             r->head_dim_v, vic_dtype_name(r->dtype));
+    text_row("plan", "%s", seconds_text(out->plan_seconds).s);
+    text_row("attention", "%s%s", seconds_text(out->attention_seconds).s, r->repeat > 1 ? " (the best run)" : "");
+    text_row("rate", "%s Gpairs/s   %s TFLOP/s useful   %s TFLOP/s computed", real_text(rates.gpairs, 3).s,
+             real_text(rates.useful, 3).s, real_text(rates.computed, 3).s);
+    text_row("computed pairs", "%s a head, %s a useful one", count_text(out->info.computed_pairs).s,
+             real_text(b->info.pairs ? (double)out->info.computed_pairs / (double)b->info.pairs : 0.0, 3).s);
+    text_row("checksum", "crc32:%08x", out->checksum);
+    if (r->out) text_row("written to", "%s", r->out);
+    if (!r->check) return;
+    text_title("check against the float64 reference");
+    text_row("rows", "%s%s", count_text(out->check.rows).s, out->check.rows < b->info.n_q ? ", sampled" : ", all");
+    text_row("relative error", "%s (Frobenius; at most %s)", real_text(out->check.relative_frobenius, 3).s,
+             real_text(out->check.bound, 2).s);
+    text_row("worst row", "atom %s: %s", count_text(out->check.worst_row).s,
+             real_text(out->check.worst_row_error, 3).s);
+    text_row("LSE", "largest error %s", real_text(out->check.lse_max_error, 3).s);
+    text_row("counts", "%s rows differ from the pattern", count_text(out->check.count_mismatches).s);
+    text_verdict(out->check.pass, "verdict", " ");
+}
+
+static const char notes[] =
+    "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are in the atom order of "
+    "the\n"
+    "structure as read.  `--check` compares all rows of up to 4,096 atoms, else 512 rows spread over the structure.";
+
+vic_status cmd_run(int argc, char **argv, vic_error *err)
+{
+    struct run_options r = { .heads = 4, .head_dim = 64, .repeat = 1, .dtype = VIC_F32, .any_device = true };
+    struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], attention_rows[RUN_OPTIONS];
+    struct option data_rows[DATA_OPTIONS], output_rows[OUTPUT_OPTIONS];
+    const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
+                                           { "Attention", attention_rows, RUN_OPTIONS },
+                                           { "Tensors", data_rows, DATA_OPTIONS },
+                                           { "Structure", structure_rows, STRUCTURE_OPTIONS },
+                                           { "Output", output_rows, OUTPUT_OPTIONS } };
+    const struct syntax syntax = {
+        "run",
+        "FILE",
+        "Softmax attention between the atoms of a structure, over exactly the pairs nearer than "
+        "the cutoff.",
+        notes,
+        groups,
+        5
+    };
+    struct pattern_built built = { 0 };
+    struct run_result result = { 0 };
+    bool helped;
+    vic_status st;
+    pattern_input_init(&r.pattern);
+    pattern_options_rows(&r.pattern, pattern_rows);
+    structure_options_rows(&r.pattern.structure, structure_rows);
+    output_options_rows(&r.pattern.structure, output_rows);
+    run_rows(&r, attention_rows, data_rows);
+    TRY(options_read(&syntax, argc, argv, &r.pattern.file, &helped, err));
+    if (helped) return VIC_OK;
+    TRY(run_verify(&r, err));
+    choose_device(&r);
+    TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
+    TRY_GOTO(compute(&r, &built, &result, err), done);
+    if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
+    progress_end();
+    if (r.pattern.structure.json)
+        TRY_GOTO(run_json(&r, &built, &result, err), done);
+    else
+        run_text(&r, &built, &result);
+    if (r.check && !result.check.pass) {
+        TRY_GOTO(text_end(err), done);
+        st = fail(err, VIC_FAILED,
+                  "the result differs from the reference: relative error %.3g (at most %.3g), worst row "
+                  "%.3g at atom %lld, LSE %.3g, %lld counts differ",
+                  result.check.relative_frobenius, result.check.bound, result.check.worst_row_error,
+                  (long long)result.check.worst_row, result.check.lse_max_error,
+                  (long long)result.check.count_mismatches);
+    }
+done:
+    vic_plan_free(result.plan);
+    vic_engine_free(result.engine);
+    array_free(&result.lse);
+    array_free(&result.out);
+    array_free(&result.v);
+    array_free(&result.k);
+    array_free(&result.q);
+    pattern_close(&built);
+    return st;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pattern_report.h"
+
+#include "numbers.h"
+#include "progress.h"
+#include "text.h"
+
+#include <string.h>
+
+enum { BLOCK_PAIRS = 64 * 16 };
+
+void pattern_input_init(struct pattern_input *in)
+{
+    memset(in, 0, sizeof *in);
+    structure_options_init(&in->structure);
+}
+
+void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
+{
+    const struct option all[PATTERN_OPTIONS] = {
+        { "cutoff", "R", "attend to all atoms nearer than R angstrom (needed)", OPTION_REAL, &in->cutoff, 0, 1e6,
+          NULL, NULL },
+        { "no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+{
+    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    memset(out, 0, sizeof *out);
+    if (in->cutoff == 0.0)
+        return fail(err, VIC_BAD_ARGUMENT, "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
+    TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
+    out->view = vic_structure_get(out->structure);
+    options.cutoff = in->cutoff;
+    options.exclude_self = in->no_self;
+    options.threads = in->structure.threads;
+    progress_phase("building the pattern");
+    TRY(vic_pattern_build(out->structure, &options, &out->pattern, err));
+    out->info = vic_pattern_get(out->pattern);
+    return VIC_OK;
+}
+
+void pattern_close(struct pattern_built *b)
+{
+    vic_pattern_free(b->pattern);
+    vic_structure_free(b->structure);
+    memset(b, 0, sizeof *b);
+}
+
+static double ratio(double part, double whole)
+{
+    return whole > 0.0 ? part / whole : 0.0;
+}
+
+static double fill(const vic_pattern_info *info)
+{
+    return ratio((double)info->pairs, (double)info->blocks * BLOCK_PAIRS);
+}
+
+void pattern_json(struct json *j, const struct pattern_input *in, const struct pattern_built *b)
+{
+    const vic_pattern_info *info = &b->info;
+    json_text(j, "file", in->file);
+    json_real(j, "cutoff", in->cutoff);
+    if (b->view.has_cell) {
+        json_array(j, "cell");
+        for (int k = 0; k < 3; k++) {
+            json_array(j, NULL);
+            for (int x = 0; x < 3; x++) json_real(j, NULL, b->view.cell[k][x]);
+            json_array_end(j);
+        }
+        json_array_end(j);
+    } else {
+        json_null(j, "cell");
+    }
+    json_array(j, "periodic");
+    for (int k = 0; k < 3; k++) json_bool(j, NULL, b->view.periodic[k]);
+    json_array_end(j);
+    json_int(j, "atoms", info->n_q);
+    json_int(j, "pairs", info->pairs);
+    json_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
+    json_int(j, "max_pairs", info->max_pairs);
+    json_int(j, "boundary_pairs", info->boundary_pairs);
+    json_int(j, "strips", info->strips);
+    json_int(j, "blocks", info->blocks);
+    json_int(j, "full_blocks", info->full_blocks);
+    json_int(j, "block_pairs", BLOCK_PAIRS * info->blocks);
+    json_real(j, "fill", fill(info));
+    json_object(j, "block128");
+    json_int(j, "count", info->block128_count);
+    json_real(j, "density", ratio((double)info->block128_count, (double)info->block128_grid));
+    json_int(j, "full", info->block128_full);
+    json_object_end(j);
+    json_int(j, "bytes", (int64_t)info->bytes);
+}
+
+void pattern_json_seconds(struct json *j, const struct pattern_built *b)
+{
+    json_real(j, "read", b->seconds_read);
+    json_real(j, "order", b->info.seconds_order);
+    json_real(j, "build", b->info.seconds_build);
+}
+
+void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
+{
+    const vic_pattern_info *info = &b->info;
+    const bool *periodic = b->view.periodic;
+    text_title("%s", in->file);
+    text_row("atoms", "%s", count_text(info->n_q).s);
+    text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
+             periodic[0] || periodic[1] || periodic[2] ? "" : "no");
+    text_row("cutoff", "%s A%s", plain_text(in->cutoff).s, in->no_self ? ", without self pairs" : "");
+    text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,
+             real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
+    if (info->boundary_pairs)
+        text_row("boundary pairs", "%s at the cutoff within rounding", count_text(info->boundary_pairs).s);
+    text_row("blocks", "%s of 64 x 16 in %s strips, %s full", count_text(info->blocks).s, count_text(info->strips).s,
+             count_text(info->full_blocks).s);
+    text_row("fill", "%s %% of %s block pairs", real_text(100.0 * fill(info), 3).s,
+             count_text(BLOCK_PAIRS * info->blocks).s);
+    text_row("128x128 blocks", "%s (%s %% of all), %s full", count_text(info->block128_count).s,
+             real_text(100.0 * ratio((double)info->block128_count, (double)info->block128_grid), 3).s,
+             count_text(info->block128_full).s);
+    text_row("memory", "%s", bytes_text(info->bytes).s);
+    text_row("read", "%s", seconds_text(b->seconds_read).s);
+    text_row("order, build", "%s, %s", seconds_text(info->seconds_order).s, seconds_text(info->seconds_build).s);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `pattern` and `run` share: building the pattern of a file, and saying what it is. */
+#ifndef VICINAL_CLI_PATTERN_REPORT_H
+#define VICINAL_CLI_PATTERN_REPORT_H
+
+#include "json.h"
+#include "structure_options.h"
+
+enum { PATTERN_OPTIONS = 2 };
+
+struct pattern_input {
+    struct structure_options structure;
+    double cutoff; /* 0 until given */
+    bool no_self;
+    const char *file;
+};
+
+struct pattern_built {
+    vic_structure *structure;
+    vic_structure_view view;
+    vic_pattern *pattern;
+    vic_pattern_info info;
+    double seconds_read;
+};
+
+void pattern_input_init(struct pattern_input *in);
+void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS]); /* --cutoff, --no-self */
+
+/* Read the file and build its pattern; pattern_close() is harmless on a zeroed struct. */
+vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
+void pattern_close(struct pattern_built *b);
+
+void pattern_json(struct json *j, const struct pattern_input *in,
+                  const struct pattern_built *b);                         /* without seconds */
+void pattern_json_seconds(struct json *j, const struct pattern_built *b); /* read, order, build */
+void pattern_text(const struct pattern_input *in, const struct pattern_built *b);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Atoms as shaded spheres, in software: a depth buffer, then one shading pass. */
+#ifndef VICINAL_CLI_RENDER_H
+#define VICINAL_CLI_RENDER_H
+
+#include "picture.h"
+
+struct sphere {
+    float x, y, z; /* view coordinates, A: x right, y up, z towards the viewer */
+    float radius;
+    struct colour colour;
+};
+
+struct scene {
+    int64_t count;
+    struct sphere *spheres; /* uncoloured (0, 0, 0) at first */
+    double width, height;   /* of what is to be seen, A, radii included */
+};
+
+/* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side faces
+ * the viewer.  A function of the positions alone, and a rotation: handedness stays. */
+vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err);
+void scene_free(struct scene *s);
+
+/* Draw into `out` (made here, white elsewhere), as large as fits. */
+vic_status scene_render(const struct scene *s, int width, int height, int threads, struct picture *out,
+                        vic_error *err);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "chemistry.h"
+#include "render.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Eigenvectors of a symmetric 3 x 3 matrix by Jacobi rotations, as rows of `axes`, largest eigenvalue first. */
+static void eigenvectors(double m[3][3], double axes[3][3])
+{
+    double v[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } };
+    int order[3] = { 0, 1, 2 };
+    for (int sweep = 0; sweep < 30; sweep++) {
+        for (int p = 0; p < 2; p++) {
+            for (int q = p + 1; q < 3; q++) {
+                double theta, t, c, s;
+                if (fabs(m[p][q]) <= 1e-14 * (fabs(m[p][p]) + fabs(m[q][q]))) continue;
+                theta = (m[q][q] - m[p][p]) / (2.0 * m[p][q]);
+                t = (theta >= 0.0 ? 1.0 : -1.0) / (fabs(theta) + sqrt(theta * theta + 1.0));
+                c = 1.0 / sqrt(t * t + 1.0);
+                s = t * c;
+                for (int k = 0; k < 3; k++) {
+                    double a = m[k][p], b = m[k][q];
+                    m[k][p] = c * a - s * b;
+                    m[k][q] = s * a + c * b;
+                }
+                for (int k = 0; k < 3; k++) {
+                    double a = m[p][k], b = m[q][k];
+                    m[p][k] = c * a - s * b;
+                    m[q][k] = s * a + c * b;
+                    a = v[p][k];
+                    b = v[q][k];
+                    v[p][k] = c * a - s * b;
+                    v[q][k] = s * a + c * b;
+                }
+            }
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int k = i + 1; k < 3; k++) {
+            if (m[order[k]][order[k]] > m[order[i]][order[i]]) {
+                int swap = order[i];
+                order[i] = order[k];
+                order[k] = swap;
+            }
+        }
+    }
+    for (int i = 0; i < 3; i++) memcpy(axes[i], v[order[i]], sizeof v[0]);
+}
+
+static double dot(const double a[3], const double b[3])
+{
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+/* The signs of eigenvectors mean nothing; the third moment of the atoms along them does. */
+static void fix_signs(const vic_structure_view *v, const double centre[3], double axes[3][3])
+{
+    double skew[2] = { 0.0, 0.0 };
+    for (int64_t i = 0; i < v->atoms; i++) {
+        double d[3];
+        for (int k = 0; k < 3; k++) d[k] = v->positions[3 * i + k] - centre[k];
+        for (int a = 0; a < 2; a++) {
+            double along = dot(d, axes[a]);
+            skew[a] += along * along * along;
+        }
+    }
+    for (int a = 0; a < 2; a++)
+        for (int k = 0; k < 3 && skew[a] < 0.0; k++) axes[a][k] = -axes[a][k];
+    for (int k = 0; k < 3; k++) {
+        int i = (k + 1) % 3, j = (k + 2) % 3;
+        axes[2][k] = axes[0][i] * axes[1][j] - axes[0][j] * axes[1][i];
+    }
+}
+
+static void principal_axes(const vic_structure_view *v, double centre[3], double axes[3][3])
+{
+    double m[3][3] = { { 0 } };
+    for (int k = 0; k < 3; k++) centre[k] = 0.0;
+    for (int64_t i = 0; i < v->atoms; i++)
+        for (int k = 0; k < 3; k++) centre[k] += v->positions[3 * i + k] / (double)v->atoms;
+    for (int64_t i = 0; i < v->atoms; i++)
+        for (int a = 0; a < 3; a++)
+            for (int b = 0; b < 3; b++)
+                m[a][b] += (v->positions[3 * i + a] - centre[a]) * (v->positions[3 * i + b] - centre[b]);
+    eigenvectors(m, axes);
+    fix_signs(v, centre, axes);
+}
+
+vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err)
+{
+    double centre[3], axes[3][3], low[3], high[3];
+    memset(out, 0, sizeof *out);
+    TRY(allocate(v->atoms, sizeof *out->spheres, "the spheres of a picture", &out->spheres, err));
+    out->count = v->atoms;
+    principal_axes(v, centre, axes);
+    for (int k = 0; k < 3; k++) {
+        low[k] = HUGE_VAL;
+        high[k] = -HUGE_VAL;
+    }
+    for (int64_t i = 0; i < v->atoms; i++) {
+        struct sphere *s = &out->spheres[i];
+        double d[3], at[3], radius = chemistry_radius(v->atomic_numbers[i]);
+        for (int k = 0; k < 3; k++) d[k] = v->positions[3 * i + k] - centre[k];
+        for (int k = 0; k < 3; k++) {
+            at[k] = dot(d, axes[k]);
+            low[k] = fmin(low[k], at[k] - radius);
+            high[k] = fmax(high[k], at[k] + radius);
+        }
+        s->x = (float)at[0];
+        s->y = (float)at[1];
+        s->z = (float)at[2];
+        s->radius = (float)radius;
+    }
+    if (v->atoms == 0) return VIC_OK;
+    out->width = high[0] - low[0];
+    out->height = high[1] - low[1];
+    for (int64_t i = 0; i < v->atoms; i++) {
+        out->spheres[i].x -= (float)(0.5 * (low[0] + high[0]));
+        out->spheres[i].y -= (float)(0.5 * (low[1] + high[1]));
+        out->spheres[i].z -= (float)high[2];
+    }
+    return VIC_OK;
+}
+
+void scene_free(struct scene *s)
+{
+    free(s->spheres);
+    memset(s, 0, sizeof *s);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VICINAL_CLI_STATS_H
+#define VICINAL_CLI_STATS_H
+
+#include "cli.h"
+
+void sort_doubles(double *values, int64_t count);
+double quantile(const double *sorted, int64_t count, double share); /* linear between neighbours */
+
+/* Pearson's r; NaN when either side does not vary. */
+double pearson(const double *x, const double *y, int64_t count);
+
+/* Spearman's: Pearson's of the ranks, equal values sharing their mean rank. */
+vic_status spearman(const double *x, const double *y, int64_t count, double *out, vic_error *err);
+
+#endif
