@@ -263,7 +263,8 @@ VIC_API vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr,
 
 /* The 64 x 16 blocks, for pictures and statistics: strip, cluster, pairs of each, [info.blocks], by strip and then
  * cluster. */
-VIC_API void vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs);
+VIC_API vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs,
+                                      vic_error *err) VIC_CHECK_RESULT;
 
 /* Copy features between the caller's order and pattern order: `out` has the shape and type of `in`, [n, ...] with n
  * query (or key) atoms.  Once per model, not once per layer. */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool reserve(struct buffer *b, size_t more)
+{
+    size_t need, capacity = b->capacity ? b->capacity : 256;
+    char *data;
+    if (b->failed) return false;
+    if (__builtin_add_overflow(b->size, more, &need) || need > PTRDIFF_MAX / 2) {
+        b->failed = true;
+        return false;
+    }
+    need++; /* the NUL */
+    if (need <= b->capacity) return true;
+    while (capacity < need) capacity *= 2;
+    data = realloc(b->data, capacity);
+    if (!data) {
+        b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->capacity = capacity;
+    return true;
+}
+
+void buffer_add(struct buffer *b, const void *bytes, size_t count)
+{
+    if (!reserve(b, count)) return;
+    if (count) memcpy(b->data + b->size, bytes, count);
+    b->size += count;
+    b->data[b->size] = '\0';
+}
+
+void buffer_text(struct buffer *b, const char *text)
+{
+    buffer_add(b, text, strlen(text));
+}
+
+void buffer_printf(struct buffer *b, const char *format, ...)
+{
+    va_list args, again;
+    int length;
+    va_start(args, format);
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0) {
+        b->failed = true;
+    } else if (reserve(b, (size_t)length)) {
+        vsnprintf(b->data + b->size, (size_t)length + 1, format, again);
+        b->size += (size_t)length;
+    }
+    va_end(again);
+}
+
+vic_status buffer_check(const struct buffer *b, const char *what, vic_error *err)
+{
+    return b->failed ? fail(err, VIC_NO_MEMORY, "no memory for %s", what) : VIC_OK;
+}
+
+void buffer_free(struct buffer *b)
+{
+    free(b->data);
+    *b = (struct buffer){ NULL, 0, 0, false };
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every file of the command shares: failing in one expression, checked sizes, the table of subcommands.
+ * The command uses vicinal.h, libc and zlib, and nothing of the library's inside. */
+#ifndef VICINAL_CLI_H
+#define VICINAL_CLI_H
+
+#include "vicinal.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Fill `err` and return `status`; main() prints the text and turns the status into the exit code. */
+vic_status fail(vic_error *err, vic_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* For functions that own nothing. */
+#define TRY(expression)                                                                                              \
+    do {                                                                                                             \
+        vic_status try_status_ = (expression);                                                                       \
+        if (try_status_ != VIC_OK) return try_status_;                                                               \
+    } while (0)
+
+/* For functions that own something: `st` is the function's status, `label` frees in reverse and returns it. */
+#define TRY_GOTO(expression, label)                                                                                  \
+    do {                                                                                                             \
+        st = (expression);                                                                                           \
+        if (st != VIC_OK) goto label;                                                                                \
+    } while (0)
+
+/* *product = a * b * size in bytes; false when it does not fit size_t or a factor is negative. */
+bool size_product(int64_t a, int64_t b, size_t size, size_t *product);
+
+/* count * size bytes, zeroed, or NO_MEMORY naming `what`.  Never NULL on success, also for 0 bytes. */
+vic_status allocate(int64_t count, size_t size, const char *what, void *out, vic_error *err);
+
+double seconds_now(void); /* monotonic */
+
+/* One row a subcommand, in commands[] of main.c.  `run` gets the words after the subcommand. */
+struct command {
+    const char *name, *summary;
+    vic_status (*run)(int argc, char **argv, vic_error *err);
+};
+
+vic_status cmd_info(int argc, char **argv, vic_error *err);
+vic_status cmd_packing(int argc, char **argv, vic_error *err);
+vic_status cmd_pattern(int argc, char **argv, vic_error *err);
+vic_status cmd_run(int argc, char **argv, vic_error *err);
+vic_status cmd_env(int argc, char **argv, vic_error *err);
+
+#endif

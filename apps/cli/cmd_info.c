@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "element.h"
+#include "json.h"
+#include "numbers.h"
+#include "progress.h"
+#include "structure_options.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct summary {
+    int64_t elements[256];
+    double low[3], high[3];
+    double mass;  /* u; of the atoms whose element is known */
+    bool unknown; /* some atom has no mass */
+    int64_t chains, residues;
+    bool has_cell;
+    double length[3], angle[3], volume;
+};
+
+static double dot(const double a[3], const double b[3])
+{
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static void summarise_cell(const vic_structure_view *v, struct summary *s)
+{
+    const double(*c)[3] = v->cell;
+    s->has_cell = v->has_cell;
+    if (!v->has_cell) return;
+    for (int k = 0; k < 3; k++) s->length[k] = sqrt(dot(c[k], c[k]));
+    for (int k = 0; k < 3; k++) {
+        int i = (k + 1) % 3, j = (k + 2) % 3;
+        double cosine = dot(c[i], c[j]) / (s->length[i] * s->length[j]);
+        s->angle[k] = acos(fmax(-1.0, fmin(1.0, cosine))) * (180.0 / 3.14159265358979323846);
+    }
+    s->volume =
+        fabs(c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) - c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0]) +
+             c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]));
+}
+
+static int compare_chains(const void *a, const void *b)
+{
+    return memcmp(a, b, 8);
+}
+
+/* A residue ends where any part of its name changes; a chain is a name, wherever it stands in the file. */
+static vic_status count_labels(const vic_structure_view *v, struct summary *s, vic_error *err)
+{
+    char(*chains)[8] = NULL;
+    int64_t used = 0;
+    if (!v->labels || v->atoms == 0) return VIC_OK;
+    TRY(allocate(v->atoms, sizeof *chains, "the names of chains", &chains, err));
+    for (int64_t i = 0; i < v->atoms; i++) {
+        const vic_atom_label *now = &v->labels[i], *last = i ? &v->labels[i - 1] : NULL;
+        bool new_chain = !last || strcmp(now->chain, last->chain) != 0;
+        s->residues += new_chain || now->sequence != last->sequence || now->insertion != last->insertion ||
+                       strcmp(now->residue, last->residue) != 0;
+        if (new_chain) strncpy(chains[used++], now->chain, sizeof *chains);
+    }
+    qsort(chains, (size_t)used, sizeof *chains, compare_chains);
+    for (int64_t i = 0; i < used; i++) s->chains += i == 0 || memcmp(chains[i], chains[i - 1], sizeof *chains) != 0;
+    free(chains);
+    return VIC_OK;
+}
+
+static vic_status summarise(const vic_structure_view *v, struct summary *s, vic_error *err)
+{
+    memset(s, 0, sizeof *s);
+    for (int k = 0; k < 3; k++) {
+        s->low[k] = HUGE_VAL;
+        s->high[k] = -HUGE_VAL;
+    }
+    for (int64_t i = 0; i < v->atoms; i++) {
+        double mass = element_mass(v->atomic_numbers[i]);
+        s->elements[v->atomic_numbers[i]]++;
+        s->mass += mass;
+        s->unknown |= mass == 0.0;
+        for (int k = 0; k < 3; k++) {
+            s->low[k] = fmin(s->low[k], v->positions[3 * i + k]);
+            s->high[k] = fmax(s->high[k], v->positions[3 * i + k]);
+        }
+    }
+    summarise_cell(v, s);
+    return count_labels(v, s, err);
+}
+
+/* u per cubic angstrom is 1.66053907 g/cm^3. */
+static double mass_density(const struct summary *s)
+{
+    return s->mass / s->volume * 1.66053906660;
+}
+
+static void json_triple(struct json *j, const char *key, const double x[3])
+{
+    json_array(j, key);
+    for (int k = 0; k < 3; k++) json_real(j, NULL, x[k]);
+    json_array_end(j);
+}
+
+static void json_cell(struct json *j, const vic_structure_view *v, const struct summary *s)
+{
+    static const char *const names[] = { "a", "b", "c", "alpha", "beta", "gamma" };
+    if (!s->has_cell) {
+        json_null(j, "cell");
+        return;
+    }
+    json_object(j, "cell");
+    for (int k = 0; k < 3; k++) json_real(j, names[k], s->length[k]);
+    for (int k = 0; k < 3; k++) json_real(j, names[3 + k], s->angle[k]);
+    json_array(j, "vectors");
+    for (int k = 0; k < 3; k++) json_triple(j, NULL, v->cell[k]);
+    json_array_end(j);
+    json_real(j, "volume", s->volume);
+    json_object_end(j);
+}
+
+static vic_status info_json(const char *file, const vic_structure_view *v, const struct summary *s, vic_error *err)
+{
+    struct json j = { 0 };
+    vic_status st;
+    json_object(&j, NULL);
+    json_text(&j, "file", file);
+    json_text(&j, "format", v->format);
+    json_text(&j, "title", v->title);
+    json_int(&j, "atoms", v->atoms);
+    json_int(&j, "file_atoms", v->file_atoms);
+    json_object(&j, "elements");
+    for (int z = 1; z <= 256; z++) { /* unknown ones last */
+        int64_t count = s->elements[z % 256];
+        if (count && (z == 256 || z < ELEMENTS)) json_int(&j, element_symbol(z % 256), count);
+    }
+    json_object_end(&j);
+    json_int(&j, "models", v->models);
+    json_int(&j, "altloc_atoms", v->altloc_atoms);
+    json_int(&j, "chains", s->chains);
+    json_int(&j, "residues", s->residues);
+    json_cell(&j, v, s);
+    json_array(&j, "periodic");
+    for (int k = 0; k < 3; k++) json_bool(&j, NULL, v->periodic[k]);
+    json_array_end(&j);
+    json_text(&j, "space_group", v->space_group);
+    json_int(&j, "symmetry_operations", v->symmetry_operations);
+    json_array(&j, "box");
+    json_triple(&j, NULL, s->low);
+    json_triple(&j, NULL, s->high);
+    json_array_end(&j);
+    if (s->has_cell) {
+        json_object(&j, "density");
+        json_real(&j, "atoms_per_A3", (double)v->atoms / s->volume);
+        json_real(&j, "g_per_cm3", mass_density(s));
+        json_object_end(&j);
+    } else {
+        json_null(&j, "density");
+    }
+    json_object_end(&j);
+    st = json_print(&j, err);
+    json_free(&j);
+    return st;
+}
+
+static void info_text(const char *file, const vic_structure_view *v, const struct summary *s)
+{
+    char elements[512] = "";
+    size_t used = 0;
+    for (int z = 1; z <= 256; z++) {
+        int64_t count = s->elements[z % 256];
+        if (count == 0 || used + 32 > sizeof elements) continue;
+        used += (size_t)snprintf(elements + used, sizeof elements - used, "%s%s %s", used ? "  " : "",
+                                 z == 256 ? "unknown" : element_symbol(z), count_text(count).s);
+    }
+    text_title("%s", file);
+    if (*v->title) text_row("title", "%s", v->title);
+    text_row("format", "%s", v->format);
+    if (v->file_atoms == v->atoms)
+        text_row("atoms", "%s", count_text(v->atoms).s);
+    else
+        text_row("atoms", "%s (the model in the file has %s)", count_text(v->atoms).s, count_text(v->file_atoms).s);
+    text_row("elements", "%s", elements);
+    text_row("models", "%s", count_text(v->models).s);
+    if (v->altloc_atoms) text_row("altloc atoms", "%s", count_text(v->altloc_atoms).s);
+    if (v->labels) text_row("chains, residues", "%s, %s", count_text(s->chains).s, count_text(s->residues).s);
+    if (s->has_cell) {
+        text_row("cell", "%s %s %s A   %s %s %s degrees", real_text(s->length[0], 6).s, real_text(s->length[1], 6).s,
+                 real_text(s->length[2], 6).s, real_text(s->angle[0], 5).s, real_text(s->angle[1], 5).s,
+                 real_text(s->angle[2], 5).s);
+        text_row("volume", "%s A^3", real_text(s->volume, 6).s);
+        if (*v->space_group) {
+            text_row("space group", "%s (%s)", v->space_group,
+                     v->symmetry_operations > 1 ? "applied" : "not applied; --symmetry does");
+        }
+        text_row("density", "%s atoms/A^3   %s g/cm^3%s", real_text((double)v->atoms / s->volume, 4).s,
+                 real_text(mass_density(s), 4).s, s->unknown ? " (atoms of unknown element not counted)" : "");
+    }
+    text_row("periodic", "%s%s%s%s", v->periodic[0] ? "a" : "", v->periodic[1] ? "b" : "", v->periodic[2] ? "c" : "",
+             v->periodic[0] || v->periodic[1] || v->periodic[2] ? "" : "no");
+    if (v->atoms) {
+        text_row("bounding box", "%s %s %s  to  %s %s %s A", fixed_text(s->low[0], 2).s, fixed_text(s->low[1], 2).s,
+                 fixed_text(s->low[2], 2).s, fixed_text(s->high[0], 2).s, fixed_text(s->high[1], 2).s,
+                 fixed_text(s->high[2], 2).s);
+    }
+}
+
+vic_status cmd_info(int argc, char **argv, vic_error *err)
+{
+    struct structure_options s;
+    struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
+    const struct option_group groups[] = { { "Structure", structure_rows, STRUCTURE_OPTIONS },
+                                           { "Output", output_rows + 1, 1 } };
+    const struct syntax syntax = { "info", "FILE", "What a structure file holds: atoms, elements, cell, density.",
+                                   NULL,   groups, 2 };
+    vic_structure *structure = NULL;
+    vic_structure_view view;
+    struct summary summary;
+    const char *file;
+    bool helped;
+    double seconds;
+    vic_status st;
+    structure_options_init(&s);
+    structure_options_rows(&s, structure_rows);
+    output_options_rows(&s, output_rows);
+    TRY(options_read(&syntax, argc, argv, &file, &helped, err));
+    if (helped) return VIC_OK;
+    TRY_GOTO(structure_open(&s, file, &structure, &seconds, err), done);
+    progress_end();
+    view = vic_structure_get(structure);
+    TRY_GOTO(summarise(&view, &summary, err), done);
+    if (s.json)
+        TRY_GOTO(info_json(file, &view, &summary, err), done);
+    else
+        info_text(file, &view, &summary);
+done:
+    vic_structure_free(structure);
+    return st;
+}

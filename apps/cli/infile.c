@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _XOPEN_SOURCE 700
+#include "infile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+vic_status infile_open(struct infile *in, const char *path, vic_error *err)
+{
+    struct stat about;
+    in->path = path;
+    in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* opening a pipe must not wait */
+    if (in->descriptor < 0) return fail(err, VIC_CANNOT_READ, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(in->descriptor, &about) != 0 || !S_ISREG(about.st_mode)) {
+        infile_close(in);
+        return fail(err, VIC_CANNOT_READ, "cannot read %s: expected a file, got a folder, pipe or device", path);
+    }
+    in->size = (uint64_t)about.st_size;
+    return VIC_OK;
+}
+
+vic_status infile_read(struct infile *in, uint64_t at, void *out, size_t count, vic_error *err)
+{
+    char *to = out;
+    while (count > 0) {
+        size_t part = count < (size_t)1 << 30 ? count : (size_t)1 << 30;
+        ssize_t got = pread(in->descriptor, to, part, (off_t)at);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail(err, VIC_CANNOT_READ, "cannot read %s: %s", in->path, strerror(errno));
+        if (got == 0)
+            return fail(err, VIC_CANNOT_READ, "cannot read %s: it became shorter while being read", in->path);
+        to += got;
+        at += (uint64_t)got;
+        count -= (size_t)got;
+    }
+    return VIC_OK;
+}
+
+void infile_close(struct infile *in)
+{
+    if (in->descriptor >= 0) close(in->descriptor);
+    in->descriptor = -1;
+}

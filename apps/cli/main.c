@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command `vicinal`: one table of subcommands, one file each (cmd_*.c). */
+#define _POSIX_C_SOURCE 200809L
+#include "cli.h"
+
+#include "options.h"
+#include "progress.h"
+#include "text.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    { "info", "what a structure file holds: atoms, elements, cell, density", cmd_info },
+    { "packing", "how tightly each atom is packed, and what that says about its B-factor", cmd_packing },
+    { "pattern", "build the attention pattern of a structure and describe, draw or list it", cmd_pattern },
+    { "run", "compute attention over a structure, time it, check it, write the result", cmd_run },
+    { "env", "version, devices, kernels and switches of this build on this machine", cmd_env },
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void help(FILE *to)
+{
+    fprintf(to,
+            "vicinal %s: softmax attention between the atoms of a structure, over exactly the pairs within a "
+            "cutoff\n\nvicinal SUBCOMMAND [FILE] [options]\n\n",
+            vic_version());
+    for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\n`vicinal SUBCOMMAND --help` lists the options of one; `vicinal --version` prints the version.\n"
+                "Files: PDB, mmCIF, GRO, XYZ and extXYZ, each also gzipped.\n"
+                "Exit codes: 0 ok, 1 failed, 2 usage, 3 bad input, 4 no such device or kernel.\n");
+}
+
+static int report(const char *command, const vic_error *err)
+{
+    bool colour = stream_has_colour(stderr);
+    fprintf(stderr, "vicinal%s%s: %serror:%s %s\n", *command ? " " : "", command, colour ? "\033[1;31m" : "",
+            colour ? "\033[0m" : "", err->text);
+    return vic_status_exit_code(err->status);
+}
+
+static const struct command *command_find(const char *name, vic_error *err)
+{
+    const char *names[COMMANDS], *near;
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) return &commands[i];
+        names[i] = commands[i].name;
+    }
+    near = nearest_name(name, names, COMMANDS);
+    if (near)
+        fail(err, VIC_BAD_ARGUMENT, "unknown subcommand '%s'; did you mean %s?", name, near);
+    else
+        fail(err, VIC_BAD_ARGUMENT, "unknown %s '%s'; `vicinal --help` lists the subcommands",
+             *name == '-' ? "option" : "subcommand", name);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    vic_error err = { VIC_OK, "" };
+    const struct command *command;
+    vic_status st;
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    /* A file grown past the limit shall be an error like a full disk, not a death that leaves half a file. */
+    sigaction(SIGXFSZ, &ignore, NULL);
+    if (argc < 2) {
+        help(stderr);
+        return vic_status_exit_code(VIC_BAD_ARGUMENT);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help(stdout);
+        return text_end(&err) == VIC_OK ? 0 : report("", &err);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("vicinal %s\n", vic_version());
+        return text_end(&err) == VIC_OK ? 0 : report("", &err);
+    }
+    command = command_find(argv[1], &err);
+    if (!command) return report("", &err);
+    st = command->run(argc - 2, argv + 2, &err);
+    progress_end();
+    if (st == VIC_OK) st = text_end(&err);
+    return st == VIC_OK ? 0 : report(command->name, &err);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "numbers.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Commas between the thousands of the leading digits; the rest (point, exponent) is copied. */
+static struct number with_commas(const char *plain)
+{
+    struct number out = { "" };
+    size_t sign = plain[0] == '-', digits = strspn(plain + sign, "0123456789"), at = 0;
+    for (size_t i = 0; plain[i] && at + 2 < sizeof out.s; i++) {
+        if (i > sign && i < sign + digits && (sign + digits - i) % 3 == 0) out.s[at++] = ',';
+        out.s[at++] = plain[i];
+    }
+    out.s[at] = '\0';
+    return out;
+}
+
+struct number count_text(int64_t value)
+{
+    char plain[32];
+    snprintf(plain, sizeof plain, "%" PRId64, value);
+    return with_commas(plain);
+}
+
+struct number fixed_text(double value, int decimals)
+{
+    char plain[40];
+    if (!(fabs(value) < 1e15)) return real_text(value, 6);
+    snprintf(plain, sizeof plain, "%.*f", decimals, value);
+    return with_commas(plain);
+}
+
+struct number real_text(double value, int significant)
+{
+    struct number out;
+    double size = fabs(value);
+    int decimals;
+    if (!isfinite(value) || size >= 1e15 || (size < 1e-4 && size > 0.0)) {
+        snprintf(out.s, sizeof out.s, "%.*g", significant, value);
+        return out;
+    }
+    decimals = size > 0.0 ? significant - 1 - (int)floor(log10(size)) : 0;
+    return fixed_text(value, decimals < 0 ? 0 : decimals);
+}
+
+struct number seconds_text(double seconds)
+{
+    struct number out;
+    if (seconds >= 1.0)
+        snprintf(out.s, sizeof out.s, "%.3g s", seconds < 1000.0 ? seconds : floor(seconds));
+    else if (seconds >= 1e-3)
+        snprintf(out.s, sizeof out.s, "%.3g ms", seconds * 1e3);
+    else
+        snprintf(out.s, sizeof out.s, "%.3g us", seconds * 1e6);
+    if (seconds >= 1000.0) snprintf(out.s, sizeof out.s, "%.0f s", seconds);
+    return out;
+}
+
+struct number bytes_text(uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB" };
+    struct number out;
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 999.5 && unit < 5) {
+        value /= 1000.0;
+        unit++;
+    }
+    snprintf(out.s, sizeof out.s, "%.3g %s", value, units[unit]);
+    return out;
+}

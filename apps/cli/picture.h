@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pixels, and PNG made of them. */
+#ifndef VICINAL_CLI_PICTURE_H
+#define VICINAL_CLI_PICTURE_H
+
+#include "buffer.h"
+#include "colormap.h"
+
+struct picture {
+    int width, height;
+    struct colour *pixels; /* [height][width], from the top left */
+};
+
+vic_status picture_make(struct picture *p, int width, int height, struct colour fill, vic_error *err);
+void picture_free(struct picture *p);
+
+/* The picture as a PNG file, and any bytes as base64. */
+vic_status png_encode(const struct picture *p, struct buffer *out, vic_error *err);
+void base64_encode(const void *bytes, size_t count, struct buffer *out);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "structure_options.h"
+
+#include "progress.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_THREADS = 4096, MOST_REPEATS = 10000 };
+
+void structure_options_init(struct structure_options *s)
+{
+    vic_read_options read = VIC_READ_OPTIONS_INIT;
+    memset(s, 0, sizeof *s);
+    s->read = read;
+}
+
+/* The next part of a list, copied; *at moves past the separator. */
+static bool next_part(const char **at, char separator, char *out, size_t size)
+{
+    const char *end = strchr(*at, separator);
+    size_t length = end ? (size_t)(end - *at) : strlen(*at);
+    if (length >= size) return false;
+    memcpy(out, *at, length);
+    out[length] = '\0';
+    *at += length + (end != NULL);
+    return true;
+}
+
+vic_status parse_cell(const char *text, double cell[6], vic_error *err)
+{
+    double given[6] = { 0, 0, 0, 90.0, 90.0, 90.0 };
+    const char *at = text;
+    char part[40];
+    int count = 0;
+    bool good = true;
+    do {
+        good = count < 6 && next_part(&at, ',', part, sizeof part) && number_real(part, &given[count]);
+        if (good && count < 3) good = given[count] > 0.0 && given[count] <= 1e6;
+        if (good && count >= 3) good = given[count] > 0.0 && given[count] < 180.0;
+        count++;
+    } while (good && (*at || at[-1] == ','));
+    if (!good || (count != 3 && count != 6)) {
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--cell: expected a,b,c or a,b,c,alpha,beta,gamma (lengths in angstrom above 0, angles between 0 "
+                    "and 180 degrees, commas without spaces), got '%s'",
+                    text);
+    }
+    memcpy(cell, given, sizeof given);
+    return VIC_OK;
+}
+
+vic_status parse_supercell(const char *text, int supercell[3], vic_error *err)
+{
+    const char *at = text;
+    int given[3] = { 1, 1, 1 };
+    char part[16];
+    bool good = *text != '\0';
+    int count = 0;
+    while (good && count < 3) {
+        int64_t value;
+        good = next_part(&at, 'x', part, sizeof part) && number_int64(part, &value) && value >= 1 &&
+               value <= MOST_REPEATS;
+        if (good) given[count++] = (int)value;
+    }
+    if (!good || *at || at[-1] == 'x') {
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--supercell: expected AxBxC with whole numbers from 1 to %d, as in 2x2x1, "
+                    "got '%s'",
+                    MOST_REPEATS, text);
+    }
+    memcpy(supercell, given, sizeof given);
+    return VIC_OK;
+}
+
+vic_status parse_pbc(const char *text, vic_pbc *pbc, bool periodic[3], vic_error *err)
+{
+    bool given[3] = { false, false, false };
+    bool good = *text != '\0';
+    if (strcmp(text, "auto") == 0) {
+        *pbc = VIC_PBC_AUTO;
+        return VIC_OK;
+    }
+    for (const char *c = text; good && *c && strcmp(text, "none") != 0; c++) {
+        good = *c >= 'x' && *c <= 'z' && !given[*c - 'x'];
+        if (good) given[*c - 'x'] = true;
+    }
+    if (!good)
+        return fail(err, VIC_BAD_ARGUMENT, "--pbc: expected auto, none, or axes as in xyz, xy or z, got '%s'", text);
+    *pbc = VIC_PBC_SET;
+    memcpy(periodic, given, sizeof given);
+    return VIC_OK;
+}
+
+static vic_status take_cell(const struct option *o, const char *text, vic_error *err)
+{
+    struct structure_options *s = o->target;
+    s->read.has_cell = true;
+    return parse_cell(text, s->read.cell, err);
+}
+
+static vic_status take_supercell(const struct option *o, const char *text, vic_error *err)
+{
+    struct structure_options *s = o->target;
+    return parse_supercell(text, s->read.supercell, err);
+}
+
+static vic_status take_pbc(const struct option *o, const char *text, vic_error *err)
+{
+    struct structure_options *s = o->target;
+    s->pbc_given = true;
+    return parse_pbc(text, &s->read.pbc, s->read.periodic, err);
+}
+
+void structure_options_rows(struct structure_options *s, struct option rows[STRUCTURE_OPTIONS])
+{
+    const struct option all[STRUCTURE_OPTIONS] = {
+        { "cell", "A,B,C[,AL,BE,GA]", "cell in angstrom and degrees, instead of the file's", OPTION_CUSTOM, s, 0, 0,
+          NULL, take_cell },
+        { "pbc", "AXES", "auto (periodic where there is a cell), none, or axes: xyz, xy, z, ...", OPTION_CUSTOM, s, 0,
+          0, NULL, take_pbc },
+        { "symmetry", NULL, "apply the space group: all atoms of the cell", OPTION_FLAG, &s->read.symmetry, 0, 0,
+          NULL, NULL },
+        { "supercell", "AxBxC", "repeat the cell along a, b, c", OPTION_CUSTOM, s, 0, 0, NULL, take_supercell },
+        { "model", "N", "model number to take; default: the first one", OPTION_INT, &s->read.model, 1, 1e9, NULL,
+          NULL },
+        { "altloc", "WHICH", "alternate locations: highest (by occupancy; default) or all", OPTION_CHOICE, &s->altloc,
+          0, 0, "highest|all", NULL },
+        { "no-hydrogen", NULL, "leave out hydrogen and deuterium", OPTION_FLAG, &s->read.drop_hydrogen, 0, 0, NULL,
+          NULL },
+        { "no-water", NULL, "leave out water", OPTION_FLAG, &s->read.drop_water, 0, 0, NULL, NULL },
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+void output_options_rows(struct structure_options *s, struct option rows[OUTPUT_OPTIONS])
+{
+    const struct option all[OUTPUT_OPTIONS] = {
+        { "threads", "N", "default: all that this process may use", OPTION_INT, &s->threads, 1, MOST_THREADS, NULL,
+          NULL },
+        { "json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG, &s->json, 0, 0, NULL, NULL },
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+vic_status structure_open(const struct structure_options *s, const char *path, vic_structure **out, double *seconds,
+                          vic_error *err)
+{
+    vic_read_options read = s->read;
+    double start = seconds_now();
+    vic_status st;
+    read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
+    progress_phase("reading the structure");
+    st = vic_structure_read(path, &read, out, err);
+    *seconds = seconds_now() - start;
+    return st;
+}

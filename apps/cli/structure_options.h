@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options about which atoms to take, common to every subcommand that reads a structure. */
+#ifndef VICINAL_CLI_STRUCTURE_OPTIONS_H
+#define VICINAL_CLI_STRUCTURE_OPTIONS_H
+
+#include "options.h"
+
+enum { STRUCTURE_OPTIONS = 8, OUTPUT_OPTIONS = 2 };
+
+struct structure_options {
+    vic_read_options read;
+    bool pbc_given;
+    int altloc;
+    bool json;
+    int threads; /* 0 = all */
+};
+
+void structure_options_init(struct structure_options *s);
+
+/* Fill the rows for an option table; they point into *s. */
+void structure_options_rows(struct structure_options *s, struct option rows[STRUCTURE_OPTIONS]);
+void output_options_rows(struct structure_options *s, struct option rows[OUTPUT_OPTIONS]); /* --threads, --json */
+
+/* Read the file as the options say; *seconds is what it took. */
+vic_status structure_open(const struct structure_options *s, const char *path, vic_structure **out, double *seconds,
+                          vic_error *err);
+
+/* Parsing, on its own for tests. */
+vic_status parse_cell(const char *text, double cell[6], vic_error *err);
+vic_status parse_supercell(const char *text, int supercell[3], vic_error *err);
+vic_status parse_pbc(const char *text, vic_pbc *pbc, bool periodic[3], vic_error *err);
+
+#endif

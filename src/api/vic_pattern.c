@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
+#include "pattern/build.h"
+#include "pattern/pattern.h"
+
+#include <string.h>
+
+static vic_status build(struct pattern_input *input, const vic_pattern_options *options, vic_pattern **out,
+                        vic_error *err)
+{
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
+    input->cutoff = o.cutoff;
+    input->exclude_self = o.exclude_self;
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_build(input, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *options, vic_pattern **out,
+                             vic_error *err)
+{
+    vic_structure_view view = vic_structure_get(s);
+    struct pattern_input input = { .n_q = view.atoms, .q_positions = view.positions };
+    memcpy(input.cell, view.cell, sizeof input.cell);
+    memcpy(input.periodic, view.periodic, sizeof input.periodic);
+    return build(&input, options, out, err);
+}
+
+vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, int64_t n_k,
+                                    const double *key_positions, const double cell[3][3], const bool periodic[3],
+                                    const vic_pattern_options *options, vic_pattern **out, vic_error *err)
+{
+    static const double nowhere[3] = { 0, 0, 0 };
+    struct pattern_input input = {
+        .n_q = n_q, .n_k = n_k, .q_positions = query_positions, .k_positions = key_positions
+    };
+    *out = NULL;
+    if (!query_positions && n_q != 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but n_q is %lld", (long long)n_q);
+    if (!key_positions && n_k != 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "key_positions is NULL (queries are keys), so n_k must be 0; got %lld",
+                        (long long)n_k);
+    if (!query_positions) input.q_positions = nowhere;
+    if (cell) memcpy(input.cell, cell, sizeof input.cell);
+    for (int axis = 0; axis < 3; axis++) {
+        input.periodic[axis] = periodic ? periodic[axis] : cell != NULL;
+        if (input.periodic[axis] && !cell)
+            return vic_fail(err, VIC_BAD_ARGUMENT, "periodic along %c, but no cell was given", 'a' + axis);
+    }
+    return build(&input, options, out, err);
+}
+
+vic_pattern_info vic_pattern_get(const vic_pattern *p)
+{
+    return p->info;
+}
+
+const int32_t *vic_pattern_query_order(const vic_pattern *p)
+{
+    return p->q_order;
+}
+
+const int32_t *vic_pattern_key_order(const vic_pattern *p)
+{
+    return p->k_order;
+}
+
+void vic_pattern_counts(const vic_pattern *p, int64_t *counts)
+{
+    pattern_counts(p, counts);
+}
+
+vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key, int32_t *image,
+                             vic_error *err)
+{
+    struct pool *pool;
+    vic_status st;
+    if (pairs != p->info.pairs)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)pairs,
+                        (long long)p->info.pairs);
+    TRY(pool_create(0, &pool, err));
+    st = pattern_pairs(p, pool, query, key, image, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow((size_t)p->n_q, (size_t)p->n_k, &bytes))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "a dense mask of %lld x %lld atoms does not fit an address space",
+                        (long long)p->n_q, (long long)p->n_k);
+    memset(mask, 0, bytes);
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+        for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
+            for (int c = 0; c < CLUSTER; c++) {
+                for (uint64_t rows = w.bits->key[c]; rows; rows &= rows - 1) {
+                    int64_t query = p->q_order[strip * STRIP + __builtin_ctzll(rows)];
+                    uint8_t *entry = &mask[query * p->n_k + p->k_order[(int64_t)w.cluster * CLUSTER + c]];
+                    *entry = (uint8_t)(*entry + (*entry < UINT8_MAX));
+                }
+            }
+        }
+    }
+    return VIC_OK;
+}
+
+vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full,
+                                 vic_error *err)
+{
+    return pattern_blocks128(p, row_ptr, column, full, err);
+}
+
+vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs, vic_error *err)
+{
+    return pattern_blocks(p, strip, cluster, pairs, err);
+}
+
+void vic_pattern_free(vic_pattern *p)
+{
+    pattern_release(p);
+}
+
+/* ---- sort and unsort ---- */
+
+static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_t n, vic_error *err)
+{
+    if (in->ndim < 1 || in->ndim > 4 || in->ndim != out->ndim || in->dtype != out->dtype || in->shape[0] != n ||
+        vic_dtype_size(in->dtype) == 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "expected in and out of one type and 1 to 4 dimensions, the first %lld atoms; got %s with %d "
+                        "and "
+                        "%s with %d dimensions, the first %lld and %lld",
+                        (long long)n, vic_dtype_name(in->dtype), in->ndim, vic_dtype_name(out->dtype), out->ndim,
+                        (long long)in->shape[0], (long long)out->shape[0]);
+    for (int i = 0; i < in->ndim; i++)
+        if (in->shape[i] != out->shape[i])
+            return vic_fail(err, VIC_BAD_ARGUMENT, "dimension %d: in has %lld, out has %lld", i,
+                            (long long)in->shape[i], (long long)out->shape[i]);
+    if (in->device.kind != VIC_CPU || out->device.kind != VIC_CPU)
+        return vic_fail(err, VIC_NO_DEVICE, "sort and unsort work on tensors in CPU memory");
+    int last = in->ndim - 1;
+    if (last > 0 && in->shape[last] > 1 && (in->stride[last] != 1 || out->stride[last] != 1))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the last dimension must be contiguous (stride 1), got %lld and %lld",
+                        (long long)in->stride[last], (long long)out->stride[last]);
+    if (in->data == out->data && n > 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out are the same memory: sorting is not done in place");
+    return VIC_OK;
+}
+
+static vic_status permute(const vic_pattern *p, vic_side side, bool to_rows, const vic_tensor *in,
+                          const vic_tensor *out, vic_error *err)
+{
+    const int32_t *order = side == VIC_KEY ? p->k_order : p->q_order;
+    int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
+    TRY(check_pair(in, out, n, err));
+    int64_t size = (int64_t)vic_dtype_size(in->dtype);
+    int64_t d1 = in->ndim > 2 ? in->shape[1] : 1, d2 = in->ndim > 3 ? in->shape[2] : 1;
+    size_t run = (size_t)((in->ndim > 1 ? in->shape[in->ndim - 1] : 1) * size);
+    int64_t i1 = in->ndim > 2 ? in->stride[1] : 0, o1 = in->ndim > 2 ? out->stride[1] : 0;
+    int64_t i2 = in->ndim > 3 ? in->stride[2] : 0, o2 = in->ndim > 3 ? out->stride[2] : 0;
+    for (int64_t row = 0; row < n; row++) {
+        int64_t from = to_rows ? order[row] : row, to = to_rows ? row : order[row];
+        for (int64_t a = 0; a < d1; a++)
+            for (int64_t b = 0; b < d2; b++)
+                memcpy((char *)out->data + (to * out->stride[0] + a * o1 + b * o2) * size,
+                       (const char *)in->data + (from * in->stride[0] + a * i1 + b * i2) * size, run);
+    }
+    return VIC_OK;
+}
+
+vic_status vic_pattern_sort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
+                            vic_error *err)
+{
+    return permute(p, side, true, in, out, err);
+}
+
+vic_status vic_pattern_unsort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
+                              vic_error *err)
+{
+    return permute(p, side, false, in, out, err);
+}

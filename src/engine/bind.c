@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < ndim && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
+}
+
+/* Check a tensor against [batch,] dims[0] x ... and give base and strides.  `last_contiguous`: the last dimension is
+ * the head's components. */
+static vic_status bind_tensor(const vic_tensor *t, const char *name, const vic_plan *plan, vic_dtype dtype, int dims,
+                              const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
+{
+    char want[96], got[96];
+    int lead = t->ndim - dims;
+    bool fits = lead == 0 || lead == 1;
+    for (int i = 0; fits && i < dims; i++) fits = t->shape[lead + i] == expected[i];
+    if (fits)
+        fits = lead == 0 ? *batch < 0 || *batch == 0 : t->shape[0] >= 1 && (*batch < 0 || *batch == t->shape[0]);
+    if (!fits) {
+        shape_text(dims, expected, want, sizeof want);
+        shape_text(t->ndim < 0 || t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "tensor %s: expected shape [%s], with a batch dimension in front in all tensors or in none; "
+                        "got "
+                        "[%s]",
+                        name, want, got);
+    }
+    *batch = lead ? t->shape[0] : 0;
+    if (t->dtype != dtype)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: the plan was made for %s, got %s", name,
+                        vic_dtype_name(dtype), vic_dtype_name(t->dtype));
+    if (t->device.kind != plan->device.kind || t->device.index != plan->device.index)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: the plan was made for another device (kind %d, index %d)",
+                        name, (int)plan->device.kind, plan->device.index);
+    if (dims == 3 && t->shape[lead + 2] > 1 && t->stride[lead + 2] != 1)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "tensor %s: the last dimension must be contiguous (stride 1), got stride %lld", name,
+                        (long long)t->stride[lead + 2]);
+    bool empty = expected[0] == 0 || expected[1] == 0;
+    if (!empty && (!t->data || (uintptr_t)t->data % vic_dtype_size(dtype) != 0))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: data is %s", name,
+                        t->data ? "not aligned to its type" : "NULL");
+    *out = (struct attention_tensor){ t->data, t->stride[lead], t->stride[lead + 1] };
+    return VIC_OK;
+}
+
+static vic_status check_written(const vic_tensor *t, const char *name, vic_error *err)
+{
+    for (int i = 0; i < t->ndim; i++)
+        if (t->shape[i] > 1 && t->stride[i] == 0)
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "tensor %s: dimension %d has stride 0, so its elements would overwrite each other", name,
+                            i);
+    return VIC_OK;
+}
+
+vic_status engine_bind(const vic_plan *plan, const vic_attention_args *a, bool outputs, struct attention_args *out,
+                       int64_t *batch, vic_error *err)
+{
+    const struct attention_shape *s = &plan->shape;
+    const vic_pattern *p = plan->pattern;
+    const int64_t q[] = { p->n_q, s->heads, s->d_qk }, k[] = { p->n_k, s->kv_heads, s->d_qk };
+    const int64_t v[] = { p->n_k, s->kv_heads, s->d_v }, o[] = { p->n_q, s->heads, s->d_v };
+    *batch = -1;
+    *out = (struct attention_args){ .scale = a->scale };
+    TRY(bind_tensor(&a->q, "q", plan, s->dtype, 3, q, batch, &out->q, err));
+    TRY(bind_tensor(&a->k, "k", plan, s->dtype, 3, k, batch, &out->k, err));
+    TRY(bind_tensor(&a->v, "v", plan, s->dtype, 3, v, batch, &out->v, err));
+    if (outputs) {
+        TRY(bind_tensor(&a->out, "out", plan, s->dtype, 3, o, batch, &out->out, err));
+        TRY(check_written(&a->out, "out", err));
+    }
+    if (outputs && a->lse.data) {
+        TRY(bind_tensor(&a->lse, "lse", plan, VIC_F32, 2, q, batch, &out->lse, err));
+        TRY(check_written(&a->lse, "lse", err));
+    }
+    if (!isfinite(a->scale))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "scale: expected a finite number (0 = 1/sqrt(head_dim)), got %g",
+                        a->scale);
+    if (a->scale == 0.0) out->scale = 1.0 / sqrt((double)s->d_qk);
+    if (!plan->pattern_order) {
+        out->q_rows = p->q_order;
+        out->k_rows = p->k_order;
+    }
+    return VIC_OK;
+}

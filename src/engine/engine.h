@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs plans: checks the tensors against the plan, lends the threads, walks the batch. */
+#ifndef VIC_ENGINE_ENGINE_H
+#define VIC_ENGINE_ENGINE_H
+
+#include "base/threads.h"
+#include "contract/kernel_row.h"
+
+struct vic_engine {
+    struct pool *pool;
+};
+
+/* The tensors of `args` as a kernel wants them, for batch item 0; *batch is their number.  BAD_ARGUMENT names the
+ * tensor and what was expected.  Without `outputs`, out and lse of `args` are not looked at. */
+vic_status engine_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs, struct attention_args *out,
+                       int64_t *batch, vic_error *err);
+
+vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err);
+
+#endif

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention of one strip on the CPU: one text, compiled by attention_scalar.c, attention_avx2.c and
+ * attention_avx512.c, which define
+ *     LANES        floats of a vector: 4, 8, 16
+ *     STEP_KEYS    keys whose scores are computed side by side   (STEP_KEYS * 16 / LANES accumulators each, so that
+ *     STEP_COLUMNS output columns that are summed side by side    they stay in registers and hide the FMA's latency)
+ *     SUFFIX(name) name_scalar, ...
+ *
+ * Method.  The lanes of a vector are query rows, 16 of them (a group), so that one element of a key or of a value is
+ * broadcast to all lanes and neither K nor V has to be transposed or even copied: float32 rows are read where the
+ * caller has them.  A key costs a group its arithmetic only when one of the group's 16 mask bits is set.
+ *   for chunks of up to 256 keys of the strip that any row needs (full runs first, then partial blocks):
+ *     list, per group, the keys that it needs with their 16 bits
+ *     for each key head: find the rows of K and V (float16 and bfloat16: convert them, once for all groups and heads)
+ *       for each query head that reads it, for each group:
+ *         scores:      S = (Q . K) * scale, -inf where the bit is not set, and their maximum per row
+ *         weights:     P = exp(S - max); the running sums shrink by exp(old max - max)
+ *         accumulate:  sums += P V, a few columns at a time, in registers over all keys of the chunk
+ *   out = sums / weight, lse = max + ln weight
+ * What is summed in which order depends on the pattern alone.
+ *
+ * A masked lane has P = 0 and still computes 0 * V, which is NaN where V is not finite.  So a group whose result is
+ * not finite is done a second time with V, too, replaced by 0 in masked lanes ("careful"): the other arithmetic is
+ * the same, and only real neighbours can make a row non-finite. */
+#include "kernels/cpu/attention_cpu.h"
+
+#include "base/half.h"
+#include "kernels/cpu/vector.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PARTS = GROUP / LANES }; /* vectors of a group */
+
+/* Full unrolling makes the accumulator arrays registers. */
+#define UNROLL _Pragma("GCC unroll 16")
+
+static const _Alignas(64) int32_t lane_bits[GROUP] = { 1,     2,     4,     8,     0x10,   0x20,   0x40,   0x80,
+                                                       0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000 };
+
+INLINE vi lanes_in(uint16_t bits, int part) /* all ones where the bit is set */
+{
+    vi lane = *(const vi *)(lane_bits + part * LANES);
+    return (lane & (int32_t)bits) == lane;
+}
+
+/* ---- Chunks of keys ---------------------------------------------------------------------------------------- */
+
+struct cursor {
+    int64_t run, partial;
+    int32_t taken; /* clusters of the run that are done */
+};
+
+static void add_block(struct strip_scratch *s, int32_t cluster, const uint64_t bits[CLUSTER])
+{
+    int slots = s->slots;
+    for (int key = 0; key < CLUSTER; key++) {
+        uint64_t word = bits[key];
+        s->rows[slots] = cluster * CLUSTER + key;
+        for (int g = 0; g < GROUPS; g++) {
+            uint16_t part = (uint16_t)(word >> (GROUP * g));
+            s->keys[g][s->key_count[g]] = (struct group_key){ (uint16_t)slots, part };
+            s->key_count[g] += part != 0;
+        }
+        slots += word != 0;
+    }
+    s->slots = slots;
+}
+
+/* The strip's next keys; false when there are no more. */
+static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor *at, struct strip_scratch *s)
+{
+    static const struct block_bits full = { {
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+        ~0ull,
+    } };
+    s->slots = 0;
+    memset(s->key_count, 0, sizeof s->key_count);
+    while (s->slots <= CHUNK - CLUSTER) {
+        if (at->run < p->full_ptr[strip + 1]) {
+            const struct full_run *run = &p->full_runs[at->run];
+            add_block(s, run->first + at->taken, full.key);
+            if (++at->taken == run->count) {
+                at->run++;
+                at->taken = 0;
+            }
+        } else if (at->partial < p->partial_ptr[strip + 1]) {
+            add_block(s, p->partial_cluster[at->partial], p->partial_bits[at->partial].key);
+            at->partial++;
+        } else {
+            break;
+        }
+    }
+    /* No lane takes a padding key's score; it only has to be readable. */
+    for (int g = 0; g < GROUPS; g++)
+        for (int pad = 0; pad < KEY_PAD; pad++) s->keys[g][s->key_count[g] + pad] = (struct group_key){ 0, 0 };
+    return s->slots > 0;
+}
+
+/* ---- The caller's memory ----------------------------------------------------------------------------------- */
+
+static void convert(int n, vic_dtype dtype, const void *from, float *restrict to)
+{
+    const uint16_t *half = from;
+    if (dtype == VIC_F32)
+        memcpy(to, from, (size_t)n * sizeof(float));
+    else if (dtype == VIC_F16)
+        for (int i = 0; i < n; i++) to[i] = f32_from_f16(half[i]);
+    else
+        for (int i = 0; i < n; i++) to[i] = f32_from_bf16(half[i]);
+}
+
+static void *row_of(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head)
+{
+    int64_t element = row * t->row_stride + head * t->head_stride;
+    return (char *)t->data + element * (dtype == VIC_F32 ? 4 : 2);
+}
+
+static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    const struct attention_shape *shape = run->shape;
+    for (int slot = 0; slot < s->slots; slot++) {
+        int64_t row = a->k_rows ? a->k_rows[s->rows[slot]] : s->rows[slot];
+        const void *k = row_of(&a->k, shape->dtype, row, kv_head), *v = row_of(&a->v, shape->dtype, row, kv_head);
+        if (shape->dtype == VIC_F32) {
+            s->k_row[slot] = k;
+            s->v_row[slot] = v;
+        } else {
+            float *k_float = s->k_float + (size_t)slot * (size_t)shape->d_qk;
+            float *v_float = s->v_float + (size_t)slot * (size_t)shape->d_v;
+            convert(shape->d_qk, shape->dtype, k, k_float);
+            convert(shape->d_v, shape->dtype, v, v_float);
+            s->k_row[slot] = k_float;
+            s->v_row[slot] = v_float;
+        }
+    }
+}
+
+/* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
+static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    int d = run->shape->d_qk;
+    float row_values[DIM_MAX] = { 0 };
+    for (int head = 0; head < run->shape->heads; head++) {
+        float *query = s->query + (size_t)head * STRIP * (size_t)d;
+        for (int r = 0; r < STRIP; r++) {
+            int64_t row = strip * STRIP + r;
+            if (row < run->pattern->n_q) {
+                int64_t at = a->q_rows ? a->q_rows[row] : row;
+                convert(d, run->shape->dtype, row_of(&a->q, run->shape->dtype, at, head), row_values);
+            } else {
+                memset(row_values, 0, sizeof row_values);
+            }
+            float *to = query + (size_t)(r / GROUP) * (size_t)d * GROUP + r % GROUP;
+            for (int c = 0; c < d; c++) to[c * GROUP] = row_values[c];
+        }
+    }
+}
+
+/* ---- The arithmetic ---------------------------------------------------------------------------------------- */
+
+/* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs. */
+static void compute_scores(int d, const float *query, float scale, int keys, const struct group_key *key,
+                           struct strip_scratch *s, vf max[PARTS])
+{
+    for (int i = 0; i < keys; i += STEP_KEYS) {
+        const float *k[STEP_KEYS];
+        vf dot[STEP_KEYS][PARTS];
+        UNROLL for (int u = 0; u < STEP_KEYS; u++)
+        {
+            k[u] = s->k_row[key[i + u].slot];
+            UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] = (vf){ 0 };
+        }
+        for (int c = 0; c < d; c++) {
+            const vf *q = (const vf *)(query + c * GROUP);
+            UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] +=
+                q[w] * k[u][c];
+        }
+        UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++)
+        {
+            vf score = vec_select(lanes_in(key[i + u].bits, w), dot[u][w] * scale, vec_fill(-INFINITY));
+            ((vf *)s->scores[i + u])[w] = score;
+            max[w] = vec_max(score, max[w]);
+        }
+    }
+}
+
+/* s->scores becomes exp(scores - max); adds them up. */
+static void compute_weights(int keys, struct strip_scratch *s, const vf max[PARTS], vf total[PARTS])
+{
+    UNROLL for (int w = 0; w < PARTS; w++) total[w] = (vf){ 0 };
+    for (int i = 0; i < keys; i++) {
+        vf *p = (vf *)s->scores[i];
+        UNROLL for (int w = 0; w < PARTS; w++)
+        {
+            p[w] = vec_exp(p[w] - max[w]);
+            total[w] += p[w];
+        }
+    }
+}
+
+/* Constant offsets from one pointer: written as v[u], GCC keeps an offset register per column, and spills them. */
+struct columns {
+    float x[STEP_COLUMNS];
+};
+
+/* sum = sum * shrink + P V for `columns` columns from `first` on. */
+INLINE void accumulate_columns(const int columns, int first, bool careful, int keys, const struct group_key *key,
+                               const struct strip_scratch *s, const vf shrink[PARTS], float *sum)
+{
+    vf part[STEP_COLUMNS][PARTS];
+    UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++) part[u][w] = (vf){ 0 };
+    for (int i = 0; i < keys; i++) {
+        const struct columns *v = (const void *)(s->v_row[key[i].slot] + first);
+        const vf *p = (const vf *)s->scores[i];
+        UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++)
+        {
+            if (careful)
+                part[u][w] += p[w] * vec_select(lanes_in(key[i].bits, w), vec_fill(v->x[u]), (vf){ 0 });
+            else
+                part[u][w] += p[w] * v->x[u];
+        }
+    }
+    UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++)
+    {
+        vf *to = (vf *)(sum + (first + u) * GROUP) + w;
+        *to = *to * shrink[w] + part[u][w];
+    }
+}
+
+INLINE void accumulate(int d, bool careful, int keys, const struct group_key *key, const struct strip_scratch *s,
+                       const vf shrink[PARTS], float *sum)
+{
+    int c = 0;
+    for (; c + STEP_COLUMNS <= d; c += STEP_COLUMNS)
+        accumulate_columns(STEP_COLUMNS, c, careful, keys, key, s, shrink, sum);
+#if STEP_COLUMNS > 8
+    if (c < d) accumulate_columns(8, c, careful, keys, key, s, shrink, sum); /* head sizes are multiples of 8 */
+#endif
+}
+
+/* One group of one head meets the chunk. */
+static void group_step(const struct attention_shape *shape, float scale, bool careful, int head, int group,
+                       struct strip_scratch *s)
+{
+    size_t at = (size_t)head * GROUPS + (size_t)group, d_v = (size_t)shape->d_v;
+    const struct group_key *key = s->keys[group];
+    int keys = s->key_count[group];
+    vf *max_at = (vf *)(s->max + at * GROUP), *weight_at = (vf *)(s->weight + at * GROUP);
+    float *sum = s->sum + at * d_v * GROUP;
+    vf max[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
+
+    UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w];
+    compute_scores(shape->d_qk, s->query + at * (size_t)shape->d_qk * GROUP, scale, keys, key, s, max);
+    UNROLL for (int w = 0; w < PARTS; w++)
+    {
+        /* A row that has met no key yet: -inf - 0 gives weight 0, where -inf - -inf would give NaN. */
+        finite_max[w] = vec_select(max[w] == -INFINITY, (vf){ 0 }, max[w]);
+        shrink[w] = vec_exp(max_at[w] - finite_max[w]);
+        max_at[w] = max[w];
+    }
+    compute_weights(keys, s, finite_max, total);
+    UNROLL for (int w = 0; w < PARTS; w++) weight_at[w] = weight_at[w] * shrink[w] + total[w];
+    if (careful)
+        accumulate(shape->d_v, true, keys, key, s, shrink, sum);
+    else
+        accumulate(shape->d_v, false, keys, key, s, shrink, sum);
+}
+
+/* All keys of the strip, for the (head, group) that are to do. */
+static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, struct strip_scratch *s)
+{
+    const struct attention_shape *shape = run->shape;
+    int per_kv = shape->heads / shape->kv_heads;
+    float scale = (float)run->args->scale;
+    struct cursor at = { run->pattern->full_ptr[strip], run->pattern->partial_ptr[strip], 0 };
+    for (int i = 0; i < shape->heads * GROUPS; i++) {
+        if (!s->todo[i]) continue;
+        float *sum = s->sum + (size_t)i * (size_t)shape->d_v * GROUP;
+        memset(sum, 0, (size_t)shape->d_v * GROUP * sizeof *sum);
+        for (int r = 0; r < GROUP; r++) {
+            s->max[i * GROUP + r] = -INFINITY;
+            s->weight[i * GROUP + r] = 0.0f;
+        }
+    }
+    while (next_chunk(run->pattern, strip, &at, s))
+        for (int kv = 0; kv < shape->kv_heads; kv++) {
+            if (!memchr(s->todo + (size_t)kv * (size_t)per_kv * GROUPS, 1, (size_t)per_kv * GROUPS)) continue;
+            find_rows(run, kv, s);
+            for (int head = kv * per_kv; head < (kv + 1) * per_kv; head++)
+                for (int g = 0; g < GROUPS; g++)
+                    if (s->todo[head * GROUPS + g] && s->key_count[g]) group_step(shape, scale, careful, head, g, s);
+        }
+}
+
+/* ---- Results ----------------------------------------------------------------------------------------------- */
+
+/* sum /= weight, 0 in rows without weight; false when one of the results is not finite. */
+static bool normalise(int d_v, const float *weight, float *sum)
+{
+    vi odd = { 0 };
+    for (int w = 0; w < PARTS; w++) {
+        vf total = ((const vf *)weight)[w];
+        vf factor = 1.0f / total;
+        for (int c = 0; c < d_v; c++) {
+            vf *x = (vf *)(sum + c * GROUP) + w;
+            *x = vec_select(total == 0.0f, (vf){ 0 }, *x * factor);
+            odd |= (*x - *x) != 0.0f;
+        }
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        if (odd[lane]) return false;
+    return true;
+}
+
+static void store_group(const struct cpu_run *run, int64_t first_row, int head, int group,
+                        const struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    int d = run->shape->d_v;
+    vic_dtype dtype = run->shape->dtype;
+    size_t at = (size_t)head * GROUPS + (size_t)group;
+    for (int r = 0; r < GROUP && first_row + r < run->pattern->n_q; r++) {
+        int64_t row = a->q_rows ? a->q_rows[first_row + r] : first_row + r;
+        const float *from = s->sum + at * (size_t)d * GROUP + r;
+        void *to = row_of(&a->out, dtype, row, head);
+        if (dtype == VIC_F32)
+            for (int c = 0; c < d; c++) ((float *)to)[c] = from[c * GROUP];
+        else if (dtype == VIC_F16)
+            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(from[c * GROUP]);
+        else
+            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(from[c * GROUP]);
+        if (a->lse.data) {
+            float *lse = row_of(&a->lse, VIC_F32, row, head);
+            double weight = s->weight[at * GROUP + (size_t)r];
+            *lse = weight == 0.0 ? -INFINITY : (float)((double)s->max[at * GROUP + (size_t)r] + log(weight));
+        }
+    }
+}
+
+/* Stores what is to do and finite (`always`: all), and leaves the rest to do; false when something is left. */
+static bool store(const struct cpu_run *run, int64_t strip, bool always, struct strip_scratch *s)
+{
+    bool all = true;
+    for (int head = 0; head < run->shape->heads; head++)
+        for (int g = 0; g < GROUPS; g++) {
+            size_t at = (size_t)head * GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
+            int64_t first_row = strip * STRIP + g * GROUP;
+            if (!s->todo[at]) continue;
+            s->todo[at] = !normalise(run->shape->d_v, s->weight + at * GROUP, s->sum + at * d_v * GROUP) && !always;
+            if (s->todo[at])
+                all = false;
+            else
+                store_group(run, first_row, head, g, s);
+        }
+    return all;
+}
+
+void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+{
+    memset(s->todo, 1, (size_t)run->shape->heads * GROUPS);
+    load_queries(run, strip, s);
+    meet_keys(run, strip, false, s);
+    if (store(run, strip, false, s)) return;
+    meet_keys(run, strip, true, s);
+    store(run, strip, true, s);
+}
+
+void SUFFIX(attention_exp)(int64_t count, const float *x, float *y)
+{
+    for (int64_t i = 0; i < count; i += LANES) *(vf *)(y + i) = vec_exp(*(const vf *)(x + i));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What attention_body.h, compiled once per instruction set, shares with rows_cpu.c. */
+#ifndef VIC_KERNELS_CPU_ATTENTION_CPU_H
+#define VIC_KERNELS_CPU_ATTENTION_CPU_H
+
+#include "contract/attention.h"
+
+enum {
+    GROUP = 16,             /* query rows that go through the arithmetic side by side */
+    GROUPS = STRIP / GROUP, /* in a strip */
+    CHUNK = 256,            /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
+    KEY_PAD = 8,            /* most keys of one inner step; lists are padded to a multiple of it */
+    DIM_MAX = 128,
+};
+
+/* A key of the chunk that a group needs: its place in the chunk, and which of the 16 rows attend to it. */
+struct group_key {
+    uint16_t slot, bits;
+};
+
+/* One worker's scratch, reused strip after strip.  The arrays behind pointers follow the struct in memory. */
+struct strip_scratch {
+    _Alignas(64) float scores[CHUNK + KEY_PAD][GROUP]; /* of one group, then their exponentials */
+    struct group_key keys[GROUPS][CHUNK + KEY_PAD];
+    int key_count[GROUPS];
+    int32_t rows[CHUNK]; /* slot -> key row of the pattern */
+    int slots;
+    const float *k_row[CHUNK], *v_row[CHUNK]; /* of one key head: the caller's memory, or k_float and v_float */
+
+    float *k_float; /* [CHUNK, d_qk] converted; NULL for float32 */
+    float *v_float; /* [CHUNK, d_v] */
+    float *query;   /* [heads, GROUPS, d_qk, GROUP] */
+    float *sum;     /* [heads, GROUPS, d_v, GROUP] of exp(score - max) * v */
+    float *max;     /* [heads, GROUPS, GROUP] */
+    float *weight;  /* [heads, GROUPS, GROUP] sum of exp(score - max) */
+    uint8_t *todo;  /* [heads, GROUPS] */
+};
+
+/* One run, the same for all workers. */
+struct cpu_run {
+    const struct vic_pattern *pattern;
+    const struct attention_shape *shape;
+    const struct attention_args *args;
+};
+
+/* Bytes of one worker's scratch, a multiple of 64. */
+size_t strip_scratch_size(const struct attention_shape *shape);
+/* Lays it out in `memory`, 64-byte aligned. */
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, void *memory);
+
+/* Computes the 64 rows of one strip, all heads. */
+typedef void attention_strip(const struct cpu_run *run, int64_t strip, struct strip_scratch *scratch);
+/* y[i] = e^x[i] for x <= 0, as this instruction set computes it; count a multiple of 16, 64-byte aligned.  For tests
+ * of its error. */
+typedef void attention_exp(int64_t count, const float *x, float *y);
+
+attention_strip attention_strip_scalar;
+attention_exp attention_exp_scalar;
+#if defined(__x86_64__)
+attention_strip attention_strip_avx2, attention_strip_avx512;
+attention_exp attention_exp_avx2, attention_exp_avx512;
+#endif
+
+#endif

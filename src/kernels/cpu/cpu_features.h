@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this CPU and its operating system let us use, less what VIC_DISABLE_CPU leaves out. */
+#ifndef VIC_KERNELS_CPU_CPU_FEATURES_H
+#define VIC_KERNELS_CPU_CPU_FEATURES_H
+
+/* Each returns NULL when the code compiled for it may run, else a phrase that says why not; static.  A word in
+ * VIC_DISABLE_CPU that is no feature makes all of them fail, so that a typing error is not a silent "use all". */
+const char *cpu_lacks_baseline(void);
+const char *cpu_lacks_avx2(void);
+const char *cpu_lacks_avx512(void);
+
+#endif

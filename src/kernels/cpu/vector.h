@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A vector of LANES floats (16, 8 or 4: the includer's choice) and the little that attention_body.h needs of it, in
+ * GCC's vector extensions, so that one text serves every instruction set. */
+#ifndef VIC_KERNELS_CPU_VECTOR_H
+#define VIC_KERNELS_CPU_VECTOR_H
+
+#include <stdint.h>
+
+#ifndef LANES
+#error "define LANES as 16, 8 or 4 before including this file"
+#endif
+
+/* may_alias: they are laid over scratch memory that is also read as plain floats. */
+typedef float vf __attribute__((vector_size(LANES * 4), may_alias));
+typedef int32_t vi __attribute__((vector_size(LANES * 4), may_alias));
+typedef uint32_t vu __attribute__((vector_size(LANES * 4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* mask lanes are all ones (take a) or zero (take b). */
+INLINE vf vec_select(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+INLINE vf vec_max(vf a, vf b) /* b where a is NaN */
+{
+    return vec_select(a > b, a, b);
+}
+
+INLINE vf vec_fill(float x)
+{
+    return x - (vf){ 0 };
+}
+
+/* e^x for x <= 0: at most 2 units in the last place in [-87, 0], exactly 0 below (-inf too), NaN for NaN.
+ * x = n ln 2 + r with |r| <= ln 2 / 2 and ln 2 in two parts, so that n * high is exact also where a*b+c rounds twice;
+ * e^r by the polynomial of Cephes' expf; 2^n by its exponent bits.  Adding 1.5 * 2^23 leaves round(x / ln 2) in the
+ * low bits of the sum.  -87 keeps 2^n and the result normal: what is cut off is below 1.7e-38 of the row's largest
+ * weight. */
+INLINE vf vec_exp(vf x)
+{
+    const float shift = 0x1.8p23f;
+    vf shifted = x * 0x1.715476p0f + shift;
+    vf n = shifted - shift;
+    vf r = (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;
+    vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = (p * r) * r + r + 1.0f;
+    vf power = (vf)(((vu)shifted << 23) + 0x3f800000u);
+    return vec_select(x < -87.0f, (vf){ 0 }, p * power);
+}
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/kernels.h"
+
+const struct kernel_row *const kernel_table[] = {
+#if defined(__x86_64__)
+    &attn_fwd_cpu_avx512,
+    &attn_fwd_cpu_avx2,
+#endif
+    &attn_fwd_cpu_scalar,
+    &attn_fwd_ref,
+};
+
+const int kernel_table_size = (int)(sizeof kernel_table / sizeof *kernel_table);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIC_PATTERN_BUILD_H
+#define VIC_PATTERN_BUILD_H
+
+#include "base/threads.h"
+#include "contract/pattern.h"
+
+struct pattern_input {
+    int64_t n_q, n_k;
+    const double *q_positions; /* [n_q, 3] */
+    const double *k_positions; /* [n_k, 3]; NULL = one set, queries are keys */
+    double cell[3][3];
+    bool periodic[3];
+    double cutoff;
+    bool exclude_self;
+};
+
+/* Positions to finished pattern.  The input is copied. */
+vic_status pattern_build(const struct pattern_input *input, struct pool *pool, vic_pattern **out, vic_error *err);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which kernel: filter by what it can do, rank by cost, and say why when none fits. */
+#include "base/switches.h"
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *device_name(vic_device_kind kind)
+{
+    return kind == VIC_CUDA ? "cuda" : "cpu";
+}
+
+static bool dim_fits(const struct kernel_row *row, int dim)
+{
+    return dim >= row->dim_min && dim <= row->dim_max && (dim - row->dim_min) % row->dim_step == 0;
+}
+
+/* What the row lacks for the request, as a phrase in `text`; false when it lacks nothing. */
+static bool lacks(const struct kernel_row *row, const struct plan_request *r, char *text, size_t size)
+{
+    const struct attention_shape *s = &r->shape;
+    const char *reason;
+    if (row->device != r->device.kind) {
+        snprintf(text, size, "runs on %s", device_name(row->device));
+    } else if (!(row->dtypes >> s->dtype & 1u)) {
+        snprintf(text, size, "has no %s", vic_dtype_name(s->dtype));
+    } else if (!dim_fits(row, s->d_qk) || !dim_fits(row, s->d_v)) {
+        snprintf(text, size, "head sizes %d to %d in steps of %d", row->dim_min, row->dim_max, row->dim_step);
+    } else if (r->features & ~row->features) {
+        unsigned missing = r->features & ~row->features;
+        snprintf(text, size, "has no%s%s%s%s", missing & FEATURE_LSE ? " LSE" : "",
+                 missing & FEATURE_GROUP_QUERY ? " group-query heads" : "",
+                 missing & FEATURE_UNEQUAL_DIMS ? " unequal head sizes" : "",
+                 missing & FEATURE_RADIAL ? " radial term" : "");
+    } else if ((reason = row->unavailable()) != NULL) {
+        snprintf(text, size, "%s", reason);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static vic_status nothing_fits(const struct plan_request *r, const struct kernel_row *const *rows, int count,
+                               const char *forced, vic_error *err)
+{
+    char list[700] = "";
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        char phrase[160];
+        int length;
+        if (forced && strcmp(rows[i]->name, forced) != 0) continue;
+        if (!lacks(rows[i], r, phrase, sizeof phrase)) continue;
+        length = snprintf(list + used, sizeof list - used, "%s%s: %s", used ? "; " : "", rows[i]->name, phrase);
+        used = used + (size_t)length < sizeof list ? used + (size_t)length : sizeof list - 1;
+    }
+    return vic_fail(err, VIC_NO_KERNEL, "no kernel fits %s on %s, %d heads on %d, head sizes %d and %d (%s)",
+                    vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads, r->shape.kv_heads,
+                    r->shape.d_qk, r->shape.d_v, list);
+}
+
+vic_status plan_choose(const struct plan_request *request, const struct kernel_row *const *rows, int count,
+                       const struct kernel_row **out, vic_error *err)
+{
+    const char *forced = request->kernel;
+    const struct kernel_row *best = NULL;
+    bool known = false;
+    *out = NULL;
+    if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
+    for (int i = 0; i < count; i++) {
+        char phrase[160];
+        if (forced && strcmp(rows[i]->name, forced) != 0) continue;
+        known = true;
+        if (lacks(rows[i], request, phrase, sizeof phrase)) continue;
+        if (!best || rows[i]->cost < best->cost) best = rows[i];
+    }
+    if (forced && !known) {
+        char names[600] = "";
+        size_t used = 0;
+        for (int i = 0; i < count && used < sizeof names - 1; i++) {
+            int length = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", rows[i]->name);
+            used += (size_t)length;
+        }
+        return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", forced, names);
+    }
+    if (!best) return nothing_fits(request, rows, count, forced, err);
+    log_line("plan", "%s for %s, %d heads on %d, head sizes %d and %d%s", best->name,
+             vic_dtype_name(request->shape.dtype), request->shape.heads, request->shape.kv_heads, request->shape.d_qk,
+             request->shape.d_v, forced ? " (forced)" : "");
+    *out = best;
+    return VIC_OK;
+}
