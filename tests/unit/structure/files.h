@@ -76,14 +76,18 @@ static inline vic_structure *files_read(const char *text, const vic_read_options
 }
 
 /* Reading a text must fail with this status and this part of the message, and leave no structure. */
-#define CHECK_REFUSED(input_text, options, expected, part)                                                           \
-    do {                                                                                                             \
-        vic_error err = { VIC_OK, "" };                                                                              \
-        vic_structure *refused_ = (vic_structure *)(uintptr_t)8;                                                     \
-        CHECK_FAILS(vic_structure_read(files_write("input", input_text), options, &refused_, &err), expected, part); \
-        assert_null(refused_);                                                                                       \
-        assert_int_equal(err.status, expected);                                                                      \
-    } while (0)
+#define CHECK_REFUSED(text, options, expected, part) files_refused(__LINE__, text, options, expected, part)
+static inline void files_refused(int line, const char *text, const vic_read_options *options, vic_status expected,
+                                 const char *part)
+{
+    vic_error err = { VIC_OK, "" };
+    vic_structure *s = (vic_structure *)(uintptr_t)8;
+    vic_status status = vic_structure_read(files_write("input", text), options, &s, &err);
+    CHECK(status == expected, "line %d: expected %s, got %s (%s)", line, vic_status_name(expected),
+          vic_status_name(status), err.text);
+    CHECK(strstr(err.text, part), "line %d: no \"%s\" in: %s", line, part, err.text);
+    CHECK(!s && err.status == expected, "line %d: a structure is left", line);
+}
 
 #define CHECK_POSITION(view, i, x_, y_, z_)                                                                          \
     do {                                                                                                             \

@@ -83,7 +83,8 @@ static void test_bad_syntax(void **state)
 {
     (void)state;
     CHECK_REFUSED(LOOP ROW_N "ATOM 2 C\n", NULL, VIC_BAD_INPUT, "Wrong number of values in the loop");
-    CHECK_REFUSED("data_x\n_a.b\n;never closed\n", NULL, VIC_BAD_INPUT, "line 4: expected correct CIF, found: unterminated text field");
+    CHECK_REFUSED("data_x\n_a.b\n;never closed\n", NULL, VIC_BAD_INPUT,
+                  "line 4: expected correct CIF, found: unterminated text field");
     CHECK_REFUSED("data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nC 0 "
                   "0 0\n",
                   NULL, VIC_BAD_INPUT, "small-molecule CIF");
