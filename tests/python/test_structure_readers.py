@@ -78,8 +78,8 @@ def raw_pdb(path):
         if line.startswith("ENDMDL"):
             break
         if line.startswith(("ATOM  ", "HETATM")):
-            label = (line[20:22].strip(), int(line[22:26]), line[26], line[17:20].strip(), line[12:16].strip(), line[16])
-            rows.append((label, float(line[54:60])))
+            chain, residue, name = line[20:22].strip(), line[17:20].strip(), line[12:16].strip()
+            rows.append(((chain, int(line[22:26]), line[26], residue, name, line[16]), float(line[54:60])))
     return rows
 
 

@@ -21,8 +21,8 @@ def find(name):
 
 
 def stated_operations(path):
-    """Cartesian rotations and translations.  REMARK 290 leaves out the origin shift that SCALE states, which only 4HHB
-    of these entries has (taken as printed, its molecules would come within 0.22 A of each other)."""
+    """Cartesian rotations and translations.  REMARK 290 leaves out the origin shift that SCALE states, which of these
+    entries only 4HHB has (taken as printed, its molecules would come within 0.22 A of each other)."""
     rows, scale = [], []
     with open(path) as file:
         for line in file:
