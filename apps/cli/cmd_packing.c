@@ -218,15 +218,15 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     bool hydrogen = false, helped;
     const char *out = NULL, *plot = NULL;
     const struct option own_rows[] = {
-        { "cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
+        { "--cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
           NULL, NULL },
-        { "hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
+        { "--hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
     };
     const struct option file_rows[] = {
-        { "o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
+        { "-o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
           NULL, NULL },
-        { "plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other", OPTION_TEXT,
-          &plot, 0, 0, NULL, NULL },
+        { "--plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other",
+          OPTION_TEXT, &plot, 0, 0, NULL, NULL },
     };
     struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Packing", own_rows, 2 },
