@@ -12,7 +12,7 @@ import sys
 SKIPPED = {"build", "demo-out", "node_modules", ".carry"}
 LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 CODE = re.compile(r"`([^`\n]+)`")
-PLACEHOLDER = re.compile(r"[<>{}$\s=:]|\.\.\.|(?<![A-Za-z])(NAME|FILE|PRESET|X)(?![A-Za-z])")  # a pattern of paths, not one
+PLACEHOLDER = re.compile(r"[<>{}$\s=:]|\.\.\.|(?<![A-Za-z])(NAME|FILE|PRESET|X)(?![A-Za-z])")  # not one path
 
 
 def anchors(text):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034  # the lists are used where this is sourced
 # Sourced by ./demo, ./test and .ci/run: Debian packages, phases with their seconds, and quiet builds.
 # On a machine without apt nothing is installed: the packages are named and the work goes on with the tools that are
 # there, because whoever has gemmi and cmake from elsewhere needs no Debian.
 
-BUILD_PACKAGES="build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev"
-TEST_PACKAGES="libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython"
+BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
+TEST_PACKAGES=(libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
 
 export LC_ALL=C.UTF-8
 
@@ -51,44 +52,40 @@ packages_missing() {
 }
 
 # packages_install LOG PACKAGE...: those that are missing.  Returns 1, having said why, when they could not be had; the
-# caller goes on, since the build says better than a package list what is really missing.
+# caller goes on, since the build says better than a list of packages what is really missing.
 packages_install() {
-    local log=$1 missing as_root=
+    local log=$1 missing as_root=()
     shift
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
         printf '   not a Debian system: going on with what is here. In Debian the packages are\n   %s\n' "$*"
         return 1
     fi
-    missing=$(packages_missing "$@")
-    [ -n "$missing" ] || return 0
+    read -r -a missing <<<"$(packages_missing "$@")"
+    [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         if ! command -v sudo >/dev/null; then
-            printf '   missing, and neither root nor sudo here. As root:\n   apt-get install --no-install-recommends %s\n' \
-                "$missing" >&2
+            printf '   missing, and neither root nor sudo here. As root: apt-get install %s\n' "${missing[*]}" >&2
             return 1
         fi
-        as_root=sudo
-        [ -t 0 ] || as_root="sudo -n"
+        as_root=(sudo)
+        [ -t 0 ] || as_root=(sudo -n)
     fi
-    printf '   installing with apt-get: %s\n' "$missing"
+    printf '   installing with apt-get: %s\n' "${missing[*]}"
     if [ -z "${packages_updated:-}" ]; then
-        quietly "$log" $as_root apt-get -o DPkg::Lock::Timeout=120 update || return 1
+        quietly "$log" "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=120 update || return 1
         packages_updated=yes
     fi
-    # shellcheck disable=SC2086  # a list of words
-    quietly "$log" $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
-        install -y --no-install-recommends $missing
+    quietly "$log" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+        install -y --no-install-recommends "${missing[@]}"
 }
 
-# build_preset PRESET LOG [CMAKE_OPTION...]: configures and builds it, with Ninja where that is; a folder that was
-# configured before keeps its generator.
+# build_preset PRESET LOG: configures and builds it, with Ninja where that is; a folder that was configured before keeps
+# its generator.
 build_preset() {
-    local preset=$1 log=$2 generator=
-    shift 2
+    local preset=$1 log=$2 generator=()
     mkdir -p build
     : >"$log"
-    if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null; then generator="-G Ninja"; fi
-    # shellcheck disable=SC2086
-    quietly "$log" cmake --preset "$preset" $generator "$@" &&
+    if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
+    quietly "$log" cmake --preset "$preset" "${generator[@]}" &&
         quietly "$log" cmake --build --preset "$preset" -j "$(nproc)"
 }

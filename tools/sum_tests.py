@@ -56,34 +56,35 @@ def add_cmocka(total, build, name):
         for suite in [suite for file in files for suite in cmocka_trees(file)]:
             cases = suite.findall("testcase")
             for case in cases:
-                total.case(f"{name}: ", case, with_text=True)
+                total.case(f"[{build.name}] {name}: ", case, with_text=True)
             if not cases and int(suite.get("errors", "0")):
-                total.fail(f"{name}: the set-up of group {suite.get('name')}")
+                total.fail(f"[{build.name}] {name}: the set-up of group {suite.get('name')}")
     except (ElementTree.ParseError, OSError) as error:
-        total.fail(name, f"its XML cannot be read: {error}")
+        total.fail(f"[{build.name}] {name}", f"its XML cannot be read: {error}")
     return total.failed - before if files else None
 
 
 def add_ctest(total, build):
     report = build / "ctest.xml"
     if not report.is_file():
-        total.fail(f"{build}: it was not built, or ctest has left no report")
+        total.fail(f"[{build.name}] it was not built, or ctest has left no report")
         return
     for test in ElementTree.parse(report).getroot().iter("testcase"):
         name, status = test.get("name"), test.get("status")
+        shown = f"[{build.name}] {name}"
         if name.split("/")[0] not in CMOCKA_LABELS:
             if status == "run":
                 total.passed += 1
             elif status == "notrun" or status == "disabled" or test.find("skipped") is not None:
                 total.skipped += 1
             else:
-                total.fail(name)  # ctest has shown its output
+                total.fail(shown)  # ctest has shown its output
             continue
         failed = add_cmocka(total, build, name)
         if failed is None:
-            total.fail(name, "it ended without a report: a crash, a time-out, or no test in it; see its output above")
+            total.fail(shown, "it ended without a report: a crash, a time-out, or no test in it; see its output above")
         elif status == "fail" and failed == 0:
-            total.fail(name, "its cases passed, the program failed; see its output above")
+            total.fail(shown, "its cases passed, the program failed; see its output above")
 
 
 def add_pytest(total, report):

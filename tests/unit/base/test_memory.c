@@ -4,8 +4,8 @@
 #include "base/memory.h"
 
 /* The sanitizers end a program that asks for more than there is, unless told to answer as malloc() does. */
-const char *__asan_default_options(void);
-const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 
 const char *__asan_default_options(void)
 {

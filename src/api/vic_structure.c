@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Structures of the public API: arguments and options are checked here, the work is in src/structure. */
+#include "structure/cell.h"
+#include "structure/structure.h"
+
+vic_status vic_structure_read(const char *path, const vic_read_options *options, vic_structure **out, vic_error *err)
+{
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    double cell[3][3];
+    char why[256];
+    if (!out) return vic_fail(err, VIC_BAD_ARGUMENT, "out is NULL: expected where to put the structure");
+    *out = NULL;
+    if (!path || !*path)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "path is %s: expected a file", path ? "empty" : "NULL");
+    TRY(options_copy(&o, sizeof o, options, "vic_read_options", err));
+    if (o.model < 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "model: expected a model number, or 0 for the first, found %d",
+                        o.model);
+    if (o.altloc != VIC_ALTLOC_HIGHEST && o.altloc != VIC_ALTLOC_ALL)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "altloc: expected VIC_ALTLOC_HIGHEST or VIC_ALTLOC_ALL, found %d",
+                        (int)o.altloc);
+    if (o.pbc != VIC_PBC_AUTO && o.pbc != VIC_PBC_SET)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "pbc: expected VIC_PBC_AUTO or VIC_PBC_SET, found %d", (int)o.pbc);
+    for (int i = 0; i < 3; ++i)
+        if (o.supercell[i] < 1)
+            return vic_fail(err, VIC_BAD_ARGUMENT, "supercell[%d]: expected at least 1 repetition, found %d", i,
+                            o.supercell[i]);
+    if (o.max_atoms < 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "max_atoms: expected a limit, or 0 for the default, found %lld",
+                        (long long)o.max_atoms);
+    if (o.max_atoms == 0 || o.max_atoms > ATOMS_MOST) o.max_atoms = ATOMS_MOST;
+    if (o.has_cell && !cell_from_parameters(o.cell, cell, why, sizeof why))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s; give a, b, c in A and alpha, beta, gamma in degrees", why);
+    return structure_read(path, &o, out, err);
+}
+
+vic_status vic_structure_from_arrays(int64_t atoms, const double *positions, const double cell[3][3],
+                                     const bool periodic[3], const uint8_t *atomic_numbers, vic_structure **out,
+                                     vic_error *err)
+{
+    if (!out) return vic_fail(err, VIC_BAD_ARGUMENT, "out is NULL: expected where to put the structure");
+    *out = NULL;
+    if (atoms < 0 || atoms > ATOMS_MOST)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "atoms: expected 0 to %lld, found %lld", (long long)ATOMS_MOST,
+                        (long long)atoms);
+    if (atoms && !positions)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "positions is NULL: expected [%lld, 3] doubles", (long long)atoms);
+    return structure_from_arrays(atoms, positions, cell, periodic, atomic_numbers, out, err);
+}
+
+vic_structure_view vic_structure_get(const vic_structure *s)
+{
+    return structure_view(s);
+}
+
+vic_status vic_structure_write(const vic_structure *s, const char *path, const char *value_name, const double *values,
+                               vic_error *err)
+{
+    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
+    if (!path || !*path)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "path is %s: expected a file", path ? "empty" : "NULL");
+    if (!values)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "values is NULL: expected one number for each of the %zu atoms",
+                        s->atoms.count);
+    return structure_write(s, path, value_name, values, err);
+}
+
+void vic_structure_free(vic_structure *s)
+{
+    structure_free(s);
+}

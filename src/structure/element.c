@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "structure/element.h"
+
+#include <string.h>
+
+static const char *const symbols[ELEMENT_COUNT] = {
+    "X",  "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",
+    "Cl", "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As",
+    "Se", "Br", "Kr", "Rb", "Sr", "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn",
+    "Sb", "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho",
+    "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po",
+    "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md",
+    "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+};
+
+/* Blank-separated words; a word of any length up to 7 is looked up with blanks around it. */
+static const char waters[] =
+    " HOH H2O DOD WAT SOL SPC SPCE TIP TIP2 TIP3 TIP3P TIP4 TIP4P TIP5 TIP5P TIPS TP3 TP4 TP5 "
+    "TP3M T3P T4P T4E T3H OPC OPC3 HHO OHH ";
+
+static const char polymers[] =
+    " ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL MSE SEC PYL ASX GLX PCA HYP "
+    "HSD HSE HSP HID HIE HIP HISA HISB HISH HISD HISE CYX CYM CYSH CYS2 ASH ASPP GLH GLUP LYN LSN LYSH ACE NME NMA "
+    "NH2 "
+    "SEP TPO PTR MLY CSO KCX "
+    "A C G U I T DA DC DG DT DI DU RA RC RG RU A3 A5 C3 C5 G3 G5 U3 U5 DA3 DA5 DC3 DC5 DG3 DG5 DT3 DT5 "
+    "RA3 RA5 RC3 RC5 RG3 RG5 RU3 RU5 ADE CYT GUA THY URA ";
+
+/* residue (and often atom) names of single ions, in file formats and force fields */
+static const struct {
+    const char *name, *symbol;
+} ions[] = {
+    { "SOD", "Na" }, { "NA+", "Na" }, { "CLA", "Cl" }, { "CL-", "Cl" },  { "POT", "K" },  { "K+", "K" },
+    { "CES", "Cs" }, { "CS+", "Cs" }, { "CAL", "Ca" }, { "CA2+", "Ca" }, { "CA2", "Ca" }, { "MG2+", "Mg" },
+    { "MG2", "Mg" }, { "ZN2", "Zn" }, { "LIT", "Li" }, { "LI+", "Li" },  { "RUB", "Rb" }, { "RB+", "Rb" },
+    { "BAR", "Ba" }, { "CAD", "Cd" }, { "CD2", "Cd" }, { "FE2", "Fe" },  { "FE3", "Fe" }, { "CU1", "Cu" },
+    { "CU2", "Cu" }, { "MN2", "Mn" }, { "MN3", "Mn" }, { "3CO", "Co" },  { "3NI", "Ni" }, { "BR-", "Br" },
+    { "IOD", "I" },  { "I-", "I" },   { "F-", "F" },   { "NIO", "Na" },  { "CIO", "Cs" }, { "CIP", "Cl" },
+    { "CIM", "Cl" }, { "IP", "Na" },  { "IM", "Cl" },  { "QC", "Cs" },   { "QK", "K" },   { "QL", "Li" },
+    { "QR", "Rb" },  { "IB", "Br" },  { "MNH", "Mn" }, { "NA", "Na" },   { "CL", "Cl" },  { "K", "K" },
+    { "MG", "Mg" },  { "CA", "Ca" },  { "ZN", "Zn" },  { "FE", "Fe" },   { "CU", "Cu" },  { "MN", "Mn" },
+    { "NI", "Ni" },  { "CO", "Co" },  { "CD", "Cd" },  { "HG", "Hg" },   { "LI", "Li" },  { "RB", "Rb" },
+    { "CS", "Cs" },  { "SR", "Sr" },  { "BA", "Ba" },  { "BR", "Br" },   { "I", "I" },    { "F", "F" },
+    { "AG", "Ag" },  { "AU", "Au" },  { "PT", "Pt" },  { "PB", "Pb" },   { "AL", "Al" },  { "XE", "Xe" },
+    { "KR", "Kr" },  { "AR", "Ar" },  { "NE", "Ne" },  { "HE", "He" },   { "YB", "Yb" },  { "GD", "Gd" },
+};
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool is_letter(char c)
+{
+    return upper(c) >= 'A' && upper(c) <= 'Z';
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    char padded[16];
+    size_t length = strlen(word);
+    if (!length || length > 7) return false;
+    padded[0] = ' ';
+    for (size_t i = 0; i < length; ++i) padded[1 + i] = upper(word[i]);
+    padded[1 + length] = ' ';
+    padded[2 + length] = 0;
+    return strstr(list, padded) != NULL;
+}
+
+bool residue_is_water(const char *residue)
+{
+    return has_word(waters, residue);
+}
+
+bool residue_is_polymer(const char *residue)
+{
+    if (has_word(polymers, residue)) return true;
+    /* Amber's termini, NALA and CALA */
+    return strlen(residue) == 4 && (upper(residue[0]) == 'N' || upper(residue[0]) == 'C') &&
+           has_word(polymers, residue + 1);
+}
+
+const char *element_symbol(uint8_t number)
+{
+    return symbols[number < ELEMENT_COUNT ? number : 0];
+}
+
+uint8_t element_from_symbol(const char *text, size_t length)
+{
+    char first, second;
+    if (length < 1 || length > 2) return 0;
+    first = upper(text[0]);
+    second = length == 2 ? upper(text[1]) : 0;
+    if (!second && (first == 'D' || first == 'T')) return 1;
+    for (int z = 1; z < ELEMENT_COUNT; ++z)
+        if (symbols[z][0] == first && upper(symbols[z][1]) == second) return (uint8_t)z;
+    return 0;
+}
+
+static uint8_t ion_element(const char *name)
+{
+    for (size_t i = 0; i < sizeof ions / sizeof *ions; ++i) {
+        size_t k = 0;
+        while (name[k] && upper(name[k]) == ions[i].name[k]) ++k;
+        if (!name[k] && !ions[i].name[k]) return element_from_symbol(ions[i].symbol, strlen(ions[i].symbol));
+    }
+    return 0;
+}
+
+/* H, C, N, O, P, S, F, I and the like by the first letter after leading digits ("1HB"). */
+static uint8_t one_letter(const char *name, const char *allowed)
+{
+    char first;
+    while (*name >= '0' && *name <= '9') ++name;
+    first = upper(*name);
+    if (!first || !strchr(allowed, first)) return 0;
+    return element_from_symbol(&first, 1);
+}
+
+uint8_t element_from_name(const char *name, const char *residue, enum element_column column, bool hetero)
+{
+    size_t letters = 0;
+    uint8_t pair, ion;
+    bool only_letters;
+    if (residue_is_water(residue)) return one_letter(name, "HDO");
+    if (residue_is_polymer(residue)) {
+        if ((strcmp(residue, "MSE") == 0 || strcmp(residue, "SEC") == 0) && upper(name[0]) == 'S' &&
+            upper(name[1]) == 'E')
+            return 34;
+        return one_letter(name, "HDCNOPS");
+    }
+    /* An ion is alone in its residue, which has its name: "SOD SOD", "NA NA+". */
+    ion = ion_element(residue);
+    if (ion) {
+        uint8_t own = ion_element(name);
+        if (own == ion || (column != ELEMENT_COLUMN_ONE && !own && one_letter(name, "HDCNOS") == 0)) return ion;
+    }
+    while (is_letter(name[letters])) ++letters;
+    only_letters = name[letters] == 0;
+    pair = letters >= 2 ? element_from_symbol(name, 2) : 0;
+    if (pair && column != ELEMENT_COLUMN_ONE && letters == 2) {
+        char first = upper(name[0]);
+        /* "CA", "HG" and their like are more often carbon and hydrogen; a heterogen written from column 13 speaks for
+         * the metal, but not "HG1" or "NE1". */
+        bool ambiguous = strchr("HCNOPS", first) != NULL && pair != 14 && pair != 17 && pair != 34; /* Si, Cl, Se */
+        bool same = strncmp(name, residue, 2) == 0 && strlen(residue) == 2;
+        bool metal = column == ELEMENT_COLUMN_TWO && hetero && (only_letters || (first != 'H' && first != 'N'));
+        if (!ambiguous || same || metal) return pair;
+    }
+    if (upper(name[0]) == 'D' && letters > 1) return 0; /* "DUM" */
+    if (one_letter(name, "HDCNOPSFI")) return one_letter(name, "HDCNOPSFI");
+    if (letters <= 1) return one_letter(name, "BKVUY");
+    if (letters == 2) return pair;
+    return 0;
+}

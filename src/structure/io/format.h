@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a reader of one format gets and gives.  The table of formats is in sniff.c. */
+#ifndef VIC_STRUCTURE_IO_FORMAT_H
+#define VIC_STRUCTURE_IO_FORMAT_H
+
+#include "structure/atoms.h"
+#include "structure/io/source.h"
+#include "structure/io/text.h"
+
+enum file_cell_kind { FILE_CELL_NONE, FILE_CELL_PARAMETERS, FILE_CELL_VECTORS };
+
+/* The cell as the file states it, not yet checked: a cell given by hand may replace it. */
+struct file_cell {
+    enum file_cell_kind kind;
+    double parameters[6];
+    double vectors[3][3];
+    int64_t line;            /* or 0 */
+    bool has_fractional;     /* SCALEn, fract_transf_matrix: the frame in which the atoms are given */
+    double fractional[3][4]; /* matrix and vector */
+    bool says_periodic;      /* extXYZ's pbc */
+    bool periodic[3];
+};
+
+struct file_content {
+    struct atoms atoms; /* of the chosen model */
+    struct file_cell cell;
+    const char *format; /* static */
+    char title[512];
+    char space_group[32];
+    int64_t models;
+};
+
+struct format {
+    const char *name;
+    bool (*looks_like)(const struct source *s); /* by the first lines; cheap */
+    /* model 0 is the first; the content is freed by the caller, also after failure */
+    vic_status (*read)(const struct source *s, int model, struct file_content *out, vic_error *err);
+};
+
+extern const struct format format_pdb, format_mmcif, format_gro, format_xyz;
+
+vic_status format_find(const struct source *s, const struct format **out, vic_error *err);
+
+/* "no model 7; FILE has 3 models: 1, 2, 3" */
+vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
+vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
+void format_set_title(char title[512], struct piece text); /* appends; control characters and bad UTF-8 as '?' */
+bool format_cell_is_dummy(const double parameters[6]);     /* 1 x 1 x 1 or zeros: what non-crystals carry */
+
+#endif

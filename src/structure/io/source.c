@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
+#include "structure/io/source.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+enum { CHUNK = 256 * 1024 };
+
+struct growing {
+    char *text;
+    size_t size, capacity, limit;
+};
+
+/* At least one free byte beyond size (for the closing NUL), and `room` where the limit allows. */
+static vic_status make_room(struct growing *g, size_t room, const char *name, vic_error *err)
+{
+    if (g->size > g->limit)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected at most %zu MiB of text (after inflating), found more; split the file, or "
+                        "check "
+                        "that it is no archive bomb",
+                        name, g->limit >> 20);
+    return mem_grow(&g->text, &g->capacity, g->size + room + 1, 1, "bytes of the file", err);
+}
+
+static vic_status read_plain(FILE *file, const char *name, struct growing *g, vic_error *err)
+{
+    for (;;) {
+        size_t got;
+        TRY(make_room(g, CHUNK, name, err));
+        got = fread(g->text + g->size, 1, g->capacity - g->size - 1, file);
+        g->size += got;
+        if (got == 0) return make_room(g, 0, name, err);
+    }
+}
+
+static vic_status inflate_failed(const char *name, const char *what, vic_error *err)
+{
+    return vic_fail(err, VIC_BAD_INPUT, "%s: expected whole gzip data, found %s; fetch or compress the file again",
+                    name, what);
+}
+
+static bool only_zeros(const unsigned char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; ++i)
+        if (bytes[i]) return false;
+    return true;
+}
+
+/* `input` holds the first `have` bytes already. */
+static vic_status read_gzip(FILE *file, const char *name, unsigned char *input, size_t have, struct growing *g,
+                            vic_error *err)
+{
+    vic_status st = VIC_OK;
+    z_stream z = { 0 };
+    int code = Z_OK;
+    if (inflateInit2(&z, 15 + 16) != Z_OK) return vic_fail(err, VIC_NO_MEMORY, "out of memory: gzip reader");
+    z.next_in = input;
+    z.avail_in = (uInt)have;
+    for (;;) {
+        if (z.avail_in == 0) {
+            z.next_in = input;
+            z.avail_in = (uInt)fread(input, 1, CHUNK, file);
+            if (z.avail_in == 0) break;
+        }
+        if (code == Z_STREAM_END) {
+            /* Another member, or the zeros with which tapes are filled up. */
+            if (*z.next_in != 0x1f) {
+                if (only_zeros(z.next_in, z.avail_in)) {
+                    z.avail_in = 0;
+                    continue;
+                }
+                st = inflate_failed(name, "other bytes after its end", err);
+                goto done;
+            }
+            inflateReset(&z);
+        }
+        TRY_GOTO(make_room(g, CHUNK, name, err), done);
+        z.next_out = (unsigned char *)g->text + g->size;
+        {
+            size_t room = g->capacity - g->size - 1;
+            if (room > 1u << 30) room = 1u << 30; /* uInt */
+            z.avail_out = (uInt)room;
+            code = inflate(&z, Z_NO_FLUSH);
+            g->size += room - z.avail_out;
+        }
+        if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
+            st = inflate_failed(name, z.msg ? z.msg : "broken data", err);
+            goto done;
+        }
+    }
+    if (code != Z_STREAM_END)
+        st = inflate_failed(name, "its end missing", err);
+    else
+        st = make_room(g, 0, name, err);
+done:
+    inflateEnd(&z);
+    return st;
+}
+
+static vic_status check_text(struct source *s, vic_error *err)
+{
+    const char *nul;
+    if (s->size >= 3 && memcmp(s->text, "\xef\xbb\xbf", 3) == 0) {
+        s->size -= 3;
+        memmove(s->text, s->text + 3, s->size + 1);
+    }
+    if (s->size == 0) return vic_fail(err, VIC_BAD_INPUT, "%s: expected a structure, found an empty file", s->name);
+    nul = memchr(s->text, 0, s->size);
+    if (nul)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected text, found a NUL byte at offset %zu; binary formats (MMTF, BinaryCIF, DCD) "
+                        "and "
+                        "UTF-16 are not read: convert to PDB, mmCIF, GRO or extXYZ",
+                        s->name, (size_t)(nul - s->text));
+    return VIC_OK;
+}
+
+static vic_status check_compression(const unsigned char *bytes, size_t count, const char *name, vic_error *err)
+{
+    static const struct {
+        const char *magic;
+        size_t length;
+        const char *what;
+    } others[] = { { "BZh", 3, "bzip2" },
+                   { "\xfd"
+                     "7zXZ",
+                     5, "xz" },
+                   { "\x28\xb5\x2f\xfd", 4, "zstd" },
+                   { "PK\x03\x04", 4, "zip" },
+                   { "\x1f\x9d", 2, "compress (.Z)" } };
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
+        if (count >= others[i].length && memcmp(bytes, others[i].magic, others[i].length) == 0)
+            return vic_fail(err, VIC_BAD_INPUT,
+                            "%s: expected text or gzip, found %s data; unpack it, or compress with gzip", name,
+                            others[i].what);
+    return VIC_OK;
+}
+
+vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct growing g = { NULL, 0, 0, limit };
+    unsigned char *input = NULL;
+    FILE *file = NULL;
+    struct stat info;
+    size_t length = strlen(path), have;
+    memset(out, 0, sizeof *out);
+    if (length < sizeof out->name)
+        snprintf(out->name, sizeof out->name, "%s", path);
+    else
+        snprintf(out->name, sizeof out->name, "...%s", path + length - (sizeof out->name - 4));
+    file = fopen(path, "rb");
+    if (!file) return vic_fail(err, VIC_CANNOT_READ, "%s: cannot open: %s", out->name, strerror(errno));
+    if (fstat(fileno(file), &info) == 0) {
+        if (S_ISDIR(info.st_mode)) {
+            st = vic_fail(err, VIC_CANNOT_READ, "%s: is a directory; expected a structure file", out->name);
+            goto done;
+        }
+        if (S_ISREG(info.st_mode) && info.st_size > 0 && (uintmax_t)info.st_size <= limit)
+            TRY_GOTO(mem_grow(&g.text, &g.capacity, (size_t)info.st_size + 2, 1, "bytes of the file", err), done);
+    }
+    TRY_GOTO(mem_array(CHUNK, 1, "bytes of the file", &input, err), done);
+    have = fread(input, 1, CHUNK, file);
+    TRY_GOTO(check_compression(input, have, out->name, err), done);
+    if (have >= 2 && input[0] == 0x1f && input[1] == 0x8b) {
+        TRY_GOTO(read_gzip(file, out->name, input, have, &g, err), done);
+    } else {
+        TRY_GOTO(make_room(&g, have, out->name, err), done);
+        memcpy(g.text, input, have);
+        g.size = have;
+        TRY_GOTO(read_plain(file, out->name, &g, err), done);
+    }
+    if (ferror(file)) {
+        st = vic_fail(err, VIC_CANNOT_READ, "%s: cannot read: %s", out->name, strerror(errno));
+        goto done;
+    }
+    g.text[g.size] = 0;
+    out->text = g.text;
+    out->size = g.size;
+    g.text = NULL;
+    st = check_text(out, err);
+done:
+    free(g.text);
+    free(input);
+    fclose(file);
+    if (st != VIC_OK) source_free(out);
+    return st;
+}
+
+void source_free(struct source *s)
+{
+    free(s->text);
+    s->text = NULL;
+    s->size = 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines and blank-separated words of a text, and pieces of it fit for an error message. */
+#ifndef VIC_STRUCTURE_IO_TEXT_H
+#define VIC_STRUCTURE_IO_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct piece { /* of a text; not terminated */
+    const char *text;
+    size_t length;
+};
+
+struct lines {
+    const char *at, *end;
+    int64_t number; /* of the line last taken; the first is 1 */
+    bool open;      /* the line last taken ended with the file, not with a newline */
+};
+
+struct lines lines_of(const char *text, size_t size);
+bool lines_next(struct lines *l, struct piece *line); /* without its \n or \r\n; false at the end */
+bool lines_only_blank_left(const struct lines *l);
+
+bool piece_is_blank(struct piece p);
+struct piece piece_trim(struct piece p);
+struct piece piece_field(struct piece line, size_t from, size_t to); /* columns [from, to), as far as they exist */
+bool piece_next_word(struct piece *rest, struct piece *word);        /* separated by blanks and tabs */
+bool piece_is(struct piece p, const char *text);
+bool piece_begins(struct piece p, const char *text);
+
+/* Short and printable, for "found ...": quoted(p).text is valid until the end of the expression. */
+struct quoted {
+    char text[56];
+};
+struct quoted quoted(struct piece p);
+
+#endif
