@@ -83,9 +83,8 @@ vic_status cmd_env(int argc, char **argv, vic_error *err)
     const struct option options[] = { { "--json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG,
                                         &json, 0, 0, NULL, NULL } };
     const struct option_group groups[] = { { "Options", options, 1 } };
-    const struct syntax syntax = {
-        "--env", NULL, "Version, build, devices, kernels and every switch with its value.", NULL, groups, 1
-    };
+    const struct syntax syntax = { "env", NULL,   "Version, build, devices, kernels and every switch with its value.",
+                                   NULL,  groups, 1 };
     vic_device_info *devices = NULL;
     char note[256] = "";
     int count;

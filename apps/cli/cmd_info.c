@@ -102,7 +102,7 @@ static void json_triple(struct json *j, const char *key, const double x[3])
 
 static void json_cell(struct json *j, const vic_structure_view *v, const struct summary *s)
 {
-    static const char *const names[] = { "--a", "b", "c", "alpha", "beta", "gamma" };
+    static const char *const names[] = { "a", "b", "c", "alpha", "beta", "gamma" };
     if (!s->has_cell) {
         json_null(j, "cell");
         return;
@@ -209,8 +209,8 @@ vic_status cmd_info(int argc, char **argv, vic_error *err)
     struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Structure", structure_rows, STRUCTURE_OPTIONS },
                                            { "Output", output_rows + 1, 1 } };
-    const struct syntax syntax = { "--info", "FILE", "What a structure file holds: atoms, elements, cell, density.",
-                                   NULL,     groups, 2 };
+    const struct syntax syntax = { "info", "FILE", "What a structure file holds: atoms, elements, cell, density.",
+                                   NULL,   groups, 2 };
     vic_structure *structure = NULL;
     vic_structure_view view;
     struct summary summary;

@@ -259,8 +259,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     p.view = vic_structure_get(structure);
     p.atoms = p.view.atoms;
     if (p.atoms == 0) {
-        st = fail(err, VIC_BAD_INPUT, "%s: no atoms are left%s", p.file,
-                  hydrogen ? "" : " without hydrogen; --hydrogen counts it too");
+        st = fail(err, VIC_BAD_INPUT, "%s: expected atoms, found none", p.file);
         goto done;
     }
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
