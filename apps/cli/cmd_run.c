@@ -150,7 +150,7 @@ static void choose_device(struct run_options *r)
 
 static vic_status make_inputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
 {
-    static const char *const names[INPUTS] = { "--q", "k", "v" };
+    static const char *const names[INPUTS] = { "q", "k", "v" };
     struct array *arrays[INPUTS] = { &out->q, &out->k, &out->v };
     const int64_t shapes[INPUTS][3] = { { atoms, r->heads, r->head_dim },
                                         { atoms, r->kv_heads, r->head_dim },
