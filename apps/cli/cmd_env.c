@@ -80,7 +80,7 @@ static void env_text(const vic_device_info *devices, int count, const char *note
 vic_status cmd_env(int argc, char **argv, vic_error *err)
 {
     bool json = false, helped;
-    const struct option options[] = { { "json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG,
+    const struct option options[] = { { "--json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG,
                                         &json, 0, 0, NULL, NULL } };
     const struct option_group groups[] = { { "Options", options, 1 } };
     const struct syntax syntax = { "env", NULL,   "Version, build, devices, kernels and every switch with its value.",

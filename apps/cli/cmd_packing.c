@@ -218,15 +218,15 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     bool hydrogen = false, helped;
     const char *out = NULL, *plot = NULL;
     const struct option own_rows[] = {
-        { "cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
+        { "--cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
           NULL, NULL },
-        { "hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
+        { "--hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
     };
     const struct option file_rows[] = {
-        { "o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
+        { "-o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
           NULL, NULL },
-        { "plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other", OPTION_TEXT,
-          &plot, 0, 0, NULL, NULL },
+        { "--plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other",
+          OPTION_TEXT, &plot, 0, 0, NULL, NULL },
     };
     struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Packing", own_rows, 2 },
@@ -259,8 +259,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     p.view = vic_structure_get(structure);
     p.atoms = p.view.atoms;
     if (p.atoms == 0) {
-        st = fail(err, VIC_BAD_INPUT, "%s: no atoms are left%s", p.file,
-                  hydrogen ? "" : " without hydrogen; --hydrogen counts it too");
+        st = fail(err, VIC_BAD_INPUT, "%s: expected atoms, found none", p.file);
         goto done;
     }
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);

@@ -72,9 +72,9 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     struct pattern_input in;
     const char *plot = NULL, *pairs_out = NULL;
     const struct option file_rows[] = {
-        { "plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_TEXT, &plot, 0, 0, NULL,
+        { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_TEXT, &plot, 0, 0, NULL,
           NULL },
-        { "pairs-out", "FILE.npz",
+        { "--pairs-out", "FILE.npz",
           "write all pairs: i, j, image [pairs, 3], d in angstrom, where d = |r_j - r_i + image . cell|", OPTION_TEXT,
           &pairs_out, 0, 0, NULL, NULL },
     };

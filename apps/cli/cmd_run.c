@@ -74,36 +74,36 @@ static vic_status take_device(const struct option *o, const char *text, vic_erro
 static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], struct option data[DATA_OPTIONS])
 {
     const struct option all[RUN_OPTIONS] = {
-        { "heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
-        { "kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads, 1,
-          4096, NULL, NULL },
-        { "head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim, 1,
-          4096, NULL, NULL },
-        { "head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
+        { "--heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
+        { "--kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads,
+          1, 4096, NULL, NULL },
+        { "--head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim,
+          1, 4096, NULL, NULL },
+        { "--head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
           NULL },
-        { "dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
+        { "--dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
           take_dtype },
-        { "scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
+        { "--scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
           NULL, NULL },
-        { "device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N", OPTION_CUSTOM,
-          r, 0, 0, NULL, take_device },
-        { "kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0, NULL,
+        { "--device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N",
+          OPTION_CUSTOM, r, 0, 0, NULL, take_device },
+        { "--kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0,
+          NULL, NULL },
+        { "--repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
           NULL },
-        { "repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
-          NULL },
-        { "check", NULL, "compare with the float64 reference; exit code 1 when it fails", OPTION_FLAG, &r->check, 0,
+        { "--check", NULL, "compare with the float64 reference; exit code 1 when it fails", OPTION_FLAG, &r->check, 0,
           0, NULL, NULL },
     };
     const struct option files[DATA_OPTIONS] = {
-        { "q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
+        { "--q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
           OPTION_TEXT, &r->input[0], 0, 0, NULL, NULL },
-        { "k", "FILE", "keys, likewise", OPTION_TEXT, &r->input[1], 0, 0, NULL, NULL },
-        { "v", "FILE", "values, likewise", OPTION_TEXT, &r->input[2], 0, 0, NULL, NULL },
-        { "seed", "N", "of the normal numbers that stand in for those not given; default 0", OPTION_UINT64, &r->seed,
-          0, 0, NULL, NULL },
-        { "o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_TEXT, &r->out, 0, 0,
-          NULL, NULL },
-        { "lse", NULL, "write the log-sum-exp too (with -o FILE.safetensors)", OPTION_FLAG, &r->lse, 0, 0, NULL,
+        { "--k", "FILE", "keys, likewise", OPTION_TEXT, &r->input[1], 0, 0, NULL, NULL },
+        { "--v", "FILE", "values, likewise", OPTION_TEXT, &r->input[2], 0, 0, NULL, NULL },
+        { "--seed", "N", "of the normal numbers that stand in for those not given; default 0", OPTION_UINT64,
+          &r->seed, 0, 0, NULL, NULL },
+        { "-o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_TEXT, &r->out, 0,
+          0, NULL, NULL },
+        { "--lse", NULL, "write the log-sum-exp too (with -o FILE.safetensors)", OPTION_FLAG, &r->lse, 0, 0, NULL,
           NULL },
     };
     memcpy(rows, all, sizeof all);
@@ -362,7 +362,7 @@ static void run_text(const struct run_options *r, const struct pattern_built *b,
              real_text(out->check.worst_row_error, 3).s);
     text_row("LSE", "largest error %s", real_text(out->check.lse_max_error, 3).s);
     text_row("counts", "%s rows differ from the pattern", count_text(out->check.count_mismatches).s);
-    text_verdict(out->check.pass, "verdict", " ");
+    text_verdict(out->check.pass, "verdict");
 }
 
 static const char notes[] =

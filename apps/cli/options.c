@@ -68,7 +68,7 @@ const char *nearest_name(const char *given, const char *const *names, int count)
 {
     const char *best = NULL;
     size_t length = strlen(given);
-    int limit = length <= 3 ? 1 : length <= 8 ? 2 : 3, least = limit + 1;
+    int limit = length <= 4 ? 1 : length <= 8 ? 2 : 3, least = limit + 1;
     for (int i = 0; i < count; i++) {
         int distance = edit_distance(given, names[i]);
         /* The beginning of a name is near it, however much is missing. */
@@ -79,11 +79,6 @@ const char *nearest_name(const char *given, const char *const *names, int count)
         }
     }
     return best;
-}
-
-static const char *dashes(const struct option *o)
-{
-    return o->name[1] == '\0' ? "-" : "--";
 }
 
 static const struct option *option_find(const struct syntax *s, const char *name, size_t length)
@@ -103,13 +98,13 @@ static vic_status option_unknown(const struct syntax *s, const char *word, size_
     char name[WORD];
     int count = 0;
     snprintf(name, sizeof name, "%.*s", (int)length, word);
-    names[count++] = "help";
+    names[count++] = "--help";
     for (int g = 0; g < s->group_count; g++)
         for (int i = 0; i < s->groups[g].count && count < NAMES_MAX; i++)
-            if (s->groups[g].options[i].name[1]) names[count++] = s->groups[g].options[i].name;
-    near = nearest_name(name + strspn(name, "-"), names, count);
+            names[count++] = s->groups[g].options[i].name;
+    near = nearest_name(name, names, count);
     if (near) {
-        return fail(err, VIC_BAD_ARGUMENT, "unknown option %s; did you mean --%s? `vicinal %s --help` lists them all",
+        return fail(err, VIC_BAD_ARGUMENT, "unknown option %s; did you mean %s? `vicinal %s --help` lists them all",
                     name, near, s->command);
     }
     return fail(err, VIC_BAD_ARGUMENT, "unknown option %s; `vicinal %s --help` lists them all", name, s->command);
@@ -126,7 +121,7 @@ static vic_status choice_set(const struct option *o, const char *text, vic_error
         }
         at += length + (at[length] == '|');
     }
-    return fail(err, VIC_BAD_ARGUMENT, "%s%s: expected one of %s, got '%s'", dashes(o), o->name, o->choices, text);
+    return fail(err, VIC_BAD_ARGUMENT, "%s: expected one of %s, got '%s'", o->name, o->choices, text);
 }
 
 static vic_status option_set(const struct option *o, const char *text, vic_error *err)
@@ -136,28 +131,26 @@ static vic_status option_set(const struct option *o, const char *text, vic_error
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->target = true; return VIC_OK;
     case OPTION_TEXT:
-        if (*text == '\0')
-            return fail(err, VIC_BAD_ARGUMENT, "%s%s: expected %s, got nothing", dashes(o), o->name, o->value);
+        if (*text == '\0') return fail(err, VIC_BAD_ARGUMENT, "%s: expected %s, got nothing", o->name, o->value);
         *(const char **)o->target = text;
         return VIC_OK;
     case OPTION_INT:
         if (!number_int64(text, &integer) || (double)integer < o->min || (double)integer > o->max) {
-            return fail(err, VIC_BAD_ARGUMENT, "%s%s: expected a whole number from %.0f to %.0f, got '%s'", dashes(o),
-                        o->name, o->min, o->max, text);
+            return fail(err, VIC_BAD_ARGUMENT, "%s: expected a whole number from %.0f to %.0f, got '%s'", o->name,
+                        o->min, o->max, text);
         }
         *(int *)o->target = (int)integer;
         return VIC_OK;
     case OPTION_UINT64:
         if (!number_uint64(text, o->target)) {
-            return fail(err, VIC_BAD_ARGUMENT,
-                        "%s%s: expected a whole number from 0 to 18446744073709551615, got '%s'", dashes(o), o->name,
-                        text);
+            return fail(err, VIC_BAD_ARGUMENT, "%s: expected a whole number from 0 to 18446744073709551615, got '%s'",
+                        o->name, text);
         }
         return VIC_OK;
     case OPTION_REAL:
         if (!number_real(text, &real) || !(real > o->min) || real > o->max) {
-            return fail(err, VIC_BAD_ARGUMENT, "%s%s: expected a number above %g and at most %g, got '%s'", dashes(o),
-                        o->name, o->min, o->max, text);
+            return fail(err, VIC_BAD_ARGUMENT, "%s: expected a number above %g and at most %g, got '%s'", o->name,
+                        o->min, o->max, text);
         }
         *(double *)o->target = real;
         return VIC_OK;
@@ -170,17 +163,16 @@ static vic_status option_set(const struct option *o, const char *text, vic_error
 /* One word that begins with a dash, and its value where it takes one. */
 static vic_status option_word(const struct syntax *s, int argc, char **argv, int *at, vic_error *err)
 {
-    const char *word = argv[*at], *name = word + (word[1] == '-' ? 2 : 1), *value = NULL;
-    size_t length = strcspn(name, "=");
-    const struct option *o = option_find(s, name, length);
-    bool is_short = word[1] != '-';
-    if (!o || is_short != (o->name[1] == '\0')) return option_unknown(s, word, (size_t)(name - word) + length, err);
-    if (name[length] == '=') value = name + length + 1;
+    const char *word = argv[*at], *value = NULL;
+    size_t length = strcspn(word, "=");
+    const struct option *o = option_find(s, word, length);
+    if (!o) return option_unknown(s, word, length, err);
+    if (word[length] == '=') value = word + length + 1;
     if (o->kind == OPTION_FLAG) {
-        if (value) return fail(err, VIC_BAD_ARGUMENT, "%s%s takes no value, got '%s'", dashes(o), o->name, value);
+        if (value) return fail(err, VIC_BAD_ARGUMENT, "%s takes no value, got '%s'", o->name, value);
     } else if (!value) {
         if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0) {
-            return fail(err, VIC_BAD_ARGUMENT, "%s%s: expected %s after it, got %s", dashes(o), o->name, o->value,
+            return fail(err, VIC_BAD_ARGUMENT, "%s: expected %s after it, got %s", o->name, o->value,
                         *at + 1 >= argc ? "the end of the line" : argv[*at + 1]);
         }
         value = argv[++*at];
@@ -259,7 +251,7 @@ void options_help(const struct syntax *s)
         printf("\n%s\n", s->groups[g].title);
         for (int i = 0; i < s->groups[g].count; i++) {
             const struct option *o = &s->groups[g].options[i];
-            int width = printf("  %s%s%s%s", dashes(o), o->name, o->value ? " " : "", o->value ? o->value : "");
+            int width = printf("  %s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
             if (width >= COLUMN) {
                 putchar('\n');
                 width = 0;

@@ -17,7 +17,7 @@ enum option_kind {
 };
 
 struct option {
-    const char *name;  /* "cutoff", or "o" for a short one */
+    const char *name;  /* "--cutoff", "-o" */
     const char *value; /* as --help calls it: "R"; NULL for a flag */
     const char *help;
     enum option_kind kind;

@@ -18,9 +18,9 @@ void pattern_input_init(struct pattern_input *in)
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
 {
     const struct option all[PATTERN_OPTIONS] = {
-        { "cutoff", "R", "attend to all atoms nearer than R angstrom (needed)", OPTION_REAL, &in->cutoff, 0, 1e6,
+        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed)", OPTION_REAL, &in->cutoff, 0, 1e6,
           NULL, NULL },
-        { "no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
+        { "--no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 1400, PANEL = 470, TOP = 104, CHART = 300, CHART_X = 1076, BELOW = 76, SHARPNESS = 2 };
+enum { PANEL = 470, TOP = 104, CHART = 300, BELOW = 76, SHARPNESS = 2 };
 
 /* The part of `values` that colours and axes cover: all but the extreme hundredths. */
 struct range {
@@ -27,10 +27,18 @@ static struct range range_of(const double *sorted, int64_t count, double cut)
     return r;
 }
 
+/* Room for the marks of the extreme values. */
+static struct range widened(struct range r)
+{
+    double room = 0.03 * (r.high - r.low);
+    return (struct range){ r.low - room, r.high + room };
+}
+
 struct layout {
     struct svg svg;
     struct scene scene;
     double panel_height;
+    double left; /* of the chart */
     const struct packing_plot *plot;
     double *b; /* [atoms] or NULL */
     struct range count_colours, b_colours, count_axis, b_axis;
@@ -44,12 +52,12 @@ static vic_status find_ranges(struct layout *l, vic_error *err)
     memcpy(sorted, l->plot->counts, (size_t)n * sizeof *sorted);
     sort_doubles(sorted, n);
     l->count_colours = range_of(sorted, n, 0.02);
-    l->count_axis = range_of(sorted, n, 0.0005);
+    l->count_axis = widened(range_of(sorted, n, 0.0005));
     if (l->b) {
         memcpy(sorted, l->b, (size_t)n * sizeof *sorted);
         sort_doubles(sorted, n);
         l->b_colours = range_of(sorted, n, 0.02);
-        l->b_axis = range_of(sorted, n, 0.002);
+        l->b_axis = widened(range_of(sorted, n, 0.002));
     }
     free(sorted);
     return VIC_OK;
@@ -77,7 +85,7 @@ static vic_status draw_panel(struct layout *l, double x, const double *values, s
 
 static double chart_x(const struct layout *l, double count)
 {
-    return CHART_X + CHART * (count - l->count_axis.low) / (l->count_axis.high - l->count_axis.low);
+    return l->left + CHART * (count - l->count_axis.low) / (l->count_axis.high - l->count_axis.low);
 }
 
 static double chart_top(const struct layout *l)
@@ -90,20 +98,20 @@ static void draw_axes(struct layout *l, struct range across, struct range up, co
     double top = chart_top(l), bottom = top + CHART;
     struct ticks x = ticks_make(across.low, across.high, 5), y = ticks_make(up.low, up.high, 5);
     for (int i = 0; i < x.count; i++) {
-        double value = x.first + i * x.step, at = CHART_X + CHART * (value - across.low) / (across.high - across.low);
+        double value = x.first + i * x.step, at = l->left + CHART * (value - across.low) / (across.high - across.low);
         svg_line(&l->svg, at, bottom, at, bottom + 4, svg_grey, 1);
         svg_text(&l->svg, at, bottom + 17, 12, ANCHOR_MIDDLE, svg_grey, false, "%s", fixed_text(value, x.decimals).s);
     }
     for (int i = 0; i < y.count; i++) {
         double value = y.first + i * y.step, at = bottom - CHART * (value - up.low) / (up.high - up.low);
-        svg_line(&l->svg, CHART_X - 4, at, CHART_X, at, svg_grey, 1);
-        svg_text(&l->svg, CHART_X - 8, at + 4, 12, ANCHOR_END, svg_grey, false, "%s",
+        svg_line(&l->svg, l->left - 4, at, l->left, at, svg_grey, 1);
+        svg_text(&l->svg, l->left - 8, at + 4, 12, ANCHOR_END, svg_grey, false, "%s",
                  fixed_text(value, y.decimals).s);
     }
-    svg_frame(&l->svg, CHART_X, top, CHART, CHART, svg_faint);
-    svg_text(&l->svg, CHART_X + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false,
+    svg_frame(&l->svg, l->left, top, CHART, CHART, svg_faint);
+    svg_text(&l->svg, l->left + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false,
              "atoms within %s \xc3\x85", plain_text(l->plot->cutoff).s);
-    svg_text_up(&l->svg, CHART_X - 52, top + CHART / 2.0, 13, svg_ink, label);
+    svg_text_up(&l->svg, l->left - 52, top + CHART / 2.0, 13, svg_ink, label);
 }
 
 /* Hexagons of two interleaved lattices: a point belongs to the nearer of its two candidate centres. */
@@ -177,15 +185,15 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
             for (int c = 0; c <= HEX_COLUMNS; c++)
                 if (h->count[k][r][c] > most) most = h->count[k][r][c];
     buffer_printf(&l->svg.text,
-                  "<clipPath id=\"chart\"><rect x=\"%d\" y=\"%.2f\" width=\"%d\" height=\"%d\"/></clipPath>\n"
+                  "<clipPath id=\"chart\"><rect x=\"%.0f\" y=\"%.2f\" width=\"%d\" height=\"%d\"/></clipPath>\n"
                   "<g clip-path=\"url(#chart)\">\n",
-                  CHART_X, top, CHART, CHART);
+                  l->left, top, CHART, CHART);
     for (int k = 0; k < 2; k++) {
         for (int r = 0; r <= HEX_ROWS; r++) {
             for (int c = 0; c <= HEX_COLUMNS; c++) {
                 double share = log(1.0 + (double)h->count[k][r][c]) / log(1.0 + (double)most);
                 if (h->count[k][r][c] == 0) continue;
-                hexagon_draw(&l->svg, CHART_X + (c + 0.5 * k) * CHART / HEX_COLUMNS, top + (r + 0.5 * k) * row_height,
+                hexagon_draw(&l->svg, l->left + (c + 0.5 * k) * CHART / HEX_COLUMNS, top + (r + 0.5 * k) * row_height,
                              colormap_at(MAP_BLUES, share));
             }
         }
@@ -194,11 +202,11 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
     buffer_text(&l->svg.text, "</g>\n");
     draw_fit(l);
     draw_axes(l, l->count_axis, l->b_axis, "B-factor (\xc3\x85\xc2\xb2)");
-    svg_text(&l->svg, CHART_X + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
+    svg_text(&l->svg, l->left + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
              "packing against B-factor");
-    svg_text(&l->svg, CHART_X + CHART - 10, chart_top(l) + 24, 14, ANCHOR_END, "#c23f19", true, "r = %.3f",
+    svg_text(&l->svg, l->left + CHART - 10, chart_top(l) + 24, 14, ANCHOR_END, "#c23f19", true, "r = %.3f",
              l->plot->pearson);
-    svg_text(&l->svg, CHART_X + CHART - 10, chart_top(l) + 42, 12, ANCHOR_END, "#c23f19", false, "B = a + b / count");
+    svg_text(&l->svg, l->left + CHART - 10, chart_top(l) + 42, 12, ANCHOR_END, "#c23f19", false, "B = a + b / count");
     return VIC_OK;
 }
 
@@ -220,12 +228,12 @@ static void draw_histogram(struct layout *l)
     for (int i = 0; i < bars; i++) {
         double height = CHART * (double)heights[i] / up.high, width = (double)CHART / bars;
         if (heights[i]) {
-            svg_box(&l->svg, CHART_X + i * width, top + CHART - height, width > 4 ? width - 1 : width, height,
+            svg_box(&l->svg, l->left + i * width, top + CHART - height, width > 4 ? width - 1 : width, height,
                     colormap_at(MAP_BLUES, 0.6));
         }
     }
     draw_axes(l, across, up, "atoms");
-    svg_text(&l->svg, CHART_X + CHART / 2.0, top - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
+    svg_text(&l->svg, l->left + CHART / 2.0, top - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
              "how often each count occurs");
 }
 
@@ -247,8 +255,7 @@ static vic_status draw_all(struct layout *l, vic_error *err)
                  "%s atoms, cutoff %s \xc3\x85; bright atoms are loosely packed. No B-factors to compare with.",
                  count_text(p->view->atoms).s, plain_text(p->cutoff).s);
     }
-    TRY(draw_panel(l, l->b ? 28 : 260, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit,
-                   err));
+    TRY(draw_panel(l, 28, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit, err));
     if (l->b) {
         TRY(draw_panel(l, 28 + PANEL + 16, l->b, l->b_colours, MAP_INFERNO, "experimental B-factor",
                        "B-factor (\xc3\x85\xc2\xb2)", err));
@@ -270,7 +277,8 @@ vic_status plot_packing(const char *path, const struct packing_plot *plot, vic_e
     TRY_GOTO(scene_make(plot->view, &l.scene, err), done);
     TRY_GOTO(find_ranges(&l, err), done);
     l.panel_height = floor(fmin(fmax(PANEL * l.scene.height / l.scene.width, CHART), 1.15 * PANEL));
-    svg_begin(&l.svg, WIDTH, TOP + l.panel_height + BELOW, "Packing");
+    l.left = 28 + (l.b ? 2 * PANEL + 16 : PANEL) + 92;
+    svg_begin(&l.svg, l.left + CHART + 24, TOP + l.panel_height + BELOW, "Packing");
     TRY_GOTO(draw_all(&l, err), done);
     TRY_GOTO(svg_save(&l.svg, path, err), done);
 done:

@@ -18,7 +18,8 @@ struct scene {
 };
 
 /* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side faces
- * the viewer.  A function of the positions alone, and a rotation: handedness stays. */
+ * the viewer; atoms that fill a periodic cell are turned by its edges instead.  Always a rotation: handedness stays.
+ */
 vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err);
 void scene_free(struct scene *s);
 

@@ -135,7 +135,9 @@ vic_status safetensors_parse(const char *path, const char *header, size_t size, 
                     path, wanted, count ? "only " : "none", all);
     }
     *data_at = 8 + (uint64_t)size;
-    return check_entry(path, found ? wanted : first, &chosen, file_size - *data_at, out, err);
+    TRY(check_entry(path, found ? wanted : first, &chosen, file_size - *data_at, out, err));
+    *data_at += chosen.begin;
+    return VIC_OK;
 }
 
 vic_status safetensors_read(const char *path, const char *tensor, const char *otherwise, struct array *out,

@@ -74,7 +74,64 @@ static void fix_signs(const vic_structure_view *v, const double centre[3], doubl
     }
 }
 
-static void principal_axes(const vic_structure_view *v, double centre[3], double axes[3][3])
+/* Turned a little, so that a box shows three of its faces. */
+static void tilt(double axes[3][3])
+{
+    const double yaw = -0.50, pitch = 0.42;
+    double x[3], y[3], z[3];
+    for (int k = 0; k < 3; k++) {
+        x[k] = cos(yaw) * axes[0][k] + sin(yaw) * axes[2][k];
+        z[k] = -sin(yaw) * axes[0][k] + cos(yaw) * axes[2][k];
+        y[k] = cos(pitch) * axes[1][k] - sin(pitch) * z[k];
+        z[k] = sin(pitch) * axes[1][k] + cos(pitch) * z[k];
+    }
+    memcpy(axes[0], x, sizeof x);
+    memcpy(axes[1], y, sizeof y);
+    memcpy(axes[2], z, sizeof z);
+}
+
+/* Do the atoms fill a periodic cell?  Then its edges are what the eye expects, and principal axes of a near-cube mean
+ * nothing.  A lone molecule in a crystal's cell leaves far more than 80 A^3 for each atom. */
+static bool fills_cell(const vic_structure_view *v)
+{
+    const double(*c)[3] = v->cell;
+    double volume = c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) -
+                    c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0]) +
+                    c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]);
+    return v->has_cell && v->periodic[0] && v->periodic[1] && v->periodic[2] && volume != 0.0 &&
+           fabs(volume) < 80.0 * (double)v->atoms;
+}
+
+/* Along the longest edge of the cell, then as near as can be to the second longest. */
+static void cell_axes(const vic_structure_view *v, double axes[3][3])
+{
+    int order[3] = { 0, 1, 2 };
+    double along;
+    for (int i = 0; i < 2; i++) {
+        for (int k = i + 1; k < 3; k++) {
+            if (dot(v->cell[order[k]], v->cell[order[k]]) > 1.0001 * dot(v->cell[order[i]], v->cell[order[i]])) {
+                int swap = order[i];
+                order[i] = order[k];
+                order[k] = swap;
+            }
+        }
+    }
+    memcpy(axes[0], v->cell[order[0]], sizeof axes[0]);
+    memcpy(axes[1], v->cell[order[1]], sizeof axes[1]);
+    along = sqrt(dot(axes[0], axes[0]));
+    for (int k = 0; k < 3; k++) axes[0][k] /= along;
+    along = dot(axes[0], axes[1]);
+    for (int k = 0; k < 3; k++) axes[1][k] -= along * axes[0][k];
+    along = sqrt(dot(axes[1], axes[1]));
+    for (int k = 0; k < 3; k++) axes[1][k] /= along;
+    for (int k = 0; k < 3; k++) {
+        int i = (k + 1) % 3, j = (k + 2) % 3;
+        axes[2][k] = axes[0][i] * axes[1][j] - axes[0][j] * axes[1][i];
+    }
+    tilt(axes);
+}
+
+static void view_axes(const vic_structure_view *v, double centre[3], double axes[3][3])
 {
     double m[3][3] = { { 0 } };
     for (int k = 0; k < 3; k++) centre[k] = 0.0;
@@ -85,7 +142,10 @@ static void principal_axes(const vic_structure_view *v, double centre[3], double
             for (int b = 0; b < 3; b++)
                 m[a][b] += (v->positions[3 * i + a] - centre[a]) * (v->positions[3 * i + b] - centre[b]);
     eigenvectors(m, axes);
-    fix_signs(v, centre, axes);
+    if (fills_cell(v))
+        cell_axes(v, axes);
+    else
+        fix_signs(v, centre, axes);
 }
 
 vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err)
@@ -94,7 +154,7 @@ vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error 
     memset(out, 0, sizeof *out);
     TRY(allocate(v->atoms, sizeof *out->spheres, "the spheres of a picture", &out->spheres, err));
     out->count = v->atoms;
-    principal_axes(v, centre, axes);
+    view_axes(v, centre, axes);
     for (int k = 0; k < 3; k++) {
         low[k] = HUGE_VAL;
         high[k] = -HUGE_VAL;

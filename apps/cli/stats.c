@@ -22,6 +22,14 @@ double quantile(const double *sorted, int64_t count, double share)
     return sorted[below] + (sorted[above] - sorted[below]) * (at - (double)below);
 }
 
+/* Asked of the values themselves: around a rounded mean, equal ones seem to vary a little. */
+static bool varies(const double *x, int64_t count)
+{
+    for (int64_t i = 1; i < count; i++)
+        if (x[i] != x[0]) return true;
+    return false;
+}
+
 double pearson(const double *x, const double *y, int64_t count)
 {
     double mx = 0, my = 0, sxx = 0, syy = 0, sxy = 0;
@@ -34,7 +42,7 @@ double pearson(const double *x, const double *y, int64_t count)
         syy += (y[i] - my) * (y[i] - my);
         sxy += (x[i] - mx) * (y[i] - my);
     }
-    return sxx > 0.0 && syy > 0.0 ? sxy / sqrt(sxx * syy) : (double)NAN;
+    return varies(x, count) && varies(y, count) ? sxy / sqrt(sxx * syy) : (double)NAN;
 }
 
 struct ranked {

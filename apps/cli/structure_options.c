@@ -115,20 +115,20 @@ static vic_status take_pbc(const struct option *o, const char *text, vic_error *
 void structure_options_rows(struct structure_options *s, struct option rows[STRUCTURE_OPTIONS])
 {
     const struct option all[STRUCTURE_OPTIONS] = {
-        { "cell", "A,B,C[,AL,BE,GA]", "cell in angstrom and degrees, instead of the file's", OPTION_CUSTOM, s, 0, 0,
+        { "--cell", "A,B,C[,AL,BE,GA]", "cell in angstrom and degrees, instead of the file's", OPTION_CUSTOM, s, 0, 0,
           NULL, take_cell },
-        { "pbc", "AXES", "auto (periodic where there is a cell), none, or axes: xyz, xy, z, ...", OPTION_CUSTOM, s, 0,
-          0, NULL, take_pbc },
-        { "symmetry", NULL, "apply the space group: all atoms of the cell", OPTION_FLAG, &s->read.symmetry, 0, 0,
+        { "--pbc", "AXES", "auto (periodic where there is a cell), none, or axes: xyz, xy, z, ...", OPTION_CUSTOM, s,
+          0, 0, NULL, take_pbc },
+        { "--symmetry", NULL, "apply the space group: all atoms of the cell", OPTION_FLAG, &s->read.symmetry, 0, 0,
           NULL, NULL },
-        { "supercell", "AxBxC", "repeat the cell along a, b, c", OPTION_CUSTOM, s, 0, 0, NULL, take_supercell },
-        { "model", "N", "model number to take; default: the first one", OPTION_INT, &s->read.model, 1, 1e9, NULL,
+        { "--supercell", "AxBxC", "repeat the cell along a, b, c", OPTION_CUSTOM, s, 0, 0, NULL, take_supercell },
+        { "--model", "N", "model number to take; default: the first one", OPTION_INT, &s->read.model, 1, 1e9, NULL,
           NULL },
-        { "altloc", "WHICH", "alternate locations: highest (by occupancy; default) or all", OPTION_CHOICE, &s->altloc,
-          0, 0, "highest|all", NULL },
-        { "no-hydrogen", NULL, "leave out hydrogen and deuterium", OPTION_FLAG, &s->read.drop_hydrogen, 0, 0, NULL,
+        { "--altloc", "WHICH", "alternate locations: highest (by occupancy; default) or all", OPTION_CHOICE,
+          &s->altloc, 0, 0, "highest|all", NULL },
+        { "--no-hydrogen", NULL, "leave out hydrogen and deuterium", OPTION_FLAG, &s->read.drop_hydrogen, 0, 0, NULL,
           NULL },
-        { "no-water", NULL, "leave out water", OPTION_FLAG, &s->read.drop_water, 0, 0, NULL, NULL },
+        { "--no-water", NULL, "leave out water", OPTION_FLAG, &s->read.drop_water, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
 }
@@ -136,9 +136,9 @@ void structure_options_rows(struct structure_options *s, struct option rows[STRU
 void output_options_rows(struct structure_options *s, struct option rows[OUTPUT_OPTIONS])
 {
     const struct option all[OUTPUT_OPTIONS] = {
-        { "threads", "N", "default: all that this process may use", OPTION_INT, &s->threads, 1, MOST_THREADS, NULL,
+        { "--threads", "N", "default: all that this process may use", OPTION_INT, &s->threads, 1, MOST_THREADS, NULL,
           NULL },
-        { "json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG, &s->json, 0, 0, NULL, NULL },
+        { "--json", NULL, "one JSON object on stdout, and nothing else", OPTION_FLAG, &s->json, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
 }

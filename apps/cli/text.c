@@ -46,15 +46,9 @@ void text_row(const char *label, const char *format, ...)
     putchar('\n');
 }
 
-void text_verdict(bool good, const char *label, const char *format, ...)
+void text_verdict(bool good, const char *label)
 {
-    va_list args;
-    printf("  %s%-*s%s%s%s%s", sgr("\033[2m"), LABEL_WIDTH, label, sgr("\033[0m"),
-           sgr(good ? "\033[1;32m" : "\033[1;31m"), good ? "PASS" : "FAIL", sgr("\033[0m"));
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
+    text_row(label, "%s%s%s", sgr(good ? "\033[1;32m" : "\033[1;31m"), good ? "PASS" : "FAIL", sgr("\033[0m"));
 }
 
 vic_status text_end(vic_error *err)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from conftest import write_pdb, write_xyz
+
+KEYS = {"file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "chains", "residues",
+        "cell", "periodic", "space_group", "symmetry_operations", "box", "density"}
+
+
+def test_open_cloud(vicinal, cloud):
+    path, positions = cloud
+    answer = vicinal("info", path, "--json").json
+    assert set(answer) == KEYS
+    assert answer["file"] == str(path) and answer["format"] == "xyz"
+    assert answer["atoms"] == answer["file_atoms"] == 300 and answer["elements"] == {"C": 300}
+    assert answer["cell"] is None and answer["density"] is None and answer["periodic"] == [False] * 3
+    np.testing.assert_array_equal(answer["box"], [positions.min(0), positions.max(0)])
+
+
+def test_cell_and_density(vicinal, crystal):
+    path, _, cell = crystal
+    answer = vicinal("info", path, "--json").json
+    assert set(answer["cell"]) == {"a", "b", "c", "alpha", "beta", "gamma", "vectors", "volume"}
+    lengths = np.linalg.norm(cell, axis=1)
+    np.testing.assert_allclose([answer["cell"][k] for k in "abc"], lengths, rtol=1e-12)
+
+    def angle(u, v):
+        return np.degrees(np.arccos(u @ v / np.linalg.norm(u) / np.linalg.norm(v)))
+    np.testing.assert_allclose([answer["cell"][k] for k in ("alpha", "beta", "gamma")],
+                               [angle(cell[1], cell[2]), angle(cell[0], cell[2]), angle(cell[0], cell[1])], rtol=1e-10)
+    np.testing.assert_allclose(answer["cell"]["vectors"], cell, atol=1e-12)
+    volume = abs(np.linalg.det(cell))
+    assert answer["cell"]["volume"] == pytest.approx(volume, rel=1e-12)
+    assert answer["density"]["atoms_per_A3"] == pytest.approx(70 / volume, rel=1e-12)
+    assert answer["density"]["g_per_cm3"] == pytest.approx(70 * 12.011 / volume * 1.66053907, rel=1e-7)
+    assert answer["periodic"] == [True] * 3
+
+
+def test_elements_and_selection(vicinal, tmp_path):
+    path = write_xyz(tmp_path / "w.xyz", np.arange(18.0).reshape(6, 3), ["O", "H", "H", "Fe", "H", "C"])
+    assert vicinal("info", path, "--json").json["elements"] == {"H": 3, "C": 1, "O": 1, "Fe": 1}
+    heavy = vicinal("info", path, "--json", "--no-hydrogen").json
+    assert heavy["atoms"] == 3 and heavy["file_atoms"] == 6 and heavy["elements"] == {"C": 1, "O": 1, "Fe": 1}
+
+
+def test_cell_by_hand_and_supercell(vicinal, cloud):
+    path, _ = cloud
+    answer = vicinal("info", path, "--json", "--cell", "20,21,22", "--supercell", "2x1x3", "--pbc", "xz").json
+    assert answer["atoms"] == 1800 and answer["periodic"] == [True, False, True]
+    np.testing.assert_allclose([answer["cell"][k] for k in "abc"], [40, 21, 66])
+
+
+def test_chains_and_residues(vicinal, tmp_path):
+    path = write_pdb(tmp_path / "p.pdb", np.arange(12.0).reshape(4, 3), [1.0] * 4)
+    text = path.read_text().splitlines()
+    text[1] = text[1].replace(" C   ALA A   2", " CA  ALA A   1")  # two atoms of one residue
+    text[3] = text[3].replace("ALA A", "ALA B")
+    path.write_text("\n".join(text) + "\n")
+    answer = vicinal("info", path, "--json").json
+    assert answer["chains"] == 2 and answer["residues"] == 3
+    assert "2, 3" in vicinal("info", path).out
+
+
+def test_real_protein(vicinal, real_structure):
+    answer = vicinal("info", real_structure("small/4hhb.pdb"), "--json").json
+    assert answer["atoms"] == 4779 and answer["chains"] == 4 and answer["elements"]["Fe"] == 4
+    assert answer["space_group"] == "P 1 21 1" and answer["symmetry_operations"] == 1
+    full = vicinal("info", real_structure("small/4hhb.pdb"), "--json", "--symmetry").json
+    assert full["symmetry_operations"] == 2 and full["atoms"] == 2 * 4779
+    assert 0.5 < full["density"]["g_per_cm3"] < 1.5
