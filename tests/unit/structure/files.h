@@ -97,6 +97,6 @@ static inline void files_refused(int line, const char *text, const vic_read_opti
               (double)(z_), p_[0], p_[1], p_[2]);                                                                    \
     } while (0)
 
-#define FILES_TESTS(tests) cmocka_run_group_tests_name(__FILE__, tests, files_setup, files_teardown)
+#define FILES_TESTS(name, tests) cmocka_run_group_tests_name(name, tests, files_setup, files_teardown)
 
 #endif

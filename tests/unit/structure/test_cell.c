@@ -117,5 +117,5 @@ int main(void)
         cmocka_unit_test(test_impossible_parameters),  cmocka_unit_test(test_periodic_vectors_must_be_independent),
         cmocka_unit_test(test_frame_of_the_file),
     };
-    return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+    return cmocka_run_group_tests_name("structure_cell", tests, NULL, NULL);
 }

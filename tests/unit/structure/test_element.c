@@ -77,5 +77,5 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_residues),
     };
-    return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+    return cmocka_run_group_tests_name("structure_element", tests, NULL, NULL);
 }

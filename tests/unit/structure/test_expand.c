@@ -167,5 +167,5 @@ int main(void)
         cmocka_unit_test(test_supercell),
         cmocka_unit_test(test_max_atoms),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_expand", tests);
 }

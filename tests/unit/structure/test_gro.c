@@ -106,5 +106,5 @@ int main(void)
         cmocka_unit_test(test_no_box), cmocka_unit_test(test_counts),
         cmocka_unit_test(test_frames),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_gro", tests);
 }

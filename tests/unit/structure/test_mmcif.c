@@ -122,5 +122,5 @@ int main(void)
         cmocka_unit_test(test_bad_syntax),
         cmocka_unit_test(test_models_may_be_mixed),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_mmcif", tests);
 }

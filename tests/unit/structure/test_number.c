@@ -116,5 +116,5 @@ int main(void)
         cmocka_unit_test(test_shift_rounds_once),           cmocka_unit_test(test_what_is_no_number),
         cmocka_unit_test(test_printing_ignores_the_locale), cmocka_unit_test(test_exact_printing_reads_back),
     };
-    return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+    return cmocka_run_group_tests_name("structure_number", tests, NULL, NULL);
 }

@@ -212,5 +212,5 @@ int main(void)
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_cells),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_pdb", tests);
 }

@@ -191,5 +191,5 @@ int main(void)
         cmocka_unit_test(test_each_bad_frame), cmocka_unit_test(test_point_mutations),
         cmocka_unit_test(test_models),         cmocka_unit_test(test_1tii),
     };
-    return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+    return cmocka_run_group_tests_name("structure_real_files", tests, NULL, NULL);
 }

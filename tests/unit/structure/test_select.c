@@ -116,5 +116,5 @@ int main(void)
         cmocka_unit_test(test_all_keeps_all),
         cmocka_unit_test(test_dropping),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_select", tests);
 }

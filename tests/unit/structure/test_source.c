@@ -132,5 +132,5 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_read),
         cmocka_unit_test(test_a_pipe_is_read_to_its_end),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_source", tests);
 }

@@ -140,5 +140,5 @@ int main(void)
         cmocka_unit_test(test_options_are_checked), cmocka_unit_test(test_unknown_content),
         cmocka_unit_test(test_from_arrays),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_structure", tests);
 }

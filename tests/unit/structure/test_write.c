@@ -189,5 +189,5 @@ int main(void)
         cmocka_unit_test(test_extxyz_is_exact),
         cmocka_unit_test(test_failures_leave_nothing),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_write", tests);
 }

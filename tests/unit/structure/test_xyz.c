@@ -150,5 +150,5 @@ int main(void)
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_counts_and_frames),
     };
-    return FILES_TESTS(tests);
+    return FILES_TESTS("structure_xyz", tests);
 }
