@@ -10,8 +10,8 @@ import re
 import sys
 
 # Folder (or file) -> folders whose headers it may include, besides its own and vicinal.h.  A file belongs to its
-# longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which share
-# the list of rows in kernels.h so that a row is declared where it is defined.
+# longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which
+# share the list of rows in kernels.h so that a row is declared where it is defined.
 LAYERS = {
     "src/contract": [],
     "src/base": [],
@@ -29,8 +29,8 @@ LAYERS = {
     "src/engine": ["src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
                    "src/base"],
     "src/api": ["src/engine", "src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h",
-                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/structure", "src/contract",
-                "src/base"],
+                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/structure",
+                "src/contract", "src/base"],
     "apps/cli": [],
     "apps/serve": [],
     "examples": [],

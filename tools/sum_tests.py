@@ -82,7 +82,7 @@ def add_ctest(total, build):
             continue
         failed = add_cmocka(total, build, name)
         if failed is None:
-            total.fail(shown, "it ended without a report: a crash, a time-out, or no test in it; see its output above")
+            total.fail(shown, "no report: a crash, a time-out, or no test in it; see its output above")
         elif status == "fail" and failed == 0:
             total.fail(shown, "its cases passed, the program failed; see its output above")
 

@@ -44,18 +44,19 @@ int main(int argc, char **argv)
     shape.heads = HEADS;
     shape.head_dim = DIM;
 
+    /* The README shows the calls from here to vic_attention(). */
     ok(vic_structure_read(argv[1], NULL, &structure, &err));
+    ok(vic_pattern_build(structure, &within, &pattern, &err)); /* who is within the cutoff of whom */
+    ok(vic_plan_create(pattern, &shape, &plan, &err));         /* made ready for this device and shape */
+    ok(vic_engine_create(NULL, &engine, &err));                /* the threads */
+
     vic_structure_view atoms = vic_structure_get(structure);
     int64_t n = atoms.atoms;
     float *q = zeros(n * HEADS * DIM), *k = zeros(n * HEADS * DIM), *v = zeros(n * HEADS * DIM);
     float *out = zeros(n * HEADS * DIM), *lse = zeros(n * HEADS);
     for (int64_t i = 0; i < n * HEADS * DIM; i++) v[i] = atoms.atomic_numbers[i / (HEADS * DIM)];
 
-    /* The README shows these lines. */
     int64_t size[] = { n, HEADS, DIM };
-    ok(vic_pattern_build(structure, &within, &pattern, &err)); /* who is within the cutoff of whom */
-    ok(vic_plan_create(pattern, &shape, &plan, &err));         /* made ready for this device and shape */
-    ok(vic_engine_create(NULL, &engine, &err));                /* the threads */
     args.q = vic_tensor_make(q, VIC_F32, 3, size);
     args.k = vic_tensor_make(k, VIC_F32, 3, size);
     args.v = vic_tensor_make(v, VIC_F32, 3, size);

@@ -29,16 +29,32 @@ int switch_int(enum switch_id id, int otherwise)
     return (int)number;
 }
 
-bool switch_has_word(enum switch_id id, const char *word)
+/* Is the word of `length` characters in the comma-separated list? */
+static bool list_has(const char *list, const char *word, size_t length)
 {
-    const char *at = switch_value(id);
-    size_t length = strlen(word);
-    while (*at) {
-        size_t part = strcspn(at, ",");
-        if (part == length && strncmp(at, word, length) == 0) return true;
-        at += part + (at[part] == ',');
+    while (*list) {
+        size_t part = strcspn(list, ",");
+        if (part == length && strncmp(list, word, length) == 0) return true;
+        list += part + (list[part] == ',');
     }
     return false;
+}
+
+bool switch_has_word(enum switch_id id, const char *word)
+{
+    return list_has(switch_value(id), word, strlen(word));
+}
+
+const char *switch_disable_cpu_wrong(void)
+{
+    const char *at = switch_value(SWITCH_DISABLE_CPU);
+    while (*at) {
+        size_t part = strcspn(at, ",");
+        if (part > 0 && !list_has("avx2,avx512", at, part))
+            return "VIC_DISABLE_CPU has a word that is neither avx2 nor avx512";
+        at += part + (at[part] == ',');
+    }
+    return NULL;
 }
 
 int vic_switch_count(void)

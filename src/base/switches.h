@@ -23,6 +23,10 @@ const char *switch_value(enum switch_id id);               /* "" when unset */
 int switch_int(enum switch_id id, int otherwise);          /* `otherwise` when unset or not a number */
 bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list */
 
+/* NULL, or why no CPU kernel may run: a word in VIC_DISABLE_CPU that is no feature must not pass for "disable
+ * nothing", nor leave the reference as the only kernel. */
+const char *switch_disable_cpu_wrong(void);
+
 /* One line on stderr, "vicinal topic: ...", when VIC_LOG names the topic. */
 void log_line(const char *topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

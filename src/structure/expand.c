@@ -53,19 +53,41 @@ static bool coincide(const struct expansion *e, const double a[3], const double 
     return d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < EXPAND_MERGE_DISTANCE * EXPAND_MERGE_DISTANCE;
 }
 
-/* Bit k of keep: copy k stays.  Returns how many do. */
-static int choose_copies(const struct expansion *e, const double position[3], bool keep[MOST_OPERATIONS],
-                         double copies[MOST_OPERATIONS][3])
+/* Which copies of one atom stay; bit k of a set. */
+struct copy_set {
+    uint64_t bits[MOST_OPERATIONS / 64];
+};
+
+static bool has_copy(const struct copy_set *set, int k)
 {
-    double fractional[3];
-    int kept = 0;
+    return (set->bits[k / 64] >> (k % 64)) & 1;
+}
+
+static void to_fractional(const struct expansion *e, const double position[3], double fractional[3])
+{
     cell_multiply(position, CELL(e->inverse), fractional);
     for (int i = 0; i < 3; ++i) fractional[i] += e->origin[i];
+}
+
+/* Returns how many copies stay.  In a group two copies coincide only where some copy coincides with the atom itself,
+ * so that all pairs need to be looked at for the few atoms on special positions alone. */
+static int choose_copies(const struct expansion *e, const double position[3], struct copy_set *set)
+{
+    double fractional[3], copies[MOST_OPERATIONS][3];
+    bool special = false;
+    int kept = 0;
+    memset(set, 0, sizeof *set);
+    to_fractional(e, position, fractional);
     for (int k = 0; k < e->count; ++k) {
         apply(e, k, fractional, copies[k]);
-        keep[k] = true;
-        for (int j = 0; j < k && keep[k]; ++j) keep[k] = !(keep[j] && coincide(e, copies[j], copies[k]));
-        kept += keep[k];
+        special = special || (k && coincide(e, copies[0], copies[k]));
+    }
+    for (int k = 0; k < e->count; ++k) {
+        bool keep = true;
+        for (int j = 0; special && keep && j < k; ++j)
+            keep = !(has_copy(set, j) && coincide(e, copies[j], copies[k]));
+        if (keep) set->bits[k / 64] |= (uint64_t)1 << (k % 64);
+        kept += keep;
     }
     return kept;
 }
@@ -98,8 +120,7 @@ vic_status expand_symmetry(struct vic_structure *s, const struct expand_operatio
     struct expansion e = { operations, count, { origin[0], origin[1], origin[2] }, { { 0 } }, { { 0 } } };
     size_t atoms = s->atoms.count, at = atoms;
     int64_t total = 0;
-    bool *keep = NULL;
-    double(*copies)[3] = NULL;
+    struct copy_set *sets = NULL;
     memcpy(e.cell, s->cell, sizeof e.cell);
     cell_invert(CELL(s->cell), e.inverse);
     if (count > MOST_OPERATIONS || !fits_cell(&e))
@@ -107,19 +128,19 @@ vic_status expand_symmetry(struct vic_structure *s, const struct expand_operatio
                         "%s: expected a cell of the symmetry that space group %s has, found one that its operations "
                         "distort; correct the cell or the group, or read without symmetry",
                         name, s->space_group);
-    TRY_GOTO(mem_array(MOST_OPERATIONS, sizeof *keep, "flags", &keep, err), done);
-    TRY_GOTO(mem_array(MOST_OPERATIONS, sizeof *copies, "copies", &copies, err), done);
-    for (size_t i = 0; i < atoms; ++i) total += choose_copies(&e, s->atoms.positions + 3 * i, keep, copies);
+    TRY_GOTO(mem_array(atoms, sizeof *sets, "symmetry flags", &sets, err), done);
+    for (size_t i = 0; i < atoms; ++i) total += choose_copies(&e, s->atoms.positions + 3 * i, &sets[i]);
     TRY_GOTO(expand_check_size(total, repetitions, max_atoms, name, err), done);
     TRY_GOTO(atoms_reserve(&s->atoms, (size_t)total, err), done);
     for (int k = 1; k < count; ++k) {
         for (size_t i = 0; i < atoms; ++i) {
-            double shifted[3];
-            choose_copies(&e, s->atoms.positions + 3 * i, keep, copies);
-            if (!keep[k]) continue;
-            for (int j = 0; j < 3; ++j) shifted[j] = copies[k][j] - e.origin[j];
+            double fractional[3], copy[3];
+            if (!has_copy(&sets[i], k)) continue;
+            to_fractional(&e, s->atoms.positions + 3 * i, fractional);
+            apply(&e, k, fractional, copy);
+            for (int j = 0; j < 3; ++j) copy[j] -= e.origin[j];
             atoms_copy_row(&s->atoms, at, i);
-            cell_multiply(shifted, CELL(e.cell), s->atoms.positions + 3 * at);
+            cell_multiply(copy, CELL(e.cell), s->atoms.positions + 3 * at);
             ++at;
         }
     }
@@ -127,8 +148,7 @@ vic_status expand_symmetry(struct vic_structure *s, const struct expand_operatio
     s->symmetry_operations = count;
     s->expanded = s->expanded || count > 1;
 done:
-    free(copies);
-    free(keep);
+    free(sets);
     return st;
 }
 

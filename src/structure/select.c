@@ -79,15 +79,14 @@ static void choose(struct labelled *group, size_t count, bool *keep)
     qsort(group, count, sizeof *group, by_name);
     for (size_t begin = 0, end; begin < count; begin = end) {
         const struct labelled *best = NULL;
+        bool has_winner = false;
         for (end = begin; end < count && memcmp(group[end].label.name, group[begin].label.name, 8) == 0; ++end) {
             if (memcmp(group[end].label.residue, winner.residue, sizeof winner.residue) != 0) continue;
             if (!best) best = &group[end];
             if (group[end].label.altloc != winner.altloc) continue;
-            best = &group[end];
-            break;
+            keep[group[end].row] = has_winner = true; /* more than one where residue numbers wrap */
         }
-        while (end < count && memcmp(group[end].label.name, group[begin].label.name, 8) == 0) ++end;
-        if (best) keep[best->row] = true;
+        if (best && !has_winner) keep[best->row] = true;
     }
 }
 

@@ -25,14 +25,14 @@ struct brute_pair {
     int32_t image[3]; /* between wrapped copies: what contract images hold */
 };
 
-static void *brute_alloc(int64_t count, size_t size)
+static inline void *brute_alloc(int64_t count, size_t size)
 {
     void *p = calloc(count > 0 ? (size_t)count : 1, size);
     CHECK(p != NULL, "out of memory");
     return p;
 }
 
-static int32_t *brute_permutation(int64_t n, uint64_t *state)
+static inline int32_t *brute_permutation(int64_t n, uint64_t *state)
 {
     int32_t *order = brute_alloc(n, sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = (int32_t)i;
@@ -45,7 +45,7 @@ static int32_t *brute_permutation(int64_t n, uint64_t *state)
     return order;
 }
 
-static int brute_compare_pairs(const void *left, const void *right)
+static inline int brute_compare_pairs(const void *left, const void *right)
 {
     const struct brute_pair *a = left, *b = right;
     int64_t keys[][2] = { { a->query_row / STRIP, b->query_row / STRIP },
@@ -58,7 +58,7 @@ static int brute_compare_pairs(const void *left, const void *right)
     return 0;
 }
 
-static int brute_compare_images(const void *left, const void *right)
+static inline int brute_compare_images(const void *left, const void *right)
 {
     const int32_t *a = left, *b = right;
     for (int i = 0; i < 3; i++)
@@ -68,7 +68,7 @@ static int brute_compare_images(const void *left, const void *right)
 
 /* Fills *p (free with brute_free).  Orders are random permutations, wraps random where periodic.  counts, where not
  * NULL, gets the pairs of each query atom. */
-static void brute_build(const struct brute_points *in, uint64_t seed, struct vic_pattern *p, int64_t *counts)
+static inline void brute_build(const struct brute_points *in, uint64_t seed, struct vic_pattern *p, int64_t *counts)
 {
     uint64_t state = seed;
     int64_t n_q = in->n_q, n_k = in->one_set ? in->n_q : in->n_k, n = 0, capacity = 1024;
@@ -187,14 +187,14 @@ static void brute_build(const struct brute_points *in, uint64_t seed, struct vic
 }
 
 /* free() of what the contract shows as const. */
-static void brute_release(const void *p)
+static inline void brute_release(const void *p)
 {
     void *plain;
     memcpy(&plain, &p, sizeof plain);
     free(plain);
 }
 
-static void brute_free(struct vic_pattern *p)
+static inline void brute_free(struct vic_pattern *p)
 {
     if (!p->one_set) {
         brute_release(p->k_order);
@@ -217,8 +217,8 @@ enum brute_cell { OPEN, CUBIC, SKEWED, SLAB, WIRE };
 
 /* n random points in a box of side `box` (or a cell of that size), some of them out of the cell; every third one on
  * top of another with `coincident`. */
-static struct brute_points brute_points(enum brute_cell kind, int64_t n_q, int64_t n_k, bool one_set, double box,
-                                        double cutoff, bool coincident, uint64_t seed)
+static inline struct brute_points brute_points(enum brute_cell kind, int64_t n_q, int64_t n_k, bool one_set,
+                                               double box, double cutoff, bool coincident, uint64_t seed)
 {
     static const double cells[][3][3] = {
         [OPEN] = { { 0 } },
@@ -246,7 +246,7 @@ static struct brute_points brute_points(enum brute_cell kind, int64_t n_q, int64
     return p;
 }
 
-static void brute_points_free(struct brute_points *p)
+static inline void brute_points_free(struct brute_points *p)
 {
     free(p->q);
     if (!p->one_set) free(p->k);

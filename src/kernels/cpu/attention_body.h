@@ -175,9 +175,14 @@ static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_
 
 /* ---- The arithmetic ---------------------------------------------------------------------------------------- */
 
+INLINE void prefetch_row(const float *row, int d)
+{
+    for (int c = 0; c < d; c += 16) __builtin_prefetch(row + c);
+}
+
 /* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs. */
-static void compute_scores(int d, const float *query, float scale, int keys, const struct group_key *key,
-                           struct strip_scratch *s, vf max[PARTS])
+static void compute_scores(const struct attention_shape *shape, const float *query, float scale, int keys,
+                           const struct group_key *key, struct strip_scratch *s, vf max[PARTS])
 {
     for (int i = 0; i < keys; i += STEP_KEYS) {
         const float *k[STEP_KEYS];
@@ -187,7 +192,12 @@ static void compute_scores(int d, const float *query, float scale, int keys, con
             k[u] = s->k_row[key[i + u].slot];
             UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] = (vf){ 0 };
         }
-        for (int c = 0; c < d; c++) {
+        /* Rows come from anywhere in memory: ask for the keys two steps ahead, and for the values used next. */
+        for (int u = 0; u < STEP_KEYS; u++) {
+            prefetch_row(s->k_row[key[i + KEYS_AHEAD + u].slot], shape->d_qk);
+            prefetch_row(s->v_row[key[i + u].slot], shape->d_v);
+        }
+        for (int c = 0; c < shape->d_qk; c++) {
             const vf *q = (const vf *)(query + c * GROUP);
             UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] +=
                 q[w] * k[u][c];
@@ -267,7 +277,7 @@ static void group_step(const struct attention_shape *shape, float scale, bool ca
     vf max[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
 
     UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w];
-    compute_scores(shape->d_qk, s->query + at * (size_t)shape->d_qk * GROUP, scale, keys, key, s, max);
+    compute_scores(shape, s->query + at * (size_t)shape->d_qk * GROUP, scale, keys, key, s, max);
     UNROLL for (int w = 0; w < PARTS; w++)
     {
         /* A row that has met no key yet: -inf - 0 gives weight 0, where -inf - -inf would give NaN. */

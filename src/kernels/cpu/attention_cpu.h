@@ -6,10 +6,11 @@
 #include "contract/attention.h"
 
 enum {
-    GROUP = 16,             /* query rows that go through the arithmetic side by side */
-    GROUPS = STRIP / GROUP, /* in a strip */
-    CHUNK = 256,            /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
-    KEY_PAD = 8,            /* most keys of one inner step; lists are padded to a multiple of it */
+    GROUP = 16,               /* query rows that go through the arithmetic side by side */
+    GROUPS = STRIP / GROUP,   /* in a strip */
+    CHUNK = 256,              /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
+    KEYS_AHEAD = 16,          /* prefetched */
+    KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
     DIM_MAX = 128,
 };
 

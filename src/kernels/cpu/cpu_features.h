@@ -3,8 +3,7 @@
 #ifndef VIC_KERNELS_CPU_CPU_FEATURES_H
 #define VIC_KERNELS_CPU_CPU_FEATURES_H
 
-/* Each returns NULL when the code compiled for it may run, else a phrase that says why not; static.  A word in
- * VIC_DISABLE_CPU that is no feature makes all of them fail, so that a typing error is not a silent "use all". */
+/* Each returns NULL when the code compiled for it may run, else a phrase that says why not; static. */
 const char *cpu_lacks_baseline(void);
 const char *cpu_lacks_avx2(void);
 const char *cpu_lacks_avx512(void);

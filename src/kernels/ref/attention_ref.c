@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "base/memory.h"
+#include "base/switches.h"
 #include "contract/pair_rule.h"
 #include "kernels/kernels.h"
 
@@ -334,11 +335,6 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
     return pairs;
 }
 
-static const char *always_available(void)
-{
-    return NULL;
-}
-
 const struct kernel_row attn_fwd_ref = {
     .name = "attn_fwd_ref",
     .device = VIC_CPU,
@@ -348,7 +344,7 @@ const struct kernel_row attn_fwd_ref = {
     .dim_max = DIM_MAX,
     .dim_step = 8,
     .cost = 1000.0,
-    .unavailable = always_available,
+    .unavailable = switch_disable_cpu_wrong,
     .strip_pairs = strip_pairs,
     .workspace = workspace,
     .launch = launch,

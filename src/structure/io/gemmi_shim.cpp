@@ -15,9 +15,25 @@
 namespace cif = gemmi::cif;
 
 const char *const shim_column_names[SHIM_COLUMNS] = {
-    "Cartn_x",      "Cartn_y",      "Cartn_z",       "id",           "group_PDB",     "type_symbol",  "label_atom_id",
-    "auth_atom_id", "label_alt_id", "label_comp_id", "auth_comp_id", "label_asym_id", "auth_asym_id", "label_seq_id",
-    "auth_seq_id",  "pdbx_PDB_ins_code", "occupancy", "B_iso_or_equiv", "pdbx_PDB_model_num",
+    "Cartn_x",
+    "Cartn_y",
+    "Cartn_z",
+    "id",
+    "group_PDB",
+    "type_symbol",
+    "label_atom_id",
+    "auth_atom_id",
+    "label_alt_id",
+    "label_comp_id",
+    "auth_comp_id",
+    "label_asym_id",
+    "auth_asym_id",
+    "label_seq_id",
+    "auth_seq_id",
+    "pdbx_PDB_ins_code",
+    "occupancy",
+    "B_iso_or_equiv",
+    "pdbx_PDB_model_num",
 };
 
 struct shim_cif {
@@ -81,7 +97,8 @@ static void find_sites(struct shim_cif *c)
         // find_loop_item() compares with a tag that is not lowered, and so misses Cartn_x
         const cif::Item *item = block.find_values("_atom_site.Cartn_x").item();
         if (!item) {
-            c->fractional = c->fractional || block.has_tag("_atom_site_fract_x") || block.has_tag("_atom_site.fract_x");
+            c->fractional =
+                c->fractional || block.has_tag("_atom_site_fract_x") || block.has_tag("_atom_site.fract_x");
             continue;
         }
         if (item->type != cif::ItemType::Loop) item = nullptr;

@@ -34,8 +34,12 @@ static void test_words(void **state)
     assert_true(switch_has_word(SWITCH_DISABLE_CPU, "avx2"));
     assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx"));
     assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx512f"));
+    assert_null(switch_disable_cpu_wrong());
+    setenv("VIC_DISABLE_CPU", "avx2,sse", 1);
+    assert_non_null(switch_disable_cpu_wrong());
     unsetenv("VIC_DISABLE_CPU");
     assert_false(switch_has_word(SWITCH_DISABLE_CPU, "avx2"));
+    assert_null(switch_disable_cpu_wrong());
 }
 
 static void test_listing(void **state)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files.h"
+
+static void test_plain(void **state)
+{
+    vic_structure *s =
+        files_read("5\n a molecule = 3 \nC 0 0 1.5e0 extra columns\nfe\t1 2 3\n17 0 0 0\nX 1 1 1\nO_w 9 9 9\n\n \n",
+                   NULL);
+    vic_structure_view v = vic_structure_get(s);
+    static const int numbers[] = { 6, 26, 17, 0, 8 };
+    (void)state;
+    assert_string_equal(v.format, "xyz");
+    assert_string_equal(v.title, "a molecule = 3");
+    assert_int_equal(v.atoms, 5);
+    for (int i = 0; i < 5; ++i) assert_int_equal(v.atomic_numbers[i], numbers[i]);
+    CHECK_POSITION(v, 0, 0, 0, 1.5);
+    assert_null(v.labels);
+    assert_false(v.has_cell || v.periodic[0]);
+    vic_structure_free(s);
+    s = files_read("1\n42\nHe 1 2 3\n", NULL); /* a number as comment: not GRO */
+    assert_string_equal(vic_structure_get(s).format, "xyz");
+    vic_structure_free(s);
+}
+
+static void check_cell(const char *comment, const double cell[9], const char *pbc)
+{
+    char text[600];
+    vic_structure *s;
+    vic_structure_view v;
+    snprintf(text, sizeof text, "1\n%s\nH 0.5 0.5 0.5\n", comment);
+    s = files_read(text, NULL);
+    v = vic_structure_get(s);
+    CHECK(strcmp(v.format, "extxyz") == 0, "%s: read as %s", comment, v.format);
+    for (int i = 0; i < 9; ++i)
+        CHECK(v.cell[i / 3][i % 3] == cell[i], "%s: cell %d is %g", comment, i, v.cell[i / 3][i % 3]);
+    for (int i = 0; i < 3; ++i) CHECK(v.periodic[i] == (pbc[i] == 'T'), "%s: axis %d", comment, i);
+    vic_structure_free(s);
+}
+
+static void test_lattice_and_pbc(void **state)
+{
+    const double general[9] = { 2, 0, 0, -1, 3, 0, 0.5, 0.25, 4 }, diagonal[9] = { 2, 0, 0, 0, 3, 0, 0, 0, 4 };
+    const double slab[9] = { 2, 0, 0, 0, 3, 0, 0, 0, 0 }, none[9] = { 0 };
+    (void)state;
+    check_cell("Lattice=\"2 0 0 -1 3 0 0.5 0.25 4\" Properties=species:S:1:pos:R:3", general, "TTT");
+    check_cell("Properties=species:S:1:pos:R:3 title='it is =' Lattice='2 0 0 -1 3 0 0.5 0.25 4'", general, "TTT");
+    check_cell("energy=-1.5 lattice = {2 0 0 -1 3 0 0.5 0.25 4} pbc={T F T}", general, "TFT");
+    check_cell("pbc=[true, False, 1] Lattice=[[2, 0, 0], [-1, 3, 0], [0.5, 0.25, 4]]", general, "TFT");
+    check_cell("Lattice=\"2 3 4\" pbc=\"F F F\"", diagonal, "FFF");
+    check_cell("pbc=T Lattice=\"2 3 4\"", diagonal, "TTT");
+    check_cell("Lattice=\"2 0 0 0 3 0 0 0 0\" pbc=\"T T F\"", slab, "TTF");
+    check_cell("Lattice=\"0 0 0 0 0 0 0 0 0\"", none, "FFF");
+    check_cell("pbc=\"F F F\" note=\"with \\\" inside\"", none, "FFF");
+    CHECK_REFUSED("1\nLattice=\"2 0 0 0 3 0 0 0 0\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT,
+                  "line 2: expected a cell vector c");
+    CHECK_REFUSED("1\nLattice=\"2 0 0 2 0 0 0 0 1\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "different directions");
+    CHECK_REFUSED("1\nLattice=\"2 0 0 0\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "line 2: expected Lattice as 9 numbers");
+    CHECK_REFUSED("1\nLattice=\"2 x 3\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "found \"2 x 3\"");
+    CHECK_REFUSED("1\nLattice=\"2 3 4\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "closing quote");
+    CHECK_REFUSED("1\nLattice=\"2 3 4\" pbc=\"T maybe F\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT,
+                  "pbc as three of T and F");
+    CHECK_REFUSED("1\npbc=\"F T F\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "pbc says that axis b is periodic");
+}
+
+static void test_properties_in_any_order(void **state)
+{
+    vic_structure *s = files_read("2\nProperties=id:I:1:forces:R:3:pos:R:3:Z:I:1:fixed:L:2:tag:S:1\n"
+                                  "7 nan 0 -inf 1 2 3 8 T .false. a\n"
+                                  "-8 1e3 0 0 -4 5 6.5 92 0 True b\n",
+                                  NULL);
+    vic_structure_view v = vic_structure_get(s);
+    (void)state;
+    CHECK_POSITION(v, 0, 1, 2, 3);
+    CHECK_POSITION(v, 1, -4, 5, 6.5);
+    assert_int_equal(v.atomic_numbers[0], 8);
+    assert_int_equal(v.atomic_numbers[1], 92);
+    vic_structure_free(s);
+    s = files_read("1\npbc=\"F F F\" Properties=pos:R:3\n1 2 3\n", NULL);
+    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 0);
+    vic_structure_free(s);
+    CHECK_REFUSED("1\nProperties=species:S:1\nH\n", NULL, VIC_BAD_INPUT, "a pos:R:3 in Properties");
+    CHECK_REFUSED("1\nProperties=species:S:1:pos:R:2\nH 1 2\n", NULL, VIC_BAD_INPUT, "pos:R:3");
+    CHECK_REFUSED("1\nProperties=species:S:1:pos:Q:3\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "type S, R, I or L");
+    CHECK_REFUSED("1\nProperties=species:S:1:pos:R\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "name:type:columns");
+}
+
+/* What the row holds in each column that is declared must be of its type. */
+static void test_bad_rows(void **state)
+{
+    static const struct {
+        const char *declared, *row, *part;
+    } cases[] = {
+        { "bad:R:1", "H 1 4 2", "line 3: expected a number for bad (column), found nothing" },
+        { "bad:R:1", "H 1 4 2 ff", "expected a number for bad (column), found \"ff\"" },
+        { "bad:I:1", "H 1 4 2", "expected an integer for bad (column), found nothing" },
+        { "bad:I:1", "H 1 4 2 1.5", "expected an integer for bad (column), found \"1.5\"" },
+        { "bad:R:3", "H 1 4 2 3 4", "expected a number for bad" },
+        { "bad:L:1", "H 1 4 2", "expected T or F for bad (column), found nothing" },
+        { "bad:L:1", "H 1 4 2 ok", "expected T or F for bad (column), found \"ok\"" },
+        { "bad:S:1", "H 1 4 2", "expected a word for bad (column), found nothing" },
+        { "bad:S:1", "H 1 4 2 a b", "no more" },
+        { "ok:S:1", "H 1 4 nan a", "expected a number for pos (column), found \"nan\"" },
+        { "ok:S:1", "H 1 inf 3 a", "expected a number for pos" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char text[200];
+        snprintf(text, sizeof text, "1\nProperties=species:S:1:pos:R:3:%s\n%s\n", cases[i].declared, cases[i].row);
+        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, cases[i].part);
+    }
+    CHECK_REFUSED("1\nplain\nH 1 2\n", NULL, VIC_BAD_INPUT, "line 3: expected a number for z, found nothing");
+    CHECK_REFUSED("1\nplain\nH 1 nan 2\n", NULL, VIC_BAD_INPUT, "for y, found \"nan\"");
+    CHECK_REFUSED("2\nplain\n\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "line 3: expected an element");
+}
+
+static void test_counts_and_frames(void **state)
+{
+    static const char two[] = "1\nfirst\nH 1 0 0\n2\nLattice=\"5 5 5\"\nH 2 0 0\nO 3 0 0\n";
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_structure *s = files_read(two, NULL);
+    (void)state;
+    assert_int_equal(vic_structure_get(s).models, 2);
+    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_false(vic_structure_get(s).has_cell);
+    vic_structure_free(s);
+    o.model = 2;
+    s = files_read(two, &o);
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_string_equal(vic_structure_get(s).format, "extxyz");
+    assert_true(vic_structure_get(s).has_cell);
+    vic_structure_free(s);
+    o.model = 4;
+    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 4; the file has 2: 1, 2");
+    CHECK_REFUSED("8\nhelium\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
+                  "line 1: expected 8 atom rows after this count and its comment line, found 2");
+    CHECK_REFUSED("1\nx\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
+                  "line 4: expected the number of atoms of frame 2, found \"He 1 1 1\"");
+    CHECK_REFUSED("1\nx\nHe 0 0 0\n3\nx\nHe 1 1 1\n", NULL, VIC_BAD_INPUT, "line 4: expected 3 atom rows");
+    CHECK_REFUSED("0\nx\n", NULL, VIC_BAD_INPUT, "found no atoms");
+    CHECK_REFUSED("-1\nx\n", NULL, VIC_BAD_INPUT, "expected the number of atoms of frame 1");
+    CHECK_REFUSED("99999999999999\nx\nHe 0 0 0\n", NULL, VIC_BAD_INPUT, "found 1 up to the end");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_lattice_and_pbc),
+        cmocka_unit_test(test_properties_in_any_order),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_counts_and_frames),
+    };
+    return FILES_TESTS(tests);
+}
