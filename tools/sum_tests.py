@@ -5,7 +5,7 @@
     tools/sum_tests.py [--ctest BUILD]... [--pytest FILE]...
 
 --ctest BUILD   a build folder in which ctest has run with --output-junit ctest.xml.  ctest counts programs and hides
-                skipped cases, so a cmocka program counts by the cases in its own XML, BUILD/cmocka/PROGRAM.*.xml;
+                skipped cases, so a cmocka program counts by the cases in its own XML, BUILD/cmocka/PROGRAM.xml;
                 a program that crashed, or failed although its cases passed (a sanitizer's report at exit), adds one
                 failed case, and so does one that wrote no XML.  Any other test is one case.
 --pytest FILE   pytest's --junitxml; a file that is not there is one failed case.
@@ -40,28 +40,30 @@ class Sum:
             self.passed += 1
 
 
-def cmocka_trees(path):
-    """The <testsuite>s of one file.  cmocka appends a second document when two groups have one name, and passes on
-    control characters of messages: mend both."""
+def cmocka_suites(path):
+    """The <testsuite>s of one program.  cmocka writes one document after the other when there are several groups, and
+    passes on control characters of messages: mend both."""
     text = path.read_text(encoding="utf-8", errors="replace")
     text = re.sub(r"<\?xml[^>]*\?>|[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)
-    return ElementTree.fromstring(f"<all>{text}</all>").iter("testsuite")
+    return list(ElementTree.fromstring(f"<all>{text}</all>").iter("testsuite"))
 
 
 def add_cmocka(total, build, name):
-    """The cases of one program; the number that failed, or None when it has left no readable XML."""
-    files = sorted((build / "cmocka").glob(name.replace("/", "_") + ".*.xml"))
+    """The cases of one program; the number that failed, or None when it has left no XML."""
+    file = build / "cmocka" / (name.replace("/", "_") + ".xml")
+    if not file.is_file():
+        return None
     before = total.failed
     try:
-        for suite in [suite for file in files for suite in cmocka_trees(file)]:
+        for suite in cmocka_suites(file):
             cases = suite.findall("testcase")
             for case in cases:
                 total.case(f"[{build.name}] {name}: ", case, with_text=True)
             if not cases and int(suite.get("errors", "0")):
                 total.fail(f"[{build.name}] {name}: the set-up of group {suite.get('name')}")
-    except (ElementTree.ParseError, OSError) as error:
+    except ElementTree.ParseError as error:
         total.fail(f"[{build.name}] {name}", f"its XML cannot be read: {error}")
-    return total.failed - before if files else None
+    return total.failed - before
 
 
 def add_ctest(total, build):

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "numbers.h"
 #include "outfile.h"
-#include "pattern_report.h"
 #include "progress.h"
 #include "run.h"
 #include "tensor_io.h"
@@ -12,32 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { INPUTS = 3, RUN_OPTIONS = 10, DATA_OPTIONS = 6 };
-
-struct run_options {
-    struct pattern_input pattern;
-    int heads, kv_heads, head_dim, head_dim_v, repeat;
-    vic_dtype dtype;
-    bool any_device;
-    vic_device device;
-    const char *kernel;
-    double scale;
-    uint64_t seed;
-    const char *input[INPUTS]; /* q, k, v */
-    const char *out;
-    bool lse, check;
-};
-
-struct run_result {
-    struct array q, k, v, out, lse;
-    vic_engine *engine;
-    vic_plan *plan;
-    vic_plan_info info;
-    int threads;
-    double plan_seconds, attention_seconds;
-    uint32_t checksum;
-    struct run_check check;
-};
+enum { RUN_OPTIONS = 10, DATA_OPTIONS = 6 };
 
 /* ---- options ---- */
 
@@ -267,102 +240,6 @@ static vic_status write_result(const struct run_options *r, const struct run_res
     memcpy(members[0].shape, out->out.shape, sizeof members[0].shape);
     memcpy(members[1].shape, out->lse.shape, sizeof members[1].shape);
     return safetensors_write(r->out, members, r->lse ? 2 : 1, err);
-}
-
-/* ---- the report ---- */
-
-struct rates {
-    double gpairs, useful, computed; /* 10^9 pairs a second, 10^12 operations a second */
-};
-
-static struct rates rates_of(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
-{
-    double flops = 2.0 * r->heads * (r->head_dim + r->head_dim_v) / out->attention_seconds / 1e12;
-    double pairs = (double)b->info.pairs;
-    struct rates rates = { pairs * r->heads / out->attention_seconds / 1e9, pairs * flops,
-                           (double)out->info.computed_pairs * flops };
-    return rates;
-}
-
-static const char *device_text(vic_device device, char out[32])
-{
-    if (device.kind == VIC_CPU) return "cpu";
-    snprintf(out, 32, "cuda:%d", device.index);
-    return out;
-}
-
-static vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
-                           vic_error *err)
-{
-    struct rates rates = rates_of(r, b, out);
-    struct json j = { 0 };
-    char text[32];
-    vic_status st;
-    json_object(&j, NULL);
-    pattern_json(&j, &r->pattern, b);
-    json_text(&j, "device", device_text(out->info.device, text));
-    json_text(&j, "kernel", out->info.kernel);
-    json_int(&j, "threads", out->threads);
-    json_int(&j, "heads", r->heads);
-    json_int(&j, "kv_heads", r->kv_heads);
-    json_int(&j, "head_dim", r->head_dim);
-    json_int(&j, "head_dim_v", r->head_dim_v);
-    json_text(&j, "dtype", vic_dtype_name(r->dtype));
-    json_object(&j, "seconds");
-    pattern_json_seconds(&j, b);
-    json_real(&j, "plan", out->plan_seconds);
-    json_real(&j, "attention", out->attention_seconds);
-    json_object_end(&j);
-    json_int(&j, "computed_pairs", out->info.computed_pairs);
-    json_real(&j, "gpairs_per_second", rates.gpairs);
-    json_real(&j, "tflops_computed", rates.computed);
-    json_real(&j, "tflops_useful", rates.useful);
-    snprintf(text, sizeof text, "crc32:%08x", out->checksum);
-    json_text(&j, "checksum", text);
-    if (r->check) {
-        json_object(&j, "check");
-        json_int(&j, "rows", out->check.rows);
-        json_real(&j, "relative_frobenius", out->check.relative_frobenius);
-        json_int(&j, "worst_row", out->check.worst_row);
-        json_real(&j, "worst_row_error", out->check.worst_row_error);
-        json_real(&j, "lse_max_error", out->check.lse_max_error);
-        json_bool(&j, "pass", out->check.pass);
-        json_object_end(&j);
-    }
-    json_object_end(&j);
-    st = json_print(&j, err);
-    json_free(&j);
-    return st;
-}
-
-static void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
-{
-    struct rates rates = rates_of(r, b, out);
-    char device[32];
-    pattern_text(&r->pattern, b);
-    text_title("attention");
-    text_row("kernel", "%s on %s, %d thread%s", out->info.kernel, device_text(out->info.device, device), out->threads,
-             out->threads == 1 ? "" : "s");
-    text_row("tensors", "%d heads (%d of keys) x %d, values x %d, %s", r->heads, r->kv_heads, r->head_dim,
-             r->head_dim_v, vic_dtype_name(r->dtype));
-    text_row("plan", "%s", seconds_text(out->plan_seconds).s);
-    text_row("attention", "%s%s", seconds_text(out->attention_seconds).s, r->repeat > 1 ? " (the best run)" : "");
-    text_row("rate", "%s Gpairs/s   %s TFLOP/s useful   %s TFLOP/s computed", real_text(rates.gpairs, 3).s,
-             real_text(rates.useful, 3).s, real_text(rates.computed, 3).s);
-    text_row("computed pairs", "%s a head, %s a useful one", count_text(out->info.computed_pairs).s,
-             real_text(b->info.pairs ? (double)out->info.computed_pairs / (double)b->info.pairs : 0.0, 3).s);
-    text_row("checksum", "crc32:%08x", out->checksum);
-    if (r->out) text_row("written to", "%s", r->out);
-    if (!r->check) return;
-    text_title("check against the float64 reference");
-    text_row("rows", "%s%s", count_text(out->check.rows).s, out->check.rows < b->info.n_q ? ", sampled" : ", all");
-    text_row("relative error", "%s (Frobenius; at most %s)", real_text(out->check.relative_frobenius, 3).s,
-             real_text(out->check.bound, 2).s);
-    text_row("worst row", "atom %s: %s", count_text(out->check.worst_row).s,
-             real_text(out->check.worst_row_error, 3).s);
-    text_row("LSE", "largest error %s", real_text(out->check.lse_max_error, 3).s);
-    text_row("counts", "%s rows differ from the pattern", count_text(out->check.count_mismatches).s);
-    text_verdict(out->check.pass, "verdict");
 }
 
 static const char notes[] =

@@ -21,8 +21,8 @@ static struct range range_of(const double *sorted, int64_t count, double cut)
 {
     struct range r = { quantile(sorted, count, cut), quantile(sorted, count, 1.0 - cut) };
     if (!(r.high > r.low)) {
-        r.low -= 0.5;
-        r.high += 0.5;
+        r.low -= 1.0;
+        r.high += 1.0;
     }
     return r;
 }
@@ -78,7 +78,7 @@ static vic_status draw_panel(struct layout *l, double x, const double *values, s
     if (st != VIC_OK) return st;
     svg_text(&l->svg, x + PANEL / 2.0, TOP - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "%s", title);
     return svg_colour_bar(&l->svg, x + (PANEL - bar) / 2, TOP + l->panel_height + 14, bar, 12, map, range.low,
-                          range.high, unit, err);
+                          range.high, map == MAP_VIRIDIS_REVERSED, unit, err);
 }
 
 /* ---- the chart on the right ---- */
@@ -96,7 +96,7 @@ static double chart_top(const struct layout *l)
 static void draw_axes(struct layout *l, struct range across, struct range up, const char *label)
 {
     double top = chart_top(l), bottom = top + CHART;
-    struct ticks x = ticks_make(across.low, across.high, 5), y = ticks_make(up.low, up.high, 5);
+    struct ticks x = ticks_make(across.low, across.high, 5, true), y = ticks_make(up.low, up.high, 5, !l->b);
     for (int i = 0; i < x.count; i++) {
         double value = x.first + i * x.step, at = l->left + CHART * (value - across.low) / (across.high - across.low);
         svg_line(&l->svg, at, bottom, at, bottom + 4, svg_grey, 1);

@@ -49,7 +49,7 @@ static vic_status draw_structure(struct svg *svg, const struct pattern_plot *p, 
     if (st != VIC_OK) return st;
     svg_text(svg, 28 + PANEL / 2.0, TOP - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "atoms, coloured by strip");
     return svg_colour_bar(svg, 28 + (PANEL - bar) / 2, TOP + MATRIX + 26, bar, 12, MAP_TURBO, 0.0, (double)strips,
-                          "strip (64 consecutive rows)", err);
+                          true, "strip (64 consecutive rows)", err);
 }
 
 /* ---- right: the matrix ---- */
@@ -137,7 +137,7 @@ done:
 static vic_status draw_edges(struct svg *svg, double rows, vic_error *err)
 {
     enum { STEPS = 256, EDGE = 9 };
-    struct ticks t = ticks_make(0.0, rows, 5);
+    struct ticks t = ticks_make(0.0, rows, 5, true);
     struct picture across, down;
     vic_status st;
     TRY(picture_make(&across, STEPS, 1, (struct colour){ 0, 0, 0 }, err));

@@ -1,9 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What cmd_run.c and run_check.c share. */
+/* What the files of `run` share: cmd_run.c runs, run_check.c compares, run_report.c tells. */
 #ifndef VICINAL_CLI_RUN_H
 #define VICINAL_CLI_RUN_H
 
 #include "array.h"
+#include "pattern_report.h"
+
+enum { INPUTS = 3 }; /* q, k, v */
+
+struct run_options {
+    struct pattern_input pattern;
+    int heads, kv_heads, head_dim, head_dim_v, repeat;
+    vic_dtype dtype;
+    bool any_device;
+    vic_device device;
+    const char *kernel;
+    double scale;
+    uint64_t seed;
+    const char *input[INPUTS]; /* q, k, v */
+    const char *out;
+    bool lse, check;
+};
 
 struct run_problem {
     vic_engine *engine;
@@ -27,10 +44,25 @@ struct run_check {
     bool pass;
 };
 
+struct run_result {
+    struct array q, k, v, out, lse;
+    vic_engine *engine;
+    vic_plan *plan;
+    vic_plan_info info;
+    int threads;
+    double plan_seconds, attention_seconds;
+    uint32_t checksum;
+    struct run_check check;
+};
+
 /* Compare args.out and args.lse with the float64 reference: all rows of small systems, else a sample spread over all.
  * What passes: relative Frobenius error <= bound, worst row <= 16 bounds, LSE <= 4 bounds, and every neighbour count
  * as in the pattern.  The bound is that of the type (float32 2e-6, float16 5e-4, bfloat16 4e-3); float32's grows with
  * the largest |LSE| / 8, since exp() turns the absolute error of a large score into a relative one. */
 vic_status run_check(const struct run_problem *p, struct run_check *out, vic_error *err);
+
+vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
+                    vic_error *err);
+void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out);
 
 #endif

@@ -107,7 +107,7 @@ vic_status svg_image(struct svg *s, double x, double y, double width, double hei
     return st;
 }
 
-struct ticks ticks_make(double low, double high, int wanted)
+struct ticks ticks_make(double low, double high, int wanted, bool whole)
 {
     struct ticks t = { low, 1.0, 1, 0 };
     double rough = (high - low) / wanted, power, unit;
@@ -115,6 +115,7 @@ struct ticks ticks_make(double low, double high, int wanted)
     power = pow(10.0, floor(log10(rough)));
     unit = rough / power;
     t.step = power * (unit <= 1.0 ? 1.0 : unit <= 2.0 ? 2.0 : unit <= 5.0 ? 5.0 : 10.0);
+    if (whole && t.step < 1.0) t.step = 1.0;
     t.first = ceil(low / t.step - 1e-9) * t.step;
     t.count = (int)floor((high - t.first) / t.step + 1e-9) + 1;
     t.decimals = t.step >= 1.0 ? 0 : (int)ceil(-log10(t.step) - 1e-9);
@@ -122,10 +123,10 @@ struct ticks ticks_make(double low, double high, int wanted)
 }
 
 vic_status svg_colour_bar(struct svg *s, double x, double y, double width, double height, enum colormap map,
-                          double low, double high, const char *label, vic_error *err)
+                          double low, double high, bool whole, const char *label, vic_error *err)
 {
     enum { STEPS = 256 };
-    struct ticks t = ticks_make(low, high, 5);
+    struct ticks t = ticks_make(low, high, 5, whole);
     struct picture bar;
     vic_status st;
     TRY(picture_make(&bar, STEPS, 1, (struct colour){ 0, 0, 0 }, err));

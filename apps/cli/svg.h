@@ -23,9 +23,9 @@ void svg_box(struct svg *s, double x, double y, double width, double height, str
 /* Scaled to the box; `crisp` keeps pixels square where the box is larger than the picture. */
 vic_status svg_image(struct svg *s, double x, double y, double width, double height, const struct picture *p,
                      bool crisp, vic_error *err);
-/* A horizontal bar with ticks below it and a label below those. */
+/* A horizontal bar with ticks below it and a label below those.  `whole`: of counts, so no ticks between them. */
 vic_status svg_colour_bar(struct svg *s, double x, double y, double width, double height, enum colormap map,
-                          double low, double high, const char *label, vic_error *err);
+                          double low, double high, bool whole, const char *label, vic_error *err);
 vic_status svg_save(struct svg *s, const char *path, vic_error *err); /* ends and frees it, also on failure */
 void svg_free(struct svg *s);
 
@@ -36,6 +36,6 @@ struct ticks {
     double first, step;
     int count, decimals;
 };
-struct ticks ticks_make(double low, double high, int wanted);
+struct ticks ticks_make(double low, double high, int wanted, bool whole); /* whole: steps of 1 at least */
 
 #endif

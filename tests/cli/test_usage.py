@@ -167,3 +167,23 @@ def test_closed_stdout_is_a_failure(binary, cloud):
         for arguments in (["--version"], ["info", str(cloud[0])], ["info", str(cloud[0]), "--json"], ["env"]):
             done = subprocess.run([binary, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
             assert done.returncode == 1 and "stdout" in done.stderr
+
+
+def test_progress_on_a_terminal_only_and_gone_at_the_end(binary, cloud):
+    import os
+    import pty
+    import subprocess
+    leader, follower = pty.openpty()
+    done = subprocess.run([binary, "run", str(cloud[0]), "--cutoff", "9", "--kernel", "attn_fwd_ref", "--repeat", "400",
+                           "--heads", "16", "--threads", "1", "--json"], stdout=subprocess.PIPE, stderr=follower,
+                          timeout=300, text=True, check=True)
+    os.close(follower)
+    shown = b""
+    try:
+        while piece := os.read(leader, 65536):
+            shown += piece
+    except OSError:  # what Linux says at the end of a terminal
+        pass
+    os.close(leader)
+    assert json.loads(done.stdout)["seconds"]["attention"] > 0.0
+    assert b"attention ... 1 s" in shown and shown.endswith(b"\r\x1b[K")

@@ -98,17 +98,17 @@ def ctest(tree, *tests):
 
 
 @pytest.mark.parametrize("files, tests, expected", [
-    # The cases of a program count, not the program; a second group of one name is appended by cmocka.
-    ({"unit_a.tests.xml": CMOCKA.format(failures=0, c="") * 2}, [("unit/a", "run")], "4 passed, 0 failed, 2 skipped"),
-    ({"unit_a.tests.xml": CMOCKA.format(failures=1, c="<failure><![CDATA[1 != 2\x1b]]></failure>")},
+    # The cases of a program count, not the program; further groups are appended by cmocka.
+    ({"unit_a.xml": CMOCKA.format(failures=0, c="") * 2}, [("unit/a", "run")], "4 passed, 0 failed, 2 skipped"),
+    ({"unit_a.xml": CMOCKA.format(failures=1, c="<failure><![CDATA[1 != 2\x1b]]></failure>")},
      [("unit/a", "fail")], "1 passed, 1 failed, 1 skipped"),
     # A crash leaves nothing; a leak found at exit leaves cases that passed; unit/a_b is not unit/a.
     ({}, [("unit/a", "fail")], "0 passed, 1 failed, 0 skipped"),
     ({}, [("unit/a", "run")], "0 passed, 1 failed, 0 skipped"),
-    ({"unit_a_b.tests.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "run"), ("unit/a_b", "run")],
+    ({"unit_a_b.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "run"), ("unit/a_b", "run")],
      "2 passed, 1 failed, 1 skipped"),
-    ({"unit_a.tests.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "fail")], "2 passed, 1 failed, 1 skipped"),
-    ({"unit_a.tests.xml": "<testsuites><testsuite"}, [("unit/a", "fail")], "0 passed, 1 failed, 0 skipped"),
+    ({"unit_a.xml": CMOCKA.format(failures=0, c="")}, [("unit/a", "fail")], "2 passed, 1 failed, 1 skipped"),
+    ({"unit_a.xml": "<testsuites><testsuite"}, [("unit/a", "fail")], "0 passed, 1 failed, 0 skipped"),
     ({}, [("api/symbols", "run"), ("api/install", "fail"), ("api/format", "notrun")],
      "1 passed, 1 failed, 1 skipped"),
     ({}, [], "0 passed, 0 failed, 0 skipped"),
