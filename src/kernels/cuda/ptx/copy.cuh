@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bulk tensor copies and cached loads: one function per instruction.
+// https://docs.nvidia.com/cuda/parallel-thread-execution/#data-movement-and-conversion-instructions-cp-async-bulk-tensor
+#pragma once
+#include <cstdint>
+#include <cuda.h>
+
+namespace ptx
+{
+// The box at (x, y, z, w) of a 4-dimensional tensor map into shared memory; its bytes count on `barrier`.
+__device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUtensorMap *map, int x, int y, int z, int w,
+                                                        uint32_t barrier)
+{
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+                 " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
+                 "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier)
+                 : "memory");
+}
+
+__device__ __forceinline__ void prefetch_tensormap(const CUtensorMap *map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+__device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
+{
+    uint32_t value;
+    asm volatile("ld.global.nc.u32 %0, [%1];" : "=r"(value) : "l"(from));
+    return value;
+}
+
+__device__ __forceinline__ uint32_t ld_shared(uint32_t from)
+{
+    uint32_t value;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
+    return value;
+}
+} // namespace ptx

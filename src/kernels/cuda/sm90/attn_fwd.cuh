@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in between.
+//   warpgroup W (the last)   producer: one warp gathers clusters of K and V through the bulk copy engine into the ring
+//   warpgroups 0 .. W - 1    each takes a strip of the tile and, from the ring, the stages on the strip's list
+// Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), for every item of the batch.
+// Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
+#pragma once
+#include "kernels/cuda/ptx/copy.cuh"
+#include "kernels/cuda/ptx/mbarrier.cuh"
+#include "kernels/cuda/ptx/misc.cuh"
+#include "kernels/cuda/ptx/mma.cuh"
+#include "kernels/cuda/sm90/config.cuh"
+#include "kernels/cuda/sm90/params.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+namespace sm90
+{
+using ptx::half_type;
+constexpr unsigned WARP = 0xffffffff;
+
+// A step's weights may add up to this much per thread and row before the row's reference is raised: below float16's
+// largest number, and P V's sums stay exact enough.
+constexpr float WEIGHT_LIMIT = 4096.0f;
+
+template <half_type TYPE> __device__ __forceinline__ uint32_t pack(float low, float high)
+{
+    return TYPE == half_type::f16 ? ptx::cvt_rn_f16x2(low, high) : ptx::cvt_rn_bf16x2(low, high);
+}
+
+// ---- Producer ------------------------------------------------------------------------------------------------
+
+template <int D>
+__device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map)
+{
+    using C = attn_fwd_config<D>;
+    uint32_t slot = 0, phase = 1; // a fresh barrier counts as complete in parity 1
+    const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
+    for (int batch = 0; batch < p.batch; batch++) {
+        for (int i = first; i < last; i++) {
+            const tile_item item = p.items[i];
+            const int kv_head = item.head / p.heads_per_kv;
+            const int64_t begin = p.stage_first[item.tile], end = p.stage_first[item.tile + 1];
+            const int4 *stages = reinterpret_cast<const int4 *>(p.stages);
+            int4 next = __ldg(stages + begin);
+            for (int64_t s = begin; s < end; s++) {
+                const int4 stage = next;
+                next = __ldg(stages + s + 1); // the array ends with one that is never used
+                ptx::mbarrier_wait(C::EMPTY + 8 * slot, phase);
+                if (ptx::elect_sync()) {
+                    const uint32_t full = C::FULL + 8 * slot, at = C::BASE + slot * C::STAGE_BYTES;
+                    const int users = __popc(static_cast<uint32_t>(stage.x) >> STAGE_USERS_SHIFT);
+                    const int rows[STAGE_CLUSTERS] = { (stage.x & STAGE_CLUSTER_MASK) * 16, stage.y * 16, stage.z * 16,
+                                                       stage.w * 16 };
+                    ptx::mbarrier_arrive_expect_tx(full, C::STAGE_BYTES);
+                    // For the warpgroups that will not look at this stage.
+                    if (users < C::WARPGROUPS) ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - users));
+#pragma unroll
+                    for (int panel = 0; panel < C::PANELS; panel++)
+#pragma unroll
+                        for (int c = 0; c < STAGE_CLUSTERS; c++) {
+                            const uint32_t to = at + panel * C::PANEL_BYTES + c * C::CLUSTER_BYTES;
+                            ptx::cp_async_bulk_tensor_4d(to, k_map, panel * C::PANEL, rows[c], kv_head, batch, full);
+                            ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[c],
+                                                         kv_head, batch, full);
+                        }
+                }
+                __syncwarp();
+                if (++slot == C::RING) {
+                    slot = 0;
+                    phase ^= 1;
+                }
+            }
+        }
+    }
+}
+
+// ---- Consumer ------------------------------------------------------------------------------------------------
+
+// What a warpgroup's thread holds of its strip: rows 16 warp + lane / 4 (index 0 below) and 8 further (index 1); of
+// every 8 columns, 2 (lane % 4) and the next.
+template <int D> struct strip_state {
+    uint32_t q[D / 4];       // Q as A fragments: 4 words per 16 columns
+    float o[D / 2];          // O: 4 numbers per 8 columns
+    float max[2];            // the rows' references, integers in units of log2; -inf = not set yet
+    float sum[2];            // this thread's part of the rows' weights
+};
+
+template <half_type TYPE, int D>
+__device__ __forceinline__ void multiply_q_k(float (&s)[32], const uint32_t (&q)[D / 4], uint32_t stage)
+{
+    using C = attn_fwd_config<D>;
+#pragma unroll
+    for (int k = 0; k < D / 16; k++) {
+        const uint64_t keys = C::descriptor(stage + k * 16 / C::PANEL * C::PANEL_BYTES + k * 16 % C::PANEL * 2);
+        if (k == 0)
+            ptx::wgmma_k16<64, TYPE, false, false>::rs(s, q, keys);
+        else
+            ptx::wgmma_k16<64, TYPE, false, true>::rs(s, q + 4 * k, keys);
+    }
+}
+
+template <half_type TYPE, int D, bool FIRST>
+__device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (&p)[16], uint32_t stage)
+{
+    using C = attn_fwd_config<D>;
+#pragma unroll
+    for (int k = 0; k < STAGE_KEYS / 16; k++)
+#pragma unroll
+        for (int panel = 0; panel < C::PANELS; panel++) {
+            const uint64_t values = C::descriptor(stage + C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * C::CLUSTER_BYTES);
+            float *sums = o + panel * (C::PANEL / 2);
+            if (FIRST && k == 0)
+                ptx::wgmma_k16<C::PANEL, TYPE, true, false>::rs(sums, p + 4 * k, values);
+            else
+                ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(sums, p + 4 * k, values);
+        }
+}
+
+__device__ __forceinline__ float quad_max(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(WARP, x, 1));
+    return fmaxf(x, __shfl_xor_sync(WARP, x, 2));
+}
+
+__device__ __forceinline__ float quad_sum(float x)
+{
+    x += __shfl_xor_sync(WARP, x, 1);
+    return x + __shfl_xor_sync(WARP, x, 2);
+}
+
+// Subtracting a reference that is not set must leave masked scores at -inf.
+__device__ __forceinline__ float reference(float max)
+{
+    return max == -INFINITY ? 0.0f : max;
+}
+
+// Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - reference), part gets their sums.
+template <bool MASKED>
+__device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale, const float (&minus)[2], float (&part)[2])
+{
+    part[0] = part[1] = 0.0f;
+#pragma unroll
+    for (int i = 0; i < 32; i++) {
+        float x = fmaf(s[i], scale, minus[i >> 1 & 1]);
+        if (MASKED) x = bits >> i & 1 ? x : -INFINITY; // after the multiplication: any scale, any garbage
+        s[i] = ptx::ex2_approx_ftz(x);
+        part[i >> 1 & 1] += s[i];
+    }
+}
+
+// The first step of a strip: references from the rows' maxima.
+template <int D>
+__device__ __forceinline__ void weigh_first(float (&s)[32], uint32_t bits, float scale, strip_state<D> &t)
+{
+    float top[2] = { -INFINITY, -INFINITY }, minus[2];
+#pragma unroll
+    for (int i = 0; i < 32; i++) {
+        const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
+        top[i >> 1 & 1] = fmaxf(top[i >> 1 & 1], x);
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        t.max[r] = ceilf(quad_max(top[r]));
+        minus[r] = -reference(t.max[r]);
+    }
+    weigh<true>(s, bits, scale, minus, t.sum);
+}
+
+// Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more, by
+// this warp alone, and its reference becomes their maximum.  Other rows keep what they have, bit for bit, so a row's
+// result does not depend on its neighbours.  All factors are powers of two.
+template <half_type TYPE, int D>
+__device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float scale, uint32_t stage, bool over0,
+                                            bool over1, float (&part)[2], strip_state<D> &t)
+{
+    using C = attn_fwd_config<D>;
+    const int lane = threadIdx.x & 31;
+    const unsigned quad = 0xfu << (lane & 28);
+    const bool asks[2] = { (__ballot_sync(WARP, over0) & quad) != 0, (__ballot_sync(WARP, over1) & quad) != 0 };
+    float top[2] = { -INFINITY, -INFINITY };
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        float dot[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
+        const int key = 8 * j + (lane >> 2), column = 2 * (lane & 3);
+#pragma unroll
+        for (int k = 0; k < D / 16; k++)
+            ptx::mma_m16n8k16<TYPE>(dot, t.q + 4 * k, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
+                                    ptx::ld_shared(stage + C::swizzled(key, 16 * k + 8 + column)));
+#pragma unroll
+        for (int b = 0; b < 4; b++) {
+            const float x = bits >> (4 * j + b) & 1 ? dot[b] * scale : -INFINITY;
+            if (asks[b >> 1]) s[4 * j + b] = x;
+            top[b >> 1] = fmaxf(top[b >> 1], x);
+        }
+    }
+    float shrink[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const float raised = fmaxf(t.max[r], ceilf(quad_max(top[r])));
+        shrink[r] = asks[r] ? (t.max[r] == -INFINITY ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - raised)) : 1.0f;
+        if (asks[r]) {
+            t.max[r] = raised;
+            t.sum[r] *= shrink[r];
+            part[r] = 0.0f;
+        }
+    }
+    const float base[2] = { reference(t.max[0]), reference(t.max[1]) };
+#pragma unroll
+    for (int i = 0; i < 32; i++) {
+        const int r = i >> 1 & 1;
+        if (!asks[r]) continue;
+        s[i] = ptx::ex2_approx_ftz(s[i] - base[r]);
+        part[r] += s[i];
+    }
+#pragma unroll
+    for (int i = 0; i < D / 2; i++) t.o[i] *= shrink[i >> 1 & 1];
+}
+
+// One stage meets the strip.
+template <half_type TYPE, int D, bool FIRST, bool MASKED>
+__device__ __forceinline__ void step(uint32_t stage, float scale, uint32_t &next_bits, const uint32_t *&masks,
+                                     strip_state<D> &t)
+{
+    float s[32], part[2];
+    uint32_t p[16], bits = 0xffffffff;
+    ptx::wgmma_fence();
+    multiply_q_k<TYPE, D>(s, t.q, stage);
+    ptx::wgmma_commit_group();
+    ptx::wgmma_wait_group<0>();
+    ptx::wgmma_pin(s);
+    if (MASKED) {
+        bits = ptx::mov_volatile(next_bits); // so that the next words' load is not waited for here
+        next_bits = ptx::ld_global_nc(masks);
+        masks += STEP_WORDS;
+    }
+    if (FIRST) {
+        weigh_first(s, bits, scale, t);
+    } else {
+        const float minus[2] = { -t.max[0], -t.max[1] };
+        weigh<MASKED>(s, bits, scale, minus, part);
+        const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
+        #ifndef NOAGAIN
+        if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
+#endif
+        t.sum[0] += part[0];
+        t.sum[1] += part[1];
+    }
+#pragma unroll
+    for (int i = 0; i < 16; i++) p[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
+    ptx::wgmma_fence();
+    multiply_p_v<TYPE, D, FIRST>(t.o, p, stage);
+    ptx::wgmma_commit_group();
+    ptx::wgmma_wait_group<0>();
+    ptx::wgmma_pin(t.o);
+}
+
+__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int64_t row,
+                                                  int head, int batch)
+{
+    const int64_t at = p.q_rows ? p.q_rows[row] : row;
+    return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
+}
+
+template <int D>
+__device__ __forceinline__ void load_q(const attn_fwd_params &p, int64_t first_row, int head, int batch, strip_state<D> &t)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int64_t row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        const uint16_t *from = row < p.n_q ? row_of(p, p.q, row, head, batch) : nullptr;
+#pragma unroll
+        for (int half = 0; half < D / 8; half++) { // 8 columns each; head sizes are multiples of 8
+            const int column = 8 * half + 2 * (lane & 3);
+            uint32_t word = 0;
+            if (from && 8 * half < p.d_qk)
+                word = p.q_words ? __ldg(reinterpret_cast<const uint32_t *>(from + column))
+                                 : __ldg(from + column) | static_cast<uint32_t>(__ldg(from + column + 1)) << 16;
+            t.q[half / 2 * 4 + half % 2 * 2 + r] = word;
+        }
+    }
+}
+
+template <half_type TYPE, int D>
+__device__ __forceinline__ void store_rows(const attn_fwd_params &p, int64_t first_row, int head, int batch,
+                                           const strip_state<D> &t)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int64_t row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        const float sum = quad_sum(t.sum[r]);
+        if (row >= p.n_q) continue;
+        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch));
+        const float factor = __frcp_rn(sum);
+#pragma unroll
+        for (int j = 0; j < D / 8; j++) {
+            const int column = 8 * j + 2 * (lane & 3);
+            if (8 * j >= p.d_v) continue;
+            // A row without weight is zero, whatever its sums hold.
+            const uint32_t word = sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+            if (p.out_words) {
+                *reinterpret_cast<uint32_t *>(to + column) = word;
+            } else {
+                to[column] = static_cast<uint16_t>(word);
+                to[column + 1] = static_cast<uint16_t>(word >> 16);
+            }
+        }
+        if (p.lse.data && (lane & 3) == 0) {
+            const int64_t at = p.q_rows ? p.q_rows[row] : row;
+            float *lse = static_cast<float *>(p.lse.data) + at * p.lse.row + head * p.lse.head + batch * p.lse.batch;
+            *lse = sum == 0.0f ? -INFINITY : (t.max[r] + log2f(sum)) * 0.69314718055994530942f;
+        }
+    }
+}
+
+// Position in the ring: the tile's stage 0 is at `slot`, its first turn has parity `phase`.
+template <int D> struct ring_position {
+    using C = attn_fwd_config<D>;
+    uint32_t slot = 0, phase = 0;
+
+    __device__ __forceinline__ void wait(uint32_t entry, uint32_t &at) const
+    {
+        const uint32_t x = slot + (entry & STEP_STAGE_MASK), turn = x / C::RING, parity = phase ^ (turn & 1);
+        at = x - turn * C::RING;
+        if (entry & STEP_PREVIOUS) ptx::mbarrier_wait(C::FULL + 8 * at, parity ^ 1);
+        ptx::mbarrier_wait(C::FULL + 8 * at, parity);
+    }
+    __device__ __forceinline__ void advance(uint32_t stages)
+    {
+        const uint32_t x = slot + stages, turn = x / C::RING;
+        slot = x - turn * C::RING;
+        phase ^= turn & 1;
+    }
+};
+
+// One arrival per warp: the warps of a warpgroup do not walk in step here.
+template <int D> __device__ __forceinline__ void release(uint32_t slot)
+{
+    __syncwarp();
+    if ((threadIdx.x & 31) == 0) ptx::mbarrier_arrive(attn_fwd_config<D>::EMPTY + 8 * slot);
+}
+
+template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p, int warpgroup)
+{
+    using C = attn_fwd_config<D>;
+    ring_position<D> ring;
+    strip_state<D> t;
+    const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
+    for (int batch = 0; batch < p.batch; batch++) {
+        for (int i = first; i < last; i++) {
+            const tile_item item = p.items[i];
+            const int place = item.places >> (2 * warpgroup) & 3;
+            const tile_strip &strip = p.strips[static_cast<int64_t>(item.tile) * C::WARPGROUPS + place];
+            const uint32_t *list = p.list + strip.list;
+            const uint32_t *masks = p.masks + strip.masks * STEP_WORDS + (threadIdx.x & 127);
+            const int64_t first_row = strip.strip * 64;
+            int entries = strip.entries;
+            uint32_t at, entry = __ldg(list), next_bits = ptx::ld_global_nc(masks);
+            masks += STEP_WORDS;
+            t.sum[0] = t.sum[1] = 0.0f;
+            t.max[0] = t.max[1] = -INFINITY;
+            if (strip.steps > 0) {
+                load_q<D>(p, first_row, item.head, batch, t);
+                ring.wait(entry, at);
+                step<TYPE, D, true, true>(C::BASE + at * C::STAGE_BYTES, p.scale_log2, next_bits, masks, t);
+                release<D>(at);
+                entry = __ldg(++list);
+                entries--;
+            }
+#pragma unroll 1
+            while (entries > 0) {
+                const uint32_t next = __ldg(++list); // the array ends with two that are never used
+                entries--;
+                ring.wait(entry, at);
+                const uint32_t stage = C::BASE + at * C::STAGE_BYTES;
+                if (entry & STEP_MASKED)
+                    step<TYPE, D, false, true>(stage, p.scale_log2, next_bits, masks, t);
+                else if (!(entry & STEP_TOUCH))
+                    step<TYPE, D, false, false>(stage, p.scale_log2, next_bits, masks, t);
+                release<D>(at);
+                entry = next;
+            }
+            ring.advance(static_cast<uint32_t>(p.stage_first[item.tile + 1] - p.stage_first[item.tile]));
+            if (strip.strip >= 0) store_rows<TYPE, D>(p, first_row, item.head, batch, t);
+        }
+    }
+}
+
+template <half_type TYPE, int D>
+__global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
+    attn_fwd(const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
+             const __grid_constant__ attn_fwd_params p)
+{
+    using C = attn_fwd_config<D>;
+    extern __shared__ __align__(1024) uint8_t shared[];
+    const int warpgroup = __shfl_sync(WARP, threadIdx.x >> 7, 0), warp = __shfl_sync(WARP, threadIdx.x >> 5 & 3, 0);
+    if (threadIdx.x == 0) {
+        if (ptx::shared_address(shared) != C::BASE) __trap(); // the constants above would be wrong
+        for (int i = 0; i < C::RING; i++) {
+            ptx::mbarrier_init(C::FULL + 8 * i, 1);
+            ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
+        }
+        ptx::fence_mbarrier_init();
+        ptx::fence_proxy_async();
+    }
+    __syncthreads();
+    if (warpgroup == C::WARPGROUPS) {
+        ptx::setmaxnreg_dec<C::PRODUCER_REGISTERS>();
+        if (warp == 0) produce<D>(p, &k_map, &v_map);
+    } else {
+        ptx::setmaxnreg_inc<C::CONSUMER_REGISTERS>();
+        consume<TYPE, D>(p, warpgroup);
+    }
+}
+} // namespace sm90

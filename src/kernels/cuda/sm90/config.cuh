@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes of the fused forward kernel, by head size.  Where a number was chosen by measurement, the page
+// docs/kernels/attn_fwd_sm90.md has it.
+#pragma once
+#include "contract/tiles.h"
+#include "kernels/cuda/ptx/mma.cuh"
+
+template <int D> struct attn_fwd_config {
+    static_assert(D == 32 || D == 64 || D == 128, "head sizes in between run by the next of these");
+    // One warpgroup holds a strip: 64 rows.  At D = 128 its accumulators leave room for two.
+    static constexpr int WARPGROUPS = D == 128 ? 2 : 4;
+    static constexpr int THREADS = (WARPGROUPS + 1) * 128; // the last warpgroup is the producer
+    static constexpr int CONSUMER_REGISTERS = D == 128 ? 232 : 112;
+    static constexpr int PRODUCER_REGISTERS = D == 128 ? 40 : 32;
+
+    // A stage is 64 keys and their values.  Columns lie in panels as wide as the swizzle: 128 or 64 bytes.
+    static constexpr int PANEL = D < 64 ? D : 64; // columns
+    static constexpr int PANELS = D / PANEL;
+    static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
+    static constexpr uint32_t CLUSTER_BYTES = 16 * PANEL * 2; // a box: 16 rows of a panel
+    static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
+    static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
+    static constexpr int RING = D == 128 ? 7 : D == 64 ? 13 : 26;
+
+    // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
+    static constexpr uint32_t BASE = 1024;
+    static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
+    static constexpr uint32_t EMPTY = FULL + 8 * RING;
+    static constexpr uint32_t SHARED_BYTES = EMPTY + 8 * RING - BASE;
+    static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
+
+    // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.
+    static constexpr uint64_t DESCRIPTOR = (uint64_t)(16 >> 4) << 16 | (uint64_t)((8 * PANEL * 2) >> 4) << 32 |
+                                           (uint64_t)(PANEL == 64 ? 1 : 2) << 62;
+    static __device__ __forceinline__ uint64_t descriptor(uint32_t address)
+    {
+        return DESCRIPTOR | (uint64_t)((address & 0x3ffff) >> 4);
+    }
+
+    // Byte offset of columns 2 c, 2 c + 1 of key `row` in a matrix.
+    static __device__ __forceinline__ uint32_t swizzled(int row, int column)
+    {
+        uint32_t panel = column / PANEL, byte = column % PANEL * 2;
+        uint32_t turn = PANEL == 64 ? row & 7 : row >> 1 & 3;
+        return panel * PANEL_BYTES + row * PANEL * 2 + ((byte >> 4 ^ turn) << 4) + (byte & 15);
+    }
+};

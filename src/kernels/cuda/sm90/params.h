@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the fused forward kernel is launched with; all pointers are the device's.  Strides count elements. */
+#ifndef VIC_KERNELS_CUDA_SM90_PARAMS_H
+#define VIC_KERNELS_CUDA_SM90_PARAMS_H
+
+#include "contract/tiles.h"
+
+#include <stdint.h>
+
+struct attn_fwd_tensor {
+    void *data;
+    int64_t row, head, batch;
+};
+
+struct attn_fwd_params {
+    /* the plan */
+    const int64_t *stage_first;          /* [tiles + 1] */
+    const struct tile_stage *stages;     /* [n_stages + 1] */
+    const struct tile_strip *strips;     /* [tiles, warpgroups] */
+    const uint32_t *list;                /* [n_entries + 2] */
+    const uint32_t *masks;               /* [n_masks + 1, 128] */
+    const struct tile_item *items;       /* [tiles * heads] */
+    const int32_t *item_first;           /* [CTAs + 1] */
+    /* the problem; K and V come through tensor maps {d, row, head, batch} */
+    struct attn_fwd_tensor q, out, lse;  /* lse.data NULL = not wanted */
+    const int32_t *q_rows;               /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
+    int64_t n_q;
+    int batch, heads_per_kv, d_qk, d_v;
+    bool q_words, out_words;             /* rows of q, out can be read and written 4 bytes at a time */
+    float scale_log2;                    /* scale * log2(e) */
+};
+
+#endif
