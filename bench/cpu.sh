@@ -10,9 +10,10 @@ apoa1=$data/large/apoa1.pdb.gz
 box="--cell 108.8612,108.8612,77.758"
 printf '{"machine": "%s", "build": "%s", "load": "%s"}\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
     "$($vicinal env --json | sed -n 's/.*"build": "\([^"]*\)".*/\1/p')" "$(cut -d ' ' -f 1 /proc/loadavg)"
+anonymous() { sed "s#\"file\": \"$data#\"file\": \"DATA#"; } # no path of this machine in a result
 case_() { # words of the case, then the options of run
     printf '%s\n' "$*" >&2
-    $vicinal run --json --check --repeat 5 --heads 4 --head-dim 64 "$@"
+    $vicinal run --json --check --repeat 5 --heads 4 --head-dim 64 "$@" | anonymous
 }
 for threads in 1 2; do
     case_ "$apoa1" --cutoff 8 --threads $threads
@@ -27,5 +28,5 @@ case_ "$data/huge/4v6x.cif.gz" --cutoff 8 --threads 2
 # One head of 8 from here: what grows is the pattern.
 # shellcheck disable=SC2086
 for supercell in 1x1x1 2x1x1 2x2x1 2x2x2 3x2x2; do
-    $vicinal run --json --repeat 3 --heads 1 --head-dim 8 "$apoa1" --cutoff 8 $box --supercell $supercell --threads 2
+    $vicinal run --json --repeat 3 --heads 1 --head-dim 8 "$apoa1" --cutoff 8 $box --supercell $supercell --threads 2 | anonymous
 done
