@@ -2,6 +2,7 @@
 #include "pattern/lattice.h"
 
 #include "base/memory.h"
+#include "base/vec3.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,23 +12,6 @@ enum {
     MAX_WRAP = 1 << 29,    /* so that a sum of three images still fits 32 bits */
     MAX_REDUCTIONS = 1000, /* a few are enough for any sane cell */
 };
-
-static double dot(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-
-static void cross(const double a[3], const double b[3], double out[3])
-{
-    out[0] = a[1] * b[2] - a[2] * b[1];
-    out[1] = a[2] * b[0] - a[0] * b[2];
-    out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-static double length(const double a[3])
-{
-    return sqrt(dot(a, a));
-}
 
 /* Vector k from its integers: always fresh from the given cell, so that rounding does not pile up. */
 static void basis_from_cell(struct lattice *l, int k, const double cell[3][3])
@@ -43,7 +27,8 @@ static void reduce(struct lattice *l, const double cell[3][3])
         bool changed = false;
         for (int i = 0; i < l->rank; i++) {
             for (int j = 0; j < l->rank; j++) {
-                double t = i == j ? 0.0 : round(dot(l->basis[i], l->basis[j]) / dot(l->basis[j], l->basis[j]));
+                double t =
+                    i == j ? 0.0 : round(vec3_dot(l->basis[i], l->basis[j]) / vec3_dot(l->basis[j], l->basis[j]));
                 double before[3];
                 int32_t integers[3];
                 if (!(fabs(t) >= 1.0 && fabs(t) <= 1e6)) continue; /* also when a vector has vanished */
@@ -56,7 +41,7 @@ static void reduce(struct lattice *l, const double cell[3][3])
                     l->to_cell[i][x] = (int32_t)n;
                 }
                 if (fits) basis_from_cell(l, i, cell);
-                if (fits && dot(l->basis[i], l->basis[i]) < dot(before, before) * (1 - 1e-12)) {
+                if (fits && vec3_dot(l->basis[i], l->basis[i]) < vec3_dot(before, before) * (1 - 1e-12)) {
                     changed = true;
                 } else {
                     memcpy(l->basis[i], before, sizeof before);
@@ -79,13 +64,13 @@ static void complete(struct lattice *l)
         int least = fabs(a[0]) < fabs(a[1]) ? 0 : 1;
         if (fabs(a[2]) < fabs(a[least])) least = 2;
         axis[least] = 1;
-        cross(a, axis, l->basis[1]);
-        cross(a, l->basis[1], l->basis[2]);
+        vec3_cross(a, axis, l->basis[1]);
+        vec3_cross(a, l->basis[1], l->basis[2]);
     } else if (l->rank == 2) {
-        cross(l->basis[0], l->basis[1], l->basis[2]);
+        vec3_cross(l->basis[0], l->basis[1], l->basis[2]);
     }
     for (int k = l->rank; k < 3; k++) {
-        double size = length(l->basis[k]);
+        double size = vec3_length(l->basis[k]);
         for (int x = 0; x < 3; x++) l->basis[k][x] /= size;
     }
 }
@@ -104,21 +89,21 @@ vic_status lattice_make(const double cell[3][3], const bool periodic[3], struct 
                                 x + 1, cell[axis][x]);
         l->to_cell[l->rank][axis] = 1;
         basis_from_cell(l, l->rank, cell);
-        if (!(length(l->basis[l->rank]) > 1e-3))
+        if (!(vec3_length(l->basis[l->rank]) > 1e-3))
             return vic_fail(err, VIC_BAD_INPUT,
                             "cell vector %c is %g A long, but the cell is periodic along it: expected more than "
                             "0.001 "
                             "A; give the cell, or make the axis open",
-                            'a' + axis, length(l->basis[l->rank]));
+                            'a' + axis, vec3_length(l->basis[l->rank]));
         l->rank++;
     }
     reduce(l, cell);
     complete(l);
 
     /* Rows of the inverse are the reciprocal vectors. */
-    for (int k = 0; k < 3; k++) cross(l->basis[(k + 1) % 3], l->basis[(k + 2) % 3], l->inverse[k]);
-    volume = dot(l->basis[0], l->inverse[0]);
-    for (int k = 0; k < l->rank; k++) edges *= length(l->basis[k]);
+    for (int k = 0; k < 3; k++) vec3_cross(l->basis[(k + 1) % 3], l->basis[(k + 2) % 3], l->inverse[k]);
+    volume = vec3_dot(l->basis[0], l->inverse[0]);
+    for (int k = 0; k < l->rank; k++) edges *= vec3_length(l->basis[k]);
     if (!(fabs(volume) > 1e-6 * edges))
         return vic_fail(err, VIC_BAD_INPUT,
                         "the periodic cell vectors are not independent: they span %g A^%d where their lengths allow "
@@ -127,9 +112,9 @@ vic_status lattice_make(const double cell[3][3], const bool periodic[3], struct 
                         fabs(volume), l->rank, edges);
     for (int k = 0; k < 3; k++) {
         for (int x = 0; x < 3; x++) l->inverse[k][x] /= volume;
-        l->spacing[k] = 1.0 / length(l->inverse[k]);
+        l->spacing[k] = 1.0 / vec3_length(l->inverse[k]);
     }
-    for (int k = 0; k < l->rank; k++) l->diameter += length(l->basis[k]);
+    for (int k = 0; k < l->rank; k++) l->diameter += vec3_length(l->basis[k]);
     return VIC_OK;
 }
 
@@ -138,7 +123,7 @@ bool lattice_wrap(const struct lattice *l, const double r[3], double wrapped[3],
     int64_t n[3] = { 0, 0, 0 };
     double w[3] = { 0, 0, 0 };
     for (int k = 0; k < l->rank; k++) {
-        w[k] = -floor(dot(r, l->inverse[k]));
+        w[k] = -floor(vec3_dot(r, l->inverse[k]));
         if (!(fabs(w[k]) < MAX_WRAP)) return false;
         for (int x = 0; x < 3; x++) n[x] += (int64_t)w[k] * l->to_cell[k][x];
     }
@@ -201,7 +186,7 @@ vic_status lattice_images(const struct lattice *l, double reach, struct lattice_
                                     "the cell is so skewed that its images need more than 29 bits: "
                                     "give a reduced cell");
                 }
-                if (length(image->shift) <= 1.000001 * (reach + l->diameter)) ++*count;
+                if (vec3_length(image->shift) <= 1.000001 * (reach + l->diameter)) ++*count;
             }
         }
     }

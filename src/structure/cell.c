@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "structure/cell.h"
 
+#include "base/vec3.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static const double pi = 3.14159265358979323846;
-
-static double dot(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-
-static void cross(const double a[3], const double b[3], double out[3])
-{
-    out[0] = a[1] * b[2] - a[2] * b[1];
-    out[1] = a[2] * b[0] - a[0] * b[2];
-    out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-static double length(const double a[3])
-{
-    return hypot(hypot(a[0], a[1]), a[2]);
-}
 
 /* cos(90 degrees) of libm is 6e-17, which would tilt every right-angled cell. */
 static double cosine(double degrees)
@@ -77,16 +62,16 @@ bool cell_from_parameters(const double p[6], double cell[3][3], char *why, size_
 
 static double angle(const double a[3], const double b[3])
 {
-    double n[3], c = dot(a, b);
+    double n[3], c = vec3_dot(a, b);
     if (c == 0.0) return 90.0;
-    cross(a, b, n);
-    return atan2(length(n), c) * (180.0 / pi);
+    vec3_cross(a, b, n);
+    return atan2(vec3_length(n), c) * (180.0 / pi);
 }
 
 void cell_to_parameters(const double cell[3][3], double p[6])
 {
     for (int i = 0; i < 3; ++i) {
-        p[i] = length(cell[i]);
+        p[i] = vec3_length(cell[i]);
         p[3 + i] = angle(cell[(i + 1) % 3], cell[(i + 2) % 3]);
     }
 }
@@ -107,7 +92,7 @@ bool cell_is_full(const double cell[3][3])
 
 bool cell_is_upright(const double cell[3][3])
 {
-    double tiny = 1e-6 * (length(cell[0]) + length(cell[1]) + length(cell[2]));
+    double tiny = 1e-6 * (vec3_length(cell[0]) + vec3_length(cell[1]) + vec3_length(cell[2]));
     return fabs(cell[0][1]) <= tiny && fabs(cell[0][2]) <= tiny && fabs(cell[1][2]) <= tiny && cell[0][0] > 0 &&
            cell[1][1] > 0 && cell[2][2] > 0;
 }
@@ -115,8 +100,8 @@ bool cell_is_upright(const double cell[3][3])
 double cell_volume(const double cell[3][3])
 {
     double n[3];
-    cross(cell[0], cell[1], n);
-    return dot(n, cell[2]);
+    vec3_cross(cell[0], cell[1], n);
+    return vec3_dot(n, cell[2]);
 }
 
 void cell_invert(const double cell[3][3], double inverse[3][3])
@@ -124,7 +109,7 @@ void cell_invert(const double cell[3][3], double inverse[3][3])
     double volume = cell_volume(CELL(cell));
     for (int i = 0; i < 3; ++i) { /* columns of the inverse are the reciprocal vectors */
         double n[3];
-        cross(cell[(i + 1) % 3], cell[(i + 2) % 3], n);
+        vec3_cross(cell[(i + 1) % 3], cell[(i + 2) % 3], n);
         for (int k = 0; k < 3; ++k) inverse[k][i] = n[k] / volume;
     }
 }
@@ -135,7 +120,7 @@ bool cell_check_periodic(const double cell[3][3], const bool periodic[3], char *
     double unit[3][3] = { { 0 } }, n[3], independent = 1.0;
     int count = 0;
     for (int i = 0; i < 3; ++i) {
-        double size = length(cell[i]);
+        double size = vec3_length(cell[i]);
         if (!isfinite(size)) {
             snprintf(why, why_size, "expected finite cell vectors, found %c = (%g, %g, %g)", names[i], cell[i][0],
                      cell[i][1], cell[i][2]);
@@ -153,8 +138,8 @@ bool cell_check_periodic(const double cell[3][3], const bool periodic[3], char *
         ++count;
     }
     if (count >= 2) {
-        cross(unit[0], unit[1], n);
-        independent = count == 2 ? length(n) : fabs(dot(n, unit[2]));
+        vec3_cross(unit[0], unit[1], n);
+        independent = count == 2 ? vec3_length(n) : fabs(vec3_dot(n, unit[2]));
     }
     if (!(independent > 1e-8)) {
         snprintf(why, why_size,
@@ -187,11 +172,11 @@ bool cell_turn_to_frame(const double fractional_matrix[3][3], double cell[3][3])
     for (int i = 0; i < 6; ++i)
         if (fabs(ours[i] - theirs[i]) > (i < 3 ? 0.005 * ours[i] : 0.5)) return false;
     for (int k = 0; k < 3; ++k) frame[0][k] = shown[0][k] / theirs[0];
-    along = dot(shown[1], frame[0]);
+    along = vec3_dot(shown[1], frame[0]);
     for (int k = 0; k < 3; ++k) frame[1][k] = shown[1][k] - along * frame[0][k];
-    along = length(frame[1]);
+    along = vec3_length(frame[1]);
     for (int k = 0; k < 3; ++k) frame[1][k] /= along;
-    cross(frame[0], frame[1], frame[2]);
+    vec3_cross(frame[0], frame[1], frame[2]);
     /* Within the rounding of the printed matrix nothing is turned, and the exact zeros stay. */
     if (fabs(frame[0][0] - 1) + fabs(frame[1][1] - 1) + fabs(frame[2][2] - 1) < 1e-6) return true;
     for (int i = 0; i < 3; ++i) cell_multiply(cell[i], CELL(frame), turned[i]);

@@ -174,7 +174,7 @@ def test_progress_on_a_terminal_only_and_gone_at_the_end(binary, cloud):
     import pty
     import subprocess
     leader, follower = pty.openpty()
-    done = subprocess.run([binary, "run", str(cloud[0]), "--cutoff", "9", "--kernel", "attn_fwd_ref", "--repeat", "400",
+    done = subprocess.run([binary, "run", str(cloud[0]), "--cutoff", "9", "--kernel", "attn_fwd_ref", "--repeat", "60",
                            "--heads", "16", "--threads", "1", "--json"], stdout=subprocess.PIPE, stderr=follower,
                           timeout=300, text=True, check=True)
     os.close(follower)

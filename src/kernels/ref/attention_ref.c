@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "base/switches.h"
+#include "base/vec3.h"
 #include "contract/pair_rule.h"
 #include "kernels/kernels.h"
 
@@ -21,22 +22,10 @@ struct image_search {
     double reach[3]; /* widened, so that rounding cannot lose an image: the pair rule alone decides */
 };
 
-static double dot3(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-
-static void cross3(const double a[3], const double b[3], double out[3])
-{
-    out[0] = a[1] * b[2] - a[2] * b[1];
-    out[1] = a[2] * b[0] - a[0] * b[2];
-    out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
 static double largest_norm(int64_t n, const double *positions)
 {
     double largest = 0.0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, dot3(positions + 3 * i, positions + 3 * i));
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, vec3_dot(positions + 3 * i, positions + 3 * i));
     return sqrt(largest);
 }
 
@@ -51,25 +40,25 @@ static vic_status image_search_make(const struct vic_pattern *p, struct image_se
         const double *b = basis[(a + 1) % 3], *c = basis[(a + 2) % 3];
         if (!p->periodic[a] || p->periodic[(a + 1) % 3]) continue;
         if (p->periodic[(a + 2) % 3]) {
-            cross3(c, basis[a], basis[(a + 1) % 3]);
+            vec3_cross(c, basis[a], basis[(a + 1) % 3]);
         } else {
             int least = 0;
             double axis[3] = { 0.0, 0.0, 0.0 };
             for (int i = 1; i < 3; i++)
                 if (fabs(basis[a][i]) < fabs(basis[a][least])) least = i;
             axis[least] = 1.0;
-            cross3(basis[a], axis, basis[(a + 1) % 3]);
-            cross3(basis[a], b, basis[(a + 2) % 3]);
+            vec3_cross(basis[a], axis, basis[(a + 1) % 3]);
+            vec3_cross(basis[a], b, basis[(a + 2) % 3]);
         }
     }
     for (int a = 0; a < 3; a++) {
         const double *b = basis[(a + 1) % 3], *c = basis[(a + 2) % 3];
         double norm, most;
         if (!p->periodic[a]) continue;
-        cross3(b, c, s->dual[a]);
-        double volume = dot3(basis[a], s->dual[a]);
+        vec3_cross(b, c, s->dual[a]);
+        double volume = vec3_dot(basis[a], s->dual[a]);
         for (int i = 0; i < 3; i++) s->dual[a][i] /= volume;
-        norm = sqrt(dot3(s->dual[a], s->dual[a]));
+        norm = sqrt(vec3_dot(s->dual[a], s->dual[a]));
         most = norm * (extent + p->cutoff);
         if (!(most < 1e9))
             return vic_fail(err, VIC_BAD_INPUT,
@@ -85,7 +74,7 @@ static vic_status image_search_make(const struct vic_pattern *p, struct image_se
 static void image_range(const struct image_search *s, int axis, const double difference[3], int32_t *first,
                         int32_t *last)
 {
-    double at = dot3(s->dual[axis], difference), low = -at - s->reach[axis], high = -at + s->reach[axis];
+    double at = vec3_dot(s->dual[axis], difference), low = -at - s->reach[axis], high = -at + s->reach[axis];
     *first = (int32_t)low; /* towards 0: then up or down to the ceiling and the floor */
     *first += (double)*first < low;
     *last = (int32_t)high;
