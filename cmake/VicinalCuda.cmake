@@ -33,14 +33,15 @@ if(VIC_HAVE_CUDA)
   set(CMAKE_CUDA_STANDARD 17)
 endif()
 
-# A static library of kernels.  The CUDA runtime is linked statically and loads the driver by itself when it is first
-# used, so the binary starts on a machine that has neither GPU nor driver.
+# The kernels, as objects of both libraries.  The CUDA runtime is linked statically and loads the driver by itself when it
+# is first used, so the binary starts on a machine that has neither GPU nor driver.
 function(vicinal_add_cuda target)
-  add_library(${target} STATIC ${ARGN})
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_VISIBILITY_PRESET hidden
-    LINKER_LANGUAGE CXX)
+  find_package(CUDAToolkit REQUIRED)
+  add_library(${target} OBJECT ${ARGN})
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_VISIBILITY_PRESET hidden)
   target_include_directories(${target} PRIVATE include src)
-  target_compile_definitions(${target} INTERFACE VIC_HAVE_CUDA=1) # whoever links it may refer to it
+  target_compile_definitions(${target} PUBLIC VIC_HAVE_CUDA=1)
+  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-gencode=arch=compute_90a,code=sm_90a -Xcompiler=-Wall,-Wextra -lineinfo>)
 endfunction()

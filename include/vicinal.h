@@ -325,8 +325,9 @@ typedef struct vic_plan_info {
 VIC_API vic_plan_info vic_plan_get(const vic_plan *plan);
 VIC_API void vic_plan_free(vic_plan *plan);
 
-/* Bytes of scratch that one run needs on an engine with `threads` threads. */
-VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads);
+/* Bytes of scratch that one run of `batch` items needs: on the CPU with an engine of `threads` threads (the batch
+ * does not matter there), on a GPU in device memory (the threads do not matter); 0 = none. */
+VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_t batch);
 
 typedef struct vic_attention_args {
     size_t size;
@@ -348,10 +349,24 @@ typedef struct vic_attention_args {
 VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                  vic_error *err) VIC_CHECK_RESULT;
 
+/* Like vic_attention(), for a plan on a GPU: enqueues on `stream` (a cudaStream_t; NULL = the default stream) and
+ * returns. Allocates and synchronises nothing, so it can be captured in a graph; the workspace must be given where
+ * vic_plan_workspace_size() is not 0, and plan, tensors and workspace must live until the work is done. */
+VIC_API vic_status vic_attention_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream,
+                                         vic_error *err) VIC_CHECK_RESULT;
+
+/* Memory of a device, for callers without a CUDA runtime of their own.  `bytes` may be 0.  Copies between any two
+ * devices block until done, after all work that was enqueued on the default stream. */
+VIC_API vic_status vic_memory_alloc(vic_device device, size_t bytes, void **out, vic_error *err) VIC_CHECK_RESULT;
+VIC_API void vic_memory_free(vic_device device, void *memory);
+VIC_API vic_status vic_memory_copy(vic_device to_device, void *to, vic_device from_device, const void *from,
+                                   size_t bytes, vic_error *err) VIC_CHECK_RESULT;
+
 /* The same rows in float64, by brute force over all keys and images straight from the pair rule; it shares nothing
  * with the pattern's blocks or the kernels, so agreement checks both.  For `n_rows` query atoms `rows` (caller's
  * atom numbers; NULL = all): out [n_rows, heads, d_v], lse [n_rows, heads] or NULL, counts [n_rows] or NULL (pairs).
- * Batches are not accepted.  Cost: O(n_rows * n_k). */
+ * The tensors are in CPU memory also when the plan is for a GPU; out and lse of `args` are not looked at.  Batches
+ * are not accepted.  Cost: O(n_rows * n_k). */
 VIC_API vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                            int64_t n_rows, const int64_t *rows, double *out, double *lse,
                                            int64_t *counts, vic_error *err) VIC_CHECK_RESULT;

@@ -182,7 +182,7 @@ static vic_status make_plan(const struct run_options *r, const vic_pattern *patt
 static vic_status attend(const struct run_options *r, struct run_result *out, vic_attention_args *args,
                          vic_error *err)
 {
-    size_t workspace = vic_plan_workspace_size(out->plan, out->threads);
+    size_t workspace = vic_plan_workspace_size(out->plan, out->threads, 1);
     vic_status st = VIC_OK;
     args->workspace_size = (workspace + 63) / 64 * 64;
     args->workspace = args->workspace_size ? aligned_alloc(64, args->workspace_size) : NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
+#include "device/memory.h"
 #include "engine/engine.h"
 #include "kernels/ref/attention_ref.h"
 #include "plan/plan.h"
@@ -137,8 +138,9 @@ void vic_plan_free(vic_plan *plan)
     plan_free(plan);
 }
 
-size_t vic_plan_workspace_size(const vic_plan *plan, int threads)
+size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_t batch)
 {
+    if (plan->kernel->device_row) return plan->kernel->device_row->workspace(plan, batch < 1 ? 1 : batch);
     return plan->kernel->workspace(plan, threads < 1 ? 1 : threads);
 }
 
@@ -149,6 +151,13 @@ vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attentio
     vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
     TRY(options_copy(&a, sizeof a, args, "vic_attention_args", err));
     return engine_run(e, plan, &a, err);
+}
+
+vic_status vic_attention_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream, vic_error *err)
+{
+    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    TRY(options_copy(&a, sizeof a, args, "vic_attention_args", err));
+    return engine_enqueue(plan, &a, stream, err);
 }
 
 vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
@@ -169,4 +178,31 @@ vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vi
             return vic_fail(err, VIC_BAD_ARGUMENT, "rows[%lld]: expected an atom below %lld, got %lld", (long long)i,
                             (long long)plan->pattern->n_q, (long long)rows[i]);
     return attention_ref_rows(plan->pattern, &plan->shape, &a, e->pool, n_rows, rows, out, lse, counts, err);
+}
+
+/* ---- memory ---- */
+
+vic_status vic_memory_alloc(vic_device device, size_t bytes, void **out, vic_error *err)
+{
+    *out = NULL;
+    if (device.kind == VIC_CPU) return mem_array(bytes, 1, "bytes", out, err);
+    return device_alloc(device, bytes, out, err);
+}
+
+void vic_memory_free(vic_device device, void *memory)
+{
+    if (device.kind == VIC_CPU)
+        free(memory);
+    else
+        device_free(device, memory);
+}
+
+vic_status vic_memory_copy(vic_device to_device, void *to, vic_device from_device, const void *from, size_t bytes,
+                           vic_error *err)
+{
+    if (to_device.kind == VIC_CPU && from_device.kind == VIC_CPU) {
+        if (bytes > 0) memcpy(to, from, bytes);
+        return VIC_OK;
+    }
+    return device_copy(to_device, to, from_device, from, bytes, err);
 }

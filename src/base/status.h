@@ -5,6 +5,10 @@
 
 #include "vicinal.h"
 
+#ifdef __cplusplus
+extern "C" { /* the CUDA rows are C++ */
+#endif
+
 /* Fill `err` (may be NULL) and return `status`:  return vic_fail(err, VIC_BAD_INPUT, "%s line %d: ...", ...);
  * The text says what was wrong, where, what was expected, what came, and how to mend it. */
 vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -28,5 +32,9 @@ vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) 
  *     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
  * NULL `given` leaves the defaults; a size this library does not know is BAD_ARGUMENT. */
 vic_status options_copy(void *defaults, size_t known, const void *given, const char *type, vic_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

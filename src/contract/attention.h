@@ -15,10 +15,10 @@ struct attention_shape {
 /* Radial term b_h(d): not computed by any kernel yet; the slot is here so that argument structs need not change. */
 struct radial_table;
 
-/* Element (row, head, c) of a tensor is at data + row * row_stride + head * head_stride + c. */
+/* Element (batch, row, head, c) is at data + batch * batch_stride + row * row_stride + head * head_stride + c. */
 struct attention_tensor {
     void *data;
-    int64_t row_stride, head_stride;
+    int64_t row_stride, head_stride, batch_stride;
 };
 
 struct attention_args {
@@ -30,6 +30,7 @@ struct attention_args {
     const int32_t *q_rows;       /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     const int32_t *k_rows;       /* [n_k] pattern row -> row of k, v; NULL = the same */
     double scale;
+    int64_t batch;                     /* items; rows that work on the CPU get them one by one */
     const struct radial_table *radial; /* NULL = none */
 };
 

@@ -6,7 +6,9 @@
 
 #include "contract/attention.h"
 
-struct pool; /* base/threads.h */
+struct pool;        /* base/threads.h */
+struct tile_layout; /* contract/tiles.h */
+struct tile_item;
 struct kernel_row;
 
 /* A pattern made ready: immutable, shared between threads. */
@@ -19,6 +21,27 @@ struct vic_plan {
     int64_t computed_pairs;     /* per head */
     const int32_t *strip_order; /* [strips] the strips with most work first, so that threads end together */
     size_t bytes;
+    void *on_device; /* what prepare() of a GPU row made; owned, freed by its release() */
+};
+
+/* How a GPU row wants its tiles (contract/tiles.h), and for how many CTAs. */
+struct tile_shape {
+    int strips_per_tile, ring, ctas;
+};
+
+/* What a row does that works in device memory; NULL in rows that work on the CPU. */
+struct device_row {
+    /* NO_DEVICE when there is no device of that index. */
+    vic_status (*tile_shape)(const struct vic_plan *plan, struct tile_shape *out, vic_error *err);
+    /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes. */
+    vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout, const struct tile_item *items,
+                          const int32_t *item_first, int ctas, vic_error *err);
+    void (*release)(struct vic_plan *plan);
+    size_t (*workspace)(const struct vic_plan *plan, int64_t batch);
+    /* Enqueue on `stream`; args in device memory, q_rows and k_rows aside, which the plan has there.  Allocates and
+     * synchronises nothing. */
+    vic_status (*launch)(const struct vic_plan *plan, const struct attention_args *args, void *workspace,
+                         void *stream, vic_error *err);
 };
 
 enum kernel_features {
@@ -45,6 +68,8 @@ struct kernel_row {
     /* Blocks until done.  Allocates nothing. */
     vic_status (*launch)(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,
                          void *workspace, vic_error *err);
+
+    const struct device_row *device_row; /* then strip_pairs, workspace and launch above are NULL */
 };
 
 /* The rows of this build, best first within a device (src/kernels/table.c). */

@@ -23,20 +23,23 @@ struct tile_stage {
 };
 enum { STAGE_USERS_SHIFT = 28, STAGE_CLUSTER_MASK = (1 << 28) - 1 };
 
-/* An entry of a strip's list: the stage's number in the tile, and what to do with it. */
+/* An entry of a strip's list: the stage's number in the tile, and how to take it. */
 enum {
     STEP_STAGE_MASK = (1 << 24) - 1,
-    STEP_MASKED = 1 << 24,   /* a step with mask words (without: all 64 x 64 pairs are in) */
-    STEP_TOUCH = 1 << 25,    /* no step: wait for the stage and release it, so as not to fall behind the ring */
-    STEP_PREVIOUS = 1 << 26, /* the slot's previous fill may not have been waited for: do that first */
+    STEP_MASKED = 1 << 24, /* with mask words (without: all 64 x 64 pairs are in) */
+    STEP_FIRST = 1 << 25,  /* the strip's first step, always masked: it sets the rows' references */
+    STEP_ISSUED =
+        1 << 26,   /* the warpgroup passed over the slot's fill before this one: a barrier has one bit of phase, so
+                    * make sure that this fill has been issued (then the one before is complete) before waiting */
+    STEP_END = -1, /* ends a list; one word behind it may be read */
 };
 
 struct tile_strip {
-    int64_t list;  /* first entry in tile_layout.list; it is the step that sets the rows' references */
-    int64_t masks; /* first step in tile_layout.masks; masked steps follow in list order */
-    int64_t strip; /* of the pattern; -1 = this place of the last tile is empty */
-    int32_t entries;
-    int32_t steps; /* entries that are no touches; 0 = no pair at all */
+    uint32_t list;  /* first entry in tile_layout.list, which goes on to STEP_END */
+    uint32_t masks; /* first step in tile_layout.masks; masked steps follow in list order */
+    int32_t strip;  /* of the pattern; -1 = this place of the last tile is empty */
+    int32_t steps;  /* entries of the list; 0 = no pair at all */
+    int32_t stages; /* of the tile */
 };
 
 /* A CTA's work: one tile and one head.  Warpgroup w takes the strip in bits 2w, 2w + 1 of `places`. */
@@ -49,7 +52,7 @@ struct tile_item {
 struct tile_layout {
     int strips_per_tile, ring; /* what it was made for */
     int64_t tiles, n_stages, n_entries, n_masks, steps;
-    int64_t *stage_first;      /* [tiles + 1] */
+    int32_t *stage_first;      /* [tiles + 1] */
     struct tile_stage *stages; /* [n_stages + 1], the last one a copy that only prefetches read */
     struct tile_strip *strips; /* [tiles * strips_per_tile] */
     uint32_t *list;            /* [n_entries + 2] */

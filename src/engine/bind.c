@@ -12,9 +12,14 @@ static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
 }
 
+static const char *device_name(vic_device device)
+{
+    return device.kind == VIC_CUDA ? "cuda" : "cpu";
+}
+
 /* Check a tensor against [batch,] dims[0] x ... and give base and strides.  `last_contiguous`: the last dimension is
  * the head's components. */
-static vic_status bind_tensor(const vic_tensor *t, const char *name, const vic_plan *plan, vic_dtype dtype, int dims,
+static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device device, vic_dtype dtype, int dims,
                               const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
 {
     char want[96], got[96];
@@ -28,17 +33,17 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, const vic_p
         shape_text(t->ndim < 0 || t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "tensor %s: expected shape [%s], with a batch dimension in front in all tensors or in none; "
-                        "got "
-                        "[%s]",
+                        "got [%s]",
                         name, want, got);
     }
     *batch = lead ? t->shape[0] : 0;
     if (t->dtype != dtype)
         return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: the plan was made for %s, got %s", name,
                         vic_dtype_name(dtype), vic_dtype_name(t->dtype));
-    if (t->device.kind != plan->device.kind || t->device.index != plan->device.index)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: the plan was made for another device (kind %d, index %d)",
-                        name, (int)plan->device.kind, plan->device.index);
+    if (t->device.kind != device.kind || t->device.index != device.index)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "tensor %s: expected memory of %s:%d, got memory of another device, %s:%d", name,
+                        device_name(device), device.index, device_name(t->device), t->device.index);
     if (dims == 3 && t->shape[lead + 2] > 1 && t->stride[lead + 2] != 1)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "tensor %s: the last dimension must be contiguous (stride 1), got stride %lld", name,
@@ -47,7 +52,7 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, const vic_p
     if (!empty && (!t->data || (uintptr_t)t->data % vic_dtype_size(dtype) != 0))
         return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: data is %s", name,
                         t->data ? "not aligned to its type" : "NULL");
-    *out = (struct attention_tensor){ t->data, t->stride[lead], t->stride[lead + 1] };
+    *out = (struct attention_tensor){ t->data, t->stride[lead], t->stride[lead + 1], lead ? t->stride[0] : 0 };
     return VIC_OK;
 }
 
@@ -68,17 +73,18 @@ vic_status engine_bind(const vic_plan *plan, const vic_attention_args *a, bool o
     const vic_pattern *p = plan->pattern;
     const int64_t q[] = { p->n_q, s->heads, s->d_qk }, k[] = { p->n_k, s->kv_heads, s->d_qk };
     const int64_t v[] = { p->n_k, s->kv_heads, s->d_v }, o[] = { p->n_q, s->heads, s->d_v };
+    vic_device device = outputs ? plan->device : (vic_device){ VIC_CPU, 0 };
     *batch = -1;
     *out = (struct attention_args){ .scale = a->scale };
-    TRY(bind_tensor(&a->q, "q", plan, s->dtype, 3, q, batch, &out->q, err));
-    TRY(bind_tensor(&a->k, "k", plan, s->dtype, 3, k, batch, &out->k, err));
-    TRY(bind_tensor(&a->v, "v", plan, s->dtype, 3, v, batch, &out->v, err));
+    TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, batch, &out->q, err));
+    TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, batch, &out->k, err));
+    TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, batch, &out->v, err));
     if (outputs) {
-        TRY(bind_tensor(&a->out, "out", plan, s->dtype, 3, o, batch, &out->out, err));
+        TRY(bind_tensor(&a->out, "out", device, s->dtype, 3, o, batch, &out->out, err));
         TRY(check_written(&a->out, "out", err));
     }
     if (outputs && a->lse.data) {
-        TRY(bind_tensor(&a->lse, "lse", plan, VIC_F32, 2, q, batch, &out->lse, err));
+        TRY(bind_tensor(&a->lse, "lse", device, VIC_F32, 2, q, batch, &out->lse, err));
         TRY(check_written(&a->lse, "lse", err));
     }
     if (!isfinite(a->scale))
@@ -89,5 +95,6 @@ vic_status engine_bind(const vic_plan *plan, const vic_attention_args *a, bool o
         out->q_rows = p->q_order;
         out->k_rows = p->k_order;
     }
+    out->batch = *batch > 0 ? *batch : 1;
     return VIC_OK;
 }

@@ -11,10 +11,15 @@ struct vic_engine {
 };
 
 /* The tensors of `args` as a kernel wants them, for batch item 0; *batch is their number.  BAD_ARGUMENT names the
- * tensor and what was expected.  Without `outputs`, out and lse of `args` are not looked at. */
+ * tensor and what was expected.  Without `outputs` all are
+ * expected in CPU memory, and out and lse of `args` are not looked at: what the reference needs. */
 vic_status engine_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs, struct attention_args *out,
                        int64_t *batch, vic_error *err);
 
+/* Blocks until done. */
 vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err);
+
+/* For plans on a GPU. */
+vic_status engine_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream, vic_error *err);
 
 #endif

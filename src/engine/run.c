@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
+#include "device/memory.h"
 #include "engine/engine.h"
 
 static void *batch_item(const vic_tensor *t, int64_t index)
@@ -7,7 +8,16 @@ static void *batch_item(const vic_tensor *t, int64_t index)
     return t->data ? (char *)t->data + index * t->stride[0] * (int64_t)vic_dtype_size(t->dtype) : NULL;
 }
 
-vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err)
+static vic_status check_workspace(const vic_attention_args *args, size_t needed, const char *how, vic_error *err)
+{
+    if (args->workspace_size >= needed && (needed == 0 || args->workspace) && (uintptr_t)args->workspace % 64 == 0)
+        return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT, "workspace: expected %zu bytes at a 64-byte boundary (%s), got %zu at %p",
+                    needed, how, args->workspace_size, args->workspace);
+}
+
+static vic_status run_on_cpu(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
+                             vic_error *err)
 {
     vic_status st = VIC_OK;
     struct attention_args a;
@@ -18,13 +28,10 @@ vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_atte
     if (!workspace) {
         TRY(mem_array(needed, 1, "bytes of workspace", &own, err));
         workspace = own;
-    } else if (args->workspace_size < needed || (uintptr_t)workspace % 64 != 0) {
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "workspace: expected %zu bytes at a 64-byte boundary (vic_plan_workspace_size() with %d "
-                        "threads), "
-                        "got %zu at %p",
-                        needed, pool_threads(e->pool), args->workspace_size, workspace);
+    } else {
+        TRY(check_workspace(args, needed, "vic_plan_workspace_size() for the engine's threads", err));
     }
+    a.batch = 1;
     TRY_GOTO(plan->kernel->launch(plan, &a, e->pool, workspace, err), done);
     for (int64_t b = 1; b < batch; b++) {
         a.q.data = batch_item(&args->q, b);
@@ -37,4 +44,41 @@ vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_atte
 done:
     free(own);
     return st;
+}
+
+vic_status engine_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream, vic_error *err)
+{
+    struct attention_args a;
+    int64_t batch;
+    size_t needed;
+    if (!plan->kernel->device_row)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the plan is for the CPU, which has no streams: use vic_attention()");
+    TRY(engine_bind(plan, args, true, &a, &batch, err));
+    needed = plan->kernel->device_row->workspace(plan, a.batch);
+    if (needed > 0)
+        TRY(check_workspace(args, needed, "vic_plan_workspace_size() for this batch, in device memory", err));
+    return plan->kernel->device_row->launch(plan, &a, args->workspace, stream, err);
+}
+
+static vic_status run_on_device(const vic_plan *plan, const vic_attention_args *args, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    vic_attention_args a = *args;
+    int64_t batch = args->q.ndim == 4 ? args->q.shape[0] : 1;
+    void *own = NULL;
+    if (!a.workspace) {
+        a.workspace_size = plan->kernel->device_row->workspace(plan, batch);
+        TRY(device_alloc(plan->device, a.workspace_size, &own, err));
+        a.workspace = own;
+    }
+    TRY_GOTO(engine_enqueue(plan, &a, NULL, err), done);
+    TRY_GOTO(device_synchronize(plan->device, err), done);
+done:
+    device_free(plan->device, own);
+    return st;
+}
+
+vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err)
+{
+    return plan->kernel->device_row ? run_on_device(plan, args, err) : run_on_cpu(e, plan, args, err);
 }

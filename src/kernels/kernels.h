@@ -11,4 +11,9 @@ extern const struct kernel_row attn_fwd_cpu_scalar;
 extern const struct kernel_row attn_fwd_cpu_avx2, attn_fwd_cpu_avx512;
 #endif
 
+#ifdef VIC_HAVE_CUDA
+extern const struct kernel_row attn_fwd_sm90_f16_d32, attn_fwd_sm90_f16_d64, attn_fwd_sm90_f16_d128;
+extern const struct kernel_row attn_fwd_sm90_bf16_d32, attn_fwd_sm90_bf16_d64, attn_fwd_sm90_bf16_d128;
+#endif
+
 #endif

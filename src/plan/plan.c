@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "pattern/pattern.h"
+#include "plan/tiles.h"
 
 #include <string.h>
 
@@ -39,6 +40,28 @@ done:
     return st;
 }
 
+/* Tiles for a GPU, and what its kernel makes of them. */
+static vic_status lay_out(vic_plan *plan, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    const struct device_row *row = plan->kernel->device_row;
+    struct tile_layout layout = { 0 };
+    struct tile_shape shape;
+    struct tile_item *items = NULL;
+    int32_t *first = NULL;
+    TRY(row->tile_shape(plan, &shape, err));
+    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.ring, &layout, err), done);
+    TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &items, &first, err), done);
+    plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
+    plan->bytes = sizeof *plan;
+    TRY_GOTO(row->prepare(plan, &layout, items, first, shape.ctas, err), done);
+done:
+    tiles_free(&layout);
+    free(items);
+    free(first);
+    return st;
+}
+
 vic_status plan_make(vic_pattern *p, const struct plan_request *request, const struct kernel_row *kernel,
                      vic_plan **out, vic_error *err)
 {
@@ -51,7 +74,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->device = request->device;
     plan->pattern_order = request->pattern_order;
     plan->kernel = kernel;
-    TRY_GOTO(schedule(plan, err), done);
+    TRY_GOTO(kernel->device_row ? lay_out(plan, err) : schedule(plan, err), done);
     *out = plan;
     plan = NULL;
 done:
@@ -62,6 +85,7 @@ done:
 void plan_free(vic_plan *plan)
 {
     if (!plan) return;
+    if (plan->on_device) plan->kernel->device_row->release(plan);
     union {
         const int32_t *in;
         void *out;

@@ -9,7 +9,6 @@
 enum {
     MAX_STRIPS = 4,
     CLASSES = 1 << MAX_STRIPS, /* which strips need a cluster */
-    TAIL = 3,                  /* at its end no strip of a tile is further behind the last stage */
 };
 
 /* A cluster that strips of the tile need.  A strip that sees a cluster under several images needs it as often; images
@@ -35,7 +34,6 @@ struct tile {
     size_t n_stages, stage_capacity;
     int32_t *left; /* needs that filled no stage of their class */
     size_t n_left, left_capacity;
-    bool *waited; /* [n_stages] by the strip whose list is being made */
 };
 
 struct builder {
@@ -207,7 +205,7 @@ static void order_stages(struct tile *t, size_t own, struct stage *ordered)
         for (int s = 0; s < MAX_STRIPS; s++) so_far[s] += t->stages[best].users >> s & 1;
         ordered[place] = t->stages[best];
     }
-    memcpy(t->stages + own, ordered, n * sizeof *ordered);
+    if (n > 0) memcpy(t->stages + own, ordered, n * sizeof *ordered);
 }
 
 static vic_status make_stages(const struct vic_pattern *p, int64_t tile, int strips, struct tile *t, vic_error *err)
@@ -267,60 +265,47 @@ static vic_status add_step(struct builder *b, const struct tile *t, int64_t inde
 {
     struct tile_layout *l = b->layout;
     TRY(add_entry(b, (uint32_t)index | flags | (masked ? STEP_MASKED : 0u), err));
-    l->steps++;
     if (!masked) return VIC_OK;
     TRY(mem_grow(&l->masks, &b->mask_capacity, (size_t)l->n_masks + 2, sizeof *l->masks, "mask words", err));
     fill_masks(t, &t->stages[index], s, l->masks[l->n_masks++]);
     return VIC_OK;
 }
 
-/* The list of one strip.  Ring safety: a full-barrier has one bit of phase, so a warpgroup that waits for a fill must
- * know that the fill before it is complete.  It knows when it waited for that one itself.  Else (STEP_PREVIOUS) it
- * waits for both in turn, which is sound as long as the two before are complete; they are, when the stage it waited
- * for last is at most `ring` back, and STEP_TOUCH sees to that, across the ends of tiles as well. */
+/* The strip's own stage, if it has one, is taken first although others may stand before it: the front of the ring is
+ * there together. */
+static int64_t first_stage(const struct tile *t, int strips_per_tile, int s, int64_t strip)
+{
+    int64_t n = (int64_t)t->n_stages;
+    for (int64_t i = 0; i < n && i < strips_per_tile; i++)
+        if ((t->stages[i].users >> s & 1) && t->needs[t->stages[i].need[0]].cluster / STAGE_CLUSTERS == strip)
+            return i;
+    for (int64_t i = 0; i < n; i++)
+        if (t->stages[i].users >> s & 1) return i;
+    return -1;
+}
+
 static vic_status make_list(struct builder *b, struct tile *t, int s, int64_t strip, struct tile_strip *out,
                             vic_error *err)
 {
     struct tile_layout *l = b->layout;
-    int64_t n = (int64_t)t->n_stages, ring = l->ring, own = -1, last = -1 - TAIL, longest = ring - 1;
-    *out = (struct tile_strip){ .list = l->n_entries, .masks = l->n_masks, .strip = strip };
-    for (int64_t i = 0; strip >= 0 && i < n && own < 0; i++) {
-        /* Own stages stand first, and the strip's own one holds its first own cluster that is needed at all. */
-        const struct stage *stage = &t->stages[i];
-        int64_t cluster = t->needs[stage->need[0]].cluster;
-        if (i < l->strips_per_tile && stage->users >> s & 1 && cluster / STAGE_CLUSTERS == strip) own = i;
+    int64_t n = (int64_t)t->n_stages, first = strip < 0 ? -1 : first_stage(t, l->strips_per_tile, s, strip);
+    *out = (struct tile_strip){
+        .list = (uint32_t)l->n_entries, .masks = (uint32_t)l->n_masks, .strip = (int32_t)strip, .stages = (int32_t)n
+    };
+    if (first >= 0) TRY(add_step(b, t, first, s, true, STEP_FIRST | STEP_ISSUED, err));
+    for (int64_t i = 0; i < n && first >= 0; i++) {
+        /* In the ring's first turn the fill before belongs to another tile. */
+        bool before_taken = i >= l->ring && (t->stages[i - l->ring].users >> s & 1);
+        if (i == first || !(t->stages[i].users >> s & 1)) continue;
+        TRY(add_step(b, t, i, s, !t->stages[i].full, before_taken ? 0u : (uint32_t)STEP_ISSUED, err));
     }
-    if (own < 0 && strip >= 0) /* none: the first stage that the strip takes */
-        for (int64_t i = n - 1; i >= 0; i--)
-            if (t->stages[i].users >> s & 1) own = i;
-    bool early = own >= 0 && own < l->strips_per_tile; /* taken out of turn, which is safe for a stage this near */
-    memset(t->waited, 0, t->n_stages * sizeof *t->waited);
-    if (early) {
-        TRY(add_step(b, t, own, s, true, STEP_PREVIOUS, err));
-        t->waited[own] = true;
-        out->steps++;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        bool uses = strip >= 0 && (t->stages[i].users >> s & 1);
-        bool touch = !uses && (i - last >= longest || (i == n - 1 && i - last > TAIL));
-        if (early && i == own) {
-            last = i;
-            continue;
-        }
-        if (!uses && !touch) continue;
-        /* In the ring's first turn the previous fill belongs to the tile before: nothing is known of it. */
-        uint32_t flags = i >= ring && t->waited[i - ring] ? 0u : (uint32_t)STEP_PREVIOUS;
-        t->waited[i] = true;
-        if (uses) {
-            TRY(add_step(b, t, i, s, !t->stages[i].full || i == own, flags, err));
-            out->steps++;
-        } else {
-            TRY(add_entry(b, (uint32_t)i | STEP_TOUCH | flags, err));
-            t->stages[i].users |= 1u << s << MAX_STRIPS; /* the producer must not arrive for it */
-        }
-        last = i;
-    }
-    out->entries = (int32_t)(l->n_entries - out->list);
+    out->steps = (int32_t)(l->n_entries - out->list);
+    l->steps += out->steps;
+    TRY(add_entry(b, (uint32_t)STEP_END, err));
+    if (l->n_entries >= UINT32_MAX || l->n_masks >= UINT32_MAX / STEP_WORDS)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "the pattern is too large for one GPU plan: %lld steps, expected fewer than %lld",
+                        (long long)l->steps, (long long)(UINT32_MAX / STEP_WORDS));
     return VIC_OK;
 }
 
@@ -334,7 +319,6 @@ static vic_status add_tile(struct builder *b, const struct vic_pattern *p, int64
     int strips = l->strips_per_tile;
     TRY(collect(p, tile, strips, t, err));
     TRY(make_stages(p, tile, strips, t, err));
-    TRY(mem_array(t->n_stages, sizeof *t->waited, "stages of a tile", &t->waited, err));
     for (int s = 0; s < strips; s++) {
         int64_t strip = tile * strips + s;
         struct tile_strip *out = &l->strips[strip];
@@ -346,15 +330,16 @@ static vic_status add_tile(struct builder *b, const struct vic_pattern *p, int64
     for (size_t i = 0; i < t->n_stages; i++) {
         const struct stage *stage = &t->stages[i];
         struct tile_stage *out = &l->stages[l->n_stages++];
-        unsigned waiters = (stage->users | stage->users >> MAX_STRIPS) & (CLASSES - 1);
         for (int c = 0; c < STAGE_CLUSTERS; c++)
             out->cluster[c] = t->needs[stage->need[stage->need[c] < 0 ? 0 : c]].cluster;
-        out->cluster[0] |= (int32_t)(waiters << STAGE_USERS_SHIFT);
+        out->cluster[0] |= (int32_t)(stage->users << STAGE_USERS_SHIFT);
     }
-    l->stage_first[tile + 1] = l->n_stages;
+    if (l->n_stages >= INT32_MAX) {
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "the pattern is too large for one GPU plan: more than 2^31 stages");
+        goto done;
+    }
+    l->stage_first[tile + 1] = (int32_t)l->n_stages;
 done:
-    free(t->waited);
-    t->waited = NULL;
     return st;
 }
 
@@ -375,7 +360,7 @@ vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int ring
     for (int64_t tile = 0; tile < out->tiles; tile++) TRY_GOTO(add_tile(&b, p, tile, &t, err), done);
     /* What prefetches read past the end. */
     out->stages[out->n_stages] = (struct tile_stage){ { 0 } };
-    out->list[out->n_entries] = out->list[out->n_entries + 1] = STEP_TOUCH;
+    out->list[out->n_entries] = out->list[out->n_entries + 1] = (uint32_t)STEP_END;
     memset(out->masks[out->n_masks], 0, sizeof *out->masks);
 done:
     free(t.needs);

@@ -10,7 +10,7 @@ static struct pool *pool;
 
 static struct attention_tensor dense(float *data)
 {
-    return (struct attention_tensor){ data, HEADS * D, D };
+    return (struct attention_tensor){ data, HEADS * D, D, 0 };
 }
 
 static float *random_floats(int64_t n, uint64_t *state)

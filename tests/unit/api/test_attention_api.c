@@ -141,7 +141,7 @@ static void batches(void **state)
     a.v = vic_tensor_make(s->v, VIC_F32, 4, shape);
     a.out = vic_tensor_make(s->out, VIC_F32, 4, shape);
     a.lse = vic_tensor_make(s->lse, VIC_F32, 3, shape);
-    a.workspace_size = vic_plan_workspace_size(s->plan, vic_engine_threads(s->engine));
+    a.workspace_size = vic_plan_workspace_size(s->plan, vic_engine_threads(s->engine), 2);
     a.workspace = aligned_alloc(64, (a.workspace_size + 63) / 64 * 64);
     assert_non_null(a.workspace);
     memset(s->out, 0xff, sizeof s->out);

@@ -35,4 +35,16 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
     return value;
 }
+
+__device__ __forceinline__ uint32_t ld_acquire_shared(uint32_t from)
+{
+    uint32_t value;
+    asm volatile("ld.acquire.cta.shared::cta.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
+    return value;
+}
+
+__device__ __forceinline__ void st_release_shared(uint32_t to, uint32_t value)
+{
+    asm volatile("st.release.cta.shared::cta.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
+}
 } // namespace ptx

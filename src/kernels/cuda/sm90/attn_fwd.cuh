@@ -36,15 +36,16 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 {
     using C = attn_fwd_config<D>;
     uint32_t slot = 0, phase = 1; // a fresh barrier counts as complete in parity 1
+    uint32_t issued = 0;
     const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
     for (int batch = 0; batch < p.batch; batch++) {
         for (int i = first; i < last; i++) {
             const tile_item item = p.items[i];
             const int kv_head = item.head / p.heads_per_kv;
-            const int64_t begin = p.stage_first[item.tile], end = p.stage_first[item.tile + 1];
+            const int begin = p.stage_first[item.tile], end = p.stage_first[item.tile + 1];
             const int4 *stages = reinterpret_cast<const int4 *>(p.stages);
             int4 next = __ldg(stages + begin);
-            for (int64_t s = begin; s < end; s++) {
+            for (int s = begin; s < end; s++) {
                 const int4 stage = next;
                 next = __ldg(stages + s + 1); // the array ends with one that is never used
                 ptx::mbarrier_wait(C::EMPTY + 8 * slot, phase);
@@ -65,7 +66,9 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                             ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[c],
                                                          kv_head, batch, full);
                         }
+                    ptx::st_release_shared(C::ISSUED, issued + 1);
                 }
+                issued++;
                 __syncwarp();
                 if (++slot == C::RING) {
                     slot = 0;
@@ -101,7 +104,7 @@ __device__ __forceinline__ void multiply_q_k(float (&s)[32], const uint32_t (&q)
     }
 }
 
-template <half_type TYPE, int D, bool FIRST>
+template <half_type TYPE, int D>
 __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (&p)[16], uint32_t stage)
 {
     using C = attn_fwd_config<D>;
@@ -110,11 +113,7 @@ __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (
 #pragma unroll
         for (int panel = 0; panel < C::PANELS; panel++) {
             const uint64_t values = C::descriptor(stage + C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * C::CLUSTER_BYTES);
-            float *sums = o + panel * (C::PANEL / 2);
-            if (FIRST && k == 0)
-                ptx::wgmma_k16<C::PANEL, TYPE, true, false>::rs(sums, p + 4 * k, values);
-            else
-                ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(sums, p + 4 * k, values);
+            ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(o + panel * (C::PANEL / 2), p + 4 * k, values);
         }
 }
 
@@ -130,42 +129,38 @@ __device__ __forceinline__ float quad_sum(float x)
     return x + __shfl_xor_sync(WARP, x, 2);
 }
 
-// Subtracting a reference that is not set must leave masked scores at -inf.
+// A reference that is not set, subtracted from scores of -inf, must leave them there.
 __device__ __forceinline__ float reference(float max)
 {
     return max == -INFINITY ? 0.0f : max;
 }
 
-// Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - reference), part gets their sums.
+// Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A row
+// whose reference is not set gets infinite weights where it has a pair, and asks for more by that.
 template <bool MASKED>
-__device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale, const float (&minus)[2], float (&part)[2])
+__device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale, const float (&max)[2], float (&part)[2])
 {
     part[0] = part[1] = 0.0f;
 #pragma unroll
     for (int i = 0; i < 32; i++) {
-        float x = fmaf(s[i], scale, minus[i >> 1 & 1]);
+        float x = fmaf(s[i], scale, -max[i >> 1 & 1]);
         if (MASKED) x = bits >> i & 1 ? x : -INFINITY; // after the multiplication: any scale, any garbage
         s[i] = ptx::ex2_approx_ftz(x);
         part[i >> 1 & 1] += s[i];
     }
 }
 
-// The first step of a strip: references from the rows' maxima.
-template <int D>
-__device__ __forceinline__ void weigh_first(float (&s)[32], uint32_t bits, float scale, strip_state<D> &t)
+// The first step of a strip sets the references of the rows that have a pair in it: their largest score, rounded up.
+__device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bits, float scale, float (&max)[2])
 {
-    float top[2] = { -INFINITY, -INFINITY }, minus[2];
+    float top[2] = { -INFINITY, -INFINITY };
 #pragma unroll
     for (int i = 0; i < 32; i++) {
         const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
         top[i >> 1 & 1] = fmaxf(top[i >> 1 & 1], x);
     }
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        t.max[r] = ceilf(quad_max(top[r]));
-        minus[r] = -reference(t.max[r]);
-    }
-    weigh<true>(s, bits, scale, minus, t.sum);
+    max[0] = ceilf(quad_max(top[0]));
+    max[1] = ceilf(quad_max(top[1]));
 }
 
 // Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more, by
@@ -183,7 +178,8 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
 #pragma unroll
     for (int j = 0; j < 8; j++) {
         float dot[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
-        const int key = 8 * j + (lane >> 2), column = 2 * (lane & 3);
+        // Made anew for each j: kept, the eight swizzled columns would take eight registers.
+        const int in_group = ptx::mov_volatile(lane), key = 8 * j + (in_group >> 2), column = 2 * (in_group & 3);
 #pragma unroll
         for (int k = 0; k < D / 16; k++)
             ptx::mma_m16n8k16<TYPE>(dot, t.q + 4 * k, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
@@ -219,12 +215,13 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
 }
 
 // One stage meets the strip.
-template <half_type TYPE, int D, bool FIRST, bool MASKED>
-__device__ __forceinline__ void step(uint32_t stage, float scale, uint32_t &next_bits, const uint32_t *&masks,
-                                     strip_state<D> &t)
+template <half_type TYPE, int D, bool MASKED>
+__device__ __forceinline__ void step(const attn_fwd_params &p, uint32_t stage, bool first, uint32_t &next_bits,
+                                     uint32_t &mask, strip_state<D> &t)
 {
+    const float scale = p.scale_log2;
     float s[32], part[2];
-    uint32_t p[16], bits = 0xffffffff;
+    uint32_t weights[16], bits = 0xffffffff;
     ptx::wgmma_fence();
     multiply_q_k<TYPE, D>(s, t.q, stage);
     ptx::wgmma_commit_group();
@@ -232,31 +229,25 @@ __device__ __forceinline__ void step(uint32_t stage, float scale, uint32_t &next
     ptx::wgmma_pin(s);
     if (MASKED) {
         bits = ptx::mov_volatile(next_bits); // so that the next words' load is not waited for here
-        next_bits = ptx::ld_global_nc(masks);
-        masks += STEP_WORDS;
+        next_bits = ptx::ld_global_nc(p.masks + mask);
+        mask += STEP_WORDS;
     }
-    if (FIRST) {
-        weigh_first(s, bits, scale, t);
-    } else {
-        const float minus[2] = { -t.max[0], -t.max[1] };
-        weigh<MASKED>(s, bits, scale, minus, part);
-        const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
-        #ifndef NOAGAIN
-        if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
-#endif
-        t.sum[0] += part[0];
-        t.sum[1] += part[1];
-    }
+    if (MASKED && first) set_references(s, bits, scale, t.max);
+    weigh<MASKED>(s, bits, scale, t.max, part);
+    const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
+    if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
+    t.sum[0] += part[0];
+    t.sum[1] += part[1];
 #pragma unroll
-    for (int i = 0; i < 16; i++) p[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
+    for (int i = 0; i < 16; i++) weights[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
     ptx::wgmma_fence();
-    multiply_p_v<TYPE, D, FIRST>(t.o, p, stage);
+    multiply_p_v<TYPE, D>(t.o, weights, stage);
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(t.o);
 }
 
-__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int64_t row,
+__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int row,
                                                   int head, int batch)
 {
     const int64_t at = p.q_rows ? p.q_rows[row] : row;
@@ -264,12 +255,12 @@ __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, cons
 }
 
 template <int D>
-__device__ __forceinline__ void load_q(const attn_fwd_params &p, int64_t first_row, int head, int batch, strip_state<D> &t)
+__device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch, strip_state<D> &t)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const int64_t row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
         const uint16_t *from = row < p.n_q ? row_of(p, p.q, row, head, batch) : nullptr;
 #pragma unroll
         for (int half = 0; half < D / 8; half++) { // 8 columns each; head sizes are multiples of 8
@@ -284,13 +275,13 @@ __device__ __forceinline__ void load_q(const attn_fwd_params &p, int64_t first_r
 }
 
 template <half_type TYPE, int D>
-__device__ __forceinline__ void store_rows(const attn_fwd_params &p, int64_t first_row, int head, int batch,
+__device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_row, int head, int batch,
                                            const strip_state<D> &t)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const int64_t row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
         const float sum = quad_sum(t.sum[r]);
         if (row >= p.n_q) continue;
         uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch));
@@ -316,76 +307,80 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int64_t fir
     }
 }
 
-// Position in the ring: the tile's stage 0 is at `slot`, its first turn has parity `phase`.
+// Position in the ring: how many stages came before the tile's first.
 template <int D> struct ring_position {
     using C = attn_fwd_config<D>;
-    uint32_t slot = 0, phase = 0;
+    uint32_t begin = 0;
 
-    __device__ __forceinline__ void wait(uint32_t entry, uint32_t &at) const
+    // Returns the stage's address when it is there.
+    __device__ __forceinline__ uint32_t wait(uint32_t entry) const
     {
-        const uint32_t x = slot + (entry & STEP_STAGE_MASK), turn = x / C::RING, parity = phase ^ (turn & 1);
-        at = x - turn * C::RING;
-        if (entry & STEP_PREVIOUS) ptx::mbarrier_wait(C::FULL + 8 * at, parity ^ 1);
-        ptx::mbarrier_wait(C::FULL + 8 * at, parity);
-    }
-    __device__ __forceinline__ void advance(uint32_t stages)
-    {
-        const uint32_t x = slot + stages, turn = x / C::RING;
-        slot = x - turn * C::RING;
-        phase ^= turn & 1;
+        const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING, slot = number - turn * C::RING;
+        if (entry & STEP_ISSUED)
+            while (ptx::ld_acquire_shared(C::ISSUED) <= number) {
+            }
+        ptx::mbarrier_wait(C::FULL + 8 * slot, turn & 1);
+        return C::BASE + slot * C::STAGE_BYTES;
     }
 };
 
 // One arrival per warp: the warps of a warpgroup do not walk in step here.
-template <int D> __device__ __forceinline__ void release(uint32_t slot)
+template <int D> __device__ __forceinline__ void release(uint32_t stage)
 {
+    using C = attn_fwd_config<D>;
     __syncwarp();
-    if ((threadIdx.x & 31) == 0) ptx::mbarrier_arrive(attn_fwd_config<D>::EMPTY + 8 * slot);
+    if ((threadIdx.x & 31) == 0) ptx::mbarrier_arrive(C::EMPTY + 8 * ((stage - C::BASE) / C::STAGE_BYTES));
 }
 
-template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p, int warpgroup)
+__device__ __forceinline__ int work_of(const attn_fwd_params &p)
+{
+    return p.item_first[blockIdx.x + 1] - p.item_first[blockIdx.x];
+}
+
+__device__ __forceinline__ tile_item item_of(const attn_fwd_params &p, int n)
+{
+    return p.items[p.item_first[blockIdx.x] + n % work_of(p)];
+}
+
+template <int D>
+__device__ __forceinline__ const tile_strip *strip_of(const attn_fwd_params &p, const tile_item &item)
+{
+    const int warpgroup = threadIdx.x >> 7;
+    return p.strips + (item.tile * attn_fwd_config<D>::WARPGROUPS + (item.places >> (2 * warpgroup) & 3));
+}
+
+template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
     ring_position<D> ring;
     strip_state<D> t;
-    const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
-    for (int batch = 0; batch < p.batch; batch++) {
-        for (int i = first; i < last; i++) {
-            const tile_item item = p.items[i];
-            const int place = item.places >> (2 * warpgroup) & 3;
-            const tile_strip &strip = p.strips[static_cast<int64_t>(item.tile) * C::WARPGROUPS + place];
-            const uint32_t *list = p.list + strip.list;
-            const uint32_t *masks = p.masks + strip.masks * STEP_WORDS + (threadIdx.x & 127);
-            const int64_t first_row = strip.strip * 64;
-            int entries = strip.entries;
-            uint32_t at, entry = __ldg(list), next_bits = ptx::ld_global_nc(masks);
-            masks += STEP_WORDS;
-            t.sum[0] = t.sum[1] = 0.0f;
-            t.max[0] = t.max[1] = -INFINITY;
-            if (strip.steps > 0) {
-                load_q<D>(p, first_row, item.head, batch, t);
-                ring.wait(entry, at);
-                step<TYPE, D, true, true>(C::BASE + at * C::STAGE_BYTES, p.scale_log2, next_bits, masks, t);
-                release<D>(at);
-                entry = __ldg(++list);
-                entries--;
-            }
+    // One counter for items and batch: registers are short.
+    for (int n = 0; n < work_of(p) * p.batch; n++) {
+        const tile_strip *strip = strip_of<D>(p, item_of(p, n));
+        uint32_t list = strip->list, mask = strip->masks * STEP_WORDS + (threadIdx.x & 127);
+        uint32_t entry = __ldg(p.list + list), next_bits = ptx::ld_global_nc(p.masks + mask);
+        mask += STEP_WORDS;
+        t.sum[0] = t.sum[1] = 0.0f;
+        t.max[0] = t.max[1] = -INFINITY;
+#pragma unroll
+        for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
+        if (strip->steps > 0) load_q<D>(p, strip->strip * 64, item_of(p, n).head, n / work_of(p), t);
 #pragma unroll 1
-            while (entries > 0) {
-                const uint32_t next = __ldg(++list); // the array ends with two that are never used
-                entries--;
-                ring.wait(entry, at);
-                const uint32_t stage = C::BASE + at * C::STAGE_BYTES;
-                if (entry & STEP_MASKED)
-                    step<TYPE, D, false, true>(stage, p.scale_log2, next_bits, masks, t);
-                else if (!(entry & STEP_TOUCH))
-                    step<TYPE, D, false, false>(stage, p.scale_log2, next_bits, masks, t);
-                release<D>(at);
-                entry = next;
-            }
-            ring.advance(static_cast<uint32_t>(p.stage_first[item.tile + 1] - p.stage_first[item.tile]));
-            if (strip.strip >= 0) store_rows<TYPE, D>(p, first_row, item.head, batch, t);
+        while (entry != static_cast<uint32_t>(STEP_END)) {
+            const uint32_t next = __ldg(p.list + ++list);
+            const uint32_t stage = ring.wait(entry);
+            if (entry & STEP_MASKED)
+                step<TYPE, D, true>(p, stage, entry & STEP_FIRST, next_bits, mask, t);
+            else
+                step<TYPE, D, false>(p, stage, false, next_bits, mask, t);
+            release<D>(stage);
+            entry = next;
         }
+        // Looked up again, so that nothing of it takes a register through the loop above.
+        const tile_item item = item_of(p, ptx::mov_volatile(n));
+        strip = strip_of<D>(p, item);
+        ring.begin += strip->stages;
+        if (strip->strip >= 0) store_rows<TYPE, D>(p, strip->strip * 64, item.head, n / work_of(p), t);
     }
 }
 
@@ -403,6 +398,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
             ptx::mbarrier_init(C::FULL + 8 * i, 1);
             ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
         }
+        ptx::st_release_shared(C::ISSUED, 0);
         ptx::fence_mbarrier_init();
         ptx::fence_proxy_async();
     }
@@ -412,7 +408,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
         if (warp == 0) produce<D>(p, &k_map, &v_map);
     } else {
         ptx::setmaxnreg_inc<C::CONSUMER_REGISTERS>();
-        consume<TYPE, D>(p, warpgroup);
+        consume<TYPE, D>(p);
     }
 }
 } // namespace sm90

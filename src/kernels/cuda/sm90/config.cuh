@@ -26,7 +26,8 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t BASE = 1024;
     static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
     static constexpr uint32_t EMPTY = FULL + 8 * RING;
-    static constexpr uint32_t SHARED_BYTES = EMPTY + 8 * RING - BASE;
+    static constexpr uint32_t ISSUED = EMPTY + 8 * RING;         // how many stages the producer has issued so far
+    static constexpr uint32_t SHARED_BYTES = ISSUED + 8 - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
 
     // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.

@@ -14,7 +14,7 @@ struct attn_fwd_tensor {
 
 struct attn_fwd_params {
     /* the plan */
-    const int64_t *stage_first;          /* [tiles + 1] */
+    const int32_t *stage_first;          /* [tiles + 1] */
     const struct tile_stage *stages;     /* [n_stages + 1] */
     const struct tile_strip *strips;     /* [tiles, warpgroups] */
     const uint32_t *list;                /* [n_entries + 2] */

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The GPU's rows: what they can do, what a plan brings to the device, how a launch is put together.
+#include "base/status.h"
+#include "contract/kernel_row.h"
+#include "kernels/cuda/rows_cuda.h"
+#include "kernels/cuda/sm90/launch.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <new>
+
+namespace
+{
+struct device_plan {
+    attn_fwd_instance instance;
+    attn_fwd_params params; // the plan's part
+    const int32_t *q_order, *k_order;
+    int ctas;
+    void *memory; // all of the above lie in it
+};
+
+vic_status check(cudaError_t code, const char *what, vic_error *err)
+{
+    if (code == cudaSuccess) return VIC_OK;
+    cudaGetLastError(); // told once
+    const bool no_device = code == cudaErrorNoDevice || code == cudaErrorInvalidDevice || code == cudaErrorInsufficientDriver;
+    return vic_fail(err, code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY : no_device ? VIC_NO_DEVICE : VIC_FAILED,
+                    "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
+}
+
+// The caller's current device comes back at the end of the scope.
+class on_device
+{
+  public:
+    explicit on_device(int index)
+    {
+        if (cudaGetDevice(&before) != cudaSuccess) before = -1;
+        code = before == index ? cudaSuccess : cudaSetDevice(index);
+        changed = before >= 0 && before != index;
+    }
+    ~on_device()
+    {
+        if (changed) cudaSetDevice(before);
+    }
+    on_device(const on_device &) = delete;
+    on_device &operator=(const on_device &) = delete;
+    cudaError_t code;
+
+  private:
+    int before;
+    bool changed;
+};
+
+using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
+                                  const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
+                                  CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+// From the driver, at run time: libcuda is not linked.
+encode_tiled find_encode_tiled()
+{
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) !=
+            cudaSuccess ||
+        found != cudaDriverEntryPointSuccess)
+        return nullptr;
+    return reinterpret_cast<encode_tiled>(function);
+}
+
+attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype)
+{
+    const bool bf16 = dtype == VIC_BF16;
+    return row->dim_max == 32 ? attn_fwd_d32(bf16) : row->dim_max == 64 ? attn_fwd_d64(bf16) : attn_fwd_d128(bf16);
+}
+} // namespace
+
+extern "C" {
+
+const char *cuda_sm90_unavailable(void)
+{
+    int devices = 0, major = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+        cudaGetLastError();
+        return "this machine has no GPU that CUDA can use";
+    }
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess || major != 9)
+        return "it needs a Hopper GPU (sm_90)";
+    return nullptr;
+}
+
+vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
+{
+    const vic_device device = plan->device;
+    int devices = 0, major = 0;
+    TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
+    if (device.index >= devices)
+        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
+    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU", err));
+    if (major != 9)
+        return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
+                        device.index, major);
+    const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
+    out->strips_per_tile = i.strips_per_tile;
+    out->ring = i.ring;
+    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err);
+}
+
+void cuda_sm90_release(vic_plan *plan)
+{
+    device_plan *d = static_cast<device_plan *>(plan->on_device);
+    if (!d) return;
+    on_device scope(plan->device.index);
+    cudaFree(d->memory);
+    delete d;
+    plan->on_device = nullptr;
+}
+
+vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_item *items, const int32_t *item_first,
+                             int ctas, vic_error *err)
+{
+    const vic_pattern *p = plan->pattern;
+    device_plan *d = new (std::nothrow) device_plan();
+    if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
+    plan->on_device = d; // from here cuda_sm90_release() frees it
+    d->instance = instance_of(plan->kernel, plan->shape.dtype);
+    d->ctas = ctas;
+    const bool orders = !plan->pattern_order;
+    const size_t n_items = static_cast<size_t>(item_first[ctas]);
+    const struct {
+        const void *from;
+        size_t bytes;
+        const void **to;
+    } parts[] = {
+        { l->stage_first, (size_t)(l->tiles + 1) * sizeof *l->stage_first, (const void **)&d->params.stage_first },
+        { l->stages, (size_t)(l->n_stages + 1) * sizeof *l->stages, (const void **)&d->params.stages },
+        { l->strips, (size_t)(l->tiles * l->strips_per_tile) * sizeof *l->strips, (const void **)&d->params.strips },
+        { l->list, (size_t)(l->n_entries + 2) * sizeof *l->list, (const void **)&d->params.list },
+        { l->masks, (size_t)(l->n_masks + 1) * sizeof *l->masks, (const void **)&d->params.masks },
+        { items, n_items * sizeof *items, (const void **)&d->params.items },
+        { item_first, (size_t)(ctas + 1) * sizeof *item_first, (const void **)&d->params.item_first },
+        { p->q_order, orders ? (size_t)p->n_q * sizeof *p->q_order : 0, (const void **)&d->q_order },
+        { p->k_order, orders ? (size_t)p->n_k * sizeof *p->k_order : 0, (const void **)&d->k_order },
+    };
+    size_t total = 256, at = 0;
+    for (const auto &part : parts) total += (part.bytes + 255) / 256 * 256;
+    on_device scope(plan->device.index);
+    TRY(check(scope.code, "choosing the GPU", err));
+    TRY(check(cudaMalloc(&d->memory, total), "allocating the plan's GPU memory", err));
+    for (const auto &part : parts) {
+        char *to = static_cast<char *>(d->memory) + at;
+        if (part.bytes > 0) TRY(check(cudaMemcpy(to, part.from, part.bytes, cudaMemcpyHostToDevice), "copying the plan", err));
+        *part.to = to;
+        at += (part.bytes + 255) / 256 * 256;
+    }
+    d->params.n_q = p->n_q;
+    d->params.heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
+    d->params.d_qk = plan->shape.d_qk;
+    d->params.d_v = plan->shape.d_v;
+    plan->bytes += total;
+    return check(cudaFuncSetAttribute(d->instance.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(d->instance.shared_bytes)),
+                 "giving the kernel its shared memory", err);
+}
+
+// K and V in pattern order, [batch, kv_head, n_k, d] each.
+static size_t permuted_bytes(const vic_plan *plan, int64_t batch, int d)
+{
+    const size_t bytes = static_cast<size_t>(batch) * plan->shape.kv_heads * plan->pattern->n_k * d * 2;
+    return (bytes + 255) / 256 * 256;
+}
+
+size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
+{
+    if (plan->pattern_order) return 0;
+    return permuted_bytes(plan, batch, plan->shape.d_qk) + permuted_bytes(plan, batch, plan->shape.d_v);
+}
+
+// {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
+static vic_status make_map(const device_plan *d, const attention_tensor *t, const vic_plan *plan, int columns,
+                           int64_t batch, CUtensorMap *map, vic_error *err)
+{
+    static const encode_tiled encode = find_encode_tiled();
+    if (!encode)
+        return vic_fail(err, VIC_NO_DEVICE, "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+    const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
+    const cuuint64_t sizes[] = { static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(plan->pattern->n_k),
+                                 static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
+    cuuint64_t bytes[3];
+    for (int i = 0; i < 3; i++) {
+        // A dimension of one is never stepped along; its stride only has to be legal.
+        const bool stepped = sizes[i + 1] > 1;
+        if (stepped && (strides[i] <= 0 || strides[i] % 8 != 0))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "k, v: on the GPU, in pattern order, strides must be positive multiples of 8 elements (16 "
+                            "bytes), got %lld; copy them, or plan for the caller's order",
+                            static_cast<long long>(strides[i]));
+        bytes[i] = stepped ? static_cast<cuuint64_t>(strides[i]) * 2 : 16;
+    }
+    if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
+    const cuuint32_t box[] = { static_cast<cuuint32_t>(d->instance.panel), CLUSTER, 1, 1 }, step[] = { 1, 1, 1, 1 };
+    const CUresult code =
+        encode(map, plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
+               t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+               d->instance.panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (code != CUDA_SUCCESS)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",
+                        static_cast<int>(code));
+    return VIC_OK;
+}
+
+static vic_status permute(const device_plan *d, const vic_plan *plan, const attention_tensor *from, int columns,
+                          int64_t batch, void *to, attention_tensor *out, cudaStream_t stream, vic_error *err)
+{
+    permute_params p = {};
+    p.from = static_cast<const uint16_t *>(from->data);
+    p.to = static_cast<uint16_t *>(to);
+    p.rows = d->k_order;
+    p.n = plan->pattern->n_k;
+    p.row = from->row_stride;
+    p.head = from->head_stride;
+    p.batch = from->batch_stride;
+    p.heads = plan->shape.kv_heads;
+    p.batches = static_cast<int>(batch);
+    p.d = columns;
+    p.vectors = reinterpret_cast<uintptr_t>(from->data) % 16 == 0 && p.row % 8 == 0 && p.head % 8 == 0 && p.batch % 8 == 0;
+    out->data = to;
+    out->row_stride = columns;
+    out->head_stride = p.n * columns;
+    out->batch_stride = p.heads * out->head_stride;
+    return check(permute_rows(&p, stream), "putting keys and values in order", err);
+}
+
+static attn_fwd_tensor device_tensor(const attention_tensor *t)
+{
+    return { t->data, t->row_stride, t->head_stride, t->batch_stride };
+}
+
+static bool in_words(const attention_tensor *t)
+{
+    return reinterpret_cast<uintptr_t>(t->data) % 4 == 0 && t->row_stride % 2 == 0 && t->head_stride % 2 == 0 &&
+           t->batch_stride % 2 == 0;
+}
+
+vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void *workspace, void *stream_pointer,
+                            vic_error *err)
+{
+    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+    attention_tensor k = a->k, v = a->v;
+    attn_fwd_params p = d->params;
+    if (plan->pattern->n_q == 0) return VIC_OK;
+    if (a->batch > 1 << 20) return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most 2^20, got %lld", (long long)a->batch);
+    on_device scope(plan->device.index);
+    TRY(check(scope.code, "choosing the GPU", err));
+    if (!plan->pattern_order) {
+        char *first = static_cast<char *>(workspace);
+        TRY(permute(d, plan, &a->k, plan->shape.d_qk, a->batch, first, &k, stream, err));
+        TRY(permute(d, plan, &a->v, plan->shape.d_v, a->batch, first + permuted_bytes(plan, a->batch, plan->shape.d_qk), &v,
+                    stream, err));
+    }
+    CUtensorMap k_map, v_map;
+    std::memset(&k_map, 0, sizeof k_map);
+    std::memset(&v_map, 0, sizeof v_map);
+    if (plan->pattern->n_k > 0) { // else no stage asks for them
+        TRY(make_map(d, &k, plan, plan->shape.d_qk, a->batch, &k_map, err));
+        TRY(make_map(d, &v, plan, plan->shape.d_v, a->batch, &v_map, err));
+    }
+    p.q = device_tensor(&a->q);
+    p.out = device_tensor(&a->out);
+    p.lse = device_tensor(&a->lse);
+    p.q_rows = plan->pattern_order ? nullptr : d->q_order;
+    p.batch = static_cast<int>(a->batch);
+    p.q_words = in_words(&a->q);
+    p.out_words = in_words(&a->out);
+    p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
+    void *arguments[] = { &k_map, &v_map, &p };
+    return check(cudaLaunchKernel(d->instance.kernel, dim3(d->ctas), dim3(d->instance.threads), arguments,
+                                  d->instance.shared_bytes, stream),
+                 "launching the kernel", err);
+}
+
+} // extern "C"

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// One file per head size includes this, so that they compile side by side.
+#pragma once
+#include "kernels/cuda/sm90/attn_fwd.cuh"
+#include "kernels/cuda/sm90/launch.h"
+
+namespace sm90
+{
+template <int D> attn_fwd_instance instance(bool bf16)
+{
+    using C = attn_fwd_config<D>;
+    attn_fwd_instance i;
+    i.kernel = bf16 ? reinterpret_cast<const void *>(attn_fwd<half_type::bf16, D>)
+                    : reinterpret_cast<const void *>(attn_fwd<half_type::f16, D>);
+    i.threads = C::THREADS;
+    i.shared_bytes = C::SHARED_BYTES;
+    i.strips_per_tile = C::WARPGROUPS;
+    i.ring = C::RING;
+    i.panel = C::PANEL;
+    return i;
+}
+} // namespace sm90

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of this folder as host code sees them. */
+#ifndef VIC_KERNELS_CUDA_SM90_LAUNCH_H
+#define VIC_KERNELS_CUDA_SM90_LAUNCH_H
+
+#include "kernels/cuda/sm90/params.h"
+
+#include <cuda_runtime_api.h>
+
+/* One instance of the fused kernel; its arguments are two tensor maps and struct attn_fwd_params. */
+struct attn_fwd_instance {
+    const void *kernel;
+    unsigned threads, shared_bytes;
+    int strips_per_tile, ring;
+    int panel; /* columns of a tensor map's box */
+};
+
+struct attn_fwd_instance attn_fwd_d32(bool bf16);
+struct attn_fwd_instance attn_fwd_d64(bool bf16);
+struct attn_fwd_instance attn_fwd_d128(bool bf16);
+
+/* K or V of the caller, any strides, to rows [batch, head, n, d] in pattern order.  rows NULL = already in order. */
+struct permute_params {
+    const uint16_t *from;
+    uint16_t *to;
+    const int32_t *rows;
+    int64_t n, row, head, batch; /* strides of `from`, elements */
+    int heads, batches, d;
+    bool vectors; /* rows of `from` can be read 16 bytes at a time */
+};
+cudaError_t permute_rows(const struct permute_params *p, cudaStream_t stream);
+
+#endif

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/sm90/launch.h"
+
+namespace
+{
+// A thread moves 8 numbers.  Neighbouring threads share a row, so that reads and writes are whole sectors.
+__global__ void permute_kernel(permute_params p)
+{
+    const int pieces = p.d / 8;
+    const int64_t total = p.n * p.heads * p.batches * pieces;
+    for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total; i += int64_t(gridDim.x) * blockDim.x) {
+        const int piece = i % pieces;
+        const int64_t row = i / pieces % p.n, rest = i / pieces / p.n;
+        const int head = rest % p.heads, batch = rest / p.heads;
+        const int64_t at = p.rows ? p.rows[row] : row;
+        const uint16_t *from = p.from + at * p.row + head * p.head + batch * p.batch + 8 * piece;
+        uint4 words;
+        if (p.vectors) {
+            words = __ldg(reinterpret_cast<const uint4 *>(from));
+        } else {
+            uint16_t *halves = reinterpret_cast<uint16_t *>(&words);
+            for (int c = 0; c < 8; c++) halves[c] = from[c];
+        }
+        reinterpret_cast<uint4 *>(p.to)[i] = words; // [batch, head, row, piece]
+    }
+}
+} // namespace
+
+cudaError_t permute_rows(const permute_params *p, cudaStream_t stream)
+{
+    const int64_t total = p->n * p->heads * p->batches * (p->d / 8), blocks = (total + 255) / 256;
+    if (total == 0) return cudaSuccess;
+    permute_kernel<<<static_cast<unsigned>(blocks < 65536 ? blocks : 65536), 256, 0, stream>>>(*p);
+    return cudaGetLastError();
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tiles hold the pattern's pairs, each as often as it has images; and no list lets the ring's phases be confused.
+ */
+#include "plan/tiles.h"
+
+#include "check.h"
+#include "pattern/build.h"
+#include "pattern/pattern.h"
+
+static vic_pattern *make_pattern(int n, double size, double cutoff, double cell, bool exclude_self, int n_k)
+{
+    uint64_t seed = (uint64_t)(n + 7);
+    double *x = malloc((size_t)(3 * n + 3) * sizeof *x), *y = malloc((size_t)(3 * n_k + 3) * sizeof *y);
+    struct pattern_input in = { .n_q = n, .cutoff = cutoff, .exclude_self = exclude_self };
+    struct pool *pool;
+    vic_pattern *p;
+    vic_error err;
+    assert_true(x && y);
+    for (int i = 0; i < 3 * n; i++) x[i] = size * random_uniform(&seed);
+    for (int i = 0; i < 3 * n_k; i++) y[i] = size * random_uniform(&seed);
+    in.q_positions = x;
+    if (n_k > 0) {
+        in.n_k = n_k;
+        in.k_positions = y;
+    }
+    for (int k = 0; k < 3 && cell > 0; k++) {
+        in.cell[k][k] = cell;
+        in.periodic[k] = true;
+    }
+    CHECK_OK(pool_create(1, &pool, &err));
+    CHECK_OK(pattern_build(&in, pool, &p, &err));
+    pool_free(pool);
+    free(x);
+    free(y);
+    return p;
+}
+
+/* How often each key of the strip's rows is in, from the pattern. */
+static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
+{
+    for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
+        for (int c = 0; c < CLUSTER; c++)
+            for (int r = 0; r < STRIP; r++)
+                if (w.bits->key[c] >> r & 1) counts[((int64_t)w.cluster * CLUSTER + c) * STRIP + r]++;
+}
+
+static void count_layout(const struct tile_layout *l, const struct tile_strip *s, int64_t tile, uint8_t *counts)
+{
+    uint32_t masks = s->masks;
+    int steps = 0;
+    for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
+        int64_t stage = *e & STEP_STAGE_MASK;
+        const int32_t *clusters = l->stages[l->stage_first[tile] + stage].cluster;
+        assert_true(stage < l->stage_first[tile + 1] - l->stage_first[tile]);
+        assert_int_equal((*e & STEP_FIRST) != 0, steps == 0);
+        if (steps++ == 0) assert_true(*e & STEP_MASKED);
+        for (int t = 0; t < STEP_WORDS; t++) {
+            uint32_t word = *e & STEP_MASKED ? l->masks[masks][t] : UINT32_MAX;
+            for (int bit = 0; bit < 32; bit++) {
+                int row = t / 32 * 16 + t % 32 / 4 + bit % 4 / 2 * 8, column = bit / 4 * 8 + t % 4 * 2 + bit % 2;
+                int64_t cluster = clusters[column / CLUSTER] & STAGE_CLUSTER_MASK;
+                if (word >> bit & 1) counts[(cluster * CLUSTER + column % CLUSTER) * STRIP + row]++;
+            }
+        }
+        masks += (*e & STEP_MASKED) != 0;
+    }
+    assert_int_equal(steps, s->steps);
+}
+
+/* Walk all tiles in a row as one warpgroup would: a fill whose predecessor in the slot it passed over is marked, and
+ * the producer counts on exactly those who come. */
+static void check_ring(const struct tile_layout *l, int place)
+{
+    int64_t begin = 0;
+    char *taken = calloc((size_t)l->n_stages + 1, 1);
+    assert_non_null(taken);
+    for (int64_t tile = 0; tile < l->tiles; tile++) {
+        const struct tile_strip *s = &l->strips[tile * l->strips_per_tile + place];
+        int64_t n = l->stage_first[tile + 1] - l->stage_first[tile];
+        assert_int_equal(s->stages, n);
+        for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
+            int64_t stage = begin + (*e & STEP_STAGE_MASK), before = stage - l->ring;
+            CHECK(before < 0 || taken[before] || (*e & STEP_ISSUED), "stage %lld is not safe", (long long)stage);
+            assert_false(taken[stage]);
+            taken[stage] = 1;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            unsigned users = (unsigned)l->stages[begin + i].cluster[0] >> STAGE_USERS_SHIFT;
+            assert_int_equal(users >> place & 1, taken[begin + i]);
+            assert_true(users != 0);
+        }
+        begin += n;
+    }
+    free(taken);
+}
+
+static void check_pattern(vic_pattern *p)
+{
+    static const struct {
+        int strips, ring;
+    } shapes[] = { { 4, 13 }, { 2, 7 }, { 4, 26 }, { 4, 5 } };
+    vic_error err;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct tile_layout l;
+        struct tile_item *items;
+        int32_t *first;
+        size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
+        CHECK_OK(tiles_make(p, shapes[i].strips, shapes[i].ring, &l, &err));
+        for (int64_t tile = 0; tile < l.tiles; tile++)
+            for (int place = 0; place < l.strips_per_tile; place++) {
+                const struct tile_strip *s = &l.strips[tile * l.strips_per_tile + place];
+                uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
+                assert_true(expected && found);
+                if (s->strip >= 0) count_pattern(p, s->strip, expected);
+                count_layout(&l, s, tile, found);
+                assert_memory_equal(expected, found, size);
+                free(expected);
+                free(found);
+            }
+        for (int place = 0; place < l.strips_per_tile; place++) check_ring(&l, place);
+
+        CHECK_OK(tiles_schedule(&l, 3, 7, &items, &first, &err));
+        char *seen = calloc((size_t)(l.tiles * 3 + 1), 1);
+        assert_non_null(seen);
+        for (int32_t k = 0; k < first[7]; k++) {
+            unsigned strips = 0;
+            assert_false(seen[items[k].tile * 3 + items[k].head]++);
+            for (int w = 0; w < l.strips_per_tile; w++) strips |= 1u << (items[k].places >> (2 * w) & 3);
+            assert_int_equal(strips, (1u << l.strips_per_tile) - 1);
+        }
+        assert_int_equal(first[7], l.tiles * 3);
+        free(seen);
+        free(items);
+        free(first);
+        tiles_free(&l);
+    }
+    pattern_release(p);
+}
+
+static void tiles_hold_the_pattern(void **state)
+{
+    (void)state;
+    check_pattern(make_pattern(0, 10, 4, 0, false, 0));
+    check_pattern(make_pattern(1, 10, 4, 0, false, 0));
+    check_pattern(make_pattern(1, 10, 4, 0, true, 0)); /* a row without any pair */
+    check_pattern(make_pattern(65, 10, 4, 0, false, 0));
+    check_pattern(make_pattern(300, 20, 5, 0, true, 0));
+    check_pattern(make_pattern(1500, 25, 6, 25, false, 0));
+    check_pattern(make_pattern(200, 9, 8, 9, true, 0));      /* several images of a neighbour */
+    check_pattern(make_pattern(1100, 25, 100, 0, false, 0)); /* everything: full stages */
+    check_pattern(make_pattern(1100, 25, 17, 0, false, 0));
+    check_pattern(make_pattern(130, 25, 9, 0, false, 1000));  /* two sets */
+    check_pattern(make_pattern(1000, 60, 5, 0, false, 90));   /* mostly rows without pairs */
+    check_pattern(make_pattern(64 * 9, 400, 3, 0, false, 0)); /* each atom alone: as few stages as can be */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern) };
+    return cmocka_run_group_tests_name("plan_tiles", tests, NULL, NULL);
+}
