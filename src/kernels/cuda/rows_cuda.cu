@@ -212,6 +212,13 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
     return VIC_OK;
 }
 
+// Every row begins at a multiple of `elements`, so that as many can be moved at a time.
+static bool aligned(const attention_tensor *t, int elements)
+{
+    return reinterpret_cast<uintptr_t>(t->data) % (2 * elements) == 0 && t->row_stride % elements == 0 &&
+           t->head_stride % elements == 0 && t->batch_stride % elements == 0;
+}
+
 static vic_status permute(const device_plan *d, const vic_plan *plan, const attention_tensor *from, int columns,
                           int64_t batch, void *to, attention_tensor *out, cudaStream_t stream, vic_error *err)
 {
@@ -226,7 +233,7 @@ static vic_status permute(const device_plan *d, const vic_plan *plan, const atte
     p.heads = plan->shape.kv_heads;
     p.batches = static_cast<int>(batch);
     p.d = columns;
-    p.vectors = reinterpret_cast<uintptr_t>(from->data) % 16 == 0 && p.row % 8 == 0 && p.head % 8 == 0 && p.batch % 8 == 0;
+    p.vectors = aligned(from, 8);
     out->data = to;
     out->row_stride = columns;
     out->head_stride = p.n * columns;
@@ -237,12 +244,6 @@ static vic_status permute(const device_plan *d, const vic_plan *plan, const atte
 static attn_fwd_tensor device_tensor(const attention_tensor *t)
 {
     return { t->data, t->row_stride, t->head_stride, t->batch_stride };
-}
-
-static bool in_words(const attention_tensor *t)
-{
-    return reinterpret_cast<uintptr_t>(t->data) % 4 == 0 && t->row_stride % 2 == 0 && t->head_stride % 2 == 0 &&
-           t->batch_stride % 2 == 0;
 }
 
 vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void *workspace, void *stream_pointer,
@@ -274,8 +275,8 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     p.lse = device_tensor(&a->lse);
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
     p.batch = static_cast<int>(a->batch);
-    p.q_words = in_words(&a->q);
-    p.out_words = in_words(&a->out);
+    p.q_vectors = aligned(&a->q, 8);
+    p.out_words = aligned(&a->out, 2);
     p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
     void *arguments[] = { &k_map, &v_map, &p };
     return check(cudaLaunchKernel(d->instance.kernel, dim3(d->ctas), dim3(d->instance.threads), arguments,

@@ -29,6 +29,11 @@ __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
     return value;
 }
 
+__device__ __forceinline__ void prefetch_global_l1(const void *from)
+{
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
+}
+
 __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
 {
     uint32_t value;
@@ -36,15 +41,21 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     return value;
 }
 
-__device__ __forceinline__ uint32_t ld_acquire_shared(uint32_t from)
+__device__ __forceinline__ void st_shared(uint32_t to, uint4 value)
+{
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w)
+                 : "memory");
+}
+
+__device__ __forceinline__ uint32_t ld_relaxed_shared(uint32_t from)
 {
     uint32_t value;
-    asm volatile("ld.acquire.cta.shared::cta.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
+    asm volatile("ld.relaxed.cta.shared::cta.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
     return value;
 }
 
-__device__ __forceinline__ void st_release_shared(uint32_t to, uint32_t value)
+__device__ __forceinline__ void st_relaxed_shared(uint32_t to, uint32_t value)
 {
-    asm volatile("st.release.cta.shared::cta.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
+    asm volatile("st.relaxed.cta.shared::cta.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
 }
 } // namespace ptx

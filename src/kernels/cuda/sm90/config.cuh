@@ -20,22 +20,23 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t CLUSTER_BYTES = 16 * PANEL * 2; // a box: 16 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
-    static constexpr int RING = D == 128 ? 7 : D == 64 ? 13 : 26;
+    static constexpr int RING = D == 128 ? 6 : D == 64 ? 12 : 26;
 
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
-    static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
+    static constexpr uint32_t QUERIES = BASE + RING * STAGE_BYTES; // a strip's queries per warpgroup, as a matrix
+    static constexpr uint32_t FULL = QUERIES + WARPGROUPS * MATRIX_BYTES; // barriers, one per slot
     static constexpr uint32_t EMPTY = FULL + 8 * RING;
     static constexpr uint32_t ISSUED = EMPTY + 8 * RING;         // how many stages the producer has issued so far
     static constexpr uint32_t SHARED_BYTES = ISSUED + 8 - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
 
     // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.
-    static constexpr uint64_t DESCRIPTOR = (uint64_t)(16 >> 4) << 16 | (uint64_t)((8 * PANEL * 2) >> 4) << 32 |
-                                           (uint64_t)(PANEL == 64 ? 1 : 2) << 62;
-    static __device__ __forceinline__ uint64_t descriptor(uint32_t address)
+    // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one addition.
+    static constexpr uint32_t DESCRIPTOR_HIGH = ((8 * PANEL * 2) >> 4) | (PANEL == 64 ? 1u : 2u) << 30;
+    static __device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t offset)
     {
-        return DESCRIPTOR | (uint64_t)((address & 0x3ffff) >> 4);
+        return static_cast<uint64_t>(DESCRIPTOR_HIGH) << 32 | ((address >> 4) + ((1u << 16) + (offset >> 4)));
     }
 
     // Byte offset of columns 2 c, 2 c + 1 of key `row` in a matrix.
