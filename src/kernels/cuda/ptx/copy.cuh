@@ -41,12 +41,6 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     return value;
 }
 
-__device__ __forceinline__ void st_shared(uint32_t to, uint4 value)
-{
-    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w)
-                 : "memory");
-}
-
 __device__ __forceinline__ uint32_t ld_relaxed_shared(uint32_t from)
 {
     uint32_t value;

@@ -15,12 +15,6 @@ template <int REGISTERS> __device__ __forceinline__ void setmaxnreg_dec()
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
-// Named barrier: returns when `threads` threads have come.
-__device__ __forceinline__ void bar_sync(int barrier, int threads)
-{
-    asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-
 // True in one thread of a converged warp.
 __device__ __forceinline__ bool elect_sync()
 {

@@ -65,28 +65,13 @@ VIC_WGMMA_32(bf16, true, 1, true, 1)
     "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
 #define VIC_WGMMA_64(TYPE, MN, TRANSPOSE, ACC, SCALE) \
     VIC_WGMMA(64, TYPE, MN, TRANSPOSE, ACC, SCALE, VIC_REGISTERS_64, 32, 33, 34, 35, 36, VIC_OUTPUTS_64)
+VIC_WGMMA_64(f16, false, 0, false, 0)
+VIC_WGMMA_64(f16, false, 0, true, 1)
 VIC_WGMMA_64(f16, true, 1, true, 1)
+VIC_WGMMA_64(bf16, false, 0, false, 0)
+VIC_WGMMA_64(bf16, false, 0, true, 1)
 VIC_WGMMA_64(bf16, true, 1, true, 1)
 
-// D (64 x 64, float) = A B or += A B, both by descriptor, rows of k contiguous in both.
-template <half_type TYPE, bool ACCUMULATE> struct wgmma_m64n64k16_ss;
-
-#define VIC_WGMMA_SS(TYPE, ACCUMULATE, SCALE)                                                                        \
-    template <> struct wgmma_m64n64k16_ss<half_type::TYPE, ACCUMULATE> {                                             \
-        static __device__ __forceinline__ void run(float *d, uint64_t a, uint64_t b)                                 \
-        {                                                                                                            \
-            asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." #TYPE "." #TYPE " {" VIC_REGISTERS_64         \
-                         "}, %32, %33, " #SCALE ", 1, 1, 0, 0;"                                                      \
-                         : VIC_OUTPUTS_64                                                                            \
-                         : "l"(a), "l"(b));                                                                          \
-        }                                                                                                            \
-    };
-VIC_WGMMA_SS(f16, false, 0)
-VIC_WGMMA_SS(f16, true, 1)
-VIC_WGMMA_SS(bf16, false, 0)
-VIC_WGMMA_SS(bf16, true, 1)
-
-#undef VIC_WGMMA_SS
 #undef VIC_WGMMA
 #undef VIC_WGMMA_32
 #undef VIC_WGMMA_64

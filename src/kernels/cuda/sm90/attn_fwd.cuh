@@ -84,29 +84,23 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 // What a warpgroup's thread holds of its strip: rows 16 warp + lane / 4 (index 0 below) and 8 further (index 1); of
 // every 8 columns, 2 (lane % 4) and the next.
 template <int D> struct strip_state {
+    uint32_t q[D / 4];       // Q as A fragments: 4 words per 16 columns
     float o[D / 2];          // O: 4 numbers per 8 columns
     float max[2];            // the rows' references, integers in units of log2; -inf = not set yet
     float sum[2];            // this thread's part of the rows' weights
 };
 
-// Where this warpgroup's queries are.
-template <int D> __device__ __forceinline__ uint32_t queries()
-{
-    return attn_fwd_config<D>::QUERIES + (threadIdx.x >> 7) * attn_fwd_config<D>::MATRIX_BYTES;
-}
-
 template <half_type TYPE, int D>
-__device__ __forceinline__ void multiply_q_k(float (&s)[32], uint32_t query, uint32_t stage)
+__device__ __forceinline__ void multiply_q_k(float (&s)[32], const uint32_t (&q)[D / 4], uint32_t stage)
 {
     using C = attn_fwd_config<D>;
 #pragma unroll
     for (int k = 0; k < D / 16; k++) {
-        const uint32_t at = k * 16 / C::PANEL * C::PANEL_BYTES + k * 16 % C::PANEL * 2;
-        const uint64_t a = C::descriptor(query, at), b = C::descriptor(stage, at);
+        const uint64_t keys = C::descriptor(stage, k * 16 / C::PANEL * C::PANEL_BYTES + k * 16 % C::PANEL * 2);
         if (k == 0)
-            ptx::wgmma_m64n64k16_ss<TYPE, false>::run(s, a, b);
+            ptx::wgmma_k16<64, TYPE, false, false>::rs(s, q, keys);
         else
-            ptx::wgmma_m64n64k16_ss<TYPE, true>::run(s, a, b);
+            ptx::wgmma_k16<64, TYPE, false, true>::rs(s, q + 4 * k, keys);
     }
 }
 
@@ -185,19 +179,12 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     float top[2] = { -INFINITY, -INFINITY };
 #pragma unroll 1
     for (int j = 0; j < 8; j++) {
-        const int thread = ptx::mov_volatile(threadIdx.x), group = (thread & 31) >> 2, column = 2 * (thread & 3);
-        const int row = 16 * (thread >> 5 & 3) + group, key = 8 * j + group;
-        const uint32_t q = C::QUERIES + (thread >> 7) * C::MATRIX_BYTES;
+        const int lane = ptx::mov_volatile(threadIdx.x) & 31, key = 8 * j + (lane >> 2), column = 2 * (lane & 3);
         float dot[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
-#pragma unroll 1
-        for (int k = 0; k < D / 16; k++) {
-            const uint32_t a[4] = { ptx::ld_shared(q + C::swizzled(row, 16 * k + column)),
-                                    ptx::ld_shared(q + C::swizzled(row + 8, 16 * k + column)),
-                                    ptx::ld_shared(q + C::swizzled(row, 16 * k + 8 + column)),
-                                    ptx::ld_shared(q + C::swizzled(row + 8, 16 * k + 8 + column)) };
-            ptx::mma_m16n8k16<TYPE>(dot, a, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
+#pragma unroll
+        for (int k = 0; k < D / 16; k++)
+            ptx::mma_m16n8k16<TYPE>(dot, t.q + 4 * k, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
                                     ptx::ld_shared(stage + C::swizzled(key, 16 * k + 8 + column)));
-        }
 #pragma unroll
         for (int b = 0; b < 4; b++) {
             const float x = bits >> (4 * j + b) & 1 ? dot[b] * scale : -INFINITY;
@@ -230,22 +217,15 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
 
 // One stage meets the strip.
 template <half_type TYPE, int D, bool MASKED>
-__device__ __forceinline__ void step(const attn_fwd_params &p, uint32_t stage, bool first, uint32_t &mask,
+__device__ __forceinline__ void step(const attn_fwd_params &p, uint32_t stage, bool first, uint32_t bits,
                                      strip_state<D> &t)
 {
     const float scale = p.scale_log2;
     float s[32], part[2];
-    uint32_t weights[16], bits = 0xffffffff;
+    uint32_t weights[16];
     ptx::wgmma_fence();
-    multiply_q_k<TYPE, D>(s, queries<D>(), stage);
+    multiply_q_k<TYPE, D>(s, t.q, stage);
     ptx::wgmma_commit_group();
-    if (MASKED) {
-        // The words came to L1 a step ago.  (Loaded a step ahead into a register they would have to be moved to the loop's
-        // at once, which waits for them.)
-        bits = ptx::ld_global_nc(p.masks + mask);
-        mask += STEP_WORDS;
-        ptx::prefetch_global_l1(p.masks + mask);
-    }
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(s);
     if (MASKED && first) set_references(s, bits, scale, t.max);
@@ -270,36 +250,35 @@ __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, cons
     return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
 }
 
-// Brings a strip's queries to shared memory, in the layout of a stage's keys.  Rows past the end load the last row: no mask
-// bit takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
-template <int D> __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch)
+// Words of Q's columns, all asked for before the first is waited for.  Rows past the end load the last row: no mask bit
+// takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
+template <int D>
+__device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch, strip_state<D> &t)
 {
-    using C = attn_fwd_config<D>;
-    constexpr int PIECES = D / 8; // of a row, 16 bytes each
-    const int thread = threadIdx.x & 127;
-    uint4 words[D / 16];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    const uint16_t *from[2];
 #pragma unroll
-    for (int i = 0; i < D / 16; i++) { // all are asked for before the first is waited for
-        const int row = first_row + (thread + 128 * i) / PIECES, piece = thread % PIECES;
-        const uint16_t *from = row_of(p, p.q, row < p.n_q ? row : static_cast<int>(p.n_q) - 1, head, batch) + 8 * piece;
-        words[i] = make_uint4(0, 0, 0, 0);
-        if (8 * piece >= p.d_qk) continue; // head sizes are multiples of 8
-        if (p.q_vectors) {
-            words[i] = __ldg(reinterpret_cast<const uint4 *>(from));
-        } else {
-            uint32_t pair[4];
-#pragma unroll
-            for (int c = 0; c < 4; c++) pair[c] = __ldg(from + 2 * c) | static_cast<uint32_t>(__ldg(from + 2 * c + 1)) << 16;
-            words[i] = make_uint4(pair[0], pair[1], pair[2], pair[3]);
-        }
+    for (int r = 0; r < 2; r++) {
+        const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        from[r] = row_of(p, p.q, row < p.n_q ? row : static_cast<int>(p.n_q) - 1, head, batch) + 2 * (lane & 3);
     }
-    const int barrier = 1 + (threadIdx.x >> 7);
-    ptx::bar_sync(barrier, 128); // the strip before is done with its queries
+    if (p.q_words && p.d_qk == D) {
 #pragma unroll
-    for (int i = 0; i < D / 16; i++)
-        ptx::st_shared(queries<D>() + C::swizzled((thread + 128 * i) / PIECES, thread % PIECES * 8), words[i]);
-    ptx::fence_proxy_async();
-    ptx::bar_sync(barrier, 128);
+        for (int half = 0; half < D / 8; half++) // 8 columns each
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+                t.q[half / 2 * 4 + half % 2 * 2 + r] = __ldg(reinterpret_cast<const uint32_t *>(from[r] + 8 * half));
+    } else {
+#pragma unroll
+        for (int half = 0; half < D / 8; half++)
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                uint32_t word = 0;
+                if (8 * half < p.d_qk) // head sizes are multiples of 8
+                    word = __ldg(from[r] + 8 * half) | static_cast<uint32_t>(__ldg(from[r] + 8 * half + 1)) << 16;
+                t.q[half / 2 * 4 + half % 2 * 2 + r] = word;
+            }
+    }
 }
 
 template <half_type TYPE, int D>
@@ -392,15 +371,20 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         t.max[0] = t.max[1] = -INFINITY;
 #pragma unroll
         for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
-        if (strip->steps > 0) load_q<D>(p, strip->strip * 64, item_of(p, n).head, n / work_of(p));
+        if (strip->steps > 0) load_q<D>(p, strip->strip * 64, item_of(p, n).head, n / work_of(p), t);
 #pragma unroll 1
         while (entry != static_cast<uint32_t>(STEP_END)) {
             const uint32_t next = __ldg(p.list + ++list);
+            // The words came to L1 a step ago, and are needed after Q K^T.  (Loaded a step ahead into a register, they would
+            // have to be moved to the loop's at once, which waits for them.)
+            const uint32_t bits = ptx::ld_global_nc(p.masks + mask);
+            if (entry & STEP_MASKED) mask += STEP_WORDS;
+            ptx::prefetch_global_l1(p.masks + mask);
             const uint32_t stage = ring.wait(entry);
             if (entry & STEP_MASKED)
-                step<TYPE, D, true>(p, stage, entry & STEP_FIRST, mask, t);
+                step<TYPE, D, true>(p, stage, entry & STEP_FIRST, bits, t);
             else
-                step<TYPE, D, false>(p, stage, false, mask, t);
+                step<TYPE, D, false>(p, stage, false, 0xffffffff, t);
             release<D>(stage);
             entry = next;
         }

@@ -20,12 +20,11 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t CLUSTER_BYTES = 16 * PANEL * 2; // a box: 16 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
-    static constexpr int RING = D == 128 ? 6 : D == 64 ? 12 : 26;
+    static constexpr int RING = D == 128 ? 7 : D == 64 ? 13 : 26;
 
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
-    static constexpr uint32_t QUERIES = BASE + RING * STAGE_BYTES; // a strip's queries per warpgroup, as a matrix
-    static constexpr uint32_t FULL = QUERIES + WARPGROUPS * MATRIX_BYTES; // barriers, one per slot
+    static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
     static constexpr uint32_t EMPTY = FULL + 8 * RING;
     static constexpr uint32_t ISSUED = EMPTY + 8 * RING;         // how many stages the producer has issued so far
     static constexpr uint32_t SHARED_BYTES = ISSUED + 8 - BASE;

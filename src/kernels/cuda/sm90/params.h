@@ -26,7 +26,7 @@ struct attn_fwd_params {
     const int32_t *q_rows;               /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     int64_t n_q;
     int batch, heads_per_kv, d_qk, d_v;
-    bool q_vectors, out_words;           /* q can be read 16 bytes at a time, out be written 4 */
+    bool q_words, out_words;             /* rows of q, out can be read and written 4 bytes at a time */
     float scale_log2;                    /* scale * log2(e) */
 };
 
