@@ -159,6 +159,7 @@ static vic_status make_plan(const struct run_options *r, const vic_pattern *patt
 {
     vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
     vic_plan_options plan = VIC_PLAN_OPTIONS_INIT;
+    vic_status st;
     double start;
     engine.threads = r->pattern.structure.threads;
     plan.heads = r->heads;
@@ -172,34 +173,70 @@ static vic_status make_plan(const struct run_options *r, const vic_pattern *patt
     out->threads = vic_engine_threads(out->engine);
     progress_phase("planning");
     start = seconds_now();
-    TRY(vic_plan_create(pattern, &plan, &out->plan, err));
+    st = vic_plan_create(pattern, &plan, &out->plan, err);
+    if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.kind == VIC_CUDA) {
+        plan.device = (vic_device){ VIC_CPU, 0 }; /* auto: the GPU has no kernel for this, so the CPU does it */
+        st = vic_plan_create(pattern, &plan, &out->plan, err);
+    }
+    if (st != VIC_OK) return st;
     out->plan_seconds = seconds_now() - start;
     out->info = vic_plan_get(out->plan);
     return VIC_OK;
 }
 
-/* The best of --repeat runs; the workspace is taken before, so that no run pays for it. */
-static vic_status attend(const struct run_options *r, struct run_result *out, vic_attention_args *args,
+/* The best of --repeat runs. */
+static vic_status repeat(const struct run_options *r, struct run_result *out, const vic_attention_args *args,
                          vic_error *err)
 {
-    size_t workspace = vic_plan_workspace_size(out->plan, out->threads, 1);
-    vic_status st = VIC_OK;
-    args->workspace_size = (workspace + 63) / 64 * 64;
-    args->workspace = args->workspace_size ? aligned_alloc(64, args->workspace_size) : NULL;
-    if (args->workspace_size && !args->workspace)
-        return fail(err, VIC_NO_MEMORY, "no memory for the workspace: %zu bytes", args->workspace_size);
     progress_phase("attention");
     out->attention_seconds = HUGE_VAL;
-    for (int i = 0; i < r->repeat && st == VIC_OK; i++) {
+    for (int i = 0; i < r->repeat; i++) {
         double start = seconds_now();
-        st = vic_attention(out->engine, out->plan, args, err);
+        TRY(vic_attention(out->engine, out->plan, args, err));
         out->attention_seconds = fmin(out->attention_seconds, seconds_now() - start);
     }
-    free(args->workspace);
-    args->workspace = NULL;
-    args->workspace_size = 0;
-    if (st == VIC_OK) out->checksum = (uint32_t)crc32_z(0, out->out.data, out->out.bytes);
+    return VIC_OK;
+}
+
+/* The workspace is taken before, so that no run pays for it. */
+static vic_status attend_on_cpu(const struct run_options *r, struct run_result *out, const vic_attention_args *given,
+                                vic_error *err)
+{
+    vic_attention_args args = *given;
+    const vic_device cpu = { VIC_CPU, 0 };
+    vic_status st;
+    args.workspace_size = vic_plan_workspace_size(out->plan, out->threads, 1);
+    TRY(vic_memory_alloc(cpu, args.workspace_size, &args.workspace, err));
+    st = repeat(r, out, &args, err);
+    vic_memory_free(cpu, args.workspace);
     return st;
+}
+
+/* Copies to and from the GPU are not in the time. */
+static vic_status attend_on_gpu(const struct run_options *r, struct run_result *out, const vic_attention_args *given,
+                                vic_error *err)
+{
+    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_device device = out->info.device;
+    vic_status st;
+    args.scale = given->scale;
+    TRY_GOTO(run_device_open(out, device, &args, err), done);
+    TRY_GOTO(repeat(r, out, &args, err), done);
+    TRY_GOTO(run_device_fetch(out, &args, err), done);
+done:
+    run_device_close(device, &args);
+    return st;
+}
+
+static vic_status attend(const struct run_options *r, struct run_result *out, const vic_attention_args *args,
+                         vic_error *err)
+{
+    if (out->info.device.kind == VIC_CUDA)
+        TRY(attend_on_gpu(r, out, args, err));
+    else
+        TRY(attend_on_cpu(r, out, args, err));
+    out->checksum = (uint32_t)crc32_z(0, out->out.data, out->out.bytes);
+    return VIC_OK;
 }
 
 static vic_status compute(const struct run_options *r, const struct pattern_built *built, struct run_result *out,

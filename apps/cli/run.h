@@ -61,6 +61,13 @@ struct run_result {
  * the largest |LSE| / 8, since exp() turns the absolute error of a large score into a relative one. */
 vic_status run_check(const struct run_problem *p, struct run_check *out, vic_error *err);
 
+/* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace,
+ * fetch brings out and lse back.  close() frees what there is, also after a failed open, when `args` was
+ * VIC_ATTENTION_ARGS_INIT before. */
+vic_status run_device_open(struct run_result *r, vic_device device, vic_attention_args *args, vic_error *err);
+vic_status run_device_fetch(struct run_result *r, const vic_attention_args *args, vic_error *err);
+void run_device_close(vic_device device, vic_attention_args *args);
+
 vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
                     vic_error *err);
 void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out);

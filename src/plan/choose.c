@@ -46,10 +46,13 @@ static vic_status nothing_fits(const struct plan_request *r, const struct kernel
 {
     char list[700] = "";
     size_t used = 0;
+    bool on_device = false;
+    for (int i = 0; i < count; i++) on_device = on_device || rows[i]->device == r->device.kind;
     for (int i = 0; i < count; i++) {
         char phrase[160];
         int length;
         if (forced && strcmp(rows[i]->name, forced) != 0) continue;
+        if (!forced && on_device && rows[i]->device != r->device.kind) continue; /* of no help */
         if (!lacks(rows[i], r, phrase, sizeof phrase)) continue;
         length = snprintf(list + used, sizeof list - used, "%s%s: %s", used ? "; " : "", rows[i]->name, phrase);
         used = used + (size_t)length < sizeof list ? used + (size_t)length : sizeof list - 1;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tensors of `vicinal run` in the memory of a GPU, and back. */
+#include "cli.h"
+#include "run.h"
+
+/* A copy of `host` in device memory; without `fill` its content is left open. */
+static vic_status to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err)
+{
+    *out = vic_tensor_make(NULL, host->dtype, host->ndim, host->shape);
+    out->device = device;
+    TRY(vic_memory_alloc(device, host->bytes, &out->data, err));
+    if (!fill) return VIC_OK;
+    return vic_memory_copy(device, out->data, (vic_device){ VIC_CPU, 0 }, host->data, host->bytes, err);
+}
+
+static vic_status from_device(const vic_tensor *t, struct array *host, vic_error *err)
+{
+    return vic_memory_copy((vic_device){ VIC_CPU, 0 }, host->data, t->device, t->data, host->bytes, err);
+}
+
+vic_status run_device_open(struct run_result *r, vic_device device, vic_attention_args *args, vic_error *err)
+{
+    args->workspace_size = vic_plan_workspace_size(r->plan, 1, 1);
+    TRY(to_device(device, &r->q, true, &args->q, err));
+    TRY(to_device(device, &r->k, true, &args->k, err));
+    TRY(to_device(device, &r->v, true, &args->v, err));
+    TRY(to_device(device, &r->out, false, &args->out, err));
+    TRY(to_device(device, &r->lse, false, &args->lse, err));
+    return vic_memory_alloc(device, args->workspace_size, &args->workspace, err);
+}
+
+vic_status run_device_fetch(struct run_result *r, const vic_attention_args *args, vic_error *err)
+{
+    TRY(from_device(&args->out, &r->out, err));
+    return from_device(&args->lse, &r->lse, err);
+}
+
+void run_device_close(vic_device device, vic_attention_args *args)
+{
+    vic_memory_free(device, args->q.data);
+    vic_memory_free(device, args->k.data);
+    vic_memory_free(device, args->v.data);
+    vic_memory_free(device, args->out.data);
+    vic_memory_free(device, args->lse.data);
+    vic_memory_free(device, args->workspace);
+}
