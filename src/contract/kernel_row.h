@@ -26,7 +26,7 @@ struct vic_plan {
 
 /* How a GPU row wants its tiles (contract/tiles.h), and for how many CTAs. */
 struct tile_shape {
-    int strips_per_tile, ring, ctas;
+    int strips_per_tile, ctas;
 };
 
 /* What a row does that works in device memory; NULL in rows that work on the CPU. */

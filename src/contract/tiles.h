@@ -28,10 +28,7 @@ enum {
     STEP_STAGE_MASK = (1 << 24) - 1,
     STEP_MASKED = 1 << 24, /* with mask words (without: all 64 x 64 pairs are in) */
     STEP_FIRST = 1 << 25,  /* the strip's first step, always masked: it sets the rows' references */
-    STEP_ISSUED =
-        1 << 26,   /* the warpgroup passed over the slot's fill before this one: a barrier has one bit of phase, so
-                    * make sure that this fill has been issued (then the one before is complete) before waiting */
-    STEP_END = -1, /* ends a list; one word behind it may be read */
+    STEP_END = -1,         /* ends a list; one word behind it may be read */
 };
 
 struct tile_strip {
@@ -50,7 +47,7 @@ struct tile_item {
 };
 
 struct tile_layout {
-    int strips_per_tile, ring; /* what it was made for */
+    int strips_per_tile;
     int64_t tiles, n_stages, n_entries, n_masks, steps;
     int32_t *stage_first;      /* [tiles + 1] */
     struct tile_stage *stages; /* [n_stages + 1], the last one a copy that only prefetches read */

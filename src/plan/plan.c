@@ -50,7 +50,7 @@ static vic_status lay_out(vic_plan *plan, vic_error *err)
     struct tile_item *items = NULL;
     int32_t *first = NULL;
     TRY(row->tile_shape(plan, &shape, err));
-    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.ring, &layout, err), done);
+    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, &layout, err), done);
     TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &items, &first, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
     plan->bytes = sizeof *plan;

@@ -292,12 +292,10 @@ static vic_status make_list(struct builder *b, struct tile *t, int s, int64_t st
     *out = (struct tile_strip){
         .list = (uint32_t)l->n_entries, .masks = (uint32_t)l->n_masks, .strip = (int32_t)strip, .stages = (int32_t)n
     };
-    if (first >= 0) TRY(add_step(b, t, first, s, true, STEP_FIRST | STEP_ISSUED, err));
+    if (first >= 0) TRY(add_step(b, t, first, s, true, STEP_FIRST, err));
     for (int64_t i = 0; i < n && first >= 0; i++) {
-        /* In the ring's first turn the fill before belongs to another tile. */
-        bool before_taken = i >= l->ring && (t->stages[i - l->ring].users >> s & 1);
         if (i == first || !(t->stages[i].users >> s & 1)) continue;
-        TRY(add_step(b, t, i, s, !t->stages[i].full, before_taken ? 0u : (uint32_t)STEP_ISSUED, err));
+        TRY(add_step(b, t, i, s, !t->stages[i].full, 0, err));
     }
     out->steps = (int32_t)(l->n_entries - out->list);
     l->steps += out->steps;
@@ -343,13 +341,12 @@ done:
     return st;
 }
 
-vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int ring, struct tile_layout *out,
-                      vic_error *err)
+vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, struct tile_layout *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct builder b = { .layout = out };
     struct tile t = { 0 };
-    *out = (struct tile_layout){ .strips_per_tile = strips_per_tile, .ring = ring };
+    *out = (struct tile_layout){ .strips_per_tile = strips_per_tile };
     out->tiles = (p->strips + strips_per_tile - 1) / strips_per_tile;
     TRY_GOTO(mem_array_zero((size_t)out->tiles + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err), done);
     TRY_GOTO(mem_array((size_t)(out->tiles * strips_per_tile), sizeof *out->strips, "strips", &out->strips, err),

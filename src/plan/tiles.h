@@ -8,8 +8,7 @@
 
 /* Lay a pattern out in tiles of `strips_per_tile` (2 or 4) strips for a ring of `ring` (5 or more) stages.  A
  * function of its arguments alone.  Cost: O(blocks log blocks of a tile). */
-vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int ring, struct tile_layout *out,
-                      vic_error *err);
+vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, struct tile_layout *out, vic_error *err);
 void tiles_free(struct tile_layout *layout);
 
 /* Share tiles x heads among `ctas`: longest tile first to the CTA with least work so far.  *items [tiles * heads] and

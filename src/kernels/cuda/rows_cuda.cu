@@ -103,7 +103,6 @@ vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error
                         device.index, major);
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
     out->strips_per_tile = i.strips_per_tile;
-    out->ring = i.ring;
     return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err);
 }
 

@@ -67,9 +67,8 @@ static void count_layout(const struct tile_layout *l, const struct tile_strip *s
     assert_int_equal(steps, s->steps);
 }
 
-/* Walk all tiles in a row as one warpgroup would: a fill whose predecessor in the slot it passed over is marked, and
- * the producer counts on exactly those who come. */
-static void check_ring(const struct tile_layout *l, int place)
+/* The producer counts on exactly those who come, each stage has someone, and nobody comes twice. */
+static void check_users(const struct tile_layout *l, int place)
 {
     int64_t begin = 0;
     char *taken = calloc((size_t)l->n_stages + 1, 1);
@@ -79,8 +78,7 @@ static void check_ring(const struct tile_layout *l, int place)
         int64_t n = l->stage_first[tile + 1] - l->stage_first[tile];
         assert_int_equal(s->stages, n);
         for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
-            int64_t stage = begin + (*e & STEP_STAGE_MASK), before = stage - l->ring;
-            CHECK(before < 0 || taken[before] || (*e & STEP_ISSUED), "stage %lld is not safe", (long long)stage);
+            int64_t stage = begin + (*e & STEP_STAGE_MASK);
             assert_false(taken[stage]);
             taken[stage] = 1;
         }
@@ -96,16 +94,14 @@ static void check_ring(const struct tile_layout *l, int place)
 
 static void check_pattern(vic_pattern *p)
 {
-    static const struct {
-        int strips, ring;
-    } shapes[] = { { 4, 13 }, { 2, 7 }, { 4, 26 }, { 4, 5 } };
+    static const int shapes[] = { 4, 2 };
     vic_error err;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct tile_layout l;
         struct tile_item *items;
         int32_t *first;
         size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-        CHECK_OK(tiles_make(p, shapes[i].strips, shapes[i].ring, &l, &err));
+        CHECK_OK(tiles_make(p, shapes[i], &l, &err));
         for (int64_t tile = 0; tile < l.tiles; tile++)
             for (int place = 0; place < l.strips_per_tile; place++) {
                 const struct tile_strip *s = &l.strips[tile * l.strips_per_tile + place];
@@ -117,7 +113,7 @@ static void check_pattern(vic_pattern *p)
                 free(expected);
                 free(found);
             }
-        for (int place = 0; place < l.strips_per_tile; place++) check_ring(&l, place);
+        for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place);
 
         CHECK_OK(tiles_schedule(&l, 3, 7, &items, &first, &err));
         char *seen = calloc((size_t)(l.tiles * 3 + 1), 1);

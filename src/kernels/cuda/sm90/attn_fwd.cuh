@@ -314,18 +314,18 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
     }
 }
 
-// Position in the ring: how many stages came before the tile's first.
+// Position in the ring.  A barrier has one bit of phase, which tells a fill from the one before it only to a warpgroup that
+// knows the one before to be complete.  It is, once this fill has been issued; and how many have been is in shared memory.
 template <int D> struct ring_position {
     using C = attn_fwd_config<D>;
-    uint32_t begin = 0;
+    uint32_t begin = 0;  // stages before the tile's first
+    uint32_t issued = 0; // at least so many have been issued
 
     // Returns the stage's address when it is there.
-    __device__ __forceinline__ uint32_t wait(uint32_t entry) const
+    __device__ __forceinline__ uint32_t wait(uint32_t entry)
     {
         const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING, slot = number - turn * C::RING;
-        if (entry & STEP_ISSUED)
-            while (ptx::ld_relaxed_shared(C::ISSUED) <= number) {
-            }
+        while (issued <= number) issued = ptx::ld_relaxed_shared(C::ISSUED);
         ptx::mbarrier_wait(C::FULL + 8 * slot, turn & 1);
         return C::BASE + slot * C::STAGE_BYTES;
     }
@@ -364,7 +364,8 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
     // One counter for items and batch: registers are short.
     for (int n = 0; n < work_of(p) * p.batch; n++) {
         const tile_strip *strip = strip_of<D>(p, item_of(p, n));
-        uint32_t list = strip->list, mask = strip->masks * STEP_WORDS + (threadIdx.x & 127);
+        uint32_t list = strip->list;
+        uint32_t mask = strip->masks * STEP_WORDS + (threadIdx.x & 127);
         uint32_t entry = __ldg(p.list + list);
         ptx::prefetch_global_l1(p.masks + mask);
         t.sum[0] = t.sum[1] = 0.0f;

@@ -22,6 +22,8 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
     static constexpr int RING = D == 128 ? 7 : D == 64 ? 13 : 26;
 
+    static_assert(RING > WARPGROUPS, "a strip's own stage is taken out of turn, from the front of the ring");
+
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
     static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot

@@ -15,7 +15,6 @@ template <int D> attn_fwd_instance instance(bool bf16)
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;
     i.strips_per_tile = C::WARPGROUPS;
-    i.ring = C::RING;
     i.panel = C::PANEL;
     return i;
 }

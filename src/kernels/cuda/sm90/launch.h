@@ -11,7 +11,7 @@
 struct attn_fwd_instance {
     const void *kernel;
     unsigned threads, shared_bytes;
-    int strips_per_tile, ring;
+    int strips_per_tile;
     int panel; /* columns of a tensor map's box */
 };
 
