@@ -17,21 +17,11 @@ __device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUten
                  : "memory");
 }
 
-__device__ __forceinline__ void prefetch_tensormap(const CUtensorMap *map)
-{
-    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
-}
-
 __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
 {
     uint32_t value;
     asm volatile("ld.global.nc.u32 %0, [%1];" : "=r"(value) : "l"(from));
     return value;
-}
-
-__device__ __forceinline__ void prefetch_global_l1(const void *from)
-{
-    asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
 }
 
 __device__ __forceinline__ uint32_t ld_shared(uint32_t from)

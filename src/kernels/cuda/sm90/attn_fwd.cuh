@@ -367,7 +367,6 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         uint32_t list = strip->list;
         uint32_t mask = strip->masks * STEP_WORDS + (threadIdx.x & 127);
         uint32_t entry = __ldg(p.list + list);
-        ptx::prefetch_global_l1(p.masks + mask);
         t.sum[0] = t.sum[1] = 0.0f;
         t.max[0] = t.max[1] = -INFINITY;
 #pragma unroll
@@ -376,11 +375,10 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
 #pragma unroll 1
         while (entry != static_cast<uint32_t>(STEP_END)) {
             const uint32_t next = __ldg(p.list + ++list);
-            // The words came to L1 a step ago, and are needed after Q K^T.  (Loaded a step ahead into a register, they would
-            // have to be moved to the loop's at once, which waits for them.)
+            // Needed after Q K^T.  (Loaded a step ahead into a register, they would have to be moved to the loop's at once,
+            // which waits for them; a prefetch to L1 costs more than it saves.)
             const uint32_t bits = ptx::ld_global_nc(p.masks + mask);
             if (entry & STEP_MASKED) mask += STEP_WORDS;
-            ptx::prefetch_global_l1(p.masks + mask);
             const uint32_t stage = ring.wait(entry);
             if (entry & STEP_MASKED)
                 step<TYPE, D, true>(p, stage, entry & STEP_FIRST, bits, t);
