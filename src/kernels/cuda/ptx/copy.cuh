@@ -31,15 +31,15 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     return value;
 }
 
-__device__ __forceinline__ uint32_t ld_relaxed_shared(uint32_t from)
+__device__ __forceinline__ uint32_t atom_relaxed_add_shared(uint32_t at, uint32_t value)
 {
-    uint32_t value;
-    asm volatile("ld.relaxed.cta.shared::cta.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
-    return value;
+    uint32_t before;
+    asm volatile("atom.relaxed.cta.shared::cta.add.u32 %0, [%1], %2;" : "=r"(before) : "r"(at), "r"(value) : "memory");
+    return before;
 }
 
-__device__ __forceinline__ void st_relaxed_shared(uint32_t to, uint32_t value)
+__device__ __forceinline__ void st_shared(uint32_t to, uint32_t value)
 {
-    asm volatile("st.relaxed.cta.shared::cta.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
 }
 } // namespace ptx

@@ -36,7 +36,6 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 {
     using C = attn_fwd_config<D>;
     uint32_t slot = 0, phase = 1; // a fresh barrier counts as complete in parity 1
-    uint32_t issued = 0;
     const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
     for (int batch = 0; batch < p.batch; batch++) {
         for (int i = first; i < last; i++) {
@@ -66,9 +65,8 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                             ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[c],
                                                          kv_head, batch, full);
                         }
-                    ptx::st_relaxed_shared(C::ISSUED, issued + 1); // a release would wait for the loads ahead
+                    ptx::atom_relaxed_add_shared(C::ISSUED, 1); // a release would wait for the loads ahead
                 }
-                issued++;
                 __syncwarp();
                 if (++slot == C::RING) {
                     slot = 0;
@@ -325,7 +323,10 @@ template <int D> struct ring_position {
     __device__ __forceinline__ uint32_t wait(uint32_t entry)
     {
         const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING, slot = number - turn * C::RING;
-        while (issued <= number) issued = ptx::ld_relaxed_shared(C::ISSUED);
+        while (issued <= number) {
+            if ((threadIdx.x & 31) == 0) issued = ptx::atom_relaxed_add_shared(C::ISSUED, 0);
+            issued = __shfl_sync(WARP, issued, 0);
+        }
         ptx::mbarrier_wait(C::FULL + 8 * slot, turn & 1);
         return C::BASE + slot * C::STAGE_BYTES;
     }
@@ -409,7 +410,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
             ptx::mbarrier_init(C::FULL + 8 * i, 1);
             ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
         }
-        ptx::st_relaxed_shared(C::ISSUED, 0);
+        ptx::st_shared(C::ISSUED, 0);
         ptx::fence_mbarrier_init();
         ptx::fence_proxy_async();
     }
