@@ -34,9 +34,10 @@ LAYERS = {
     "apps/cli": [],
     "apps/serve": [],
     "examples": [],
-    "bench": [],
+    "bench": ["src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/contract", "src/base"],
+    "tests/gpu": ["tests", "src/base"],
     "tests": [],
     "include": [],
 }
@@ -44,7 +45,7 @@ LAYERS = {
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
     r"nccl\.h": ["src/dist"],
-    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "bench", "tests/gpu"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}

@@ -25,8 +25,12 @@ vic_status check(cudaError_t code, const char *what, vic_error *err)
 {
     if (code == cudaSuccess) return VIC_OK;
     cudaGetLastError(); // told once
-    const bool no_device = code == cudaErrorNoDevice || code == cudaErrorInvalidDevice || code == cudaErrorInsufficientDriver;
-    return vic_fail(err, code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY : no_device ? VIC_NO_DEVICE : VIC_FAILED,
+    const bool no_device =
+        code == cudaErrorNoDevice || code == cudaErrorInvalidDevice || code == cudaErrorInsufficientDriver;
+    return vic_fail(err,
+                    code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY
+                    : no_device                       ? VIC_NO_DEVICE
+                                                      : VIC_FAILED,
                     "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
 }
 
@@ -97,13 +101,15 @@ vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error
     TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
     if (device.index >= devices)
         return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
-    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU", err));
+    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
+              err));
     if (major != 9)
         return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
                         device.index, major);
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
     out->strips_per_tile = i.strips_per_tile;
-    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err);
+    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
+                 err);
 }
 
 void cuda_sm90_release(vic_plan *plan)
@@ -149,7 +155,8 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_it
     TRY(check(cudaMalloc(&d->memory, total), "allocating the plan's GPU memory", err));
     for (const auto &part : parts) {
         char *to = static_cast<char *>(d->memory) + at;
-        if (part.bytes > 0) TRY(check(cudaMemcpy(to, part.from, part.bytes, cudaMemcpyHostToDevice), "copying the plan", err));
+        if (part.bytes > 0)
+            TRY(check(cudaMemcpy(to, part.from, part.bytes, cudaMemcpyHostToDevice), "copying the plan", err));
         *part.to = to;
         at += (part.bytes + 255) / 256 * 256;
     }
@@ -182,7 +189,8 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
 {
     static const encode_tiled encode = find_encode_tiled();
     if (!encode)
-        return vic_fail(err, VIC_NO_DEVICE, "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+        return vic_fail(err, VIC_NO_DEVICE,
+                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
     const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
     const cuuint64_t sizes[] = { static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(plan->pattern->n_k),
                                  static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
@@ -192,21 +200,25 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
         const bool stepped = sizes[i + 1] > 1;
         if (stepped && (strides[i] <= 0 || strides[i] % 8 != 0))
             return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "k, v: on the GPU, in pattern order, strides must be positive multiples of 8 elements (16 "
+                            "k, v: on the GPU, in pattern order, strides must be positive multiples of 8 elements "
+                            "(16 "
                             "bytes), got %lld; copy them, or plan for the caller's order",
                             static_cast<long long>(strides[i]));
         bytes[i] = stepped ? static_cast<cuuint64_t>(strides[i]) * 2 : 16;
     }
     if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
     const cuuint32_t box[] = { static_cast<cuuint32_t>(d->instance.panel), CLUSTER, 1, 1 }, step[] = { 1, 1, 1, 1 };
     const CUresult code =
-        encode(map, plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
+        encode(map,
+               plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
                t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
                d->instance.panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (code != CUDA_SUCCESS)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",
                         static_cast<int>(code));
     return VIC_OK;
 }
@@ -253,14 +265,15 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = d->params;
     if (plan->pattern->n_q == 0) return VIC_OK;
-    if (a->batch > 1 << 20) return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most 2^20, got %lld", (long long)a->batch);
+    if (a->batch > 1 << 20)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most 2^20, got %lld", (long long)a->batch);
     on_device scope(plan->device.index);
     TRY(check(scope.code, "choosing the GPU", err));
     if (!plan->pattern_order) {
         char *first = static_cast<char *>(workspace);
         TRY(permute(d, plan, &a->k, plan->shape.d_qk, a->batch, first, &k, stream, err));
-        TRY(permute(d, plan, &a->v, plan->shape.d_v, a->batch, first + permuted_bytes(plan, a->batch, plan->shape.d_qk), &v,
-                    stream, err));
+        TRY(permute(d, plan, &a->v, plan->shape.d_v, a->batch,
+                    first + permuted_bytes(plan, a->batch, plan->shape.d_qk), &v, stream, err));
     }
     CUtensorMap k_map, v_map;
     std::memset(&k_map, 0, sizeof k_map);

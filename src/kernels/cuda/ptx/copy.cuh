@@ -8,8 +8,8 @@
 namespace ptx
 {
 // The box at (x, y, z, w) of a 4-dimensional tensor map into shared memory; its bytes count on `barrier`.
-__device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUtensorMap *map, int x, int y, int z, int w,
-                                                        uint32_t barrier)
+__device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUtensorMap *map, int x, int y, int z,
+                                                        int w, uint32_t barrier)
 {
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
                  " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
@@ -34,7 +34,10 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
 __device__ __forceinline__ uint32_t atom_relaxed_add_shared(uint32_t at, uint32_t value)
 {
     uint32_t before;
-    asm volatile("atom.relaxed.cta.shared::cta.add.u32 %0, [%1], %2;" : "=r"(before) : "r"(at), "r"(value) : "memory");
+    asm volatile("atom.relaxed.cta.shared::cta.add.u32 %0, [%1], %2;"
+                 : "=r"(before)
+                 : "r"(at), "r"(value)
+                 : "memory");
     return before;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in between.
-//   warpgroup W (the last)   producer: one warp gathers clusters of K and V through the bulk copy engine into the ring
-//   warpgroups 0 .. W - 1    each takes a strip of the tile and, from the ring, the stages on the strip's list
+// The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in
+// between.
+//   warpgroup W (the last)   producer: one warp gathers clusters of K and V through the bulk copy engine into the
+//   ring warpgroups 0 .. W - 1    each takes a strip of the tile and, from the ring, the stages on the strip's list
 // Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), for every item of the batch.
 // Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
@@ -51,8 +52,8 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                 if (ptx::elect_sync()) {
                     const uint32_t full = C::FULL + 8 * slot, at = C::BASE + slot * C::STAGE_BYTES;
                     const int users = __popc(static_cast<uint32_t>(stage.x) >> STAGE_USERS_SHIFT);
-                    const int rows[STAGE_CLUSTERS] = { (stage.x & STAGE_CLUSTER_MASK) * 16, stage.y * 16, stage.z * 16,
-                                                       stage.w * 16 };
+                    const int rows[STAGE_CLUSTERS] = { (stage.x & STAGE_CLUSTER_MASK) * 16, stage.y * 16,
+                                                       stage.z * 16, stage.w * 16 };
                     ptx::mbarrier_arrive_expect_tx(full, C::STAGE_BYTES);
                     // For the warpgroups that will not look at this stage.
                     if (users < C::WARPGROUPS) ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - users));
@@ -82,10 +83,10 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 // What a warpgroup's thread holds of its strip: rows 16 warp + lane / 4 (index 0 below) and 8 further (index 1); of
 // every 8 columns, 2 (lane % 4) and the next.
 template <int D> struct strip_state {
-    uint32_t q[D / 4];       // Q as A fragments: 4 words per 16 columns
-    float o[D / 2];          // O: 4 numbers per 8 columns
-    float max[2];            // the rows' references, integers in units of log2; -inf = not set yet
-    float sum[2];            // this thread's part of the rows' weights
+    uint32_t q[D / 4]; // Q as A fragments: 4 words per 16 columns
+    float o[D / 2];    // O: 4 numbers per 8 columns
+    float max[2];      // the rows' references, integers in units of log2; -inf = not set yet
+    float sum[2];      // this thread's part of the rows' weights
 };
 
 template <half_type TYPE, int D>
@@ -134,10 +135,11 @@ __device__ __forceinline__ float reference(float max)
     return max == -INFINITY ? 0.0f : max;
 }
 
-// Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A row
-// whose reference is not set gets infinite weights where it has a pair, and asks for more by that.
+// Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A
+// row whose reference is not set gets infinite weights where it has a pair, and asks for more by that.
 template <bool MASKED>
-__device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale, const float (&max)[2], float (&part)[2])
+__device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale, const float (&max)[2],
+                                      float (&part)[2])
 {
     part[0] = part[1] = 0.0f;
 #pragma unroll
@@ -162,9 +164,9 @@ __device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bi
     max[1] = ceilf(quad_max(top[1]));
 }
 
-// Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more, by
-// this warp alone, and its reference becomes their maximum.  Other rows keep what they have, bit for bit, so a row's
-// result does not depend on its neighbours.  All factors are powers of two.
+// Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more,
+// by this warp alone, and its reference becomes their maximum.  Other rows keep what they have, bit for bit, so a
+// row's result does not depend on its neighbours.  All factors are powers of two.
 template <half_type TYPE, int D>
 __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float scale, uint32_t stage, bool over0,
                                             bool over1, float (&part)[2], strip_state<D> &t)
@@ -248,10 +250,11 @@ __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, cons
     return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
 }
 
-// Words of Q's columns, all asked for before the first is waited for.  Rows past the end load the last row: no mask bit
-// takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
+// Words of Q's columns, all asked for before the first is waited for.  Rows past the end load the last row: no mask
+// bit takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
 template <int D>
-__device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch, strip_state<D> &t)
+__device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch,
+                                       strip_state<D> &t)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
     const uint16_t *from[2];
@@ -296,7 +299,8 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
             const int column = 8 * j + 2 * (lane & 3);
             if (8 * j >= p.d_v) continue;
             // A row without weight is zero, whatever its sums hold.
-            const uint32_t word = sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+            const uint32_t word =
+                sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
             if (p.out_words) {
                 *reinterpret_cast<uint32_t *>(to + column) = word;
             } else {
@@ -312,8 +316,9 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
     }
 }
 
-// Position in the ring.  A barrier has one bit of phase, which tells a fill from the one before it only to a warpgroup that
-// knows the one before to be complete.  It is, once this fill has been issued; and how many have been is in shared memory.
+// Position in the ring.  A barrier has one bit of phase, which tells a fill from the one before it only to a
+// warpgroup that knows the one before to be complete.  It is, once this fill has been issued; and how many have been
+// is in shared memory.
 template <int D> struct ring_position {
     using C = attn_fwd_config<D>;
     uint32_t begin = 0;  // stages before the tile's first
@@ -322,7 +327,8 @@ template <int D> struct ring_position {
     // Returns the stage's address when it is there.
     __device__ __forceinline__ uint32_t wait(uint32_t entry)
     {
-        const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING, slot = number - turn * C::RING;
+        const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING,
+                       slot = number - turn * C::RING;
         while (issued <= number) {
             if ((threadIdx.x & 31) == 0) issued = ptx::atom_relaxed_add_shared(C::ISSUED, 0);
             issued = __shfl_sync(WARP, issued, 0);
@@ -376,8 +382,8 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
 #pragma unroll 1
         while (entry != static_cast<uint32_t>(STEP_END)) {
             const uint32_t next = __ldg(p.list + ++list);
-            // Needed after Q K^T.  (Loaded a step ahead into a register, they would have to be moved to the loop's at once,
-            // which waits for them; a prefetch to L1 costs more than it saves.)
+            // Needed after Q K^T.  (Loaded a step ahead into a register, they would have to be moved to the loop's at
+            // once, which waits for them; a prefetch to L1 costs more than it saves.)
             const uint32_t bits = ptx::ld_global_nc(p.masks + mask);
             if (entry & STEP_MASKED) mask += STEP_WORDS;
             const uint32_t stage = ring.wait(entry);

@@ -28,12 +28,13 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t BASE = 1024;
     static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
     static constexpr uint32_t EMPTY = FULL + 8 * RING;
-    static constexpr uint32_t ISSUED = EMPTY + 8 * RING;         // how many stages the producer has issued so far
+    static constexpr uint32_t ISSUED = EMPTY + 8 * RING; // how many stages the producer has issued so far
     static constexpr uint32_t SHARED_BYTES = ISSUED + 8 - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
 
     // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.
-    // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one addition.
+    // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one
+    // addition.
     static constexpr uint32_t DESCRIPTOR_HIGH = ((8 * PANEL * 2) >> 4) | (PANEL == 64 ? 1u : 2u) << 30;
     static __device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t offset)
     {

@@ -14,20 +14,20 @@ struct attn_fwd_tensor {
 
 struct attn_fwd_params {
     /* the plan */
-    const int32_t *stage_first;          /* [tiles + 1] */
-    const struct tile_stage *stages;     /* [n_stages + 1] */
-    const struct tile_strip *strips;     /* [tiles, warpgroups] */
-    const uint32_t *list;                /* [n_entries + 2] */
-    const uint32_t *masks;               /* [n_masks + 1, 128] */
-    const struct tile_item *items;       /* [tiles * heads] */
-    const int32_t *item_first;           /* [CTAs + 1] */
+    const int32_t *stage_first;      /* [tiles + 1] */
+    const struct tile_stage *stages; /* [n_stages + 1] */
+    const struct tile_strip *strips; /* [tiles, warpgroups] */
+    const uint32_t *list;            /* [n_entries + 2] */
+    const uint32_t *masks;           /* [n_masks + 1, 128] */
+    const struct tile_item *items;   /* [tiles * heads] */
+    const int32_t *item_first;       /* [CTAs + 1] */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
-    struct attn_fwd_tensor q, out, lse;  /* lse.data NULL = not wanted */
-    const int32_t *q_rows;               /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
+    struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
+    const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     int64_t n_q;
     int batch, heads_per_kv, d_qk, d_v;
-    bool q_words, out_words;             /* rows of q, out can be read and written 4 bytes at a time */
-    float scale_log2;                    /* scale * log2(e) */
+    bool q_words, out_words; /* rows of q, out can be read and written 4 bytes at a time */
+    float scale_log2;        /* scale * log2(e) */
 };
 
 #endif

@@ -8,7 +8,8 @@ __global__ void permute_kernel(permute_params p)
 {
     const int pieces = p.d / 8;
     const int64_t total = p.n * p.heads * p.batches * pieces;
-    for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total; i += int64_t(gridDim.x) * blockDim.x) {
+    for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total;
+         i += int64_t(gridDim.x) * blockDim.x) {
         const int piece = i % pieces;
         const int64_t row = i / pieces % p.n, rest = i / pieces / p.n;
         const int head = rest % p.heads, batch = rest / p.heads;
