@@ -345,7 +345,8 @@ typedef struct vic_attention_args {
     }
 
 /* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
- * whatever the batch or the number of threads.  Blocks until done. */
+ * whatever the batch or the number of threads.  Blocks until done.  A plan on a GPU needs no engine: `e` may be NULL.
+ */
 VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                  vic_error *err) VIC_CHECK_RESULT;
 

@@ -18,7 +18,7 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-CMOCKA_LABELS = {"unit", "parity"}  # tests/CMakeLists.txt: these are cmocka programs
+CMOCKA_LABELS = {"unit", "parity", "gpu"}  # tests/CMakeLists.txt: these are cmocka programs
 
 
 class Sum:

@@ -28,11 +28,14 @@ static vic_error err;
 
 static bool no_gpu(void)
 {
+    bool in_build = false;
     for (int i = 0; i < vic_kernel_count(); i++) {
         vic_kernel_info k = vic_kernel_get(i);
         if (strcmp(k.device, "cuda") == 0 && k.available) return false;
         if (strcmp(k.device, "cuda") == 0) print_message("skipped: %s: %s\n", k.name, k.reason);
+        in_build = in_build || strcmp(k.device, "cuda") == 0;
     }
+    if (!in_build) print_message("skipped: this build has no CUDA\n");
     return true;
 }
 
