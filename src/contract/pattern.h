@@ -18,6 +18,15 @@ struct block_bits {
     uint64_t key[CLUSTER];
 };
 
+/* A full block's bits, as an initialiser. */
+#define BLOCK_BITS_ALL                                                                                               \
+    {                                                                                                                \
+        {                                                                                                            \
+            ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, \
+                ~0ull                                                                                                \
+        }                                                                                                            \
+    }
+
 /* Clusters first .. first + count - 1 under one image, all of them full. */
 struct full_run {
     int32_t first, count, image;

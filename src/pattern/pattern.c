@@ -40,9 +40,7 @@ void pattern_release(vic_pattern *p)
     free(p);
 }
 
-static const struct block_bits all_bits = { { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                              UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                              UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+static const struct block_bits all_bits = BLOCK_BITS_ALL;
 
 struct block_walk block_walk_start(const vic_pattern *p, int64_t strip)
 {

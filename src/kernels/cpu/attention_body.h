@@ -70,24 +70,7 @@ static void add_block(struct strip_scratch *s, int32_t cluster, const uint64_t b
 /* The strip's next keys; false when there are no more. */
 static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor *at, struct strip_scratch *s)
 {
-    static const struct block_bits full = { {
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-        ~0ull,
-    } };
+    static const struct block_bits full = BLOCK_BITS_ALL;
     s->slots = 0;
     memset(s->key_count, 0, sizeof s->key_count);
     while (s->slots <= CHUNK - CLUSTER) {
