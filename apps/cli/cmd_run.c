@@ -279,10 +279,9 @@ static vic_status write_result(const struct run_options *r, const struct run_res
     return safetensors_write(r->out, members, r->lse ? 2 : 1, err);
 }
 
-static const char notes[] =
-    "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are in the atom order of "
-    "the\n"
-    "structure as read.  `--check` compares all rows of up to 4,096 atoms, else 512 rows spread over the structure.";
+static const char notes[] = "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
+                            "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
+                            "4,096 atoms, else 512 rows spread over the structure.";
 
 vic_status cmd_run(int argc, char **argv, vic_error *err)
 {

@@ -127,8 +127,7 @@ static vic_status parse_dictionary(const char *path, struct scan s, struct array
     if (!good || !have_type || !have_order || !have_shape) {
         return fail(err, VIC_BAD_INPUT,
                     "%s: the header is damaged: expected a dictionary with descr, fortran_order and shape (at most "
-                    "%d "
-                    "dimensions); write the file again with numpy.save",
+                    "%d dimensions); write the file again with numpy.save",
                     path, ARRAY_DIMS);
     }
     if (fortran) {

@@ -246,8 +246,7 @@ static vic_status draw_all(struct layout *l, vic_error *err)
     if (l->b) {
         svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
                  "%s atoms, cutoff %s \xc3\x85; 1 / neighbour count against the experimental B-factors: r = %.3f. "
-                 "Bright "
-                 "atoms "
+                 "Bright atoms "
                  "are loosely packed on the left and mobile on the right.",
                  count_text(p->view->atoms).s, plain_text(p->cutoff).s, p->pearson);
     } else {

@@ -196,8 +196,7 @@ static vic_status draw_all(struct svg *svg, const struct pattern_plot *p, vic_er
     svg_text(svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Attention pattern of %s", base_name(p->file));
     svg_text(svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
              "%s atoms, cutoff %s \xc3\x85: %s pairs (%s per atom) in %s blocks of 64 \xc3\x97 16, %s of them full; "
-             "fill %s "
-             "%%",
+             "fill %s %%",
              count_text(info.n_q).s, plain_text(info.cutoff).s, count_text(info.pairs).s,
              real_text((double)info.pairs / (double)info.n_q, 3).s, count_text(info.blocks).s,
              count_text(info.full_blocks).s, real_text(100.0 * fill, 3).s);

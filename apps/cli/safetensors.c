@@ -83,8 +83,7 @@ static vic_status check_entry(const char *path, const char *name, const struct e
         e->end > data_size || e->end - e->begin != out->bytes) {
         return fail(err, VIC_BAD_INPUT,
                     "%s: tensor '%s': the header says %s of %s at bytes %llu to %llu of %llu, which do not agree: "
-                    "the "
-                    "file was cut, or the header lies",
+                    "the file was cut, or the header lies",
                     path, name, shape_text(e->ndim, e->shape, shape), e->type, (unsigned long long)e->begin,
                     (unsigned long long)e->end, (unsigned long long)data_size);
     }

@@ -39,8 +39,7 @@ void svg_begin(struct svg *s, double width, double height, const char *title)
     buffer_printf(&s->text,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" "
                   "width=\"%g\" height=\"%g\" viewBox=\"0 0 %g %g\" font-family=\"Helvetica, Arial, 'Liberation "
-                  "Sans', "
-                  "'DejaVu Sans', sans-serif\">\n<title>",
+                  "Sans', 'DejaVu Sans', sans-serif\">\n<title>",
                   width, height, width, height);
     escaped(&s->text, title);
     buffer_printf(&s->text, "</title>\n<rect width=\"%g\" height=\"%g\" fill=\"#ffffff\"/>\n", width, height);

@@ -134,8 +134,7 @@ static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_
         vic_dtype_size(in->dtype) == 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "expected in and out of one type and 1 to 4 dimensions, the first %lld atoms; got %s with %d "
-                        "and "
-                        "%s with %d dimensions, the first %lld and %lld",
+                        "and %s with %d dimensions, the first %lld and %lld",
                         (long long)n, vic_dtype_name(in->dtype), in->ndim, vic_dtype_name(out->dtype), out->ndim,
                         (long long)in->shape[0], (long long)out->shape[0]);
     for (int i = 0; i < in->ndim; i++)

@@ -92,8 +92,7 @@ vic_status lattice_make(const double cell[3][3], const bool periodic[3], struct 
         if (!(vec3_length(l->basis[l->rank]) > 1e-3))
             return vic_fail(err, VIC_BAD_INPUT,
                             "cell vector %c is %g A long, but the cell is periodic along it: expected more than "
-                            "0.001 "
-                            "A; give the cell, or make the axis open",
+                            "0.001 A; give the cell, or make the axis open",
                             'a' + axis, vec3_length(l->basis[l->rank]));
         l->rank++;
     }
@@ -107,8 +106,7 @@ vic_status lattice_make(const double cell[3][3], const bool periodic[3], struct 
     if (!(fabs(volume) > 1e-6 * edges))
         return vic_fail(err, VIC_BAD_INPUT,
                         "the periodic cell vectors are not independent: they span %g A^%d where their lengths allow "
-                        "%g; "
-                        "check the cell",
+                        "%g; check the cell",
                         fabs(volume), l->rank, edges);
     for (int k = 0; k < 3; k++) {
         for (int x = 0; x < 3; x++) l->inverse[k][x] /= volume;
@@ -160,8 +158,7 @@ vic_status lattice_images(const struct lattice *l, double reach, struct lattice_
         if (boxes > 4.0 * MAX_IMAGES)
             return vic_fail(err, VIC_BAD_ARGUMENT,
                             "a cutoff of %g A reaches more than %d periodic images of this cell (shortest plane "
-                            "spacing "
-                            "%.3g A): check units, or take a smaller cutoff",
+                            "spacing %.3g A): check units, or take a smaller cutoff",
                             reach, MAX_IMAGES, l->spacing[k]);
         most[k] = (int64_t)m;
     }

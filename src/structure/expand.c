@@ -30,8 +30,7 @@ vic_status expand_check_size(int64_t atoms, int64_t repetitions, int64_t max_ato
     if (!__builtin_mul_overflow(atoms, repetitions, &total) && total <= max_atoms) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s: expected at most %lld atoms (max_atoms), found %lld in each of %lld repetitions of the "
-                    "cell; "
-                    "ask for fewer repetitions, or raise the limit",
+                    "cell; ask for fewer repetitions, or raise the limit",
                     name, (long long)max_atoms, (long long)atoms, (long long)repetitions);
 }
 

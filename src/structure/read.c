@@ -72,13 +72,11 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
         if (set)
             return vic_fail(err, VIC_BAD_ARGUMENT,
                             "%s: expected a cell, as axis %c is asked to be periodic, found none in the file; give "
-                            "one "
-                            "(--cell a,b,c) or leave that axis open",
+                            "one (--cell a,b,c) or leave that axis open",
                             r->source->name, "abc"[i]);
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s%s: expected a Lattice, as pbc says that axis %c is periodic, found none; add it, give a "
-                        "cell "
-                        "(--cell a,b,c) or read with --pbc none",
+                        "cell (--cell a,b,c) or read with --pbc none",
                         r->source->name, at_line(r, place), "abc"[i]);
     }
     if (cell_check_periodic(CELL(s->cell), s->periodic, why, sizeof why)) return VIC_OK;
@@ -96,8 +94,7 @@ static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic
     if (!s->has_cell || !cell_is_full(CELL(s->cell)))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected a cell and a space group to apply symmetry, found no cell; read without "
-                        "symmetry, "
-                        "or give the cell (--cell a,b,c,alpha,beta,gamma)",
+                        "symmetry, or give the cell (--cell a,b,c,alpha,beta,gamma)",
                         r->source->name);
     if (!*s->space_group)
         return vic_fail(err, VIC_BAD_INPUT,
@@ -108,8 +105,7 @@ static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic
     if (!count)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected the Hermann-Mauguin name of a space group (P 21 21 21, C 1 2 1, ...), found "
-                        "\"%s\"; "
-                        "correct it, or read without symmetry",
+                        "\"%s\"; correct it, or read without symmetry",
                         r->source->name, s->space_group);
     for (int k = 0; k < count; ++k) {
         memcpy(operations[k].rotation, found[k].rotation, sizeof operations[k].rotation);

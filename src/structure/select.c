@@ -125,8 +125,7 @@ vic_status select_drop(struct atoms *a, bool hydrogen, bool water, vic_error *er
     if (water && !a->has_labels)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "drop_water: expected a format with residue names, found one without (XYZ); keep the waters, "
-                        "or "
-                        "use PDB, mmCIF or GRO");
+                        "or use PDB, mmCIF or GRO");
     TRY(mem_array(a->count, sizeof *keep, "flags", &keep, err));
     for (size_t i = 0; i < a->count; ++i)
         keep[i] = !(hydrogen && a->numbers[i] == 1) && !(water && residue_is_water(a->labels[i].residue));

@@ -106,7 +106,7 @@ static vic_tensor to_gpu(const vic_tensor *t, size_t bytes)
     return on_gpu;
 }
 
-static vic_tensor item_of(const vic_tensor *t, int64_t batch, const void *data)
+static vic_tensor item_of(const vic_tensor *t, int64_t batch)
 {
     vic_tensor item = *t;
     if (t->ndim == 3) return item;
@@ -114,7 +114,6 @@ static vic_tensor item_of(const vic_tensor *t, int64_t batch, const void *data)
     memmove(item.shape, t->shape + 1, 3 * sizeof *item.shape);
     memmove(item.stride, t->stride + 1, 3 * sizeof *item.stride);
     item.data = (uint16_t *)t->data + batch * t->stride[0];
-    (void)data;
     return item;
 }
 
@@ -129,9 +128,9 @@ static void compare(const struct problem *p, const vic_plan *plan, const vic_att
     int64_t worst_row = -1;
     vic_attention_args a = *host;
     assert_true(expected && their_lse);
-    a.q = item_of(&host->q, batch, NULL);
-    a.k = item_of(&host->k, batch, NULL);
-    a.v = item_of(&host->v, batch, NULL);
+    a.q = item_of(&host->q, batch);
+    a.k = item_of(&host->k, batch);
+    a.v = item_of(&host->v, batch);
     CHECK_OK(vic_attention_reference(engine, plan, &a, p->n_q, NULL, expected, their_lse, NULL, &err));
     for (int64_t i = 0; i < p->n_q; i++) {
         double row_error = 0, row_size = 0;
@@ -165,8 +164,8 @@ static void compare(const struct problem *p, const vic_plan *plan, const vic_att
     free(their_lse);
 }
 
-static void run_on_gpu(const struct problem *p, const vic_plan *plan, const vic_attention_args *host,
-                       size_t out_bytes, size_t lse_bytes, void *out, float *lse, const size_t bytes[3])
+static void run_on_gpu(const vic_plan *plan, const vic_attention_args *host, size_t out_bytes, size_t lse_bytes,
+                       void *out, float *lse, const size_t bytes[3])
 {
     vic_attention_args a = *host;
     a.q = to_gpu(&host->q, bytes[0]);
@@ -182,7 +181,6 @@ static void run_on_gpu(const struct problem *p, const vic_plan *plan, const vic_
     vic_memory_free(gpu, a.v.data);
     vic_memory_free(gpu, a.out.data);
     vic_memory_free(gpu, a.lse.data);
-    (void)p;
 }
 
 static void check_problem(const struct problem *p, vic_dtype dtype)
@@ -235,7 +233,7 @@ static void check_problem(const struct problem *p, vic_dtype dtype)
         uint16_t *out = malloc(out_bytes + 1);
         assert_non_null(out);
         for (int repeat = 0; repeat < 2; repeat++) {
-            run_on_gpu(p, plan, &host, out_bytes, lse_bytes, repeat ? again : out, again_lse, bytes);
+            run_on_gpu(plan, &host, out_bytes, lse_bytes, repeat ? again : out, again_lse, bytes);
             if (repeat) assert_memory_equal(out, again, out_bytes);
         }
         vic_tensor result = host.out;

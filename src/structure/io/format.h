@@ -43,6 +43,8 @@ vic_status format_find(const struct source *s, const struct format **out, vic_er
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
+/* The same where frames are numbered 1 to `frames`. */
+vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
 void format_set_title(char title[512], struct piece text); /* appends; control characters and bad UTF-8 as '?' */
 bool format_cell_is_dummy(const double parameters[6]);     /* 1 x 1 x 1 or zeros: what non-crystals carry */

@@ -84,8 +84,7 @@ static vic_status read_rows(const struct source *s, struct lines *l, struct fram
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected atom %lld of the %lld that line %lld announces (number, names, "
                             "serial in %d columns, x, y, z in %zu each), found %s; mend the row or the count (%lld "
-                            "rows "
-                            "came before)",
+                            "rows came before)",
                             s->name, (long long)l->number, (long long)i + 1, (long long)f->count,
                             (long long)f->count_line, COORDINATES, f->width, quoted(row).text, (long long)i);
         TRY(atoms_append(&out->atoms, &a, err));
@@ -105,8 +104,7 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
     if (!lines_next(l, &line))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected a box line after the atoms, found the end of the file; it seems to "
-                        "have "
-                        "been cut: fetch it again, or add a box (0 0 0 for none)",
+                        "have been cut: fetch it again, or add a box (0 0 0 for none)",
                         s->name, (long long)l->number);
     rest = line;
     while (fine && piece_next_word(&rest, &word)) {
@@ -116,8 +114,7 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
     if (!fine || (count != 3 && count != 9))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected the box as 3 or 9 numbers after the atoms, found %s; mend the box or "
-                        "the "
-                        "number of atoms",
+                        "the number of atoms",
                         s->name, (long long)l->number, quoted(line).text);
     if (!taking || zero) return VIC_OK;
     cell->kind = FILE_CELL_VECTORS;
@@ -138,8 +135,7 @@ static vic_status read_gro(const struct source *s, int model, struct file_conten
         if (!lines_next(&l, &line) || !is_count(line, &f.count))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the number of atoms of frame %lld, found %s; mend it, or remove "
-                            "what "
-                            "follows the last box",
+                            "what follows the last box",
                             s->name, (long long)l.number, (long long)out->models + 1, quoted(line).text);
         f.count_line = l.number;
         out->models++;
@@ -148,12 +144,7 @@ static vic_status read_gro(const struct source *s, int model, struct file_conten
         TRY(read_rows(s, &l, &f, out, err));
         TRY(read_box(s, &l, f.taking, &out->cell, err));
     }
-    if (out->models < wanted) {
-        int64_t numbers[2] = { 1, out->models };
-        if (out->models <= 2) return format_no_model(s, model, numbers, (size_t)out->models, err);
-        return vic_fail(err, VIC_BAD_INPUT, "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these",
-                        s->name, model, (long long)out->models, (long long)out->models);
-    }
+    if (out->models < wanted) return format_no_frame(s, model, out->models, err);
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }
 

@@ -144,8 +144,7 @@ static vic_status read_cell(struct reading *r, struct piece line, int64_t number
         if (read < 6)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected a, b, c, alpha, beta, gamma as numbers in CRYST1, found %s; mend "
-                            "or "
-                            "remove the record",
+                            "or remove the record",
                             r->source->name, (long long)number, quoted(piece_field(line, 6, 54)).text);
         group = piece_trim(piece_field(rest, 0, 12));
     }
@@ -188,8 +187,7 @@ static vic_status read_line(struct reading *r, struct piece line, const struct l
                (memcmp(line.text, "ATOM  ", line.length) == 0 || memcmp(line.text, "HETATM", line.length) == 0)) {
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected a whole record, found %s at the end of the file; it seems to have "
-                        "been "
-                        "cut: fetch it again",
+                        "been cut: fetch it again",
                         r->source->name, (long long)l->number, quoted(line).text);
     }
     return VIC_OK;

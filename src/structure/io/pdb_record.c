@@ -144,8 +144,7 @@ static vic_status short_record(const char *file, struct piece line, const struct
     for (int axis = 0; axis < 3 && !last; ++axis) TRY(read_coordinate(file, l->number, line, axis, &ignored, err));
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s line %lld: expected an atom record with x, y, z in columns 31 to 54 and whole fields after, "
-                    "found "
-                    "one that ends in column %zu with %s; %s",
+                    "found one that ends in column %zu with %s; %s",
                     file, (long long)l->number, line.length, quoted(end).text,
                     last ? "the file seems to have been cut: fetch it again" : "mend or remove this atom");
 }

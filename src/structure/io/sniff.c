@@ -37,6 +37,14 @@ vic_status format_no_model(const struct source *s, int model, const int64_t *num
                     count, list);
 }
 
+vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err)
+{
+    const int64_t numbers[2] = { 1, frames };
+    if (frames <= 2) return format_no_model(s, model, numbers, (size_t)frames, err);
+    return vic_fail(err, VIC_BAD_INPUT, "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these",
+                    s->name, model, (long long)frames, (long long)frames);
+}
+
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err)
 {
     return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s, found no atoms", s->name, expected);

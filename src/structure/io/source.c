@@ -23,8 +23,7 @@ static vic_status make_room(struct growing *g, size_t room, const char *name, vi
     if (g->size > g->limit)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected at most %zu MiB of text (after inflating), found more; split the file, or "
-                        "check "
-                        "that it is no archive bomb",
+                        "check that it is no archive bomb",
                         name, g->limit >> 20);
     return mem_grow(&g->text, &g->capacity, g->size + room + 1, 1, "bytes of the file", err);
 }
@@ -116,8 +115,7 @@ static vic_status check_text(struct source *s, vic_error *err)
     if (nul)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected text, found a NUL byte at offset %zu; binary formats (MMTF, BinaryCIF, DCD) "
-                        "and "
-                        "UTF-16 are not read: convert to PDB, mmCIF, GRO or extXYZ",
+                        "and UTF-16 are not read: convert to PDB, mmCIF, GRO or extXYZ",
                         s->name, (size_t)(nul - s->text));
     return VIC_OK;
 }

@@ -37,8 +37,7 @@ static vic_status short_file(const struct source *s, const struct frame *f, int6
 {
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s line %lld: expected %lld atom rows after this count and its comment line, found %lld up to "
-                    "the "
-                    "end of the file; mend the count, or fetch the file again if it was cut",
+                    "the end of the file; mend the count, or fetch the file again if it was cut",
                     s->name, (long long)f->count_line, (long long)f->count, (long long)rows);
 }
 
@@ -160,8 +159,7 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
         if (!number_read_integer(line.text, line.length, &f.count) || f.count < 0)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "
-                            "the "
-                            "frame before, or remove what follows it",
+                            "the frame before, or remove what follows it",
                             s->name, (long long)l.number, (long long)out->models + 1, quoted(line).text);
         f.count_line = l.number;
         if (!lines_next(&l, &comment) && f.count) return short_file(s, &f, 0, err);
@@ -172,12 +170,7 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
         for (int64_t i = 0; i < f.count; ++i)
             if (!lines_next(&l, &line)) return short_file(s, &f, i, err);
     }
-    if (out->models < wanted) {
-        int64_t numbers[2] = { 1, out->models };
-        if (out->models <= 2) return format_no_model(s, model, numbers, (size_t)out->models, err);
-        return vic_fail(err, VIC_BAD_INPUT, "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these",
-                        s->name, model, (long long)out->models, (long long)out->models);
-    }
+    if (out->models < wanted) return format_no_frame(s, model, out->models, err);
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }
 
