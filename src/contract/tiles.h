@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pattern in the form in which warpgroups walk it: made by src/plan/tiles.c, read by the CUDA kernels.
  *
- * A tile is 2 or 4 consecutive strips; a CTA works on a tile, a warpgroup on a strip.  What any strip of the tile
+ * A tile is up to 4 consecutive strips; a CTA works on a tile, a warpgroup on a strip.  What any strip of the tile
  * needs is gathered once, in stages of eight groups of 8 keys (half a cluster: the rows that a wgmma operand's core
  * matrices have).  Groups that the same strips need share stages, so that a warpgroup uses a stage whole or not at
  * all.  The CTA's stages pass through a ring in shared memory; a strip has the list of stages that it takes from

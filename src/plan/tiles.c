@@ -220,19 +220,30 @@ static void order_stages(struct tile *t, size_t first, size_t end, struct stage 
     if (n > 0) memcpy(t->stages + first, ordered, n * sizeof *ordered);
 }
 
-/* See tiles_make(). */
-static void keep_in_sight(struct tile *t, int strips, int reach)
+static bool looks_at(const struct stage *stage, int s)
+{
+    return (stage->users | stage->watchers) >> s & 1;
+}
+
+/* The strip's own stage, which is at the front with the others' own ones; -1 = it has none. */
+static int64_t own_stage(const struct tile *t, int strips, int s, int64_t strip)
+{
+    for (int64_t i = 0; i < (int64_t)t->n_stages && i < strips; i++)
+        if ((t->stages[i].users >> s & 1) && t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == strip) return i;
+    return -1;
+}
+
+/* See tiles_make().  The own stage is taken out of turn, so it does not count between the ones around it. */
+static void keep_in_sight(struct tile *t, int64_t tile, int strips, int reach)
 {
     int64_t n = (int64_t)t->n_stages;
     for (int s = 0; s < strips; s++) {
-        int64_t last = -reach;
+        int64_t last = -reach, own = own_stage(t, strips, s, tile * strips + s);
         for (int64_t i = 0; i < n; i++) {
-            bool looks = t->stages[i].users >> s & 1;
-            if (!looks && (i - last >= 2 * reach || (i == n - 1 && n - last > reach))) {
+            if (i == own && last >= 0) continue;
+            if (!looks_at(&t->stages[i], s) && (i - last >= 2 * reach || (i == n - 1 && n - last > reach)))
                 t->stages[i].watchers |= 1u << s;
-                looks = true;
-            }
-            if (looks) last = i;
+            if (looks_at(&t->stages[i], s)) last = i;
         }
     }
 }
@@ -255,7 +266,7 @@ static vic_status make_stages(const struct vic_pattern *p, int64_t tile, int str
     TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
     order_stages(t, own, full, ordered); /* those without masks first */
     order_stages(t, full, t->n_stages, ordered);
-    keep_in_sight(t, strips, reach);
+    keep_in_sight(t, tile, strips, reach);
     if (t->n_stages > STEP_STAGE_MASK)
         st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
                       STEP_STAGE_MASK * STAGE_KEYS);
@@ -293,19 +304,13 @@ static vic_status add_entry(struct builder *b, uint32_t entry, vic_error *err)
     return VIC_OK;
 }
 
-static bool looks_at(const struct stage *stage, int s)
-{
-    return (stage->users | stage->watchers) >> s & 1;
-}
-
 /* The strip's own stage, if it has one, is taken first although others may stand before it: the front of the ring is
  * there together.  -1 = the tile has no stage. */
-static int64_t first_stage(const struct tile *t, int strips_per_tile, int s, int64_t strip)
+static int64_t first_stage(const struct tile *t, int strips, int s, int64_t strip)
 {
-    int64_t n = (int64_t)t->n_stages;
-    for (int64_t i = 0; i < n && i < strips_per_tile; i++)
-        if ((t->stages[i].users >> s & 1) && t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == strip) return i;
-    for (int64_t i = 0; i < n; i++)
+    int64_t own = own_stage(t, strips, s, strip);
+    if (own >= 0) return own;
+    for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
         if (looks_at(&t->stages[i], s)) return i;
     return -1;
 }

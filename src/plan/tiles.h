@@ -6,10 +6,10 @@
 #include "contract/pattern.h"
 #include "contract/tiles.h"
 
-/* Lay a pattern out in tiles of `strips` (2 or 4) strips.  A strip looks at one of a tile's first `reach` + 1 stages,
- * at one of its last `reach`, and at one of any 2 reach in between, with all bits clear where it needs none: its
- * warpgroup must not lose sight of the ring.  A function of its arguments alone.  Cost: O(blocks log blocks of a
- * tile). */
+/* Lay a pattern out in tiles of `strips` (at most 4) strips.  A strip's list never goes on by more than 2 reach
+ * stages at a time, begins within the first reach + 1 stages or with the strip's own, and comes to one of the last
+ * `reach`: its warpgroup must not lose sight of the ring.  Where it needs none of these, it takes one with all bits
+ * clear. A function of its arguments alone.  Cost: O(blocks log blocks of a tile). */
 vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct tile_layout *out, vic_error *err);
 void tiles_free(struct tile_layout *layout);
 

@@ -293,6 +293,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
     p.batch = static_cast<int>(a->batch);
     p.q_words = aligned(&a->q, 2);
+    p.q_vectors = aligned(&a->q, 8);
     p.out_words = aligned(&a->out, 2);
     p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
     void *arguments[] = { &k_map, &v_map, &p };

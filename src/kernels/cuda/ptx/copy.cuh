@@ -24,11 +24,6 @@ __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
     return value;
 }
 
-__device__ __forceinline__ void prefetch_global_l2(const void *at)
-{
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-}
-
 // `bytes` bytes, a multiple of 16 at addresses that are; they count on `barrier`.
 __device__ __forceinline__ void cp_async_bulk(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier)
 {
@@ -52,5 +47,10 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     uint32_t value;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
     return value;
+}
+
+__device__ __forceinline__ void st_shared_v4(uint32_t to, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
 } // namespace ptx

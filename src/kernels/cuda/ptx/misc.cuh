@@ -15,6 +15,12 @@ template <int REGISTERS> __device__ __forceinline__ void setmaxnreg_dec()
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
+// Waits until `threads` threads have come to barrier `id` (1 .. 15; 0 is __syncthreads').
+__device__ __forceinline__ void barrier_sync(int id, int threads)
+{
+    asm volatile("barrier.sync.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 // True in one thread of a converged warp.
 __device__ __forceinline__ bool elect_sync()
 {

@@ -30,8 +30,9 @@ template <int N> __device__ __forceinline__ void wgmma_pin(float (&d)[N])
     for (int i = 0; i < N; i++) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-// D (64 x N, float) = A B or += A B over k = 16: A (64 x 16) in registers, B in shared memory by descriptor.
-// B_MN_MAJOR: B's rows are the 16 of k (as V is stored); else its rows are the N (as K is stored).
+// D (64 x N, float) = A B or += A B over k = 16: A (64 x 16) in registers (rs) or, K-major, in shared memory (ss), B
+// in shared memory by descriptor. B_MN_MAJOR: B's rows are the 16 of k (as V is stored); else its rows are the N (as
+// K is stored).
 template <int N, half_type TYPE, bool B_MN_MAJOR, bool ACCUMULATE> struct wgmma_k16;
 
 #define VIC_WGMMA(N, TYPE, B_MN_MAJOR, TRANSPOSE, ACCUMULATE, SCALE, REGISTERS, A0, A1, A2, A3, B, ...)              \
@@ -42,6 +43,13 @@ template <int N, half_type TYPE, bool B_MN_MAJOR, bool ACCUMULATE> struct wgmma_
                          "}, {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", " #SCALE ", 1, 1, " #TRANSPOSE ";"   \
                          : __VA_ARGS__                                                                               \
                          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                      \
+        }                                                                                                            \
+        static __device__ __forceinline__ void ss(float *d, uint64_t a, uint64_t b)                                  \
+        {                                                                                                            \
+            asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." #TYPE "." #TYPE " {" REGISTERS "}, %" #A0 \
+                         ", %" #A1 ", " #SCALE ", 1, 1, 0, " #TRANSPOSE ";"                                          \
+                         : __VA_ARGS__                                                                               \
+                         : "l"(a), "l"(b));                                                                          \
         }                                                                                                            \
     };
 

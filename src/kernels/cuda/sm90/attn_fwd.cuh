@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in
 // between.
-//   warpgroup W (the last)    producer: one warp gathers K, V and mask words into the ring, through the copy engine
+//   warpgroup W (the last)    producers: each warp gathers a panel of K or of V into the ring, by the copy engine
 //   warpgroups 0 .. W - 1     each takes a strip of the tile and, from the ring, the stages on the strip's list
 // Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
 // Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
@@ -41,12 +41,16 @@ __device__ __forceinline__ uint32_t uniform(uint32_t x)
 
 // ---- Producer ------------------------------------------------------------------------------------------------
 
+// Producer warp `warp` brings panel warp / 2 of K (even) or V (odd); the first one mask words, too.
 template <int D>
-__device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map)
+__device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map,
+                                        int warp)
 {
     using C = attn_fwd_config<D>;
     uint32_t slot = 0, turn = 0;
-    const int lane = threadIdx.x & 31;
+    const CUtensorMap *map = warp & 1 ? v_map : k_map;
+    const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
+    const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
     const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
     for (int batch = 0; batch < p.batch; batch++) {
         for (int i = first; i < last; i++) {
@@ -67,23 +71,22 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                     __popc(__shfl_sync(WARP, static_cast<uint32_t>(mine), 1) >> STAGE_USERS_SHIFT) * C::MASK_BYTES;
                 ptx::mbarrier_wait(C::EMPTY + 8 * slot, ~turn & 1); // a fresh one counts as complete in parity 1
                 if (ptx::elect_sync()) {
-                    const uint32_t full = C::FULL + 16 * slot + 8 * (turn & 1), at = C::BASE + slot * C::STAGE_BYTES;
-                    ptx::mbarrier_arrive_expect_tx(full, C::STAGE_BYTES + mask_bytes);
-                    if (mask_bytes > 0)
-                        ptx::cp_async_bulk(C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
-                                           full);
-                    // For the warpgroups that will not look at this stage.
-                    if (looking < C::WARPGROUPS)
-                        ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - looking));
+                    const uint32_t full = C::FULL + 16 * slot + 8 * (turn & 1), to = into + slot * C::STAGE_BYTES;
+                    if (warp == 0) {
+                        ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES + mask_bytes);
+                        if (mask_bytes > 0)
+                            ptx::cp_async_bulk(C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
+                                               full);
+                        // For the warpgroups that will not look at this stage.
+                        if (looking < C::WARPGROUPS)
+                            ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - looking));
+                    } else {
+                        ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
+                    }
 #pragma unroll
-                    for (int panel = 0; panel < C::PANELS; panel++)
-#pragma unroll
-                        for (int g = 0; g < STAGE_GROUPS; g++) {
-                            const uint32_t to = at + panel * C::PANEL_BYTES + g * C::GROUP_BYTES;
-                            ptx::cp_async_bulk_tensor_4d(to, k_map, panel * C::PANEL, rows[g], kv_head, batch, full);
-                            ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[g],
-                                                         kv_head, batch, full);
-                        }
+                    for (int g = 0; g < STAGE_GROUPS; g++)
+                        ptx::cp_async_bulk_tensor_4d(to + g * C::GROUP_BYTES, map, column, rows[g], kv_head, batch,
+                                                     full);
                 }
                 __syncwarp();
                 masks += mask_bytes / 4;
@@ -101,24 +104,37 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 // What a warpgroup's thread holds of its strip: rows 16 warp + lane / 4 (index 0 below) and 8 further (index 1); of
 // every 8 columns, 2 (lane % 4) and the next.
 template <int D> struct strip_state {
-    uint32_t q[D / 4]; // Q as A fragments: 4 words per 16 columns
+    uint32_t q[D / 4]; // Q as A fragments: 4 words per 16 columns; not used with Q_SHARED
     float o[D / 2];    // O: 4 numbers per 8 columns
     float max[2];      // the rows' references, integers in units of log2; -inf = not set yet
     float sum[2];      // this thread's part of the rows' weights
 };
 
+template <int D> __device__ __forceinline__ uint32_t queries_at()
+{
+    return attn_fwd_config<D>::QUERIES + uniform(threadIdx.x >> 7) * attn_fwd_config<D>::QUERY_BYTES;
+}
+
+template <half_type TYPE, int D, bool ACCUMULATE>
+__device__ __forceinline__ void multiply_q_k_16(float (&s)[32], const uint32_t *q, uint32_t queries, uint32_t stage,
+                                                int column)
+{
+    using C = attn_fwd_config<D>;
+    using wgmma = ptx::wgmma_k16<64, TYPE, false, ACCUMULATE>;
+    const uint32_t offset = column / C::PANEL * C::PANEL_BYTES + column % C::PANEL * 2;
+    if constexpr (C::Q_SHARED)
+        wgmma::ss(s, C::descriptor(queries, offset), C::descriptor(stage, offset));
+    else
+        wgmma::rs(s, q + column / 4, C::descriptor(stage, offset));
+}
+
 template <half_type TYPE, int D>
 __device__ __forceinline__ void multiply_q_k(float (&s)[32], const uint32_t (&q)[D / 4], uint32_t stage)
 {
-    using C = attn_fwd_config<D>;
+    const uint32_t queries = queries_at<D>();
+    multiply_q_k_16<TYPE, D, false>(s, q, queries, stage, 0);
 #pragma unroll
-    for (int k = 0; k < D / 16; k++) {
-        const uint64_t keys = C::descriptor(stage, k * 16 / C::PANEL * C::PANEL_BYTES + k * 16 % C::PANEL * 2);
-        if (k == 0)
-            ptx::wgmma_k16<64, TYPE, false, false>::rs(s, q, keys);
-        else
-            ptx::wgmma_k16<64, TYPE, false, true>::rs(s, q + 4 * k, keys);
-    }
+    for (int k = 1; k < D / 16; k++) multiply_q_k_16<TYPE, D, true>(s, q, queries, stage, 16 * k);
 }
 
 template <half_type TYPE, int D>
@@ -194,15 +210,24 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     const bool asks[2] = { (__ballot_sync(WARP, over0) & quad) != 0, (__ballot_sync(WARP, over1) & quad) != 0 };
     // This path is rare and must not cost the other one registers: a rolled loop, its results in local memory.
     volatile float scores[32];
+    const uint32_t queries = queries_at<D>();
     float top[2] = { -INFINITY, -INFINITY };
 #pragma unroll 1
     for (int j = 0; j < 8; j++) {
-        const int lane = ptx::mov_volatile(threadIdx.x) & 31, key = 8 * j + (lane >> 2), column = 2 * (lane & 3);
+        const int thread = ptx::mov_volatile(threadIdx.x) & 127, lane = thread & 31;
+        const int row = thread / 32 * 16 + (lane >> 2), key = 8 * j + (lane >> 2), column = 2 * (lane & 3);
         float dot[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
 #pragma unroll
-        for (int k = 0; k < D / 16; k++)
-            ptx::mma_m16n8k16<TYPE>(dot, t.q + 4 * k, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
+        for (int k = 0; k < D / 16; k++) {
+            uint32_t q[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                q[i] = C::Q_SHARED
+                           ? ptx::ld_shared(queries + C::swizzled(row + 8 * (i % 2), 16 * k + 8 * (i / 2) + column))
+                           : t.q[4 * k + i];
+            ptx::mma_m16n8k16<TYPE>(dot, q, ptx::ld_shared(stage + C::swizzled(key, 16 * k + column)),
                                     ptx::ld_shared(stage + C::swizzled(key, 16 * k + 8 + column)));
+        }
 #pragma unroll
         for (int b = 0; b < 4; b++) {
             const float x = bits >> (4 * j + b) & 1 ? dot[b] * scale : -INFINITY;
@@ -321,13 +346,37 @@ template <int D> struct ring_place {
 
 enum class step_kind { first, masked, full };
 
+// Weights of a step's scores, in place, and the row sums; rescales what came before where it must.
+template <half_type TYPE, int D, step_kind KIND>
+__device__ __forceinline__ void check_weights(const attn_fwd_params &p, uint32_t stage, uint32_t bits, float (&s)[32],
+                                              float (&part)[2], strip_state<D> &t)
+{
+    if (KIND != step_kind::first) { // whose weights are at most 1
+        const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
+        if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, p.scale_log2, stage, over0, over1, part, t);
+    }
+    t.sum[0] += part[0];
+    t.sum[1] += part[1];
+}
+
+template <half_type TYPE> __device__ __forceinline__ void pack_weights(const float (&s)[32], uint32_t (&weights)[16])
+{
+#pragma unroll
+    for (int i = 0; i < 16; i++) weights[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
+}
+
+// One arrival per warp: the warps of a warpgroup do not walk in step here.
+__device__ __forceinline__ void release(uint32_t empty)
+{
+    __syncwarp();
+    if (ptx::elect_sync()) ptx::mbarrier_arrive(empty);
+}
+
 // The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of P V.
 template <half_type TYPE, int D, step_kind KIND>
 __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
 {
-    using C = attn_fwd_config<D>;
     constexpr bool MASKED = KIND != step_kind::full;
-    const float scale = p.scale_log2;
     const uint32_t stage = w.stage(), empty = w.empty();
     float s[32], part[2];
     uint32_t weights[16];
@@ -338,25 +387,87 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w,
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(s);
-    if (KIND == step_kind::first) set_references(s, bits, scale, t.max);
-    weigh<MASKED>(s, bits, scale, t.max, part);
-    if (KIND != step_kind::first) {
-        const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
-        if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
-    }
-    t.sum[0] += part[0];
-    t.sum[1] += part[1];
-#pragma unroll
-    for (int i = 0; i < 16; i++) weights[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
+    if (KIND == step_kind::first) set_references(s, bits, p.scale_log2, t.max);
+    weigh<MASKED>(s, bits, p.scale_log2, t.max, part);
+    check_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
+    pack_weights<TYPE>(s, weights);
     ptx::wgmma_fence();
     multiply_p_v<TYPE, D>(t.o, weights, stage);
     ptx::wgmma_commit_group();
     w.advance(p);
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(t.o);
-    // One arrival per warp: the warps of a warpgroup do not walk in step here.
-    __syncwarp();
-    if (ptx::elect_sync()) ptx::mbarrier_arrive(empty);
+    release(empty);
+}
+
+// The same with P V a step behind, so that it runs during the softmax of the next step (the intra-warpgroup pipeline
+// of FlashAttention-3, arXiv:2407.08608).  `weights` are those of the stage at `last`, which is still to be
+// multiplied.
+template <half_type TYPE, int D, step_kind KIND>
+__device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t,
+                                          uint32_t (&weights)[16], uint32_t &last_stage, uint32_t &last_empty)
+{
+    constexpr bool MASKED = KIND != step_kind::full;
+    const uint32_t stage = w.stage(), empty = w.empty();
+    float s[32], part[2];
+    w.wait();
+    const uint32_t bits = MASKED ? w.bits() : WARP;
+    ptx::wgmma_fence();
+    multiply_q_k<TYPE, D>(s, t.q, stage);
+    ptx::wgmma_commit_group();
+    if (KIND != step_kind::first) {
+        multiply_p_v<TYPE, D>(t.o, weights, last_stage);
+        ptx::wgmma_commit_group();
+        w.advance(p);
+        ptx::wgmma_wait_group<1>();
+    } else {
+        w.advance(p);
+        ptx::wgmma_wait_group<0>();
+    }
+    ptx::wgmma_pin(s);
+    if (KIND == step_kind::first) set_references(s, bits, p.scale_log2, t.max);
+    weigh<MASKED>(s, bits, p.scale_log2, t.max, part);
+    if (KIND != step_kind::first) {
+        ptx::wgmma_wait_group<0>();
+        ptx::wgmma_pin(t.o);
+        release(last_empty);
+    }
+    check_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
+    pack_weights<TYPE>(s, weights);
+    last_stage = stage;
+    last_empty = empty;
+}
+
+// All stages of the strip's list.
+template <half_type TYPE, int D>
+__device__ __forceinline__ void walk(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
+{
+    if constexpr (attn_fwd_config<D>::LATE) {
+        uint32_t weights[16], stage = 0, empty = 0;
+        if (!w.more()) return;
+        late_step<TYPE, D, step_kind::first>(p, w, t, weights, stage, empty);
+        while (w.more()) {
+#pragma unroll 1
+            while (w.full()) late_step<TYPE, D, step_kind::full>(p, w, t, weights, stage, empty);
+#pragma unroll 1
+            while (w.masked()) late_step<TYPE, D, step_kind::masked>(p, w, t, weights, stage, empty);
+        }
+        ptx::wgmma_fence();
+        multiply_p_v<TYPE, D>(t.o, weights, stage);
+        ptx::wgmma_commit_group();
+        ptx::wgmma_wait_group<0>();
+        ptx::wgmma_pin(t.o);
+        release(empty);
+    } else {
+        if (!w.more()) return;
+        step<TYPE, D, step_kind::first>(p, w, t);
+        while (w.more()) {
+#pragma unroll 1
+            while (w.full()) step<TYPE, D, step_kind::full>(p, w, t);
+#pragma unroll 1
+            while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t);
+        }
+    }
 }
 
 __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int row,
@@ -398,13 +509,38 @@ __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, 
     }
 }
 
-// The next item's rows of Q on their way from memory to L2, in good time.
-template <int D>
-__device__ __forceinline__ void prefetch_q(const attn_fwd_params &p, int first_row, int head, int batch)
+// With Q_SHARED: the rows on their way to where wgmma reads them, 8 columns at a time.
+template <int D> __device__ __forceinline__ void fetch_q(const attn_fwd_params &p, int first_row, int head, int batch)
 {
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, column = lane / 16 * 64;
-    const int row = first_row + 16 * warp + lane % 16;
-    if (column < p.d_qk && row < p.n_q) ptx::prefetch_global_l2(row_of(p, p.q, row, head, batch) + column);
+    using C = attn_fwd_config<D>;
+    constexpr int CHUNKS = D / 8, STEP = 128 / CHUNKS;
+    const int thread = threadIdx.x & 127, column = thread % CHUNKS * 8;
+    const uint32_t queries = queries_at<D>();
+    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128); // no warp of the warpgroup multiplies by the old ones any more
+#pragma unroll 4
+    for (int r = thread / CHUNKS; r < STRIP_ROWS; r += STEP) {
+        const int row = first_row + r < p.n_q ? first_row + r : static_cast<int>(p.n_q) - 1;
+        const uint16_t *from = row_of(p, p.q, row, head, batch) + column;
+        const uint32_t to = queries + C::swizzled(r, column);
+        if (column >= p.d_qk) {
+            ptx::st_shared_v4(to, 0, 0, 0, 0);
+        } else if (p.q_vectors) {
+            ptx::cp_async_16(to, from);
+        } else {
+            uint32_t words[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                words[i] = __ldg(from + 2 * i) | static_cast<uint32_t>(__ldg(from + 2 * i + 1)) << 16;
+            ptx::st_shared_v4(to, words[0], words[1], words[2], words[3]);
+        }
+    }
+}
+
+__device__ __forceinline__ void q_fetched()
+{
+    ptx::cp_async_wait_all();
+    ptx::fence_proxy_async();
+    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128);
 }
 
 template <half_type TYPE, int D>
@@ -469,6 +605,15 @@ __device__ __forceinline__ tile_task task_at(uint32_t at)
     return task;
 }
 
+template <int D>
+__device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task &task, int batch, strip_state<D> &t)
+{
+    if constexpr (attn_fwd_config<D>::Q_SHARED)
+        fetch_q<D>(p, task.strip * STRIP_ROWS, task.head, batch);
+    else
+        load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
+}
+
 template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
@@ -482,36 +627,27 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         fetched();
         const tile_task task = task_at(here);
         w.start(p, task.list);
-        load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
+        ask_q<D>(p, task, batch, t);
     }
     for (; left > 0; left--) {
         const bool wraps = item + 1 == last;
         const int next = wraps ? first : item + 1, next_batch = batch + (wraps ? 1 : 0);
+        if constexpr (C::Q_SHARED) q_fetched();
         fetch_task<D>(p, next, there);
         w.ready(p);
         t.sum[0] = t.sum[1] = 0.0f;
         t.max[0] = t.max[1] = -INFINITY;
 #pragma unroll
         for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
-        if (w.more()) step<TYPE, D, step_kind::first>(p, w, t);
+        walk<TYPE, D>(p, w, t);
         fetched();
-        if (left > 1) {
-            const tile_task task = task_at(there);
-            prefetch_q<D>(p, task.strip * STRIP_ROWS, task.head, next_batch);
-        }
-        while (w.more()) {
-#pragma unroll 1
-            while (w.full()) step<TYPE, D, step_kind::full>(p, w, t);
-#pragma unroll 1
-            while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t);
-        }
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
         w.begin = uniform(w.begin + task.stages);
         if (left > 1) {
             const tile_task after = task_at(there);
             w.start(p, after.list);
-            load_q<D>(p, after.strip * STRIP_ROWS, after.head, next_batch, t);
+            ask_q<D>(p, after, next_batch, t);
         }
         store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         item = next;
@@ -533,8 +669,8 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     if (threadIdx.x == 0) {
         if (ptx::shared_address(shared) != C::BASE) __trap(); // the constants above would be wrong
         for (int i = 0; i < C::RING; i++) {
-            ptx::mbarrier_init(C::FULL + 16 * i, 1);
-            ptx::mbarrier_init(C::FULL + 16 * i + 8, 1);
+            ptx::mbarrier_init(C::FULL + 16 * i, C::PRODUCERS);
+            ptx::mbarrier_init(C::FULL + 16 * i + 8, C::PRODUCERS);
             ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
         }
         ptx::fence_mbarrier_init();
@@ -543,7 +679,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     __syncthreads();
     if (warpgroup == C::WARPGROUPS) {
         ptx::setmaxnreg_dec<C::PRODUCER_REGISTERS>();
-        if (warp == 0) produce<D>(p, &k_map, &v_map);
+        if (warp < C::PRODUCERS) produce<D>(p, &k_map, &v_map, warp);
     } else {
         ptx::setmaxnreg_inc<C::CONSUMER_REGISTERS>();
         consume<TYPE, D>(p);

@@ -7,24 +7,28 @@
 
 template <int D> struct attn_fwd_config {
     static_assert(D == 32 || D == 64 || D == 128, "head sizes in between run by the next of these");
-    // One warpgroup holds a strip: 64 rows.  At D = 128 its accumulators leave room for two.
-    static constexpr int WARPGROUPS = D == 128 ? 2 : 4;
+    // One warpgroup holds a strip: 64 rows.  At D = 128 three of them find room, with Q in shared memory.
+    static constexpr int WARPGROUPS = D == 128 ? 3 : 4;
+    static constexpr bool Q_SHARED = D == 128;
     static constexpr int THREADS = (WARPGROUPS + 1) * 128; // the last warpgroup is the producer
-    static constexpr int CONSUMER_REGISTERS = D == 128 ? 232 : 112;
-    static constexpr int PRODUCER_REGISTERS = D == 128 ? 40 : 32;
+    static constexpr int CONSUMER_REGISTERS = D == 128 ? 160 : 112;
+    static constexpr int PRODUCER_REGISTERS = 32;
 
     // A stage is 64 keys and their values.  Columns lie in panels as wide as the swizzle: 128 or 64 bytes.
     static constexpr int PANEL = D < 64 ? D : 64; // columns
     static constexpr int PANELS = D / PANEL;
+    static constexpr int PRODUCERS = 2 * PANELS; // warps; one cannot issue boxes this small fast enough
     static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
     static constexpr uint32_t GROUP_BYTES = GROUP_KEYS * PANEL * 2; // a box: 8 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
     static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4; // of one strip
-    static constexpr int RING = D == 128 ? 6 : D == 64 ? 12 : 22;
+    static constexpr int RING = D == 128 ? 5 : D == 64 ? 12 : 22;
 
     // As tiles_make() takes it: how far a warpgroup may go past stages without losing sight of the ring (ring_place).
-    static constexpr int REACH = RING / 2;
+    // A late warpgroup holds a stage while it waits for its next, which must not need the same slot.
+    static constexpr bool LATE = D == 128; // P V a step behind: at D = 64 there are too few registers for it
+    static constexpr int REACH = (LATE ? RING - 1 : RING) / 2;
 
     static_assert(RING <= 32, "ring_place has 5 bits for a slot");
     static_assert(RING > WARPGROUPS, "a strip's own stage is taken out of turn, from the front of the ring");
@@ -34,7 +38,10 @@ template <int D> struct attn_fwd_config {
     // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd turns of the ring, and one
     // empty.
     static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
-    static constexpr uint32_t FULL = MASKS + RING * WARPGROUPS * MASK_BYTES;
+    static constexpr uint32_t QUERIES =
+        (MASKS + RING * WARPGROUPS * MASK_BYTES + 1023) / 1024 * 1024; // a warpgroup's:
+    static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0;
+    static constexpr uint32_t FULL = QUERIES + WARPGROUPS * QUERY_BYTES;
     static constexpr uint32_t EMPTY = FULL + 16 * RING;
     static constexpr uint32_t TASKS = (EMPTY + 8 * RING + 15) / 16 * 16; // two records for each consumer warp
     static constexpr uint32_t SHARED_BYTES = TASKS + 4 * WARPGROUPS * 2 * sizeof(tile_task) - BASE;

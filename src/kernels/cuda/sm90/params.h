@@ -26,6 +26,7 @@ struct attn_fwd_params {
     int64_t n_q;
     int batch, heads_per_kv, d_qk, d_v;
     bool q_words, out_words; /* rows of q, out can be read and written 4 bytes at a time */
+    bool q_vectors;          /* rows of q can be read 16 bytes at a time */
     float scale_log2;        /* scale * log2(e) */
 };
 
