@@ -45,7 +45,7 @@ LAYERS = {
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
     r"nccl\.h": ["src/dist"],
-    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "bench", "tests/gpu"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "tests/gpu"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}
