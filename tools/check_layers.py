@@ -36,8 +36,8 @@ LAYERS = {
     "examples": [],
     "bench": ["src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
-                     "src/kernels/cuda", "src/contract", "src/base"],
-    "tests/gpu": ["tests", "src/base"],
+                     "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
+    "tests/gpu": ["tests", "tests/parity", "src/base"],
     "tests": [],
     "include": [],
 }
