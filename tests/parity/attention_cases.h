@@ -330,11 +330,11 @@ static void test_built_patterns(void **state)
  */
 static void test_first_keys_masked(void **state)
 {
-    static const enum values values[] = { NORMAL, JUMPS, STEPS, GROWING, ALL_MINUS_1000, DEEP, LARGE };
+    static const enum values values[] = { JUMPS, STEPS, NORMAL, GROWING, ALL_MINUS_1000, DEEP, LARGE };
     static const int sizes[] = { 32, 64, 128 };
     (void)state;
     if (nothing_to_test()) skip();
-    for (size_t v = 0; v < sizeof values / sizeof *values; v++)
+    for (size_t v = 0; v < (small() ? 2 : sizeof values / sizeof *values); v++)
         for (int d = 0; d < 3; d++) {
             struct attention_case two = { .name = "line, two sets",
                                           .n_q = 130,
@@ -480,7 +480,7 @@ static void check_items(const struct kernel_row *kernel, void *context)
     for (int64_t row = 0; row < p->pattern.n_q; row++) all[row] = true;
     launch(kernel, p, 2, 0);
     unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    for (size_t i = small() ? 3 : 0; i < sizeof parts / sizeof *parts; i++) {
         p->first_item = parts[i][0];
         p->items = parts[i][1];
         snprintf(what, sizeof what, "%s, %d items from %d on", kernel->name, p->items, p->first_item);
