@@ -46,7 +46,9 @@ static void print_text(const struct bench_options *o, const struct bench_result 
              o->order == 0 ? "pattern" : "caller's");
     text_row("plan", "%s, %s", seconds_text(r->run.plan_seconds).s, bytes_text(r->run.info.bytes).s);
     text_row("computed pairs", "%s a head, %s a useful one", count_text(r->run.info.computed_pairs).s,
-             real_text((double)r->run.info.computed_pairs / (double)r->built.info.pairs, 3).s);
+             real_text(r->built.info.pairs ? (double)r->run.info.computed_pairs / (double)r->built.info.pairs : 0.0,
+                       3)
+                 .s);
     text_row("error", "%s against float64 (at most %s), %s rows", real_text(c->relative_frobenius, 3).s,
              real_text(c->bound, 2).s, count_text(c->rows).s);
     printf("  %-18s%8s %10s %10s %10s %10s %8s %8s %9s %9s %9s\n", "", "launches", "P50", "P95", "P99", "least",
