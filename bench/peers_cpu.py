@@ -238,8 +238,7 @@ def flex(x, q, k, v, pattern, pairs):
     ptr, column, full = np.empty(rows + 1, np.int64), np.empty(count, np.int32), np.empty(count, np.uint8)
     call("vic_pattern_blocks128", pattern, pointer(ptr), pointer(column), pointer(full))
     order = np.ctypeslib.as_array(lib.vic_pattern_query_order(pattern), (n,)).astype(np.int64)
-    most = int(np.diff(ptr).max())
-    number, index = np.diff(ptr).astype(np.int32), np.zeros((rows, most), np.int32)
+    number, index = np.diff(ptr).astype(np.int32), np.zeros((rows, rows), np.int32)
     for r in range(rows):
         index[r, :number[r]] = column[ptr[r]:ptr[r + 1]]
     places = np.full((rows * block, 3), 1e9)  # padding sees nobody but padding
