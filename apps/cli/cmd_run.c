@@ -200,11 +200,10 @@ static vic_status write_result(const struct run_options *r, const struct run_res
     return safetensors_write(r->out, members, r->lse ? 2 : 1, err);
 }
 
-static const char notes[] =
-    "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
-    "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
-    "4,096 atoms, else 512 rows spread over the structure, "
-    "with float64; where not the\nbest CPU kernel ran (on a GPU), all rows of all sizes also with that one.";
+static const char notes[] = "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
+                            "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
+                            "4,096 atoms, else 512 rows spread over the structure,\nwith float64; where another "
+                            "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.";
 
 vic_status cmd_run(int argc, char **argv, vic_error *err)
 {
