@@ -8,7 +8,7 @@
 
 struct pool;        /* base/threads.h */
 struct tile_layout; /* contract/tiles.h */
-struct tile_item;
+struct tile_schedule;
 struct kernel_row;
 
 /* A pattern made ready: immutable, shared between threads. */
@@ -24,9 +24,9 @@ struct vic_plan {
     void *on_device; /* what prepare() of a GPU row made; owned, freed by its release() */
 };
 
-/* How a GPU row wants its tiles (contract/tiles.h), and for how many CTAs. */
+/* How a GPU row wants its tiles (src/plan/tiles.h), and for how many CTAs. */
 struct tile_shape {
-    int strips_per_tile, ctas;
+    int strips_per_tile, reach, ctas;
 };
 
 /* What a row does that works in device memory; NULL in rows that work on the CPU. */
@@ -34,8 +34,8 @@ struct device_row {
     /* NO_DEVICE when there is no device of that index. */
     vic_status (*tile_shape)(const struct vic_plan *plan, struct tile_shape *out, vic_error *err);
     /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes. */
-    vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout, const struct tile_item *items,
-                          const int32_t *item_first, int ctas, vic_error *err);
+    vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout,
+                          const struct tile_schedule *schedule, vic_error *err);
     void (*release)(struct vic_plan *plan);
     size_t (*workspace)(const struct vic_plan *plan, int64_t batch);
     /* Enqueue on `stream`; args in device memory, q_rows and k_rows aside, which the plan has there.  Allocates and

@@ -2,60 +2,84 @@
 /* A pattern in the form in which warpgroups walk it: made by src/plan/tiles.c, read by the CUDA kernels.
  *
  * A tile is 2 or 4 consecutive strips; a CTA works on a tile, a warpgroup on a strip.  What any strip of the tile
- * needs is gathered once, in stages of four clusters (64 keys).  Clusters that the same strips need share stages, so
- * that a warpgroup uses a stage whole or not at all.  The CTA's stages pass through a ring in shared memory; a strip
- * has the list of stages that it takes from there. */
+ * needs is gathered once, in stages of eight groups of 8 keys (half a cluster: the rows that a wgmma operand's core
+ * matrices have).  Groups that the same strips need share stages, so that a warpgroup uses a stage whole or not at
+ * all.  The CTA's stages pass through a ring in shared memory; a strip has the list of stages that it takes from
+ * there. */
 #ifndef VIC_CONTRACT_TILES_H
 #define VIC_CONTRACT_TILES_H
 
 #include <stdint.h>
 
 enum {
-    STAGE_CLUSTERS = 4,
+    GROUP_KEYS = 8,
+    STAGE_GROUPS = 8,
     STAGE_KEYS = 64,
     STEP_WORDS = 128, /* mask words of a step: one per thread of a warpgroup */
 };
 
-/* cluster[0] carries in bits 28 .. 31 which strips of the tile take the stage.  A place without a cluster repeats the
- * first one; no mask bit is set for it. */
+/* Group g is key rows 8 g .. 8 g + 7.  group[0] carries in bits 28 .. 31 which strips of the tile look at the stage,
+ * group[1] there which of these take it with mask words (without: all 64 x 64 pairs are in).  A place without a group
+ * repeats the first one; no mask bit is set for it. */
 struct tile_stage {
-    int32_t cluster[STAGE_CLUSTERS];
+    int32_t group[STAGE_GROUPS];
 };
-enum { STAGE_USERS_SHIFT = 28, STAGE_CLUSTER_MASK = (1 << 28) - 1 };
+enum { STAGE_USERS_SHIFT = 28, STAGE_GROUP_MASK = (1 << 28) - 1 };
 
-/* An entry of a strip's list: the stage's number in the tile, and how to take it. */
+/* An entry of a strip's list: the stage's number in the tile, and which of the stage's masks is the strip's.  The
+ * first entry always has one. */
 enum {
     STEP_STAGE_MASK = (1 << 24) - 1,
-    STEP_MASKED = 1 << 24, /* with mask words (without: all 64 x 64 pairs are in) */
-    STEP_FIRST = 1 << 25,  /* the strip's first step, always masked: it sets the rows' references */
-    STEP_END = -1,         /* ends a list; one word behind it may be read */
+    STEP_MASKED = 1 << 24,
+    STEP_MASK_SHIFT = 25, /* 2 bits */
+    STEP_END = -1,        /* ends a list; LIST_OVERRUN words behind it may be read */
+    LIST_OVERRUN = 64,
 };
 
 struct tile_strip {
-    uint32_t list;  /* first entry in tile_layout.list, which goes on to STEP_END */
-    uint32_t masks; /* first step in tile_layout.masks; masked steps follow in list order */
-    int32_t strip;  /* of the pattern; -1 = this place of the last tile is empty */
-    int32_t steps;  /* entries of the list; 0 = no pair at all */
+    uint32_t list; /* first entry in tile_layout.list, which goes on to STEP_END */
+    int32_t strip; /* of the pattern; past its end in empty places of the last tile */
+    int32_t steps; /* entries of the list; 0 only in a tile without stages */
+};
+
+/* A CTA's work: one tile and one head, as the producer sees it ... */
+struct tile_item {
+    int32_t stage_first, stages; /* in tile_layout.stages */
+    uint32_t mask_first;         /* in tile_layout.masks */
+    int32_t head;
+    int32_t tile;
+    int32_t unused[3]; /* 32 bytes, so that none straddles two sectors */
+};
+
+/* ... and as each of its warpgroups does, which takes one of the strips: tasks[item * strips_per_tile + warpgroup].
+ */
+struct tile_task {
+    uint32_t list; /* of tile_strip */
+    int32_t strip, head;
     int32_t stages; /* of the tile */
 };
 
-/* A CTA's work: one tile and one head.  Warpgroup w takes the strip in bits 2w, 2w + 1 of `places`. */
-struct tile_item {
-    int32_t tile;
-    uint16_t head;
-    uint16_t places;
+/* CTA c works through items[first[c] .. first[c + 1]). */
+struct tile_schedule {
+    int ctas;
+    int64_t n_items;         /* tiles * heads */
+    struct tile_item *items; /* [n_items] */
+    struct tile_task *tasks; /* [n_items, strips_per_tile] */
+    int32_t *first;          /* [ctas + 1] */
 };
 
 struct tile_layout {
     int strips_per_tile;
     int64_t tiles, n_stages, n_entries, n_masks, steps;
     int32_t *stage_first;      /* [tiles + 1] */
+    uint32_t *mask_first;      /* [tiles] */
     struct tile_stage *stages; /* [n_stages + 1], the last one a copy that only prefetches read */
     struct tile_strip *strips; /* [tiles * strips_per_tile] */
-    uint32_t *list;            /* [n_entries + 2] */
-    uint32_t (
-        *masks)[STEP_WORDS]; /* [n_masks + 1] in the order of wgmma's accumulators: bit 4 j + b of thread t is row
-                              * 16 (t / 32) + t % 32 / 4 + 8 (b / 2), key 8 j + 2 (t % 4) + b % 2 of the stage */
+    uint32_t *list;            /* [n_entries + LIST_OVERRUN] */
+
+    /* [n_masks], by tile, stage and strip.  In the order of wgmma's accumulators: bit 4 j + b of thread t is row
+     * 16 (t / 32) + t % 32 / 4 + 8 (b / 2), key 8 j + 2 (t % 4) + b % 2 of the stage. */
+    uint32_t (*masks)[STEP_WORDS];
 };
 
 #endif

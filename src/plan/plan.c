@@ -47,18 +47,16 @@ static vic_status lay_out(vic_plan *plan, vic_error *err)
     const struct device_row *row = plan->kernel->device_row;
     struct tile_layout layout = { 0 };
     struct tile_shape shape;
-    struct tile_item *items = NULL;
-    int32_t *first = NULL;
+    struct tile_schedule schedule = { 0 };
     TRY(row->tile_shape(plan, &shape, err));
-    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, &layout, err), done);
-    TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &items, &first, err), done);
+    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.reach, &layout, err), done);
+    TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &schedule, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
     plan->bytes = sizeof *plan;
-    TRY_GOTO(row->prepare(plan, &layout, items, first, shape.ctas, err), done);
+    TRY_GOTO(row->prepare(plan, &layout, &schedule, err), done);
 done:
     tiles_free(&layout);
-    free(items);
-    free(first);
+    tiles_schedule_free(&schedule);
     return st;
 }
 

@@ -53,48 +53,61 @@ static int by_tile_and_head(const void *a, const void *b)
 }
 
 /* In each item of a CTA the strip with most steps goes to the warpgroup that has done least. */
-static void place_strips(const struct tile_layout *l, struct tile_item *items, int32_t count)
+static void place_strips(const struct tile_layout *l, const struct tile_item *items, int32_t count,
+                         struct tile_task *tasks)
 {
     int64_t done[4] = { 0 };
+    int n = l->strips_per_tile;
     for (int32_t i = 0; i < count; i++) {
-        unsigned taken_strips = 0, taken_groups = 0, places = 0;
-        const struct tile_strip *strips = &l->strips[(int64_t)items[i].tile * l->strips_per_tile];
+        unsigned taken_strips = 0, taken_groups = 0;
+        const struct tile_strip *strips = &l->strips[(int64_t)items[i].tile * n];
         int64_t add[4] = { 0 };
-        for (int n = 0; n < l->strips_per_tile; n++) {
+        for (int k = 0; k < n; k++) {
             int strip = -1, group = -1;
-            for (int s = 0; s < l->strips_per_tile; s++) {
+            for (int s = 0; s < n; s++) {
                 if (!(taken_strips >> s & 1) && (strip < 0 || strips[s].steps > strips[strip].steps)) strip = s;
                 if (!(taken_groups >> s & 1) && (group < 0 || done[s] < done[group])) group = s;
             }
             taken_strips |= 1u << strip;
             taken_groups |= 1u << group;
-            places |= (unsigned)strip << (2 * group);
             add[group] = strips[strip].steps;
+            tasks[(int64_t)i * n + group] =
+                (struct tile_task){ strips[strip].list, strips[strip].strip, items[i].head, items[i].stages };
         }
         for (int g = 0; g < 4; g++) done[g] += add[g];
-        items[i].places = (uint16_t)places;
     }
 }
 
-vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, struct tile_item **items_out,
-                          int32_t **first_out, vic_error *err)
+static struct tile_item item_of(const struct tile_layout *l, int32_t tile, int32_t head)
+{
+    int32_t first = l->stage_first[tile];
+    return (struct tile_item){
+        .stage_first = first,
+        .stages = l->stage_first[tile + 1] - first,
+        .mask_first = l->mask_first[tile],
+        .head = head,
+        .tile = tile,
+    };
+}
+
+vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, struct tile_schedule *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     int64_t n = l->tiles * heads;
     struct weighed_tile *tiles = NULL;
     struct load *heap = NULL;
-    int32_t *owner = NULL, *first = NULL, *next = NULL;
-    struct tile_item *items = NULL;
-    *items_out = NULL;
-    *first_out = NULL;
+    int32_t *owner = NULL, *next = NULL;
+    *out = (struct tile_schedule){ .ctas = ctas, .n_items = n };
     if (n > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "%lld tiles and %d heads are more work items than 2^31",
                         (long long)l->tiles, heads);
     TRY_GOTO(mem_array((size_t)l->tiles, sizeof *tiles, "tiles", &tiles, err), done);
     TRY_GOTO(mem_array((size_t)ctas, sizeof *heap, "CTAs", &heap, err), done);
     TRY_GOTO(mem_array((size_t)n, sizeof *owner, "work items", &owner, err), done);
-    TRY_GOTO(mem_array((size_t)n, sizeof *items, "work items", &items, err), done);
-    TRY_GOTO(mem_array_zero((size_t)ctas + 1, sizeof *first, "CTAs", &first, err), done);
+    TRY_GOTO(mem_array((size_t)n, sizeof *out->items, "work items", &out->items, err), done);
+    TRY_GOTO(mem_array((size_t)n * (size_t)l->strips_per_tile, sizeof *out->tasks, "work items", &out->tasks, err),
+             done);
+    TRY_GOTO(mem_array_zero((size_t)ctas + 1, sizeof *out->first, "CTAs", &out->first, err), done);
     TRY_GOTO(mem_array((size_t)ctas, sizeof *next, "CTAs", &next, err), done);
     for (int64_t t = 0; t < l->tiles; t++) {
         int64_t work = item_overhead * l->strips_per_tile;
@@ -105,30 +118,35 @@ vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, stru
     for (int c = 0; c < ctas; c++) heap[c] = (struct load){ 0, c, 0 };
     for (int64_t i = 0; i < n; i++) { /* heads innermost: they share a tile's lists and masks */
         owner[i] = heap[0].cta;
-        first[heap[0].cta + 1]++;
+        out->first[heap[0].cta + 1]++;
         heap[0].work += tiles[i / heads].work;
         sift_down(heap, ctas);
     }
     for (int c = 0; c < ctas; c++) {
-        first[c + 1] += first[c];
-        next[c] = first[c];
+        out->first[c + 1] += out->first[c];
+        next[c] = out->first[c];
     }
     for (int64_t i = 0; i < n; i++)
-        items[next[owner[i]]++] = (struct tile_item){ tiles[i / heads].tile, (uint16_t)(i % heads), 0 };
+        out->items[next[owner[i]]++] = item_of(l, tiles[i / heads].tile, (int32_t)(i % heads));
     for (int c = 0; c < ctas; c++) {
-        qsort(items + first[c], (size_t)(first[c + 1] - first[c]), sizeof *items, by_tile_and_head);
-        place_strips(l, items + first[c], first[c + 1] - first[c]);
+        struct tile_item *items = out->items + out->first[c];
+        int32_t count = out->first[c + 1] - out->first[c];
+        qsort(items, (size_t)count, sizeof *items, by_tile_and_head);
+        place_strips(l, items, count, out->tasks + (int64_t)out->first[c] * l->strips_per_tile);
     }
-    *items_out = items;
-    *first_out = first;
-    items = NULL;
-    first = NULL;
 done:
     free(tiles);
     free(heap);
     free(owner);
-    free(items);
-    free(first);
     free(next);
+    if (st != VIC_OK) tiles_schedule_free(out);
     return st;
+}
+
+void tiles_schedule_free(struct tile_schedule *s)
+{
+    free(s->items);
+    free(s->tasks);
+    free(s->first);
+    *s = (struct tile_schedule){ 0 };
 }

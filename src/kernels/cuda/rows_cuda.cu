@@ -18,6 +18,7 @@ struct device_plan {
     attn_fwd_params params; // the plan's part
     const int32_t *q_order, *k_order;
     int ctas;
+    int64_t n_items;
     void *memory; // all of the above lie in it
 };
 
@@ -108,6 +109,7 @@ vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error
                         device.index, major);
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
     out->strips_per_tile = i.strips_per_tile;
+    out->reach = i.reach;
     return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
                  err);
 }
@@ -122,29 +124,30 @@ void cuda_sm90_release(vic_plan *plan)
     plan->on_device = nullptr;
 }
 
-vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_item *items, const int32_t *item_first,
-                             int ctas, vic_error *err)
+vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_schedule *schedule, vic_error *err)
 {
     const vic_pattern *p = plan->pattern;
     device_plan *d = new (std::nothrow) device_plan();
     if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
     plan->on_device = d; // from here cuda_sm90_release() frees it
     d->instance = instance_of(plan->kernel, plan->shape.dtype);
-    d->ctas = ctas;
+    d->ctas = schedule->ctas;
+    d->n_items = schedule->n_items;
     const bool orders = !plan->pattern_order;
-    const size_t n_items = static_cast<size_t>(item_first[ctas]);
+    const size_t n_items = static_cast<size_t>(schedule->n_items);
     const struct {
         const void *from;
         size_t bytes;
         const void **to;
     } parts[] = {
-        { l->stage_first, (size_t)(l->tiles + 1) * sizeof *l->stage_first, (const void **)&d->params.stage_first },
         { l->stages, (size_t)(l->n_stages + 1) * sizeof *l->stages, (const void **)&d->params.stages },
-        { l->strips, (size_t)(l->tiles * l->strips_per_tile) * sizeof *l->strips, (const void **)&d->params.strips },
-        { l->list, (size_t)(l->n_entries + 2) * sizeof *l->list, (const void **)&d->params.list },
-        { l->masks, (size_t)(l->n_masks + 1) * sizeof *l->masks, (const void **)&d->params.masks },
-        { items, n_items * sizeof *items, (const void **)&d->params.items },
-        { item_first, (size_t)(ctas + 1) * sizeof *item_first, (const void **)&d->params.item_first },
+        { l->list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *l->list, (const void **)&d->params.list },
+        { l->masks, (size_t)l->n_masks * sizeof *l->masks, (const void **)&d->params.masks },
+        { schedule->items, n_items * sizeof *schedule->items, (const void **)&d->params.items },
+        { schedule->tasks, n_items * (size_t)l->strips_per_tile * sizeof *schedule->tasks,
+          (const void **)&d->params.tasks },
+        { schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first,
+          (const void **)&d->params.item_first },
         { p->q_order, orders ? (size_t)p->n_q * sizeof *p->q_order : 0, (const void **)&d->q_order },
         { p->k_order, orders ? (size_t)p->n_k * sizeof *p->k_order : 0, (const void **)&d->k_order },
     };
@@ -209,7 +212,8 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
     if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
-    const cuuint32_t box[] = { static_cast<cuuint32_t>(d->instance.panel), CLUSTER, 1, 1 }, step[] = { 1, 1, 1, 1 };
+    const cuuint32_t box[] = { static_cast<cuuint32_t>(d->instance.panel), GROUP_KEYS, 1, 1 },
+                     step[] = { 1, 1, 1, 1 };
     const CUresult code =
         encode(map,
                plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
@@ -265,8 +269,9 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = d->params;
     if (plan->pattern->n_q == 0) return VIC_OK;
-    if (a->batch > 1 << 20)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most 2^20, got %lld", (long long)a->batch);
+    if (a->batch > INT32_MAX / d->n_items)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
+                        (long long)(INT32_MAX / d->n_items), (long long)d->n_items, (long long)a->batch);
     on_device scope(plan->device.index);
     TRY(check(scope.code, "choosing the GPU", err));
     if (!plan->pattern_order) {

@@ -46,88 +46,111 @@ static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
 
 static void count_layout(const struct tile_layout *l, const struct tile_strip *s, int64_t tile, uint8_t *counts)
 {
-    uint32_t masks = s->masks;
     int steps = 0;
     for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
         int64_t stage = *e & STEP_STAGE_MASK;
-        const int32_t *clusters = l->stages[l->stage_first[tile] + stage].cluster;
+        const int32_t *groups = l->stages[l->stage_first[tile] + stage].group;
         assert_true(stage < l->stage_first[tile + 1] - l->stage_first[tile]);
-        assert_int_equal((*e & STEP_FIRST) != 0, steps == 0);
+        uint32_t mask = l->mask_first[tile] + (*e >> STEP_MASK_SHIFT & 3);
         if (steps++ == 0) assert_true(*e & STEP_MASKED);
+        for (int64_t i = 0; i < stage; i++)
+            mask += (uint32_t)__builtin_popcount((unsigned)l->stages[l->stage_first[tile] + i].group[1] >>
+                                                 STAGE_USERS_SHIFT);
         for (int t = 0; t < STEP_WORDS; t++) {
-            uint32_t word = *e & STEP_MASKED ? l->masks[masks][t] : UINT32_MAX;
+            uint32_t word = *e & STEP_MASKED ? l->masks[mask][t] : UINT32_MAX;
             for (int bit = 0; bit < 32; bit++) {
                 int row = t / 32 * 16 + t % 32 / 4 + bit % 4 / 2 * 8, column = bit / 4 * 8 + t % 4 * 2 + bit % 2;
-                int64_t cluster = clusters[column / CLUSTER] & STAGE_CLUSTER_MASK;
-                if (word >> bit & 1) counts[(cluster * CLUSTER + column % CLUSTER) * STRIP + row]++;
+                int64_t group = groups[column / GROUP_KEYS] & STAGE_GROUP_MASK;
+                if (word >> bit & 1) counts[(group * GROUP_KEYS + column % GROUP_KEYS) * STRIP + row]++;
             }
         }
-        masks += (*e & STEP_MASKED) != 0;
     }
     assert_int_equal(steps, s->steps);
 }
 
-/* The producer counts on exactly those who come, each stage has someone, and nobody comes twice. */
-static void check_users(const struct tile_layout *l, int place)
+/* The producer counts on exactly those who come, each stage has someone, nobody comes twice, and a warpgroup that
+ * goes from any place of one tile to any place of another always meets one of 2 reach stages. */
+static void check_users(const struct tile_layout *l, int place, int reach)
 {
     int64_t begin = 0;
     char *taken = calloc((size_t)l->n_stages + 1, 1);
     assert_non_null(taken);
     for (int64_t tile = 0; tile < l->tiles; tile++) {
         const struct tile_strip *s = &l->strips[tile * l->strips_per_tile + place];
-        int64_t n = l->stage_first[tile + 1] - l->stage_first[tile];
-        assert_int_equal(s->stages, n);
+        int64_t n = l->stage_first[tile + 1] - l->stage_first[tile], last = -reach;
         for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
             int64_t stage = begin + (*e & STEP_STAGE_MASK);
             assert_false(taken[stage]);
             taken[stage] = 1;
         }
         for (int64_t i = 0; i < n; i++) {
-            unsigned users = (unsigned)l->stages[begin + i].cluster[0] >> STAGE_USERS_SHIFT;
+            unsigned users = (unsigned)l->stages[begin + i].group[0] >> STAGE_USERS_SHIFT;
             assert_int_equal(users >> place & 1, taken[begin + i]);
             assert_true(users != 0);
+            if (!taken[begin + i]) continue;
+            assert_true(i - last <= 2 * reach);
+            last = i;
         }
+        if (n > 0) assert_true(n - last <= reach);
         begin += n;
     }
     free(taken);
 }
 
+/* Every tile and head once, its strips one to a warpgroup. */
+static void check_schedule(const struct tile_layout *l, int heads, int ctas)
+{
+    struct tile_schedule s;
+    vic_error err;
+    CHECK_OK(tiles_schedule(l, heads, ctas, &s, &err));
+    char *seen = calloc((size_t)(l->tiles * heads + 1), 1);
+    assert_non_null(seen);
+    assert_int_equal(s.first[0], 0);
+    assert_int_equal(s.first[ctas], l->tiles * heads);
+    assert_int_equal(s.n_items, l->tiles * heads);
+    for (int64_t k = 0; k < s.n_items; k++) {
+        const struct tile_item *item = &s.items[k];
+        unsigned places = 0;
+        assert_false(seen[item->tile * heads + item->head]++);
+        assert_int_equal(item->mask_first, l->mask_first[item->tile]);
+        assert_int_equal(item->stage_first, l->stage_first[item->tile]);
+        assert_int_equal(item->stages, l->stage_first[item->tile + 1] - l->stage_first[item->tile]);
+        for (int w = 0; w < l->strips_per_tile; w++) {
+            const struct tile_task *task = &s.tasks[k * l->strips_per_tile + w];
+            const struct tile_strip *strip = &l->strips[task->strip];
+            assert_int_equal(task->strip / l->strips_per_tile, item->tile);
+            assert_int_equal(task->head, item->head);
+            assert_int_equal(task->stages, item->stages);
+            assert_int_equal(task->list, strip->list);
+            places |= 1u << (task->strip % l->strips_per_tile);
+        }
+        assert_int_equal(places, (1u << l->strips_per_tile) - 1);
+    }
+    free(seen);
+    tiles_schedule_free(&s);
+}
+
 static void check_pattern(vic_pattern *p)
 {
-    static const int shapes[] = { 4, 2 };
+    static const int shapes[][2] = { { 4, 6 }, { 2, 3 }, { 4, 13 } };
     vic_error err;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct tile_layout l;
-        struct tile_item *items;
-        int32_t *first;
         size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-        CHECK_OK(tiles_make(p, shapes[i], &l, &err));
+        CHECK_OK(tiles_make(p, shapes[i][0], shapes[i][1], &l, &err));
         for (int64_t tile = 0; tile < l.tiles; tile++)
             for (int place = 0; place < l.strips_per_tile; place++) {
                 const struct tile_strip *s = &l.strips[tile * l.strips_per_tile + place];
                 uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
                 assert_true(expected && found);
-                if (s->strip >= 0) count_pattern(p, s->strip, expected);
+                if (s->strip < p->strips) count_pattern(p, s->strip, expected);
                 count_layout(&l, s, tile, found);
                 assert_memory_equal(expected, found, size);
                 free(expected);
                 free(found);
             }
-        for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place);
-
-        CHECK_OK(tiles_schedule(&l, 3, 7, &items, &first, &err));
-        char *seen = calloc((size_t)(l.tiles * 3 + 1), 1);
-        assert_non_null(seen);
-        for (int32_t k = 0; k < first[7]; k++) {
-            unsigned strips = 0;
-            assert_false(seen[items[k].tile * 3 + items[k].head]++);
-            for (int w = 0; w < l.strips_per_tile; w++) strips |= 1u << (items[k].places >> (2 * w) & 3);
-            assert_int_equal(strips, (1u << l.strips_per_tile) - 1);
-        }
-        assert_int_equal(first[7], l.tiles * 3);
-        free(seen);
-        free(items);
-        free(first);
+        for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place, shapes[i][1]);
+        check_schedule(&l, 3, 7);
         tiles_free(&l);
     }
     pattern_release(p);

@@ -24,25 +24,33 @@ __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
     return value;
 }
 
+__device__ __forceinline__ void prefetch_global_l2(const void *at)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+}
+
+// `bytes` bytes, a multiple of 16 at addresses that are; they count on `barrier`.
+__device__ __forceinline__ void cp_async_bulk(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+                 "l"(from), "r"(bytes), "r"(barrier)
+                 : "memory");
+}
+
+__device__ __forceinline__ void cp_async_16(uint32_t to, const void *from)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
+__device__ __forceinline__ void cp_async_wait_all()
+{
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
 __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
 {
     uint32_t value;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
     return value;
-}
-
-__device__ __forceinline__ uint32_t atom_relaxed_add_shared(uint32_t at, uint32_t value)
-{
-    uint32_t before;
-    asm volatile("atom.relaxed.cta.shared::cta.add.u32 %0, [%1], %2;"
-                 : "=r"(before)
-                 : "r"(at), "r"(value)
-                 : "memory");
-    return before;
-}
-
-__device__ __forceinline__ void st_shared(uint32_t to, uint32_t value)
-{
-    asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(value) : "memory");
 }
 } // namespace ptx

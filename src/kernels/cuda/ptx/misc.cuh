@@ -28,6 +28,14 @@ __device__ __forceinline__ bool elect_sync()
     return elected != 0;
 }
 
+// The bitwise or over the warp, the same in all threads, in a register that the compiler knows to be uniform.
+__device__ __forceinline__ uint32_t redux_sync_or(uint32_t x)
+{
+    uint32_t y;
+    asm volatile("redux.sync.or.b32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
+    return y;
+}
+
 // 2^x; relative error 2^-22.5, subnormal results are 0, 2^-inf is 0.
 __device__ __forceinline__ float ex2_approx_ftz(float x)
 {

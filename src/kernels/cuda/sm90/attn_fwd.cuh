@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in
 // between.
-//   warpgroup W (the last)   producer: one warp gathers clusters of K and V through the bulk copy engine into the
-//   ring warpgroups 0 .. W - 1    each takes a strip of the tile and, from the ring, the stages on the strip's list
-// Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), for every item of the batch.
+//   warpgroup W (the last)    producer: one warp gathers K, V and mask words into the ring, through the copy engine
+//   warpgroups 0 .. W - 1     each takes a strip of the tile and, from the ring, the stages on the strip's list
+// Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
 // Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
 #include "kernels/cuda/ptx/copy.cuh"
@@ -13,6 +13,7 @@
 #include "kernels/cuda/sm90/config.cuh"
 #include "kernels/cuda/sm90/params.h"
 
+#include <cstring>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -20,6 +21,7 @@ namespace sm90
 {
 using ptx::half_type;
 constexpr unsigned WARP = 0xffffffff;
+constexpr int STRIP_ROWS = 64;
 
 // A step's weights may add up to this much per thread and row before the row's reference is raised: below float16's
 // largest number, and P V's sums stay exact enough.
@@ -30,48 +32,64 @@ template <half_type TYPE> __device__ __forceinline__ uint32_t pack(float low, fl
     return TYPE == half_type::f16 ? ptx::cvt_rn_f16x2(low, high) : ptx::cvt_rn_bf16x2(low, high);
 }
 
+// The value that all threads of the warp have, in a uniform register: addresses and branches made from it cost the
+// vector registers nothing.
+__device__ __forceinline__ uint32_t uniform(uint32_t x)
+{
+    return ptx::redux_sync_or(x);
+}
+
 // ---- Producer ------------------------------------------------------------------------------------------------
 
 template <int D>
 __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map)
 {
     using C = attn_fwd_config<D>;
-    uint32_t slot = 0, phase = 1; // a fresh barrier counts as complete in parity 1
+    uint32_t slot = 0, turn = 0;
+    const int lane = threadIdx.x & 31;
     const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
     for (int batch = 0; batch < p.batch; batch++) {
         for (int i = first; i < last; i++) {
             const tile_item item = p.items[i];
             const int kv_head = item.head / p.heads_per_kv;
-            const int begin = p.stage_first[item.tile], end = p.stage_first[item.tile + 1];
-            const int4 *stages = reinterpret_cast<const int4 *>(p.stages);
-            int4 next = __ldg(stages + begin);
-            for (int s = begin; s < end; s++) {
-                const int4 stage = next;
-                next = __ldg(stages + s + 1); // the array ends with one that is never used
-                ptx::mbarrier_wait(C::EMPTY + 8 * slot, phase);
+            const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
+            const int32_t *stages = p.stages[item.stage_first].group + lane % STAGE_GROUPS;
+            int32_t next = __ldg(stages);
+            for (int s = 0; s < item.stages; s++) {
+                const int32_t mine = next;
+                next = __ldg(stages += STAGE_GROUPS); // the array ends with one that is never used
+                int rows[STAGE_GROUPS];
+#pragma unroll
+                for (int g = 0; g < STAGE_GROUPS; g++)
+                    rows[g] = (__shfl_sync(WARP, mine, g) & STAGE_GROUP_MASK) * GROUP_KEYS;
+                const int looking = __popc(__shfl_sync(WARP, static_cast<uint32_t>(mine), 0) >> STAGE_USERS_SHIFT);
+                const uint32_t mask_bytes =
+                    __popc(__shfl_sync(WARP, static_cast<uint32_t>(mine), 1) >> STAGE_USERS_SHIFT) * C::MASK_BYTES;
+                ptx::mbarrier_wait(C::EMPTY + 8 * slot, ~turn & 1); // a fresh one counts as complete in parity 1
                 if (ptx::elect_sync()) {
-                    const uint32_t full = C::FULL + 8 * slot, at = C::BASE + slot * C::STAGE_BYTES;
-                    const int users = __popc(static_cast<uint32_t>(stage.x) >> STAGE_USERS_SHIFT);
-                    const int rows[STAGE_CLUSTERS] = { (stage.x & STAGE_CLUSTER_MASK) * 16, stage.y * 16,
-                                                       stage.z * 16, stage.w * 16 };
-                    ptx::mbarrier_arrive_expect_tx(full, C::STAGE_BYTES);
+                    const uint32_t full = C::FULL + 16 * slot + 8 * (turn & 1), at = C::BASE + slot * C::STAGE_BYTES;
+                    ptx::mbarrier_arrive_expect_tx(full, C::STAGE_BYTES + mask_bytes);
+                    if (mask_bytes > 0)
+                        ptx::cp_async_bulk(C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
+                                           full);
                     // For the warpgroups that will not look at this stage.
-                    if (users < C::WARPGROUPS) ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - users));
+                    if (looking < C::WARPGROUPS)
+                        ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - looking));
 #pragma unroll
                     for (int panel = 0; panel < C::PANELS; panel++)
 #pragma unroll
-                        for (int c = 0; c < STAGE_CLUSTERS; c++) {
-                            const uint32_t to = at + panel * C::PANEL_BYTES + c * C::CLUSTER_BYTES;
-                            ptx::cp_async_bulk_tensor_4d(to, k_map, panel * C::PANEL, rows[c], kv_head, batch, full);
-                            ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[c],
+                        for (int g = 0; g < STAGE_GROUPS; g++) {
+                            const uint32_t to = at + panel * C::PANEL_BYTES + g * C::GROUP_BYTES;
+                            ptx::cp_async_bulk_tensor_4d(to, k_map, panel * C::PANEL, rows[g], kv_head, batch, full);
+                            ptx::cp_async_bulk_tensor_4d(to + C::MATRIX_BYTES, v_map, panel * C::PANEL, rows[g],
                                                          kv_head, batch, full);
                         }
-                    ptx::atom_relaxed_add_shared(C::ISSUED, 1); // a release would wait for the loads ahead
                 }
                 __syncwarp();
+                masks += mask_bytes / 4;
                 if (++slot == C::RING) {
                     slot = 0;
-                    phase ^= 1;
+                    turn++;
                 }
             }
         }
@@ -112,7 +130,7 @@ __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (
 #pragma unroll
         for (int panel = 0; panel < C::PANELS; panel++) {
             const uint64_t values =
-                C::descriptor(stage, C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * C::CLUSTER_BYTES);
+                C::descriptor(stage, C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * 2 * C::GROUP_BYTES);
             ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(o + panel * (C::PANEL / 2), p + 4 * k, values);
         }
 }
@@ -215,23 +233,117 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     for (int i = 0; i < D / 2; i++) t.o[i] *= shrink[i >> 1 & 1];
 }
 
-// One stage meets the strip.
-template <half_type TYPE, int D, bool MASKED>
-__device__ __forceinline__ void step(const attn_fwd_params &p, uint32_t stage, bool first, uint32_t bits,
-                                     strip_state<D> &t)
+// Where a warpgroup stands in its strip's list and in the ring.
+// A barrier has one bit of phase, which tells a fill from the one before it on the same barrier only to those who
+// know that one to be complete.  Each slot has two barriers in turn, so that one is the fill two turns of the ring
+// before; and a warpgroup has met one of the last 2 REACH <= RING stages (tiles_make()).  To issue that one, or any
+// behind it, the producer had issued all before it, among them one in the same slot a turn ago; and that only after
+// the fill two turns ago had been there and was used.
+template <int D> struct ring_place {
+    using C = attn_fwd_config<D>;
+    uint32_t begin = 0;       // stages before the item's first
+    uint32_t loaded, list;    // the next 32 entries of the list, one a lane; where the ones after them are
+    uint32_t words, lane;     // the present 32, each made into all that its step needs; which lane comes next
+    uint32_t word;            // of the step to take
+    uint32_t barrier, parity; // that says that its stage is there
+
+    // A word: 2 slot + which of its barriers; parity; slot * WARPGROUPS + which mask; STEP_MASKED; negative = the
+    // end.
+    enum { PARITY_SHIFT = 6, MASK_SHIFT = 8 };
+    __device__ __forceinline__ uint32_t word_of(uint32_t entry) const
+    {
+        const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING,
+                       slot = number - turn * C::RING;
+        if (entry == static_cast<uint32_t>(STEP_END)) return entry;
+        return slot << 1 | (turn & 1) | (turn >> 1 & 1) << PARITY_SHIFT |
+               (slot * C::WARPGROUPS + (entry >> STEP_MASK_SHIFT & 3)) << MASK_SHIFT | (entry & STEP_MASKED);
+    }
+    __device__ __forceinline__ void load(const attn_fwd_params &p)
+    {
+        loaded = ptx::ld_global_nc(p.list + list);
+        list += 32;
+    }
+    __device__ __forceinline__ void prepare(const attn_fwd_params &p)
+    {
+        words = word_of(loaded);
+        load(p);
+        lane = 0;
+    }
+    __device__ __forceinline__ void advance(const attn_fwd_params &p)
+    {
+        word = uniform((threadIdx.x & 31) == lane ? words : 0);
+        barrier = C::FULL + 8 * (word & 63);
+        parity = word >> PARITY_SHIFT & 1;
+        if (++lane == 32) prepare(p);
+    }
+    // A new list: start() asks for the first entries, ready() waits for them.
+    __device__ __forceinline__ void start(const attn_fwd_params &p, uint32_t first_entry)
+    {
+        list = first_entry + (threadIdx.x & 31);
+        load(p);
+    }
+    __device__ __forceinline__ void ready(const attn_fwd_params &p)
+    {
+        prepare(p);
+        advance(p);
+    }
+
+    __device__ __forceinline__ void wait() const
+    {
+        ptx::mbarrier_wait(barrier, parity);
+    }
+    __device__ __forceinline__ uint32_t stage() const
+    {
+        return C::BASE + (word >> 1 & 31) * C::STAGE_BYTES;
+    }
+    __device__ __forceinline__ uint32_t empty() const
+    {
+        return C::EMPTY + 4 * (word & 62);
+    }
+    // This thread's mask bits, which come with the stage.
+    __device__ __forceinline__ uint32_t bits() const
+    {
+        return ptx::ld_shared(C::MASKS + (word >> MASK_SHIFT & 255) * C::MASK_BYTES + 4 * (threadIdx.x & 127));
+    }
+    __device__ __forceinline__ bool more() const
+    {
+        return static_cast<int>(word) >= 0;
+    }
+    __device__ __forceinline__ bool masked() const
+    {
+        return static_cast<int>(word) >= STEP_MASKED;
+    }
+    __device__ __forceinline__ bool full() const
+    {
+        return word < STEP_MASKED;
+    }
+};
+
+enum class step_kind { first, masked, full };
+
+// The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of P V.
+template <half_type TYPE, int D, step_kind KIND>
+__device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
 {
+    using C = attn_fwd_config<D>;
+    constexpr bool MASKED = KIND != step_kind::full;
     const float scale = p.scale_log2;
+    const uint32_t stage = w.stage(), empty = w.empty();
     float s[32], part[2];
     uint32_t weights[16];
+    w.wait();
+    const uint32_t bits = MASKED ? w.bits() : WARP;
     ptx::wgmma_fence();
     multiply_q_k<TYPE, D>(s, t.q, stage);
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(s);
-    if (MASKED && first) set_references(s, bits, scale, t.max);
+    if (KIND == step_kind::first) set_references(s, bits, scale, t.max);
     weigh<MASKED>(s, bits, scale, t.max, part);
-    const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
-    if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
+    if (KIND != step_kind::first) {
+        const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
+        if (__any_sync(WARP, over0 | over1)) weigh_again<TYPE>(s, bits, scale, stage, over0, over1, part, t);
+    }
     t.sum[0] += part[0];
     t.sum[1] += part[1];
 #pragma unroll
@@ -239,8 +351,12 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, uint32_t stage, b
     ptx::wgmma_fence();
     multiply_p_v<TYPE, D>(t.o, weights, stage);
     ptx::wgmma_commit_group();
+    w.advance(p);
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(t.o);
+    // One arrival per warp: the warps of a warpgroup do not walk in step here.
+    __syncwarp();
+    if (ptx::elect_sync()) ptx::mbarrier_arrive(empty);
 }
 
 __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int row,
@@ -282,6 +398,15 @@ __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, 
     }
 }
 
+// The next item's rows of Q on their way from memory to L2, in good time.
+template <int D>
+__device__ __forceinline__ void prefetch_q(const attn_fwd_params &p, int first_row, int head, int batch)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, column = lane / 16 * 64;
+    const int row = first_row + 16 * warp + lane % 16;
+    if (column < p.d_qk && row < p.n_q) ptx::prefetch_global_l2(row_of(p, p.q, row, head, batch) + column);
+}
+
 template <half_type TYPE, int D>
 __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_row, int head, int batch,
                                            const strip_state<D> &t)
@@ -292,20 +417,22 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
         const float sum = quad_sum(t.sum[r]);
         if (row >= p.n_q) continue;
-        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch));
+        // A row without weight is zero, whatever its sums hold.
         const float factor = __frcp_rn(sum);
+        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + 2 * (lane & 3);
+        if (p.out_words && p.d_v == D) {
 #pragma unroll
-        for (int j = 0; j < D / 8; j++) {
-            const int column = 8 * j + 2 * (lane & 3);
-            if (8 * j >= p.d_v) continue;
-            // A row without weight is zero, whatever its sums hold.
-            const uint32_t word =
-                sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
-            if (p.out_words) {
-                *reinterpret_cast<uint32_t *>(to + column) = word;
-            } else {
-                to[column] = static_cast<uint16_t>(word);
-                to[column + 1] = static_cast<uint16_t>(word >> 16);
+            for (int j = 0; j < D / 8; j++)
+                reinterpret_cast<uint32_t *>(to)[4 * j] =
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+        } else {
+#pragma unroll
+            for (int j = 0; j < D / 8; j++) {
+                if (8 * j >= p.d_v) continue;
+                const uint32_t word =
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+                to[8 * j] = static_cast<uint16_t>(word);
+                to[8 * j + 1] = static_cast<uint16_t>(word >> 16);
             }
         }
         if (p.lse.data && (lane & 3) == 0) {
@@ -316,89 +443,82 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
     }
 }
 
-// Position in the ring.  A barrier has one bit of phase, which tells a fill from the one before it only to a
-// warpgroup that knows the one before to be complete.  It is, once this fill has been issued; and how many have been
-// is in shared memory.
-template <int D> struct ring_position {
-    using C = attn_fwd_config<D>;
-    uint32_t begin = 0;  // stages before the tile's first
-    uint32_t issued = 0; // at least so many have been issued
-
-    // Returns the stage's address when it is there.
-    __device__ __forceinline__ uint32_t wait(uint32_t entry)
-    {
-        const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING,
-                       slot = number - turn * C::RING;
-        while (issued <= number) {
-            if ((threadIdx.x & 31) == 0) issued = ptx::atom_relaxed_add_shared(C::ISSUED, 0);
-            issued = __shfl_sync(WARP, issued, 0);
-        }
-        ptx::mbarrier_wait(C::FULL + 8 * slot, turn & 1);
-        return C::BASE + slot * C::STAGE_BYTES;
-    }
-};
-
-// One arrival per warp: the warps of a warpgroup do not walk in step here.
-template <int D> __device__ __forceinline__ void release(uint32_t stage)
+// A warp's record of its task, on its way to shared memory at `to`.
+template <int D> __device__ __forceinline__ void fetch_task(const attn_fwd_params &p, int item, uint32_t to)
 {
-    using C = attn_fwd_config<D>;
+    const int warpgroup = uniform(threadIdx.x >> 7), lane = threadIdx.x & 31;
+    const tile_task *task = p.tasks + (static_cast<int64_t>(item) * attn_fwd_config<D>::WARPGROUPS + warpgroup);
+    __syncwarp(); // what was there has been read
+    if (lane < static_cast<int>(sizeof *task / 16))
+        ptx::cp_async_16(to + 16 * lane, reinterpret_cast<const char *>(task) + 16 * lane);
+}
+
+__device__ __forceinline__ void fetched()
+{
+    ptx::cp_async_wait_all();
     __syncwarp();
-    if ((threadIdx.x & 31) == 0) ptx::mbarrier_arrive(C::EMPTY + 8 * ((stage - C::BASE) / C::STAGE_BYTES));
 }
 
-__device__ __forceinline__ int work_of(const attn_fwd_params &p)
+__device__ __forceinline__ tile_task task_at(uint32_t at)
 {
-    return p.item_first[blockIdx.x + 1] - p.item_first[blockIdx.x];
-}
-
-__device__ __forceinline__ tile_item item_of(const attn_fwd_params &p, int n)
-{
-    return p.items[p.item_first[blockIdx.x] + n % work_of(p)];
-}
-
-template <int D>
-__device__ __forceinline__ const tile_strip *strip_of(const attn_fwd_params &p, const tile_item &item)
-{
-    const int warpgroup = threadIdx.x >> 7;
-    return p.strips + (item.tile * attn_fwd_config<D>::WARPGROUPS + (item.places >> (2 * warpgroup) & 3));
+    tile_task task;
+    uint32_t words[sizeof task / 4];
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof task / 4); i++) words[i] = ptx::ld_shared(at + 4 * i);
+    memcpy(&task, words, sizeof task);
+    return task;
 }
 
 template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
-    ring_position<D> ring;
+    ring_place<D> w;
     strip_state<D> t;
-    // One counter for items and batch: registers are short.
-    for (int n = 0; n < work_of(p) * p.batch; n++) {
-        const tile_strip *strip = strip_of<D>(p, item_of(p, n));
-        uint32_t list = strip->list;
-        uint32_t mask = strip->masks * STEP_WORDS + (threadIdx.x & 127);
-        uint32_t entry = __ldg(p.list + list);
+    const int first = uniform(p.item_first[blockIdx.x]), last = uniform(p.item_first[blockIdx.x + 1]);
+    uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
+    int item = first, batch = 0, left = (last - first) * p.batch;
+    if (left > 0) {
+        fetch_task<D>(p, item, here);
+        fetched();
+        const tile_task task = task_at(here);
+        w.start(p, task.list);
+        load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
+    }
+    for (; left > 0; left--) {
+        const bool wraps = item + 1 == last;
+        const int next = wraps ? first : item + 1, next_batch = batch + (wraps ? 1 : 0);
+        fetch_task<D>(p, next, there);
+        w.ready(p);
         t.sum[0] = t.sum[1] = 0.0f;
         t.max[0] = t.max[1] = -INFINITY;
 #pragma unroll
         for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
-        if (strip->steps > 0) load_q<D>(p, strip->strip * 64, item_of(p, n).head, n / work_of(p), t);
-#pragma unroll 1
-        while (entry != static_cast<uint32_t>(STEP_END)) {
-            const uint32_t next = __ldg(p.list + ++list);
-            // Needed after Q K^T.  (Loaded a step ahead into a register, they would have to be moved to the loop's at
-            // once, which waits for them; a prefetch to L1 costs more than it saves.)
-            const uint32_t bits = ptx::ld_global_nc(p.masks + mask);
-            if (entry & STEP_MASKED) mask += STEP_WORDS;
-            const uint32_t stage = ring.wait(entry);
-            if (entry & STEP_MASKED)
-                step<TYPE, D, true>(p, stage, entry & STEP_FIRST, bits, t);
-            else
-                step<TYPE, D, false>(p, stage, false, 0xffffffff, t);
-            release<D>(stage);
-            entry = next;
+        if (w.more()) step<TYPE, D, step_kind::first>(p, w, t);
+        fetched();
+        if (left > 1) {
+            const tile_task task = task_at(there);
+            prefetch_q<D>(p, task.strip * STRIP_ROWS, task.head, next_batch);
         }
-        // Looked up again, so that nothing of it takes a register through the loop above.
-        const tile_item item = item_of(p, ptx::mov_volatile(n));
-        strip = strip_of<D>(p, item);
-        ring.begin += strip->stages;
-        if (strip->strip >= 0) store_rows<TYPE, D>(p, strip->strip * 64, item.head, n / work_of(p), t);
+        while (w.more()) {
+#pragma unroll 1
+            while (w.full()) step<TYPE, D, step_kind::full>(p, w, t);
+#pragma unroll 1
+            while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t);
+        }
+        // The next task's loads are under way while this one's rows are stored.
+        const tile_task task = task_at(here);
+        w.begin = uniform(w.begin + task.stages);
+        if (left > 1) {
+            const tile_task after = task_at(there);
+            w.start(p, after.list);
+            load_q<D>(p, after.strip * STRIP_ROWS, after.head, next_batch, t);
+        }
+        store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
+        item = next;
+        batch = next_batch;
+        const uint32_t swap = here;
+        here = there;
+        there = swap;
     }
 }
 
@@ -413,10 +533,10 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     if (threadIdx.x == 0) {
         if (ptx::shared_address(shared) != C::BASE) __trap(); // the constants above would be wrong
         for (int i = 0; i < C::RING; i++) {
-            ptx::mbarrier_init(C::FULL + 8 * i, 1);
+            ptx::mbarrier_init(C::FULL + 16 * i, 1);
+            ptx::mbarrier_init(C::FULL + 16 * i + 8, 1);
             ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
         }
-        ptx::st_shared(C::ISSUED, 0);
         ptx::fence_mbarrier_init();
         ptx::fence_proxy_async();
     }

@@ -17,19 +17,27 @@ template <int D> struct attn_fwd_config {
     static constexpr int PANEL = D < 64 ? D : 64; // columns
     static constexpr int PANELS = D / PANEL;
     static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
-    static constexpr uint32_t CLUSTER_BYTES = 16 * PANEL * 2; // a box: 16 rows of a panel
+    static constexpr uint32_t GROUP_BYTES = GROUP_KEYS * PANEL * 2; // a box: 8 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
-    static constexpr int RING = D == 128 ? 7 : D == 64 ? 13 : 26;
+    static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4; // of one strip
+    static constexpr int RING = D == 128 ? 6 : D == 64 ? 12 : 22;
 
+    // As tiles_make() takes it: how far a warpgroup may go past stages without losing sight of the ring (ring_place).
+    static constexpr int REACH = RING / 2;
+
+    static_assert(RING <= 32, "ring_place has 5 bits for a slot");
     static_assert(RING > WARPGROUPS, "a strip's own stage is taken out of turn, from the front of the ring");
 
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
-    static constexpr uint32_t FULL = BASE + RING * STAGE_BYTES; // barriers, one per slot
-    static constexpr uint32_t EMPTY = FULL + 8 * RING;
-    static constexpr uint32_t ISSUED = EMPTY + 8 * RING; // how many stages the producer has issued so far
-    static constexpr uint32_t SHARED_BYTES = ISSUED + 8 - BASE;
+    // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd turns of the ring, and one
+    // empty.
+    static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
+    static constexpr uint32_t FULL = MASKS + RING * WARPGROUPS * MASK_BYTES;
+    static constexpr uint32_t EMPTY = FULL + 16 * RING;
+    static constexpr uint32_t TASKS = (EMPTY + 8 * RING + 15) / 16 * 16; // two records for each consumer warp
+    static constexpr uint32_t SHARED_BYTES = TASKS + 4 * WARPGROUPS * 2 * sizeof(tile_task) - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
 
     // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.

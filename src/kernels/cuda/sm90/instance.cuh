@@ -15,6 +15,7 @@ template <int D> attn_fwd_instance instance(bool bf16)
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;
     i.strips_per_tile = C::WARPGROUPS;
+    i.reach = C::REACH;
     i.panel = C::PANEL;
     return i;
 }

@@ -14,12 +14,11 @@ struct attn_fwd_tensor {
 
 struct attn_fwd_params {
     /* the plan */
-    const int32_t *stage_first;      /* [tiles + 1] */
     const struct tile_stage *stages; /* [n_stages + 1] */
-    const struct tile_strip *strips; /* [tiles, warpgroups] */
-    const uint32_t *list;            /* [n_entries + 2] */
-    const uint32_t *masks;           /* [n_masks + 1, 128] */
+    const uint32_t *list;            /* [n_entries + LIST_OVERRUN] */
+    const uint32_t *masks;           /* [n_masks, 128] */
     const struct tile_item *items;   /* [tiles * heads] */
+    const struct tile_task *tasks;   /* [tiles * heads, warpgroups] */
     const int32_t *item_first;       /* [CTAs + 1] */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
