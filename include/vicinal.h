@@ -356,6 +356,22 @@ VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_
 VIC_API vic_status vic_attention_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream,
                                          vic_error *err) VIC_CHECK_RESULT;
 
+/* Times vic_attention(): seconds [launches], on a GPU each between two events around a launch, queued without waiting
+ * for the one before; on the CPU by the clock.  `options` may be NULL; `e` and `args` as for vic_attention(). */
+typedef struct vic_time_options {
+    size_t size;
+    int warm_up, launches; /* warm_up are not counted */
+    int in_graph;          /* GPU: above 0, each figure is the mean in one replay of a graph of so many launches */
+    bool cold;             /* GPU: L2 is flushed before each launch; not in a graph */
+} vic_time_options;
+#define VIC_TIME_OPTIONS_INIT                                                                                        \
+    {                                                                                                                \
+        sizeof(vic_time_options), 10, 1000, 0, false                                                                 \
+    }
+VIC_API vic_status vic_attention_time(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
+                                      const vic_time_options *options, double *seconds,
+                                      vic_error *err) VIC_CHECK_RESULT;
+
 /* Memory of a device, for callers without a CUDA runtime of their own.  `bytes` may be 0.  Copies between any two
  * devices block until done, after all work that was enqueued on the default stream. */
 VIC_API vic_status vic_memory_alloc(vic_device device, size_t bytes, void **out, vic_error *err) VIC_CHECK_RESULT;
@@ -387,7 +403,7 @@ typedef struct vic_device_info {
     vic_device device;
     char name[128];
     int64_t memory_bytes; /* 0 = not known */
-    char detail[128];     /* "2 threads, avx512" ; "sm_90, driver 13.0" */
+    char detail[128];     /* "2 threads, avx512" ; "sm_90, 132 multiprocessors, ..." */
 } vic_device_info;
 /* Fills at most `capacity` entries and returns how many there are; the CPU is always first.  `note` (may be NULL)
  * gets a sentence about CUDA when no GPU is usable: no driver, too old, no device. */

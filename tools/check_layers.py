@@ -36,8 +36,8 @@ LAYERS = {
     "examples": [],
     "bench": ["src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
-                     "src/kernels/cuda", "src/contract", "src/base"],
-    "tests/gpu": ["tests", "src/base"],
+                     "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
+    "tests/gpu": ["tests", "tests/parity", "src/base"],
     "tests": [],
     "include": [],
 }
@@ -45,7 +45,7 @@ LAYERS = {
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
     r"nccl\.h": ["src/dist"],
-    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "bench", "tests/gpu"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "tests/gpu"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}

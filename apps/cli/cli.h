@@ -41,10 +41,14 @@ struct command {
     vic_status (*run)(int argc, char **argv, vic_error *err);
 };
 
+/* The row of that name; NULL fills `err`, with the nearest name where one may have been meant. */
+const struct command *command_find(const struct command *table, int count, const char *name, vic_error *err);
+
 vic_status cmd_info(int argc, char **argv, vic_error *err);
 vic_status cmd_packing(int argc, char **argv, vic_error *err);
 vic_status cmd_pattern(int argc, char **argv, vic_error *err);
 vic_status cmd_run(int argc, char **argv, vic_error *err);
+vic_status cmd_bench(int argc, char **argv, vic_error *err);
 vic_status cmd_env(int argc, char **argv, vic_error *err);
 
 #endif

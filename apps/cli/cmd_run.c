@@ -10,70 +10,25 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { RUN_OPTIONS = 10, DATA_OPTIONS = 6 };
+enum { RUN_OPTIONS = 2, DATA_OPTIONS = 5 };
 
 /* ---- options ---- */
-
-static vic_status take_dtype(const struct option *o, const char *text, vic_error *err)
-{
-    static const struct {
-        const char *name;
-        vic_dtype dtype;
-    } names[] = { { "float32", VIC_F32 }, { "fp32", VIC_F32 },      { "f32", VIC_F32 },
-                  { "float16", VIC_F16 }, { "fp16", VIC_F16 },      { "f16", VIC_F16 },
-                  { "half", VIC_F16 },    { "bfloat16", VIC_BF16 }, { "bf16", VIC_BF16 } };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i].name) == 0) {
-            *(vic_dtype *)o->target = names[i].dtype;
-            return VIC_OK;
-        }
-    }
-    return fail(err, VIC_BAD_ARGUMENT, "--dtype: expected float32, float16 or bfloat16, got '%s'", text);
-}
-
-static vic_status take_device(const struct option *o, const char *text, vic_error *err)
-{
-    struct run_options *r = o->target;
-    int64_t index = 0;
-    bool cuda = strncmp(text, "cuda", 4) == 0 && (text[4] == '\0' || text[4] == ':');
-    if (cuda && text[4] == ':') cuda = number_int64(text + 5, &index) && index >= 0 && index < 1024;
-    if (!cuda && strcmp(text, "cpu") != 0 && strcmp(text, "auto") != 0)
-        return fail(err, VIC_BAD_ARGUMENT, "--device: expected auto, cpu, cuda or cuda:N, got '%s'", text);
-    r->any_device = strcmp(text, "auto") == 0;
-    r->device = (vic_device){ cuda ? VIC_CUDA : VIC_CPU, (int)index };
-    return VIC_OK;
-}
 
 static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], struct option data[DATA_OPTIONS])
 {
     const struct option all[RUN_OPTIONS] = {
-        { "--heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
-        { "--kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads,
-          1, 4096, NULL, NULL },
-        { "--head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim,
-          1, 4096, NULL, NULL },
-        { "--head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
-          NULL },
-        { "--dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
-          take_dtype },
-        { "--scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
-          NULL, NULL },
-        { "--device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N",
-          OPTION_CUSTOM, r, 0, 0, NULL, take_device },
-        { "--kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0,
-          NULL, NULL },
         { "--repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
           NULL },
-        { "--check", NULL, "compare with the float64 reference; exit code 1 when it fails", OPTION_FLAG, &r->check, 0,
-          0, NULL, NULL },
+        { "--check", NULL,
+          "compare rows with the float64 reference, and all with the best CPU kernel where another one ran; exit "
+          "code 1 when it fails",
+          OPTION_FLAG, &r->check, 0, 0, NULL, NULL },
     };
     const struct option files[DATA_OPTIONS] = {
         { "--q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
           OPTION_TEXT, &r->input[0], 0, 0, NULL, NULL },
         { "--k", "FILE", "keys, likewise", OPTION_TEXT, &r->input[1], 0, 0, NULL, NULL },
         { "--v", "FILE", "values, likewise", OPTION_TEXT, &r->input[2], 0, 0, NULL, NULL },
-        { "--seed", "N", "of the normal numbers that stand in for those not given; default 0", OPTION_UINT64,
-          &r->seed, 0, 0, NULL, NULL },
         { "-o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_TEXT, &r->out, 0,
           0, NULL, NULL },
         { "--lse", NULL, "write the log-sum-exp too (with -o FILE.safetensors)", OPTION_FLAG, &r->lse, 0, 0, NULL,
@@ -86,8 +41,7 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
 static vic_status run_verify(struct run_options *r, vic_error *err)
 {
     enum tensor_format format;
-    if (r->kv_heads == 0) r->kv_heads = r->heads;
-    if (r->head_dim_v == 0) r->head_dim_v = r->head_dim;
+    attention_options_complete(r);
     if (r->lse && !r->out)
         return fail(err, VIC_BAD_ARGUMENT, "--lse writes into the result: give -o FILE.safetensors too");
     if (!r->out) return VIC_OK;
@@ -103,23 +57,6 @@ static vic_status run_verify(struct run_options *r, vic_error *err)
 }
 
 /* ---- the run ---- */
-
-/* Where to run when nobody said: where the kernel asked for runs, else on a GPU if one is there and has a kernel. */
-static void choose_device(struct run_options *r)
-{
-    bool gpu = false, kernel = false;
-    vic_device_info devices[16];
-    int count = vic_devices(16, devices, NULL);
-    if (!r->any_device) return;
-    r->device = (vic_device){ VIC_CPU, 0 };
-    for (int i = 0; i < count && i < 16; i++) gpu |= devices[i].device.kind == VIC_CUDA;
-    for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info info = vic_kernel_get(i);
-        bool wanted = !r->kernel || strcmp(r->kernel, info.name) == 0;
-        kernel |= wanted && strcmp(info.device, "cuda") == 0 && (info.available || r->kernel);
-    }
-    if (kernel && (gpu || r->kernel)) r->device.kind = VIC_CUDA;
-}
 
 static vic_status make_inputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
 {
@@ -158,30 +95,10 @@ static vic_status make_plan(const struct run_options *r, const vic_pattern *patt
                             vic_error *err)
 {
     vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
-    vic_plan_options plan = VIC_PLAN_OPTIONS_INIT;
-    vic_status st;
-    double start;
     engine.threads = r->pattern.structure.threads;
-    plan.heads = r->heads;
-    plan.kv_heads = r->kv_heads;
-    plan.head_dim = r->head_dim;
-    plan.head_dim_v = r->head_dim_v;
-    plan.dtype = r->dtype;
-    plan.device = r->device;
-    plan.kernel = r->kernel;
     TRY(vic_engine_create(&engine, &out->engine, err));
     out->threads = vic_engine_threads(out->engine);
-    progress_phase("planning");
-    start = seconds_now();
-    st = vic_plan_create(pattern, &plan, &out->plan, err);
-    if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.kind == VIC_CUDA) {
-        plan.device = (vic_device){ VIC_CPU, 0 }; /* auto: the GPU has no kernel for this, so the CPU does it */
-        st = vic_plan_create(pattern, &plan, &out->plan, err);
-    }
-    if (st != VIC_OK) return st;
-    out->plan_seconds = seconds_now() - start;
-    out->info = vic_plan_get(out->plan);
-    return VIC_OK;
+    return attention_plan(r, false, pattern, out, err);
 }
 
 /* The best of --repeat runs. */
@@ -220,7 +137,7 @@ static vic_status attend_on_gpu(const struct run_options *r, struct run_result *
     vic_device device = out->info.device;
     vic_status st;
     args.scale = given->scale;
-    TRY_GOTO(run_device_open(out, device, &args, err), done);
+    TRY_GOTO(run_device_open(out, device, 1, &args, err), done);
     TRY_GOTO(repeat(r, out, &args, err), done);
     TRY_GOTO(run_device_fetch(out, &args, err), done);
 done:
@@ -243,6 +160,7 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
                           vic_error *err)
 {
     vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_plan_options plan;
     int64_t atoms = built->info.n_q;
     /* The plan first: it refuses what no kernel does before anything large is made. */
     TRY(make_plan(r, built->pattern, out, err));
@@ -256,10 +174,13 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
     args.scale = r->scale;
     TRY(attend(r, out, &args, err));
     if (r->check) {
-        struct run_problem problem = { out->engine, out->plan,     built->pattern, args,   atoms,
-                                       r->heads,    r->head_dim_v, r->dtype,       r->seed };
+        struct run_problem problem = { out->engine, out->plan, built->pattern, args,     NULL,
+                                       atoms,       r->heads,  r->head_dim_v,  r->dtype, r->seed };
         progress_phase("checking against the reference");
         TRY(run_check(&problem, &out->check, err));
+        plan = attention_plan_options(r);
+        progress_phase("checking against another kernel");
+        TRY(run_check_twin(&problem, &plan, &out->twin, &out->twin_kernel, err));
     }
     return VIC_OK;
 }
@@ -281,15 +202,17 @@ static vic_status write_result(const struct run_options *r, const struct run_res
 
 static const char notes[] = "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
                             "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
-                            "4,096 atoms, else 512 rows spread over the structure.";
+                            "4,096 atoms, else 512 rows spread over the structure,\nwith float64; where another "
+                            "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.";
 
 vic_status cmd_run(int argc, char **argv, vic_error *err)
 {
-    struct run_options r = { .heads = 4, .head_dim = 64, .repeat = 1, .dtype = VIC_F32, .any_device = true };
-    struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], attention_rows[RUN_OPTIONS];
+    struct run_options r = { .repeat = 1 };
+    struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS],
+        attention_rows[ATTENTION_OPTIONS + RUN_OPTIONS];
     struct option data_rows[DATA_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
-                                           { "Attention", attention_rows, RUN_OPTIONS },
+                                           { "Attention", attention_rows, ATTENTION_OPTIONS + RUN_OPTIONS },
                                            { "Tensors", data_rows, DATA_OPTIONS },
                                            { "Structure", structure_rows, STRUCTURE_OPTIONS },
                                            { "Output", output_rows, OUTPUT_OPTIONS } };
@@ -306,15 +229,16 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     struct run_result result = { 0 };
     bool helped;
     vic_status st;
-    pattern_input_init(&r.pattern);
+    attention_options_init(&r);
     pattern_options_rows(&r.pattern, pattern_rows);
     structure_options_rows(&r.pattern.structure, structure_rows);
     output_options_rows(&r.pattern.structure, output_rows);
-    run_rows(&r, attention_rows, data_rows);
+    attention_options_rows(&r, attention_rows);
+    run_rows(&r, attention_rows + ATTENTION_OPTIONS, data_rows);
     TRY(options_read(&syntax, argc, argv, &r.pattern.file, &helped, err));
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
-    choose_device(&r);
+    attention_choose_device(&r);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
@@ -323,14 +247,9 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
         TRY_GOTO(run_json(&r, &built, &result, err), done);
     else
         run_text(&r, &built, &result);
-    if (r.check && !result.check.pass) {
+    if (r.check && (!result.check.pass || (result.twin.rows > 0 && !result.twin.pass))) {
         TRY_GOTO(text_end(err), done);
-        st = fail(err, VIC_FAILED,
-                  "the result differs from the reference: relative error %.3g (at most %.3g), worst row "
-                  "%.3g at atom %lld, LSE %.3g, %lld counts differ",
-                  result.check.relative_frobenius, result.check.bound, result.check.worst_row_error,
-                  (long long)result.check.worst_row, result.check.lse_max_error,
-                  (long long)result.check.count_mismatches);
+        st = run_check_failed(&result, err);
     }
 done:
     vic_plan_free(result.plan);

@@ -3,7 +3,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 
-#include "options.h"
 #include "progress.h"
 #include "text.h"
 
@@ -16,6 +15,7 @@ static const struct command commands[] = {
     { "packing", "how tightly each atom is packed, and what that says about its B-factor", cmd_packing },
     { "pattern", "build the attention pattern of a structure and describe, draw or list it", cmd_pattern },
     { "run", "compute attention over a structure, time it, check it, write the result", cmd_run },
+    { "bench", "time attention and patterns: latency, pattern, scaling", cmd_bench },
     { "env", "version, devices, kernels and switches of this build on this machine", cmd_env },
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -40,22 +40,6 @@ static int report(const char *command, const vic_error *err)
     return vic_status_exit_code(err->status);
 }
 
-static const struct command *command_find(const char *name, vic_error *err)
-{
-    const char *names[COMMANDS], *near;
-    for (int i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0) return &commands[i];
-        names[i] = commands[i].name;
-    }
-    near = nearest_name(name, names, COMMANDS);
-    if (near)
-        fail(err, VIC_BAD_ARGUMENT, "unknown subcommand '%s'; did you mean %s?", name, near);
-    else
-        fail(err, VIC_BAD_ARGUMENT, "unknown %s '%s'; `vicinal --help` lists the subcommands",
-             *name == '-' ? "option" : "subcommand", name);
-    return NULL;
-}
-
 int main(int argc, char **argv)
 {
     vic_error err = { VIC_OK, "" };
@@ -76,7 +60,7 @@ int main(int argc, char **argv)
         printf("vicinal %s\n", vic_version());
         return text_end(&err) == VIC_OK ? 0 : report("", &err);
     }
-    command = command_find(argv[1], &err);
+    command = command_find(commands, COMMANDS, argv[1], &err);
     if (!command) return report("", &err);
     st = command->run(argc - 2, argv + 2, &err);
     progress_end();

@@ -92,6 +92,11 @@ static const struct option *option_find(const struct syntax *s, const char *name
     return NULL;
 }
 
+const struct option *options_find(const struct syntax *s, const char *name)
+{
+    return option_find(s, name, strlen(name));
+}
+
 static vic_status option_unknown(const struct syntax *s, const char *word, size_t length, vic_error *err)
 {
     const char *names[NAMES_MAX], *near;
@@ -124,7 +129,7 @@ static vic_status choice_set(const struct option *o, const char *text, vic_error
     return fail(err, VIC_BAD_ARGUMENT, "%s: expected one of %s, got '%s'", o->name, o->choices, text);
 }
 
-static vic_status option_set(const struct option *o, const char *text, vic_error *err)
+vic_status options_set(const struct option *o, const char *text, vic_error *err)
 {
     int64_t integer;
     double real;
@@ -177,7 +182,7 @@ static vic_status option_word(const struct syntax *s, int argc, char **argv, int
         }
         value = argv[++*at];
     }
-    return option_set(o, value ? value : "", err);
+    return options_set(o, value ? value : "", err);
 }
 
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,

@@ -47,6 +47,10 @@ struct syntax {
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,
                         vic_error *err);
 
+/* The option of that name in the table, or NULL; and its value set as if it had been on the line. */
+const struct option *options_find(const struct syntax *s, const char *name);
+vic_status options_set(const struct option *o, const char *value, vic_error *err);
+
 /* The help text, on stdout. */
 void options_help(const struct syntax *s);
 

@@ -3,8 +3,10 @@
 
 #include "numbers.h"
 #include "progress.h"
+#include "tensor_io.h"
 #include "text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK_PAIRS = 64 * 16 };
@@ -25,21 +27,77 @@ void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_O
     memcpy(rows, all, sizeof all);
 }
 
-vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+/* ---- what the operand names ---- */
+
+enum input_kind { INPUT_FILE, INPUT_DENSE };
+
+/* The one place where this is decided.  A file of such a name is reached as ./dense:8. */
+static enum input_kind input_kind(const char *text)
+{
+    return strncmp(text, "dense:", 6) == 0 ? INPUT_DENSE : INPUT_FILE;
+}
+
+/* N points in a box of 1 A, so that any cutoff from 2 A on joins them all. */
+static vic_status dense_open(const char *text, struct pattern_built *out, vic_error *err)
+{
+    enum { MOST = 1 << 20 };
+    int64_t n = 0;
+    uint64_t state = 1;
+    double *positions = NULL;
+    vic_status st;
+    if (!number_int64(text + 6, &n) || n < 1 || n > MOST)
+        return fail(err, VIC_BAD_ARGUMENT, "dense:N: expected a number of points from 1 to %d, got '%s'", MOST,
+                    text + 6);
+    TRY(allocate(n, 3 * sizeof *positions, "the points", &positions, err));
+    for (int64_t i = 0; i < 3 * n; i++) positions[i] = random_unit(&state);
+    st = vic_structure_from_arrays(n, positions, NULL, NULL, NULL, &out->structure, err);
+    free(positions);
+    return st;
+}
+
+static double cutoff_of(const struct pattern_input *in)
+{
+    return input_kind(in->file) == INPUT_DENSE ? 2.0 : in->cutoff;
+}
+
+vic_status pattern_rebuild(const struct pattern_input *in, struct pattern_built *b, vic_error *err)
 {
     vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
-    memset(out, 0, sizeof *out);
-    if (in->cutoff == 0.0)
-        return fail(err, VIC_BAD_ARGUMENT, "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
-    TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
-    out->view = vic_structure_get(out->structure);
-    options.cutoff = in->cutoff;
+    vic_pattern_free(b->pattern);
+    b->pattern = NULL;
+    options.cutoff = cutoff_of(in);
     options.exclude_self = in->no_self;
     options.threads = in->structure.threads;
     progress_phase("building the pattern");
-    TRY(vic_pattern_build(out->structure, &options, &out->pattern, err));
-    out->info = vic_pattern_get(out->pattern);
+    TRY(vic_pattern_build(b->structure, &options, &b->pattern, err));
+    b->info = vic_pattern_get(b->pattern);
     return VIC_OK;
+}
+
+vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+{
+    memset(out, 0, sizeof *out);
+    switch (input_kind(in->file)) {
+    case INPUT_DENSE:
+        if (in->cutoff != 0.0)
+            return fail(err, VIC_BAD_ARGUMENT, "--cutoff: %s has none, all points see each other", in->file);
+        TRY(dense_open(in->file, out, err));
+        break;
+    case INPUT_FILE:
+        if (in->cutoff == 0.0)
+            return fail(err, VIC_BAD_ARGUMENT,
+                        "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
+        TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
+        break;
+    }
+    out->view = vic_structure_get(out->structure);
+    return VIC_OK;
+}
+
+vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+{
+    TRY(pattern_read(in, out, err));
+    return pattern_rebuild(in, out, err);
 }
 
 void pattern_close(struct pattern_built *b)
@@ -63,7 +121,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
 {
     const vic_pattern_info *info = &b->info;
     json_text(j, "file", in->file);
-    json_real(j, "cutoff", in->cutoff);
+    json_real(j, "cutoff", cutoff_of(in));
     if (b->view.has_cell) {
         json_array(j, "cell");
         for (int k = 0; k < 3; k++) {
@@ -111,7 +169,7 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
     text_row("atoms", "%s", count_text(info->n_q).s);
     text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
              periodic[0] || periodic[1] || periodic[2] ? "" : "no");
-    text_row("cutoff", "%s A%s", plain_text(in->cutoff).s, in->no_self ? ", without self pairs" : "");
+    text_row("cutoff", "%s A%s", plain_text(cutoff_of(in)).s, in->no_self ? ", without self pairs" : "");
     text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,
              real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
     if (info->boundary_pairs)

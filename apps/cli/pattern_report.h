@@ -26,8 +26,13 @@ struct pattern_built {
 void pattern_input_init(struct pattern_input *in);
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS]); /* --cutoff, --no-self */
 
-/* Read the file and build its pattern; pattern_close() is harmless on a zeroed struct. */
+/* Read what `file` names and build its pattern: a structure file, or dense:N, N points that all see each other.
+ * pattern_close() is harmless on a zeroed struct. */
 vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
+
+/* Its two parts: read, and build in place of the pattern that `b` holds, which is gone also when this fails. */
+vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
+vic_status pattern_rebuild(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
 void pattern_close(struct pattern_built *b);
 
 void pattern_json(struct json *j, const struct pattern_input *in,

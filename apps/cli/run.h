@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of `run` share: cmd_run.c runs, run_check.c compares, run_report.c tells. */
+/* What the files of `run` share: cmd_run.c runs, run_check.c compares, run_report.c tells; and what `bench` takes
+ * from them. */
 #ifndef VICINAL_CLI_RUN_H
 #define VICINAL_CLI_RUN_H
 
 #include "array.h"
 #include "pattern_report.h"
 
-enum { INPUTS = 3 }; /* q, k, v */
+enum { INPUTS = 3, ATTENTION_OPTIONS = 9 }; /* q, k, v */
 
 struct run_options {
     struct pattern_input pattern;
@@ -22,12 +23,14 @@ struct run_options {
     bool lse, check;
 };
 
+/* One result, in CPU memory. */
 struct run_problem {
     vic_engine *engine;
     const vic_plan *plan;
     const vic_pattern *pattern;
     vic_attention_args args;
-    int64_t atoms;
+    const int32_t *place; /* [atoms] atom -> row of the tensors; NULL = the same */
+    int64_t atoms;        /* query atoms */
     int heads, head_dim_v;
     vic_dtype dtype;
     uint64_t seed; /* of the sampled rows */
@@ -53,7 +56,23 @@ struct run_result {
     double plan_seconds, attention_seconds;
     uint32_t checksum;
     struct run_check check;
+    struct run_check twin; /* against the best CPU kernel, where another one ran; rows 0 where not */
+    const char *twin_kernel;
 };
+
+/* The rows --heads ... --seed; init sets the defaults (and the pattern's), complete those that follow from others.
+ * choose: where to run when nobody said, where the kernel asked for runs, else on a GPU if one is there and has a
+ * kernel. */
+void attention_options_init(struct run_options *r);
+void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_OPTIONS]);
+void attention_options_complete(struct run_options *r);
+void attention_choose_device(struct run_options *r);
+
+/* What is asked of a plan, and the plan itself (out->plan, info, plan_seconds); with --device auto a GPU that has no
+ * kernel for it hands over to the CPU. */
+vic_plan_options attention_plan_options(const struct run_options *r);
+vic_status attention_plan(const struct run_options *r, bool pattern_order, const vic_pattern *pattern,
+                          struct run_result *out, vic_error *err);
 
 /* Compare args.out and args.lse with the float64 reference: all rows of small systems, else a sample spread over all.
  * What passes: relative Frobenius error <= bound, worst row <= 16 bounds, LSE <= 4 bounds, and every neighbour count
@@ -61,15 +80,27 @@ struct run_result {
  * the largest |LSE| / 8, since exp() turns the absolute error of a large score into a relative one. */
 vic_status run_check(const struct run_problem *p, struct run_check *out, vic_error *err);
 
-/* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace,
- * fetch brings out and lse back.  close() frees what there is, also after a failed open, when `args` was
- * VIC_ATTENTION_ARGS_INIT before. */
-vic_status run_device_open(struct run_result *r, vic_device device, vic_attention_args *args, vic_error *err);
+/* Compare all rows of args.out and args.lse with those that the best CPU kernel makes of the same tensors: what a
+ * sample would miss, on a GPU above all.  `plan`: as the run's; its device and kernel are not looked at.  The same
+ * bounds.  Where that kernel made the result itself nothing is compared, and out->rows is 0. */
+vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *plan, struct run_check *out,
+                          const char **kernel, vic_error *err);
+
+/* FAILED, with the words that say what differs; for a result that did not pass. */
+vic_status run_check_failed(const struct run_result *r, vic_error *err);
+
+/* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace
+ * for `batch` items, fetch brings out and lse back.  close() frees what there is, also after a failed open, when
+ * `args` was VIC_ATTENTION_ARGS_INIT before. */
+vic_status run_device_open(struct run_result *r, vic_device device, int batch, vic_attention_args *args,
+                           vic_error *err);
 vic_status run_device_fetch(struct run_result *r, const vic_attention_args *args, vic_error *err);
 void run_device_close(vic_device device, vic_attention_args *args);
 
 vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
                     vic_error *err);
+/* `kernel`: with which it was compared, or NULL. */
+void run_check_json(struct json *j, const char *key, const char *kernel, const struct run_check *check);
 void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out);
 
 #endif

@@ -57,41 +57,60 @@ static double lse_error(double got, double expected)
     return got == expected ? 0.0 : fabs(got - expected);
 }
 
+/* What a comparison gathers, one head of one atom at a time. */
+struct sums {
+    double difference, size, largest_lse;
+    double typical; /* a row that cancels to nearly nothing is measured against a hundredth of the usual size */
+};
+
+static void sums_start(struct sums *s, double size, int64_t vectors)
+{
+    *s = (struct sums){ .size = size };
+    s->typical = 1e-2 * sqrt(size / fmax(1.0, (double)vectors));
+}
+
+static void compare_head(const struct run_problem *p, int64_t atom, int64_t head, const double *expected,
+                         double expected_lse, struct sums *s, struct run_check *out)
+{
+    int64_t at = (p->place ? p->place[atom] : atom) * p->heads + head;
+    double difference = 0.0, size = 0.0, error, lse = (double)((const float *)p->args.lse.data)[at];
+    for (int64_t c = 0; c < p->head_dim_v; c++) {
+        double d = element_load(p->dtype, p->args.out.data, at * p->head_dim_v + c) - expected[c];
+        difference += d * d;
+        size += expected[c] * expected[c];
+    }
+    s->difference += difference;
+    error = not_less(difference == 0.0 ? 0.0 : sqrt(difference) / fmax(sqrt(size), s->typical), 0.0);
+    if (error > out->worst_row_error) {
+        out->worst_row_error = error;
+        out->worst_row = atom;
+    }
+    out->lse_max_error = not_less(out->lse_max_error, lse_error(lse, expected_lse));
+    if (isfinite(expected_lse)) s->largest_lse = fmax(s->largest_lse, fabs(expected_lse));
+}
+
+static void conclude(const struct run_problem *p, const struct sums *s, struct run_check *out)
+{
+    out->relative_frobenius = s->difference == 0.0 ? 0.0 : not_less(sqrt(s->difference / s->size), 0.0);
+    out->bound = type_bound(p->dtype, s->largest_lse);
+    out->pass = out->relative_frobenius <= out->bound && out->worst_row_error <= 16.0 * out->bound &&
+                out->lse_max_error <= 4.0 * out->bound && out->count_mismatches == 0;
+}
+
 static void compare(const struct run_problem *p, const struct reference *r, struct run_check *out)
 {
     int64_t width = (int64_t)p->heads * p->head_dim_v, dv = p->head_dim_v;
-    double difference = 0.0, size = 0.0, largest_lse = 0.0, typical;
+    struct sums s;
+    double size = 0.0;
     for (int64_t i = 0; i < out->rows * width; i++) size += r->out[i] * r->out[i];
-    /* A row that happens to cancel to nearly nothing is measured against a hundredth of the usual size. */
-    typical = 1e-2 * sqrt(size / fmax(1.0, (double)(out->rows * p->heads)));
+    sums_start(&s, size, out->rows * p->heads);
     out->worst_row = out->rows ? r->rows[0] : -1;
     for (int64_t i = 0; i < out->rows; i++) {
-        int64_t row = r->rows[i];
-        out->count_mismatches += r->counts[i] != r->pattern_counts[row];
-        for (int64_t h = 0; h < p->heads; h++) {
-            double row_difference = 0.0, row_size = 0.0, error;
-            double lse = (double)((const float *)p->args.lse.data)[row * p->heads + h];
-            for (int64_t c = 0; c < dv; c++) {
-                double expected = r->out[(i * p->heads + h) * dv + c];
-                double d = element_load(p->dtype, p->args.out.data, (row * p->heads + h) * dv + c) - expected;
-                row_difference += d * d;
-                row_size += expected * expected;
-            }
-            difference += row_difference;
-            error = row_difference == 0.0 ? 0.0 : sqrt(row_difference) / fmax(sqrt(row_size), typical);
-            error = not_less(error, 0.0);
-            if (error > out->worst_row_error) {
-                out->worst_row_error = error;
-                out->worst_row = row;
-            }
-            out->lse_max_error = not_less(out->lse_max_error, lse_error(lse, r->lse[i * p->heads + h]));
-            if (isfinite(r->lse[i * p->heads + h])) largest_lse = fmax(largest_lse, fabs(r->lse[i * p->heads + h]));
-        }
+        out->count_mismatches += r->counts[i] != r->pattern_counts[r->rows[i]];
+        for (int64_t h = 0; h < p->heads; h++)
+            compare_head(p, r->rows[i], h, &r->out[(i * p->heads + h) * dv], r->lse[i * p->heads + h], &s, out);
     }
-    out->relative_frobenius = difference == 0.0 ? 0.0 : not_less(sqrt(difference / size), 0.0);
-    out->bound = type_bound(p->dtype, largest_lse);
-    out->pass = out->relative_frobenius <= out->bound && out->worst_row_error <= 16.0 * out->bound &&
-                out->lse_max_error <= 4.0 * out->bound && out->count_mismatches == 0;
+    conclude(p, &s, out);
 }
 
 vic_status run_check(const struct run_problem *p, struct run_check *out, vic_error *err)
@@ -107,5 +126,69 @@ vic_status run_check(const struct run_problem *p, struct run_check *out, vic_err
     free(r.lse);
     free(r.out);
     free(r.rows);
+    return st;
+}
+
+/* ---- against the best CPU kernel ---- */
+
+static void compare_twin(const struct run_problem *p, const struct array *values, const float *lse,
+                         struct run_check *out)
+{
+    enum { MOST_COMPONENTS = 128 };
+    int64_t dv = p->head_dim_v, vectors = p->atoms * p->heads;
+    double expected[MOST_COMPONENTS], size = 0.0;
+    struct sums s;
+    for (int64_t i = 0; i < vectors * dv; i++) {
+        double x = element_load(p->dtype, values->data, i);
+        size += x * x;
+    }
+    sums_start(&s, size, vectors);
+    out->rows = p->atoms;
+    out->worst_row = p->atoms ? 0 : -1;
+    for (int64_t i = 0; i < vectors; i++) {
+        int64_t atom = i / p->heads, h = i % p->heads, at = (p->place ? p->place[atom] : atom) * p->heads + h;
+        for (int64_t c = 0; c < dv; c++) expected[c] = element_load(p->dtype, values->data, at * dv + c);
+        compare_head(p, atom, h, expected, (double)lse[at], &s, out);
+    }
+    conclude(p, &s, out);
+}
+
+/* Asked for by name, so that VIC_FORCE_KERNEL, which may name the GPU's, does not reach it. */
+static const char *best_cpu_kernel(void)
+{
+    for (int i = 0; i < vic_kernel_count(); i++) {
+        vic_kernel_info k = vic_kernel_get(i);
+        if (strcmp(k.device, "cpu") == 0 && k.available) return k.name;
+    }
+    return NULL;
+}
+
+vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *plan, struct run_check *out,
+                          const char **kernel, vic_error *err)
+{
+    vic_status st;
+    vic_plan_options options = *plan;
+    vic_plan *twin = NULL;
+    vic_attention_args args = p->args;
+    struct array values = { .dtype = p->dtype };
+    float *lse = NULL;
+    memset(out, 0, sizeof *out);
+    options.device = (vic_device){ VIC_CPU, 0 };
+    options.kernel = *kernel = best_cpu_kernel();
+    if (!*kernel || strcmp(*kernel, vic_plan_get(p->plan).kernel) == 0) return VIC_OK;
+    TRY_GOTO(vic_plan_create(p->pattern, &options, &twin, err), done);
+    TRY_GOTO(allocate(p->atoms, (size_t)(p->heads * p->head_dim_v) * vic_dtype_size(p->dtype), "the CPU's result",
+                      &values.data, err),
+             done);
+    TRY_GOTO(allocate(p->atoms, (size_t)p->heads * sizeof *lse, "the CPU's log-sum-exp", &lse, err), done);
+    args.out.data = values.data;
+    args.lse.data = lse;
+    args.workspace = NULL;
+    TRY_GOTO(vic_attention(p->engine, twin, &args, err), done);
+    compare_twin(p, &values, lse, out);
+done:
+    free(lse);
+    free(values.data);
+    vic_plan_free(twin);
     return st;
 }

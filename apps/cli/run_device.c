@@ -3,7 +3,6 @@
 #include "cli.h"
 #include "run.h"
 
-/* A copy of `host` in device memory; without `fill` its content is left open. */
 static vic_status to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err)
 {
     *out = vic_tensor_make(NULL, host->dtype, host->ndim, host->shape);
@@ -18,9 +17,10 @@ static vic_status from_device(const vic_tensor *t, struct array *host, vic_error
     return vic_memory_copy((vic_device){ VIC_CPU, 0 }, host->data, t->device, t->data, host->bytes, err);
 }
 
-vic_status run_device_open(struct run_result *r, vic_device device, vic_attention_args *args, vic_error *err)
+vic_status run_device_open(struct run_result *r, vic_device device, int batch, vic_attention_args *args,
+                           vic_error *err)
 {
-    args->workspace_size = vic_plan_workspace_size(r->plan, 1, 1);
+    args->workspace_size = vic_plan_workspace_size(r->plan, 1, batch);
     TRY(to_device(device, &r->q, true, &args->q, err));
     TRY(to_device(device, &r->k, true, &args->k, err));
     TRY(to_device(device, &r->v, true, &args->v, err));

@@ -25,6 +25,19 @@ static const char *device_text(vic_device device, char out[32])
     return out;
 }
 
+void run_check_json(struct json *j, const char *key, const char *kernel, const struct run_check *check)
+{
+    json_object(j, key);
+    if (kernel) json_text(j, "kernel", kernel);
+    json_int(j, "rows", check->rows);
+    json_real(j, "relative_frobenius", check->relative_frobenius);
+    json_int(j, "worst_row", check->worst_row);
+    json_real(j, "worst_row_error", check->worst_row_error);
+    json_real(j, "lse_max_error", check->lse_max_error);
+    json_bool(j, "pass", check->pass);
+    json_object_end(j);
+}
+
 vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
                     vic_error *err)
 {
@@ -53,20 +66,21 @@ vic_status run_json(const struct run_options *r, const struct pattern_built *b, 
     json_real(&j, "tflops_useful", rates.useful);
     snprintf(text, sizeof text, "crc32:%08x", out->checksum);
     json_text(&j, "checksum", text);
-    if (r->check) {
-        json_object(&j, "check");
-        json_int(&j, "rows", out->check.rows);
-        json_real(&j, "relative_frobenius", out->check.relative_frobenius);
-        json_int(&j, "worst_row", out->check.worst_row);
-        json_real(&j, "worst_row_error", out->check.worst_row_error);
-        json_real(&j, "lse_max_error", out->check.lse_max_error);
-        json_bool(&j, "pass", out->check.pass);
-        json_object_end(&j);
-    }
+    if (r->check) run_check_json(&j, "check", NULL, &out->check);
+    if (out->twin.rows > 0) run_check_json(&j, "check_cpu", out->twin_kernel, &out->twin);
     json_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;
+}
+
+static void check_text(const struct run_check *c, int64_t atoms)
+{
+    text_row("rows", "%s%s", count_text(c->rows).s, c->rows < atoms ? ", sampled" : ", all");
+    text_row("relative error", "%s (Frobenius; at most %s)", real_text(c->relative_frobenius, 3).s,
+             real_text(c->bound, 2).s);
+    text_row("worst row", "atom %s: %s", count_text(c->worst_row).s, real_text(c->worst_row_error, 3).s);
+    text_row("LSE", "largest error %s", real_text(c->lse_max_error, 3).s);
 }
 
 void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
@@ -89,12 +103,21 @@ void run_text(const struct run_options *r, const struct pattern_built *b, const 
     if (r->out) text_row("written to", "%s", r->out);
     if (!r->check) return;
     text_title("check against the float64 reference");
-    text_row("rows", "%s%s", count_text(out->check.rows).s, out->check.rows < b->info.n_q ? ", sampled" : ", all");
-    text_row("relative error", "%s (Frobenius; at most %s)", real_text(out->check.relative_frobenius, 3).s,
-             real_text(out->check.bound, 2).s);
-    text_row("worst row", "atom %s: %s", count_text(out->check.worst_row).s,
-             real_text(out->check.worst_row_error, 3).s);
-    text_row("LSE", "largest error %s", real_text(out->check.lse_max_error, 3).s);
+    check_text(&out->check, b->info.n_q);
     text_row("counts", "%s rows differ from the pattern", count_text(out->check.count_mismatches).s);
     text_verdict(out->check.pass, "verdict");
+    if (out->twin.rows == 0) return;
+    text_title("check against %s", out->twin_kernel);
+    check_text(&out->twin, b->info.n_q);
+    text_verdict(out->twin.pass, "verdict");
+}
+
+vic_status run_check_failed(const struct run_result *r, vic_error *err)
+{
+    const struct run_check *c = r->check.pass ? &r->twin : &r->check;
+    return fail(err, VIC_FAILED,
+                "the result differs from %s: relative error %.3g (at most %.3g), worst row "
+                "%.3g at atom %lld, LSE %.3g, %lld counts differ",
+                r->check.pass ? r->twin_kernel : "the reference", c->relative_frobenius, c->bound, c->worst_row_error,
+                (long long)c->worst_row, c->lse_max_error, (long long)c->count_mismatches);
 }

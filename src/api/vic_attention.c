@@ -160,6 +160,16 @@ vic_status vic_attention_enqueue(const vic_plan *plan, const vic_attention_args 
     return engine_enqueue(plan, &a, stream, err);
 }
 
+vic_status vic_attention_time(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
+                              const vic_time_options *options, double *seconds, vic_error *err)
+{
+    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    TRY(options_copy(&a, sizeof a, args, "vic_attention_args", err));
+    TRY(options_copy(&o, sizeof o, options, "vic_time_options", err));
+    return engine_time(e, plan, &a, &o, seconds, err);
+}
+
 vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                    int64_t n_rows, const int64_t *rows, double *out, double *lse, int64_t *counts,
                                    vic_error *err)

@@ -7,10 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* CUdevice_attribute */
 enum {
-    OLDEST_DRIVER = 12030, /* CUDA 12.3, the oldest toolkit that the kernels compile with */
+    CLOCK_RATE = 13, /* kHz, the highest that the device allows */
+    MULTIPROCESSOR_COUNT = 16,
     COMPUTE_CAPABILITY_MAJOR = 75,
     COMPUTE_CAPABILITY_MINOR = 76,
+};
+
+enum {
+    OLDEST_DRIVER = 12030, /* CUDA 12.3, the oldest toolkit that the kernels compile with */
 };
 
 struct driver {
@@ -42,7 +48,7 @@ static bool driver_open(void *library, struct driver *d)
 
 static void describe(const struct driver *d, int version, int index, vic_device_info *info)
 {
-    int device = 0, major = 0, minor = 0;
+    int device = 0, major = 0, minor = 0, multiprocessors = 0, khz = 0;
     size_t bytes = 0;
     memset(info, 0, sizeof *info);
     info->device = (vic_device){ VIC_CUDA, index };
@@ -51,9 +57,11 @@ static void describe(const struct driver *d, int version, int index, vic_device_
     d->device_memory(&bytes, device);
     d->device_attribute(&major, COMPUTE_CAPABILITY_MAJOR, device);
     d->device_attribute(&minor, COMPUTE_CAPABILITY_MINOR, device);
+    d->device_attribute(&multiprocessors, MULTIPROCESSOR_COUNT, device);
+    d->device_attribute(&khz, CLOCK_RATE, device);
     info->memory_bytes = (int64_t)bytes;
-    snprintf(info->detail, sizeof info->detail, "sm_%d%d, driver CUDA %d.%d", major, minor, version / 1000,
-             version % 1000 / 10);
+    snprintf(info->detail, sizeof info->detail, "sm_%d%d, %d multiprocessors, up to %d MHz, driver CUDA %d.%d", major,
+             minor, multiprocessors, khz / 1000, version / 1000, version % 1000 / 10);
 }
 
 int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size)

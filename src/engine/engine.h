@@ -22,4 +22,8 @@ vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_atte
 /* For plans on a GPU. */
 vic_status engine_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream, vic_error *err);
 
+/* As vic_attention_time() says. */
+vic_status engine_time(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
+                       const vic_time_options *o, double *seconds, vic_error *err);
+
 #endif

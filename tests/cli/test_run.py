@@ -128,6 +128,23 @@ def test_check_samples_large_systems(vicinal, tmp_path):
     assert "sampled" in vicinal(*arguments).out and "PASS" in vicinal(*arguments).out
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_check_compares_all_rows_with_the_best_kernel(vicinal, tmp_path, dtype):
+    """Where another kernel ran, as on a GPU: all rows, however many."""
+    rng = np.random.default_rng(4)
+    path = write_xyz(tmp_path / "large.xyz", np.round(rng.uniform(0, 40, (4200, 3)), 3))
+    arguments = ["run", path, "--cutoff", 5, "--heads", 2, "--head-dim", 8, "--dtype", dtype, "--check",
+                 "--device", "cpu"]
+    answer = vicinal(*arguments, "--kernel", "attn_fwd_ref", "--json").json
+    against = answer["check_cpu"]
+    assert set(against) == CHECK | {"kernel"} and answer["check"]["rows"] == 512
+    assert against["kernel"].startswith("attn_fwd_cpu_") and against["rows"] == 4200 and against["pass"] is True
+    assert 0 < against["relative_frobenius"] <= BOUND[dtype]
+    assert "check against attn_fwd_cpu_" in vicinal(*arguments, "--kernel", "attn_fwd_ref").out
+    # The best one is not compared with itself.
+    assert "check_cpu" not in vicinal(*arguments, "--kernel", against["kernel"], "--json").json
+
+
 def test_check_detects_and_names_the_atom(vicinal, tmp_path, cloud):
     """The kernel sees NaN as the reference does, but NaN equals nothing: the check must not pass."""
     path, positions = cloud

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-SUBCOMMANDS = ["info", "packing", "pattern", "run", "env"]
+SUBCOMMANDS = ["info", "packing", "pattern", "run", "bench", "env"]
 
 
 def test_version(vicinal):

@@ -1,158 +1,160 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One attention case of the parity tests made ready: geometry, tensors, what the reference says, a launch with
- * poisoned outputs, and the comparison. */
+ * poisoned outputs on the CPU or a GPU, and the comparison. */
 #ifndef VIC_TESTS_ATTENTION_PROBLEM_H
 #define VIC_TESTS_ATTENTION_PROBLEM_H
 
-#include "base/half.h"
+#include "attention_case.h"
 #include "base/threads.h"
-#include "brute_pattern.h"
 #include "contract/kernel_row.h"
+#include "device/memory.h"
 #include "kernels/ref/attention_ref.h"
-
-enum layout { ATOMS_HEADS, HEADS_ATOMS, PACKED_QKV, PADDED };
-
-enum values {
-    NORMAL,
-    LOGITS_1E4,     /* scores up to about 10^4 */
-    ALL_MINUS_1000, /* every score is -1000 */
-    ONE_DOMINANT,   /* key atom 0 outweighs all others by e^60 */
-    ALL_MINUS_INF,  /* every score is -inf: zeros and -inf, as without pairs */
-    ZERO,           /* q = k = 0: lse is the logarithm of the number of pairs */
-    GROWING,        /* scores rise with the key's atom number, so that the maximum moves again and again */
-};
-
-struct attention_case {
-    const char *name;
-    enum brute_cell cell;
-    int64_t n_q, n_k; /* n_k -1: one set */
-    double box, cutoff;
-    int heads, kv_heads, d_qk, d_v; /* 0: 2, heads, 32, d_qk */
-    vic_dtype dtype;
-    enum layout layout;
-    enum values values;
-    double scale; /* 0: 1 / sqrt(d_qk) */
-    bool exclude_self, coincident, pattern_order, no_lse;
-};
-
-struct tensor {
-    unsigned char *buffer; /* owned; NULL in packed k and v */
-    size_t bytes;
-    struct attention_tensor view;
-    int64_t rows;
-    int heads, d;
-    vic_dtype dtype;
-};
+#include "plan/plan.h"
 
 /* A case made ready: pattern, tensors, and what the reference says. */
 struct problem {
     struct brute_points points;
     struct vic_pattern pattern;
+    vic_pattern *built; /* what `pattern` is a view of, where the library built it */
     struct attention_shape shape;
     struct tensor q, k, v, out, lse;
-    struct attention_args args;
-    int64_t *all_rows; /* atom -> row of q, out and lse */
-    double *ref_out, *ref_lse;
+    struct attention_args args; /* of the first item; a launch takes `items` from `first_item` on */
+    int first_item, items;
+    int64_t *all_rows;         /* atom -> row of q, out and lse */
+    double *ref_out, *ref_lse; /* [batch, n_q, heads, ...] by atom */
     int32_t *strip_order;
 };
 
-static struct pool *pools[8]; /* by number of threads */
-
-static size_t element_size(vic_dtype dtype)
-{
-    return dtype == VIC_F32 ? 4 : 2;
-}
-
-static char *element_at(const struct tensor *t, int64_t row, int head, int c)
-{
-    int64_t at = row * t->view.row_stride + head * t->view.head_stride + c;
-    return (char *)t->view.data + at * (int64_t)element_size(t->dtype);
-}
-
-static double get(const struct tensor *t, int64_t row, int head, int c)
-{
-    const char *at = element_at(t, row, head, c);
-    uint16_t half;
-    float single;
-    if (t->dtype == VIC_F32) {
-        memcpy(&single, at, sizeof single);
-        return single;
-    }
-    memcpy(&half, at, sizeof half);
-    return t->dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
-}
-
-static void set(const struct tensor *t, int64_t row, int head, int c, double x)
-{
-    float single = (float)x;
-    uint16_t half = t->dtype == VIC_F16 ? f16_from_f32(single) : bf16_from_f32(single);
-    if (t->dtype == VIC_F32)
-        memcpy(element_at(t, row, head, c), &single, sizeof single);
-    else
-        memcpy(element_at(t, row, head, c), &half, sizeof half);
-}
-
-static struct tensor make_tensor(int64_t rows, int heads, int d, vic_dtype dtype, enum layout layout)
-{
-    struct tensor t = { .rows = rows, .heads = heads, .d = d, .dtype = dtype };
-    int64_t lead = 0, elements = rows * heads * d;
-    t.view.row_stride = (int64_t)heads * d;
-    t.view.head_stride = d;
-    if (layout == HEADS_ATOMS) {
-        t.view.row_stride = d;
-        t.view.head_stride = rows * d;
-    } else if (layout == PADDED) { /* odd strides, and memory before, between and after */
-        t.view.head_stride = d + 3;
-        t.view.row_stride = heads * t.view.head_stride + 5;
-        lead = 7;
-        elements = rows * t.view.row_stride + 2 * lead;
-    }
-    t.bytes = (size_t)elements * element_size(dtype);
-    t.buffer = brute_alloc((int64_t)t.bytes, 1);
-    t.view.data = t.buffer + (size_t)lead * element_size(dtype);
-    return t;
-}
+static struct pool *pools[8];  /* by number of threads */
+static vic_device_kind tested; /* VIC_CPU, or VIC_CUDA where main() says so */
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {
     const struct attention_shape *s = &p->shape;
     int64_t n_q = p->pattern.n_q, n_k = p->pattern.n_k;
+    int batch = c->batch ? c->batch : 1;
+    bool even = tested == VIC_CUDA && c->pattern_order;
+    enum layout out = c->layout == PACKED_QKV ? ATOMS_HEADS : c->layout;
     if (c->layout == PACKED_QKV) {
-        p->q = make_tensor(n_q, 3 * s->heads, s->d_qk, s->dtype, ATOMS_HEADS);
+        size_t third = (size_t)s->heads * (size_t)s->d_qk * element_size(s->dtype);
+        p->q = make_tensor(batch, n_q, 3 * s->heads, s->d_qk, s->dtype, ATOMS_HEADS, even);
         p->q.heads = s->heads;
         p->k = p->v = p->q;
         p->k.buffer = p->v.buffer = NULL;
-        p->k.view.data = p->q.buffer + (size_t)s->heads * (size_t)s->d_qk * element_size(s->dtype);
-        p->v.view.data = p->q.buffer + (size_t)s->heads * (size_t)s->d_qk * element_size(s->dtype) * 2;
+        p->k.view.data = p->q.buffer + third;
+        p->v.view.data = p->q.buffer + 2 * third;
     } else {
-        p->q = make_tensor(n_q, s->heads, s->d_qk, s->dtype, c->layout);
-        p->k = make_tensor(n_k, s->kv_heads, s->d_qk, s->dtype, c->layout);
-        p->v = make_tensor(n_k, s->kv_heads, s->d_v, s->dtype, c->layout);
+        p->q = make_tensor(batch, n_q, s->heads, s->d_qk, s->dtype, c->layout, even);
+        p->k = make_tensor(batch, n_k, s->kv_heads, s->d_qk, s->dtype, c->layout, even);
+        p->v = make_tensor(batch, n_k, s->kv_heads, s->d_v, s->dtype, c->layout, even);
     }
-    p->out = make_tensor(n_q, s->heads, s->d_v, s->dtype, c->layout == PACKED_QKV ? ATOMS_HEADS : c->layout);
-    p->lse = make_tensor(n_q, s->heads, 1, VIC_F32, c->layout == PACKED_QKV ? ATOMS_HEADS : c->layout);
+    p->out = make_tensor(batch, n_q, s->heads, s->d_v, s->dtype, out, even);
+    p->lse = make_tensor(batch, n_q, s->heads, 1, VIC_F32, out, even);
 }
 
 static void fill(const struct tensor *t, uint64_t *state, double size)
 {
-    for (int64_t row = 0; row < t->rows; row++)
-        for (int head = 0; head < t->heads; head++)
-            for (int c = 0; c < t->d; c++) set(t, row, head, c, size * random_normal(state));
+    for (int item = 0; item < t->batch; item++) {
+        struct tensor one = item_of(t, item);
+        for (int64_t row = 0; row < t->rows; row++)
+            for (int head = 0; head < t->heads; head++)
+                for (int c = 0; c < t->d; c++) set(&one, row, head, c, size * random_normal(state));
+    }
 }
 
-/* Column 0 of q and k becomes `q` and f(key atom), the others small: scores are q * k(atom) * scale. */
-static void steer(struct problem *p, double q, double k_first, double k_step, double others)
+/* The first component of key atom `atom`, where it decides the scores. */
+static double leading_key(enum values values, int64_t atom, double normal)
 {
-    for (int64_t row = 0; row < p->q.rows; row++)
-        for (int head = 0; head < p->q.heads; head++)
-            for (int c = 0; c < p->q.d; c++) set(&p->q, row, head, c, c == 0 ? q : others * get(&p->q, row, head, c));
-    for (int64_t row = 0; row < p->k.rows; row++) {
-        int64_t atom = p->args.k_rows ? row : p->pattern.k_order[row];
-        for (int head = 0; head < p->k.heads; head++)
-            for (int c = 0; c < p->k.d; c++)
-                set(&p->k, row, head, c,
-                    c == 0 ? k_first + k_step * (double)atom : others * get(&p->k, row, head, c));
+    static const double jumps[] = { -1000, 0, 30, 130, 1000, 0, 0, 30 };
+    static const double steps[] = { 0, 30, 160, 1160, 100, -1000, 130, 0 };
+    switch (values) {
+    case LOGITS_1E4: return 100.0 - 0.25 * (double)atom;
+    case ALL_MINUS_1000: return 31.25;
+    case ALL_MINUS_INF: return INFINITY;
+    case GROWING: return 0.25 * (double)atom;
+    case ONE_DOMINANT: return atom == 0 ? 7.5 : 0.0;
+    case JUMPS: return jumps[(uint64_t)(atom * 2654435761u) >> 7 & 7] + normal;
+    case STEPS: return steps[atom / 64 % 8] + normal;
+    case DEEP: return -1000 + normal;
+    default: return normal;
     }
+}
+
+/* Column 0 of q becomes `q`, that of k leading_key(), the others small: scores are q * k(atom) * scale. */
+static void steer(struct problem *p, enum values values, double q, double others)
+{
+    for (int item = 0; item < p->q.batch; item++) {
+        struct tensor queries = item_of(&p->q, item), keys = item_of(&p->k, item);
+        for (int64_t row = 0; row < queries.rows; row++)
+            for (int head = 0; head < queries.heads; head++)
+                for (int c = 0; c < queries.d; c++)
+                    set(&queries, row, head, c, c == 0 ? q : others * get(&queries, row, head, c));
+        for (int64_t row = 0; row < keys.rows; row++) {
+            int64_t atom = p->args.k_rows ? row : p->pattern.k_order[row];
+            for (int head = 0; head < keys.heads; head++)
+                for (int c = 0; c < keys.d; c++) {
+                    double x = get(&keys, row, head, c);
+                    set(&keys, row, head, c, c == 0 ? leading_key(values, atom, x) : others * x);
+                }
+        }
+    }
+}
+
+static void make_values(const struct attention_case *c, struct problem *p, uint64_t *state)
+{
+    double size = c->values == ZERO ? 0.0 : c->values == LARGE ? 8.0 : 1.0, root = sqrt(p->shape.d_qk);
+    fill(&p->q, state, size);
+    fill(&p->k, state, size);
+    fill(&p->v, state, 1.0);
+    switch (c->values) {
+    case LOGITS_1E4: steer(p, c->values, 100.0, 1.0); break;
+    case ALL_MINUS_1000: steer(p, c->values, -32.0, 0.0); break;
+    case ALL_MINUS_INF: steer(p, c->values, -1.0, 0.0); break;
+    case GROWING: steer(p, c->values, 4.0, 0.25); break;
+    case ONE_DOMINANT: steer(p, c->values, 8.0, 0.125); break;
+    case JUMPS:
+    case STEPS:
+    case DEEP: steer(p, c->values, root, 0.01); break;
+    default: break;
+    }
+}
+
+static void make_line(const struct attention_case *c, struct brute_points *points)
+{
+    memset(points->q, 0, (size_t)(3 * points->n_q) * sizeof *points->q);
+    if (!points->one_set) memset(points->k, 0, (size_t)(3 * points->n_k) * sizeof *points->k);
+    for (int64_t i = 0; i < points->n_q; i++) points->q[3 * i] = (double)i * (c->n_k < 0 ? 1.0 : 4.0);
+    for (int64_t i = 0; i < points->n_k && !points->one_set; i++) points->k[3 * i] = (double)i;
+    points->keep_order = true;
+}
+
+static void make_pattern(const struct attention_case *c, uint64_t seed, struct problem *p)
+{
+    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    vic_error err;
+    const struct brute_points *in = &p->points;
+    bool periodic = in->periodic[0] || in->periodic[1] || in->periodic[2];
+    if (!c->built) {
+        brute_build(in, seed, &p->pattern, NULL);
+        return;
+    }
+    options.cutoff = c->cutoff;
+    options.exclude_self = c->exclude_self;
+    CHECK_OK(vic_pattern_build_points(in->n_q, in->q, in->one_set ? 0 : in->n_k, in->one_set ? NULL : in->k,
+                                      periodic ? in->cell : NULL, in->periodic, &options, &p->built, &err));
+    p->pattern = *p->built;
+}
+
+/* One item's arguments. */
+static struct attention_args item_args(const struct problem *p, int item)
+{
+    struct attention_args a = p->args;
+    a.q = item_of(&p->q, item).view;
+    a.k = item_of(&p->k, item).view;
+    a.v = item_of(&p->v, item).view;
+    a.out = item_of(&p->out, item).view;
+    if (a.lse.data) a.lse = item_of(&p->lse, item).view;
+    return a;
 }
 
 static void make_problem(const struct attention_case *c, uint64_t seed, struct problem *p)
@@ -163,44 +165,43 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
     memset(p, 0, sizeof *p);
     p->points = brute_points(c->cell, c->n_q, c->n_k, c->n_k < 0, c->box, c->cutoff, c->coincident, seed);
     p->points.exclude_self = c->exclude_self;
-    brute_build(&p->points, seed + 1, &p->pattern, NULL);
+    if (c->line) make_line(c, &p->points);
+    make_pattern(c, seed + 1, p);
+    p->pattern.references = 1 << 20; /* plans take and give back theirs; free_problem() frees */
     p->shape =
         (struct attention_shape){ c->dtype, heads, c->kv_heads ? c->kv_heads : heads, d_qk, c->d_v ? c->d_v : d_qk };
     make_tensors(c, p);
-    p->args = (struct attention_args){ .q = p->q.view, .k = p->k.view, .v = p->v.view, .out = p->out.view };
+    p->items = p->q.batch;
+    p->args =
+        (struct attention_args){ .q = p->q.view, .k = p->k.view, .v = p->v.view, .out = p->out.view, .batch = 1 };
     if (!c->no_lse) p->args.lse = p->lse.view;
     if (!c->pattern_order) {
         p->args.q_rows = p->pattern.q_order;
         p->args.k_rows = p->pattern.k_order;
     }
     p->args.scale = c->scale != 0.0 ? c->scale : 1.0 / sqrt(d_qk);
-    fill(&p->q, &state, c->values == ZERO ? 0.0 : 1.0);
-    fill(&p->k, &state, c->values == ZERO ? 0.0 : 1.0);
-    fill(&p->v, &state, 1.0);
-    if (c->values == LOGITS_1E4) steer(p, 100.0, 100.0, -0.25, 1.0);
-    if (c->values == ALL_MINUS_1000) steer(p, -32.0, 31.25, 0.0, 0.0);
-    if (c->values == ALL_MINUS_INF) steer(p, -1.0, INFINITY, 0.0, 0.0);
-    if (c->values == GROWING) steer(p, 4.0, 0.0, 0.25, 0.25);
-    if (c->values == ONE_DOMINANT) {
-        steer(p, 8.0, 0.0, 0.0, 0.125);
-        for (int64_t row = 0; row < p->k.rows; row++)
-            if ((p->args.k_rows ? row : p->pattern.k_order[row]) == 0)
-                for (int head = 0; head < p->k.heads; head++) set(&p->k, row, head, 0, 7.5);
-    }
+    make_values(c, p, &state);
 
-    p->ref_out = brute_alloc(c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
-    p->ref_lse = brute_alloc(c->n_q * heads, sizeof(double));
+    p->ref_out = brute_alloc(p->items * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
+    p->ref_lse = brute_alloc(p->items * c->n_q * heads, sizeof(double));
     p->all_rows = brute_alloc(c->n_q, sizeof *p->all_rows);
     for (int64_t row = 0; row < c->n_q; row++)
         p->all_rows[p->pattern.q_order[row]] = c->pattern_order ? row : p->pattern.q_order[row];
-    CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &p->args, pools[2], c->n_q, NULL, p->ref_out, p->ref_lse,
-                                NULL, &err));
+    for (int item = 0; item < p->items; item++) {
+        struct attention_args args = item_args(p, item);
+        int64_t vectors = item * c->n_q * heads;
+        CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &args, pools[7], c->n_q, NULL,
+                                    p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, NULL, &err));
+    }
     p->strip_order = brute_permutation(p->pattern.strips, &state);
 }
 
 static void free_problem(struct problem *p)
 {
-    brute_free(&p->pattern);
+    if (p->built)
+        vic_pattern_free(p->built);
+    else
+        brute_free(&p->pattern);
     brute_points_free(&p->points);
     free(p->q.buffer);
     free(p->k.buffer);
@@ -213,8 +214,7 @@ static void free_problem(struct problem *p)
     free(p->strip_order);
 }
 
-/* Runs with out and lse poisoned by `poison` first. */
-static void launch(const struct kernel_row *kernel, struct problem *p, int threads, int poison)
+static void launch_on_cpu(const struct kernel_row *kernel, struct problem *p, int threads)
 {
     struct vic_plan plan = { .pattern = &p->pattern,
                              .shape = p->shape,
@@ -226,11 +226,88 @@ static void launch(const struct kernel_row *kernel, struct problem *p, int threa
     unsigned char *workspace = aligned_alloc(64, bytes);
     CHECK(workspace != NULL, "out of memory");
     memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
-    memset(p->out.buffer, poison, p->out.bytes);
-    memset(p->lse.buffer, poison, p->lse.bytes);
-    CHECK_OK(kernel->launch(&plan, &p->args, pools[threads], workspace, &err));
+    for (int item = p->first_item; item < p->first_item + p->items; item++) {
+        struct attention_args args = item_args(p, item);
+        CHECK_OK(kernel->launch(&plan, &args, pools[threads], workspace, &err));
+    }
     for (size_t i = used; i < bytes; i++) CHECK(workspace[i] == 0xff, "%s wrote behind its workspace", kernel->name);
     free(workspace);
+}
+
+static const vic_device the_gpu = { VIC_CUDA, 0 }, the_cpu = { VIC_CPU, 0 };
+
+static void *to_gpu(const unsigned char *from, size_t bytes)
+{
+    void *to = NULL;
+    vic_error err;
+    CHECK_OK(device_alloc(the_gpu, bytes, &to, &err));
+    CHECK_OK(device_copy(the_gpu, to, the_cpu, from, bytes, &err));
+    return to;
+}
+
+static void from_gpu(unsigned char *to, const void *from, size_t bytes)
+{
+    vic_error err;
+    CHECK_OK(device_copy(the_cpu, to, the_gpu, from, bytes, &err));
+}
+
+/* Where a view into `host` lies in its copy. */
+static void move_view(struct attention_tensor *view, const unsigned char *host, void *copy)
+{
+    if (view->data) view->data = (char *)copy + ((unsigned char *)view->data - host);
+}
+
+/* The status comes back, so that a test may ask for a refusal. */
+static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem *p, vic_error *err)
+{
+    enum { GUARD = 256 };
+    vic_status st;
+    const struct plan_request request = {
+        .shape = p->shape, .device = the_gpu, .pattern_order = !p->args.q_rows, .kernel = NULL
+    };
+    struct tensor *owners[] = { &p->q, p->k.buffer ? &p->k : &p->q, p->v.buffer ? &p->v : &p->q, &p->out, &p->lse };
+    struct attention_args args = item_args(p, p->first_item);
+    struct attention_tensor *views[] = { &args.q, &args.k, &args.v, &args.out, &args.lse };
+    void *copies[5], *workspace;
+    unsigned char *guard;
+    vic_plan *plan = NULL;
+    args.batch = p->items;
+    st = plan_make(&p->pattern, &request, kernel, &plan, err);
+    if (st != VIC_OK) return st;
+    for (int i = 0; i < 5; i++) {
+        bool packed = i > 0 && owners[i] == &p->q;
+        copies[i] = packed ? copies[0] : to_gpu(owners[i]->buffer, owners[i]->bytes);
+        move_view(views[i], owners[i]->buffer, copies[i]);
+    }
+    size_t used = kernel->device_row->workspace(plan, p->items);
+    guard = brute_alloc((int64_t)(used + GUARD), 1);
+    memset(guard, 0xff, used + GUARD); /* NaNs: scratch must not be read before it is written */
+    workspace = to_gpu(guard, used + GUARD);
+    st = kernel->device_row->launch(plan, &args, workspace, NULL, err);
+    if (st == VIC_OK) st = device_synchronize(the_gpu, err);
+    from_gpu(p->out.buffer, copies[3], p->out.bytes);
+    from_gpu(p->lse.buffer, copies[4], p->lse.bytes);
+    from_gpu(guard, workspace, used + GUARD);
+    for (size_t i = used; i < used + GUARD; i++)
+        CHECK(guard[i] == 0xff, "%s wrote behind its workspace", kernel->name);
+    device_free(the_gpu, workspace);
+    free(guard);
+    for (int i = 0; i < 5; i++)
+        if (i == 0 || copies[i] != copies[0]) device_free(the_gpu, copies[i]);
+    plan_free(plan);
+    return st;
+}
+
+/* Runs with out and lse poisoned by `poison` first. */
+static void launch(const struct kernel_row *kernel, struct problem *p, int threads, int poison)
+{
+    vic_error err;
+    memset(p->out.buffer, poison, p->out.bytes);
+    memset(p->lse.buffer, poison, p->lse.bytes);
+    if (kernel->device_row)
+        CHECK_OK(launch_on_gpu(kernel, p, &err));
+    else
+        launch_on_cpu(kernel, p, threads);
 }
 
 static unsigned char *copy_of(const struct tensor *t)
@@ -246,10 +323,13 @@ static void check_poison(const struct tensor *t, const unsigned char *other, int
                          const char *what)
 {
     unsigned char *inside = brute_alloc((int64_t)t->bytes, 1);
-    for (int64_t row = 0; row < t->rows; row++)
-        for (int head = 0; head < t->heads; head++)
-            memset(inside + (element_at(t, row, head, 0) - (char *)t->buffer), 1,
-                   (size_t)t->d * element_size(t->dtype));
+    for (int item = 0; item < t->batch; item++) {
+        struct tensor one = item_of(t, item);
+        for (int64_t row = 0; row < t->rows; row++)
+            for (int head = 0; head < t->heads; head++)
+                memset(inside + (element_at(&one, row, head, 0) - (char *)t->buffer), 1,
+                       (size_t)t->d * element_size(t->dtype));
+    }
     for (size_t i = 0; i < t->bytes; i++) {
         if (inside[i])
             CHECK(t->buffer[i] == other[i], "%s: byte %zu of %zu differs between two runs, or was not written", what,
@@ -269,34 +349,53 @@ static bool agrees(double got, double want, double tolerance)
     return fabs(got - want) <= tolerance;
 }
 
-static void compare(const struct attention_case *c, const struct problem *p, const char *what)
+/* Scores are float32 sums, weights of the half types halves: what comes of that, relative to the values. */
+static double allowed_error(const struct attention_case *c)
 {
-    static const double format_error[] = { [VIC_F32] = 2e-6, [VIC_F16] = 3e-4, [VIC_BF16] = 2.4e-3 };
-    /* A score s is computed in float32 with an error of some 2^-24 |s|, and so are the weights, relatively. */
-    double large = c->values == LOGITS_1E4 ? 2e-2 : c->values == ALL_MINUS_1000 || c->values == GROWING ? 2e-3 : 0.0;
-    double allowed = format_error[c->dtype] + large, difference2 = 0.0, size2 = 0.0;
+    static const double cpu[] = { [VIC_F32] = 2e-6, [VIC_F16] = 3e-4, [VIC_BF16] = 2.4e-3 };
+    static const double gpu[] = { [VIC_F16] = 5e-4, [VIC_BF16] = 4e-3 };
+    /* A score s has an error of some 2^-24 |s|, and so has its weight, relatively. */
+    static const double scores[] = {
+        [LOGITS_1E4] = 2e-2, [ALL_MINUS_1000] = 2e-3, [GROWING] = 2e-3, [LARGE] = 5e-4,
+        [JUMPS] = 5e-4,      [STEPS] = 5e-4,          [DEEP] = 5e-4,
+    };
+    return (tested == VIC_CUDA ? gpu : cpu)[c->dtype] + scores[c->values];
+}
+
+static void compare_item(const struct attention_case *c, const struct problem *p, int item, const char *what)
+{
+    double allowed = allowed_error(c), lse_allowed = tested == VIC_CUDA ? 1e-5 : 2e-6, difference2 = 0.0, size2 = 0.0;
+    /* Large terms that cancel leave the error of the terms, not of the sum. */
+    double cancelled = c->values != LARGE ? 0.0 : tested == VIC_CUDA ? 1e-3 : 1e-4;
+    struct tensor out = item_of(&p->out, item), lse = item_of(&p->lse, item);
     for (int64_t atom = 0; atom < p->pattern.n_q; atom++)
         for (int head = 0; head < p->shape.heads; head++) {
-            int64_t row = p->all_rows[atom], at = atom * p->shape.heads + head;
-            double lse = p->ref_lse[at];
+            int64_t row = p->all_rows[atom], at = (item * p->pattern.n_q + atom) * p->shape.heads + head;
+            double expected = p->ref_lse[at];
             for (int x = 0; x < p->shape.d_v; x++) {
-                double want = p->ref_out[at * p->shape.d_v + x], got = get(&p->out, row, head, x);
+                double want = p->ref_out[at * p->shape.d_v + x], got = get(&out, row, head, x);
                 CHECK(agrees(got, want, allowed * (4.0 + 2.0 * fabs(want))),
-                      "%s: out[atom %lld, head %d, %d]: expected %.9g, got %.9g", what, (long long)atom, head, x,
-                      want, got);
+                      "%s: out[item %d, atom %lld, head %d, %d]: expected %.9g, got %.9g", what, item,
+                      (long long)atom, head, x, want, got);
                 if (!isfinite(want)) continue;
                 difference2 += (got - want) * (got - want);
                 size2 += want * want;
             }
             if (c->no_lse) continue;
-            double got = get(&p->lse, row, head, 0);
-            CHECK(agrees(got, lse, 2e-6 * (1.0 + fabs(lse))), "%s: lse[atom %lld, head %d]: expected %.9g, got %.9g",
-                  what, (long long)atom, head, lse, got);
+            double got = get(&lse, row, head, 0);
+            CHECK(agrees(got, expected, lse_allowed * (1.0 + fabs(expected)) + cancelled),
+                  "%s: lse[item %d, atom %lld, head %d]: expected %.9g, got %.9g", what, item, (long long)atom, head,
+                  expected, got);
         }
     if (size2 > 0.0 && getenv("VIC_TEST_VERBOSE"))
         print_message("%s: relative error %.3g\n", what, sqrt(difference2 / size2));
     CHECK(sqrt(difference2) <= allowed * sqrt(size2), "%s: relative error %.3g, allowed %.3g", what,
           sqrt(difference2 / size2), allowed);
+}
+
+static void compare(const struct attention_case *c, const struct problem *p, const char *what)
+{
+    for (int item = 0; item < p->items; item++) compare_item(c, p, item, what);
 }
 
 #endif

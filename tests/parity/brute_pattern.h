@@ -14,7 +14,8 @@ enum { BRUTE_RANGE = 4 }; /* images -4 .. 4 along periodic axes; a pair at the e
 struct brute_points {
     int64_t n_q, n_k; /* n_k 0 with one_set */
     bool one_set, exclude_self;
-    double *q, *k; /* [n, 3]; k = q with one_set */
+    bool keep_order; /* rows in the order of the atoms, not in a random one */
+    double *q, *k;   /* [n, 3]; k = q with one_set */
     double cell[3][3];
     bool periodic[3];
     double cutoff;
@@ -32,10 +33,16 @@ static inline void *brute_alloc(int64_t count, size_t size)
     return p;
 }
 
-static inline int32_t *brute_permutation(int64_t n, uint64_t *state)
+static inline int32_t *brute_identity(int64_t n)
 {
     int32_t *order = brute_alloc(n, sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = (int32_t)i;
+    return order;
+}
+
+static inline int32_t *brute_permutation(int64_t n, uint64_t *state)
+{
+    int32_t *order = brute_identity(n);
     for (int64_t i = n - 1; i > 0; i--) {
         int64_t j = (int64_t)(random_bits(state) % (uint64_t)(i + 1));
         int32_t swap = order[i];
@@ -89,8 +96,8 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
     memcpy(p->periodic, in->periodic, sizeof p->periodic);
     p->q_positions = in->q;
     p->k_positions = in->one_set ? in->q : in->k;
-    p->q_order = brute_permutation(n_q, &state);
-    p->k_order = in->one_set ? p->q_order : brute_permutation(n_k, &state);
+    p->q_order = in->keep_order ? brute_identity(n_q) : brute_permutation(n_q, &state);
+    p->k_order = in->one_set ? p->q_order : in->keep_order ? brute_identity(n_k) : brute_permutation(n_k, &state);
     for (int side = 0; side < 2; side++) {
         int64_t count = side ? n_k : n_q;
         wraps[side] = side && in->one_set ? wraps[0] : brute_alloc(count, sizeof *wraps[side]);

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <time.h>
 
 enum { N = 150, HEADS = 4, DIM = 16 };
 
@@ -14,6 +15,13 @@ struct system {
     float lse[2 * N * HEADS];
     vic_attention_args args;
 };
+
+static double now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static int set_up(void **state)
 {
@@ -54,6 +62,60 @@ static int tear_down(void **state)
     vic_engine_free(s->engine);
     free(s);
     return 0;
+}
+
+static void times_are_those_of_the_run(void **state)
+{
+    struct system *s = *state;
+    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    double seconds[6] = { -1, -1, -1, -1, -1, -1 }, start = 0, sum = 0;
+    vic_error err;
+    float *expected = malloc(sizeof s->out);
+    assert_non_null(expected);
+    CHECK_OK(vic_attention(s->engine, s->plan, &s->args, &err));
+    memcpy(expected, s->out, sizeof s->out);
+    memset(s->out, 0xff, N * HEADS * DIM * sizeof *s->out);
+    o.warm_up = 2;
+    o.launches = 5;
+    start = now();
+    CHECK_OK(vic_attention_time(s->engine, s->plan, &s->args, &o, seconds, &err));
+    start = now() - start;
+    for (int i = 0; i < 5; i++) {
+        CHECK(seconds[i] > 0, "launch %d took %g s", i, seconds[i]);
+        sum += seconds[i];
+    }
+    CHECK(sum <= start + 1e-3, "the launches took %g s of %g s", sum, start);
+    assert_true(seconds[5] == -1);
+    assert_memory_equal(s->out, expected, N * HEADS * DIM * sizeof *s->out);
+    free(expected);
+}
+
+static void times_need_sensible_options(void **state)
+{
+    struct system *s = *state;
+    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    double seconds = 7;
+    vic_error err;
+    o.launches = 0;
+    CHECK_FAILS(vic_attention_time(s->engine, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT,
+                "launches, warm_up: expected 1 to");
+    o.launches = 1;
+    o.in_graph = 4;
+    CHECK_FAILS(vic_attention_time(s->engine, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT,
+                "the plan is for the CPU");
+    o.in_graph = 0;
+    o.cold = true;
+    CHECK_FAILS(vic_attention_time(s->engine, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT,
+                "the plan is for the CPU");
+    o.cold = false;
+    o.size = 1;
+    CHECK_FAILS(vic_attention_time(s->engine, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT,
+                "vic_time_options");
+    o.size = sizeof o;
+    s->args.q.ndim = 2;
+    CHECK_FAILS(vic_attention_time(s->engine, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT, "tensor q");
+    s->args.q.ndim = 3;
+    assert_true(seconds == 7);
 }
 
 static void tensors_are_checked(void **state)
@@ -234,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(batches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plan_outlives_pattern, set_up, tear_down),
         cmocka_unit_test_setup_teardown(callers_share_an_engine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(times_are_those_of_the_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(times_need_sensible_options, set_up, tear_down),
         cmocka_unit_test(environment),
     };
     return cmocka_run_group_tests_name("api_attention", tests, NULL, NULL);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options that say which attention: heads, sizes, type, device, kernel. */
+#include "progress.h"
+#include "run.h"
+
+#include <string.h>
+
+void attention_options_init(struct run_options *r)
+{
+    r->heads = 4;
+    r->head_dim = 64;
+    r->dtype = VIC_F32;
+    r->any_device = true;
+    pattern_input_init(&r->pattern);
+}
+
+void attention_options_complete(struct run_options *r)
+{
+    if (r->kv_heads == 0) r->kv_heads = r->heads;
+    if (r->head_dim_v == 0) r->head_dim_v = r->head_dim;
+}
+
+static vic_status take_dtype(const struct option *o, const char *text, vic_error *err)
+{
+    static const struct {
+        const char *name;
+        vic_dtype dtype;
+    } names[] = { { "float32", VIC_F32 }, { "fp32", VIC_F32 },      { "f32", VIC_F32 },
+                  { "float16", VIC_F16 }, { "fp16", VIC_F16 },      { "f16", VIC_F16 },
+                  { "half", VIC_F16 },    { "bfloat16", VIC_BF16 }, { "bf16", VIC_BF16 } };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            *(vic_dtype *)o->target = names[i].dtype;
+            return VIC_OK;
+        }
+    }
+    return fail(err, VIC_BAD_ARGUMENT, "--dtype: expected float32, float16 or bfloat16, got '%s'", text);
+}
+
+static vic_status take_device(const struct option *o, const char *text, vic_error *err)
+{
+    struct run_options *r = o->target;
+    int64_t index = 0;
+    bool cuda = strncmp(text, "cuda", 4) == 0 && (text[4] == '\0' || text[4] == ':');
+    if (cuda && text[4] == ':') cuda = number_int64(text + 5, &index) && index >= 0 && index < 1024;
+    if (!cuda && strcmp(text, "cpu") != 0 && strcmp(text, "auto") != 0)
+        return fail(err, VIC_BAD_ARGUMENT, "--device: expected auto, cpu, cuda or cuda:N, got '%s'", text);
+    r->any_device = strcmp(text, "auto") == 0;
+    r->device = (vic_device){ cuda ? VIC_CUDA : VIC_CPU, (int)index };
+    return VIC_OK;
+}
+
+void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_OPTIONS])
+{
+    const struct option all[ATTENTION_OPTIONS] = {
+        { "--heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
+        { "--kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads,
+          1, 4096, NULL, NULL },
+        { "--head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim,
+          1, 4096, NULL, NULL },
+        { "--head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
+          NULL },
+        { "--dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
+          take_dtype },
+        { "--scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
+          NULL, NULL },
+        { "--device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N",
+          OPTION_CUSTOM, r, 0, 0, NULL, take_device },
+        { "--kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0,
+          NULL, NULL },
+        { "--seed", "N", "of the normal numbers that stand in for tensors not given; default 0", OPTION_UINT64,
+          &r->seed, 0, 0, NULL, NULL },
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+void attention_choose_device(struct run_options *r)
+{
+    bool gpu = false, kernel = false;
+    vic_device_info devices[16];
+    int count = vic_devices(16, devices, NULL);
+    if (!r->any_device) return;
+    r->device = (vic_device){ VIC_CPU, 0 };
+    for (int i = 0; i < count && i < 16; i++) gpu |= devices[i].device.kind == VIC_CUDA;
+    for (int i = 0; i < vic_kernel_count(); i++) {
+        vic_kernel_info info = vic_kernel_get(i);
+        bool wanted = !r->kernel || strcmp(r->kernel, info.name) == 0;
+        kernel |= wanted && strcmp(info.device, "cuda") == 0 && (info.available || r->kernel);
+    }
+    if (kernel && (gpu || r->kernel)) r->device.kind = VIC_CUDA;
+}
+
+vic_plan_options attention_plan_options(const struct run_options *r)
+{
+    vic_plan_options plan = VIC_PLAN_OPTIONS_INIT;
+    plan.heads = r->heads;
+    plan.kv_heads = r->kv_heads;
+    plan.head_dim = r->head_dim;
+    plan.head_dim_v = r->head_dim_v;
+    plan.dtype = r->dtype;
+    plan.device = r->device;
+    plan.kernel = r->kernel;
+    return plan;
+}
+
+vic_status attention_plan(const struct run_options *r, bool pattern_order, const vic_pattern *pattern,
+                          struct run_result *out, vic_error *err)
+{
+    vic_plan_options plan = attention_plan_options(r);
+    vic_status st;
+    double start;
+    plan.pattern_order = pattern_order;
+    progress_phase("planning");
+    start = seconds_now();
+    st = vic_plan_create(pattern, &plan, &out->plan, err);
+    if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.kind == VIC_CUDA) {
+        plan.device = (vic_device){ VIC_CPU, 0 }; /* auto: the GPU has no kernel for this, so the CPU does it */
+        st = vic_plan_create(pattern, &plan, &out->plan, err);
+    }
+    if (st != VIC_OK) return st;
+    out->plan_seconds = seconds_now() - start;
+    out->info = vic_plan_get(out->plan);
+    return VIC_OK;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of `bench` share: bench_measure.c times attention, bench_latency.c, bench_scaling.c and
+ * bench_pattern.c are the subcommands, bench_report.c tells. */
+#ifndef VICINAL_CLI_BENCH_H
+#define VICINAL_CLI_BENCH_H
+
+#include "run.h"
+
+enum { BENCH_OPTIONS = 5 };
+
+struct bench_options {
+    struct run_options run;
+    int batch, order; /* order: 0 pattern, 1 caller */
+    int launches;     /* 0: 1,000 on a GPU, what fits three seconds on the CPU */
+    int in_graph;     /* launches in a graph; GPU only */
+    bool cold;
+};
+
+/* Of single launches, in seconds. */
+struct bench_times {
+    int64_t launches; /* 0: not measured */
+    double p50, p95, p99, min, mean, sigma;
+};
+
+struct bench_result {
+    struct pattern_built built;
+    struct run_result run; /* engine, plan, info, check */
+    size_t workspace_bytes;
+    struct bench_times single, graph, cold;
+};
+
+void bench_options_init(struct bench_options *o);
+void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS]);
+
+/* Build the pattern and the plan, make the tensors, check sampled rows of the first and the last batch item against
+ * float64, then time.  FAILED, without any time, when the result is wrong.  bench_close() frees, also after a
+ * failure, what a zeroed `out` was given. */
+vic_status bench_measure(const struct bench_options *o, struct bench_result *out, vic_error *err);
+void bench_close(struct bench_result *r);
+
+/* Sorts `seconds`. */
+struct bench_times bench_times_of(double *seconds, int64_t count);
+
+/* 10^9 pairs a second, and 10^12 operations a second of what is needed and of what the kernel executes. */
+struct bench_rates {
+    double gpairs, useful, computed;
+};
+struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds);
+
+/* build, machine, device, command: who measured what.  `words` are those of the command line after `name`. */
+void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device);
+void bench_json_times(struct json *j, const char *key, const struct bench_options *o, const struct bench_result *r,
+                      const struct bench_times *t);
+void bench_json_result(struct json *j, const struct bench_options *o, const struct bench_result *r);
+
+vic_status bench_latency(int argc, char **argv, vic_error *err);
+vic_status bench_pattern(int argc, char **argv, vic_error *err);
+vic_status bench_scaling(int argc, char **argv, vic_error *err);
+
+#endif

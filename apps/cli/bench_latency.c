@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench.h"
+#include "numbers.h"
+#include "progress.h"
+#include "text.h"
+
+#include <stdio.h>
+
+static vic_status print_json(const struct bench_options *o, const struct bench_result *r, int argc, char **argv,
+                             vic_error *err)
+{
+    struct json j = { 0 };
+    vic_status st;
+    json_object(&j, NULL);
+    bench_json_context(&j, "latency", argc, argv, r->run.info.device);
+    bench_json_result(&j, o, r);
+    json_object_end(&j);
+    st = json_print(&j, err);
+    json_free(&j);
+    return st;
+}
+
+static void print_times(const char *what, const struct bench_options *o, const struct bench_result *r,
+                        const struct bench_times *t)
+{
+    struct bench_rates rates = bench_rates(o, r, t->p50);
+    if (t->launches == 0) return;
+    printf("  %-18s%8s %10s %10s %10s %10s %7.2f%% %8.3f %9.2f %9.2f %9.2f\n", what, count_text(t->launches).s,
+           seconds_text(t->p50).s, seconds_text(t->p95).s, seconds_text(t->p99).s, seconds_text(t->min).s,
+           100.0 * t->sigma / t->mean, t->p99 / t->p50, rates.gpairs, rates.computed, rates.useful);
+}
+
+static void print_text(const struct bench_options *o, const struct bench_result *r)
+{
+    const struct run_options *run = &o->run;
+    const struct run_check *c = &r->run.check;
+    char device[32] = "cpu", graph[48];
+    if (r->run.info.device.kind == VIC_CUDA) snprintf(device, sizeof device, "cuda:%d", r->run.info.device.index);
+    snprintf(graph, sizeof graph, "in graphs of %d", o->in_graph);
+    pattern_text(&run->pattern, &r->built);
+    text_title("attention");
+    text_row("kernel", "%s on %s, %d thread%s", r->run.info.kernel, device, r->run.threads,
+             r->run.threads == 1 ? "" : "s");
+    text_row("tensors", "%d x %d heads (%d of keys) x %d, values x %d, %s, %s order", o->batch, run->heads,
+             run->kv_heads, run->head_dim, run->head_dim_v, vic_dtype_name(run->dtype),
+             o->order == 0 ? "pattern" : "caller's");
+    text_row("plan", "%s, %s", seconds_text(r->run.plan_seconds).s, bytes_text(r->run.info.bytes).s);
+    text_row("computed pairs", "%s a head, %s a useful one", count_text(r->run.info.computed_pairs).s,
+             real_text(r->built.info.pairs ? (double)r->run.info.computed_pairs / (double)r->built.info.pairs : 0.0,
+                       3)
+                 .s);
+    text_row("error", "%s against float64 (at most %s), %s rows", real_text(c->relative_frobenius, 3).s,
+             real_text(c->bound, 2).s, count_text(c->rows).s);
+    printf("  %-18s%8s %10s %10s %10s %10s %8s %8s %9s %9s %9s\n", "", "launches", "P50", "P95", "P99", "least",
+           "sigma", "P99/P50", "Gpairs/s", "TFLOP/s", "useful");
+    print_times("single launches", o, r, &r->single);
+    print_times(graph, o, r, &r->graph);
+    print_times("L2 flushed", o, r, &r->cold);
+}
+
+static const char notes[] =
+    "FILE: a structure, or dense:N, N points that all see each other.  Nothing is timed before "
+    "rows of the result were\ncompared with float64.  On a GPU single launches are queued and "
+    "each lies between two events; what a launch in a graph\ntakes is a replay's time divided "
+    "by its launches.  TFLOP/s count what the kernel computes; useful: pairs in the pattern.";
+
+vic_status bench_latency(int argc, char **argv, vic_error *err)
+{
+    struct bench_options o;
+    struct bench_result r = { 0 };
+    struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
+    struct option attention_rows[ATTENTION_OPTIONS], bench_rows[BENCH_OPTIONS];
+    const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
+                                           { "Attention", attention_rows, ATTENTION_OPTIONS },
+                                           { "Timing", bench_rows, BENCH_OPTIONS },
+                                           { "Structure", structure_rows, STRUCTURE_OPTIONS },
+                                           { "Output", output_rows, OUTPUT_OPTIONS } };
+    const struct syntax syntax = {
+        "bench latency", "FILE", "How long one launch of attention takes, and how much that varies.", notes, groups, 5
+    };
+    bool helped;
+    vic_status st;
+    bench_options_init(&o);
+    pattern_options_rows(&o.run.pattern, pattern_rows);
+    attention_options_rows(&o.run, attention_rows);
+    bench_options_rows(&o, bench_rows);
+    structure_options_rows(&o.run.pattern.structure, structure_rows);
+    output_options_rows(&o.run.pattern.structure, output_rows);
+    TRY(options_read(&syntax, argc, argv, &o.run.pattern.file, &helped, err));
+    if (helped) return VIC_OK;
+    attention_options_complete(&o.run);
+    attention_choose_device(&o.run);
+    TRY_GOTO(bench_measure(&o, &r, err), done);
+    progress_end();
+    if (o.run.pattern.structure.json)
+        TRY_GOTO(print_json(&o, &r, argc, argv, err), done);
+    else
+        print_text(&o, &r);
+done:
+    bench_close(&r);
+    return st;
+}

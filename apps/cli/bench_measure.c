@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench.h"
+#include "progress.h"
+#include "stats.h"
+#include "tensor_io.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GPU_LAUNCHES = 1000, CPU_MOST = 1000, CPU_LEAST = 5, WARM_UP = 10, REPLAYS = 50 };
+static const double cpu_seconds = 3.0;
+
+static const vic_device cpu = { VIC_CPU, 0 };
+
+void bench_options_init(struct bench_options *o)
+{
+    memset(o, 0, sizeof *o);
+    attention_options_init(&o->run);
+    o->batch = 1;
+    o->in_graph = 20;
+}
+
+void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS])
+{
+    const struct option all[BENCH_OPTIONS] = {
+        { "--order", "WHICH", "rows of the tensors: pattern (sorted before; default) or caller (in the file's order)",
+          OPTION_CHOICE, &o->order, 0, 0, "pattern|caller", NULL },
+        { "--batch", "B", "so many sets of tensors over one pattern in a launch; default 1", OPTION_INT, &o->batch, 1,
+          4096, NULL, NULL },
+        { "--launches", "N", "default: 1000 on a GPU; on the CPU what fits three seconds, at least 5", OPTION_INT,
+          &o->launches, 1, 1000000, NULL, NULL },
+        { "--in-graph", "N", "launches in one graph (GPU); default 20", OPTION_INT, &o->in_graph, 1, 10000, NULL,
+          NULL },
+        { "--cold", NULL, "also with L2 flushed before each launch (GPU)", OPTION_FLAG, &o->cold, 0, 0, NULL, NULL },
+    };
+    memcpy(rows, all, sizeof all);
+}
+
+struct bench_times bench_times_of(double *seconds, int64_t count)
+{
+    struct bench_times t = { .launches = count };
+    double squares = 0.0;
+    sort_doubles(seconds, count);
+    for (int64_t i = 0; i < count; i++) t.mean += seconds[i] / (double)count;
+    for (int64_t i = 0; i < count; i++) squares += (seconds[i] - t.mean) * (seconds[i] - t.mean);
+    t.sigma = count > 1 ? sqrt(squares / (double)(count - 1)) : 0.0;
+    t.p50 = quantile(seconds, count, 0.50);
+    t.p95 = quantile(seconds, count, 0.95);
+    t.p99 = quantile(seconds, count, 0.99);
+    t.min = seconds[0];
+    return t;
+}
+
+struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds)
+{
+    double items = (double)o->batch * o->run.heads / seconds;
+    double flop = 2.0 * (o->run.head_dim + o->run.head_dim_v) * items / 1e12;
+    double pairs = (double)r->built.info.pairs;
+    return (struct bench_rates){ pairs * items / 1e9, pairs * flop, (double)r->run.info.computed_pairs * flop };
+}
+
+/* ---- tensors: the items of a batch one behind the other ---- */
+
+static vic_status make_inputs(const struct bench_options *o, int64_t n_q, int64_t n_k, struct run_result *out,
+                              vic_error *err)
+{
+    const struct run_options *r = &o->run;
+    struct array *arrays[INPUTS] = { &out->q, &out->k, &out->v };
+    const int64_t shapes[INPUTS][3] = { { o->batch * n_q, r->heads, r->head_dim },
+                                        { o->batch * n_k, r->kv_heads, r->head_dim },
+                                        { o->batch * n_k, r->kv_heads, r->head_dim_v } };
+    progress_phase("making the tensors");
+    for (int i = 0; i < INPUTS; i++)
+        TRY(tensor_generate(r->seed, i, r->dtype, shapes[i], r->pattern.structure.threads, arrays[i], err));
+    return VIC_OK;
+}
+
+static vic_status make_outputs(const struct bench_options *o, int64_t n_q, struct run_result *out, vic_error *err)
+{
+    const struct run_options *r = &o->run;
+    const int64_t rows = o->batch * n_q;
+    out->out = (struct array){ r->dtype, 3, { rows, r->heads, r->head_dim_v }, 0, NULL };
+    out->lse = (struct array){ VIC_F32, 2, { rows, r->heads }, 0, NULL };
+    if (!array_bytes(3, out->out.shape, vic_dtype_size(r->dtype), &out->out.bytes) ||
+        !array_bytes(2, out->lse.shape, sizeof(float), &out->lse.bytes))
+        return fail(err, VIC_NO_MEMORY, "a result of this many atoms, heads and items does not fit this machine");
+    TRY(allocate((int64_t)out->out.bytes, 1, "the result", &out->out.data, err));
+    return allocate((int64_t)out->lse.bytes, 1, "the log-sum-exp", &out->lse.data, err);
+}
+
+/* [batch * n, ...] as [batch, n, ...], or item `item` of it alone when that is >= 0. */
+static vic_tensor view(const struct array *a, void *data, vic_device device, int batch, int item)
+{
+    int64_t shape[4] = { batch, batch > 0 ? a->shape[0] / batch : 0, a->shape[1], a->ndim == 3 ? a->shape[2] : 0 };
+    size_t item_bytes = batch > 0 ? a->bytes / (size_t)batch : 0;
+    bool whole = item < 0 && batch > 1;
+    vic_tensor t = vic_tensor_make((char *)data + (item > 0 ? (size_t)item * item_bytes : 0), a->dtype,
+                                   a->ndim + whole, shape + !whole);
+    t.device = device;
+    return t;
+}
+
+static void set_args(const struct bench_options *o, const struct run_result *r, void *const data[INPUTS + 2],
+                     vic_device device, int item, vic_attention_args *args)
+{
+    args->q = view(&r->q, data[0], device, o->batch, item);
+    args->k = view(&r->k, data[1], device, o->batch, item);
+    args->v = view(&r->v, data[2], device, o->batch, item);
+    args->out = view(&r->out, data[3], device, o->batch, item);
+    args->lse = view(&r->lse, data[4], device, o->batch, item);
+    args->scale = o->run.scale;
+}
+
+/* ---- check ---- */
+
+static vic_status check_item(const struct bench_options *o, const struct bench_result *r, const int32_t *place,
+                             int item, struct run_check *out, vic_error *err)
+{
+    void *const data[] = { r->run.q.data, r->run.k.data, r->run.v.data, r->run.out.data, r->run.lse.data };
+    struct run_problem problem = {
+        r->run.engine, r->run.plan,       r->built.pattern, VIC_ATTENTION_ARGS_INIT,     place, r->built.info.n_q,
+        o->run.heads,  o->run.head_dim_v, o->run.dtype,     o->run.seed + (uint64_t)item
+    };
+    set_args(o, &r->run, data, cpu, item, &problem.args);
+    return run_check(&problem, out, err);
+}
+
+static vic_status check(const struct bench_options *o, struct bench_result *r, vic_error *err)
+{
+    const int32_t *order = vic_pattern_query_order(r->built.pattern);
+    int32_t *place = NULL;
+    struct run_check last;
+    vic_status st;
+    progress_phase("checking against the reference");
+    TRY(allocate(r->built.info.n_q, sizeof *place, "the check", &place, err));
+    for (int64_t row = 0; row < r->built.info.n_q; row++) place[order[row]] = (int32_t)row;
+    TRY_GOTO(check_item(o, r, o->order == 0 ? place : NULL, 0, &r->run.check, err), done);
+    if (o->batch > 1 && r->run.check.pass) {
+        TRY_GOTO(check_item(o, r, o->order == 0 ? place : NULL, o->batch - 1, &last, err), done);
+        if (!last.pass || last.relative_frobenius > r->run.check.relative_frobenius) r->run.check = last;
+    }
+    if (!r->run.check.pass) st = run_check_failed(&r->run, err);
+done:
+    free(place);
+    return st;
+}
+
+/* ---- time ---- */
+
+static vic_status measure(const struct bench_result *r, const vic_attention_args *args, const vic_time_options *o,
+                          struct bench_times *out, vic_error *err)
+{
+    double *seconds = NULL;
+    vic_status st;
+    TRY(allocate(o->launches, sizeof *seconds, "the times", &seconds, err));
+    st = vic_attention_time(r->run.engine, r->run.plan, args, o, seconds, err);
+    if (st == VIC_OK) *out = bench_times_of(seconds, o->launches);
+    free(seconds);
+    return st;
+}
+
+static vic_status measure_on_cpu(const struct bench_options *o, struct bench_result *r,
+                                 const vic_attention_args *args, double first, vic_error *err)
+{
+    vic_time_options t = VIC_TIME_OPTIONS_INIT;
+    double fit = cpu_seconds / fmax(first, 1e-9);
+    t.launches = fit > CPU_MOST ? CPU_MOST : fit < CPU_LEAST ? CPU_LEAST : (int)fit;
+    if (o->launches > 0) t.launches = o->launches;
+    t.warm_up = t.launches < WARM_UP ? 1 : WARM_UP;
+    progress_phase("timing");
+    return measure(r, args, &t, &r->single, err);
+}
+
+static vic_status measure_on_gpu(const struct bench_options *o, struct bench_result *r,
+                                 const vic_attention_args *args, vic_error *err)
+{
+    vic_time_options t = VIC_TIME_OPTIONS_INIT;
+    t.launches = o->launches > 0 ? o->launches : GPU_LAUNCHES;
+    t.warm_up = 2 * WARM_UP;
+    progress_phase("timing");
+    TRY(measure(r, args, &t, &r->single, err));
+    if (o->cold) {
+        t.cold = true;
+        TRY(measure(r, args, &t, &r->cold, err));
+    }
+    t = (vic_time_options){ sizeof t, 1, REPLAYS, o->in_graph, false };
+    return measure(r, args, &t, &r->graph, err);
+}
+
+static vic_status run_on_cpu(const struct bench_options *o, struct bench_result *r, vic_error *err)
+{
+    void *const data[] = { r->run.q.data, r->run.k.data, r->run.v.data, r->run.out.data, r->run.lse.data };
+    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    double start;
+    set_args(o, &r->run, data, cpu, -1, &args);
+    r->workspace_bytes = vic_plan_workspace_size(r->run.plan, r->run.threads, o->batch);
+    progress_phase("attention");
+    start = seconds_now();
+    TRY(vic_attention(r->run.engine, r->run.plan, &args, err));
+    start = seconds_now() - start;
+    TRY(check(o, r, err));
+    return measure_on_cpu(o, r, &args, start, err);
+}
+
+static vic_status run_on_gpu(const struct bench_options *o, struct bench_result *r, vic_error *err)
+{
+    vic_attention_args dense = VIC_ATTENTION_ARGS_INIT, args = VIC_ATTENTION_ARGS_INIT;
+    vic_device device = r->run.info.device;
+    vic_status st;
+    r->workspace_bytes = vic_plan_workspace_size(r->run.plan, 1, o->batch);
+    TRY_GOTO(run_device_open(&r->run, device, o->batch, &dense, err), done);
+    {
+        void *const data[] = { dense.q.data, dense.k.data, dense.v.data, dense.out.data, dense.lse.data };
+        set_args(o, &r->run, data, device, -1, &args);
+    }
+    args.workspace = dense.workspace;
+    args.workspace_size = dense.workspace_size;
+    progress_phase("attention");
+    TRY_GOTO(vic_attention(NULL, r->run.plan, &args, err), done);
+    TRY_GOTO(run_device_fetch(&r->run, &dense, err), done);
+    TRY_GOTO(check(o, r, err), done);
+    TRY_GOTO(measure_on_gpu(o, r, &args, err), done);
+done:
+    run_device_close(device, &dense);
+    return st;
+}
+
+vic_status bench_measure(const struct bench_options *o, struct bench_result *out, vic_error *err)
+{
+    vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
+    const struct run_options *r = &o->run;
+    TRY(pattern_open(&r->pattern, &out->built, err));
+    engine.threads = r->pattern.structure.threads;
+    TRY(vic_engine_create(&engine, &out->run.engine, err));
+    out->run.threads = vic_engine_threads(out->run.engine);
+    TRY(attention_plan(r, o->order == 0, out->built.pattern, &out->run, err));
+    if (out->run.info.device.kind == VIC_CPU && o->cold)
+        return fail(err, VIC_BAD_ARGUMENT, "--cold: only a GPU's L2 can be flushed; this runs on the CPU");
+    TRY(make_inputs(o, out->built.info.n_q, out->built.info.n_k, &out->run, err));
+    TRY(make_outputs(o, out->built.info.n_q, &out->run, err));
+    return out->run.info.device.kind == VIC_CUDA ? run_on_gpu(o, out, err) : run_on_cpu(o, out, err);
+}
+
+void bench_close(struct bench_result *r)
+{
+    vic_plan_free(r->run.plan);
+    vic_engine_free(r->run.engine);
+    array_free(&r->run.lse);
+    array_free(&r->run.out);
+    array_free(&r->run.v);
+    array_free(&r->run.k);
+    array_free(&r->run.q);
+    pattern_close(&r->built);
+    memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command benches[] = {
+    { "latency", "attention: how long a launch takes, and how much that varies", bench_latency },
+    { "pattern", "building the pattern: seconds, memory, pairs a second", bench_pattern },
+    { "scaling", "latency over cutoff, heads, head size, atoms or threads", bench_scaling },
+};
+enum { BENCHES = sizeof benches / sizeof benches[0] };
+
+vic_status cmd_bench(int argc, char **argv, vic_error *err)
+{
+    const struct command *bench;
+    bool help = false;
+    for (int i = 0; i < argc && argv[0][0] == '-'; i++)
+        help = help || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    if (argc == 0)
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "say what to time: `vicinal bench latency`, `pattern` or `scaling`; --help says more");
+    if (help) {
+        printf("vicinal bench SUBCOMMAND FILE [options]\n\nTimes attention and patterns on this machine.\n\n");
+        for (int i = 0; i < BENCHES; i++) printf("  %-10s%s\n", benches[i].name, benches[i].summary);
+        printf("\n`vicinal bench SUBCOMMAND --help` lists the options of one; --json is for scripts.\n");
+        return VIC_OK;
+    }
+    bench = command_find(benches, BENCHES, argv[0], err);
+    return bench ? bench->run(argc - 1, argv + 1, err) : err->status;
+}

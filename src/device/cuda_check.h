@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CUDA's errors as statuses, and what every device call says in a build without CUDA. */
+#ifndef VIC_DEVICE_CUDA_CHECK_H
+#define VIC_DEVICE_CUDA_CHECK_H
+
+#include "base/status.h"
+
+#ifdef VIC_HAVE_CUDA
+
+#include <cuda_runtime_api.h>
+
+static inline vic_status cuda_check(cudaError_t code, const char *what, vic_error *err)
+{
+    if (code == cudaSuccess) return VIC_OK;
+    cudaGetLastError(); /* an error of a call, once told, must not be found again by the next one */
+    return vic_fail(err,
+                    code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY
+                    : code == cudaErrorNoDevice || code == cudaErrorInvalidDevice ||
+                            code == cudaErrorInsufficientDriver
+                        ? VIC_NO_DEVICE
+                        : VIC_FAILED,
+                    "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), (int)code);
+}
+
+#else
+
+static inline vic_status cuda_missing(vic_error *err)
+{
+    return vic_fail(err, VIC_NO_DEVICE,
+                    "this build has no CUDA: build it where nvcc 12.3 or newer is found, or use the CPU");
+}
+
+#endif
+
+#endif

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bench`: what its JSON holds and that the figures fit together; timing itself is not judged."""
+import json
+
+import pytest
+
+import oracle
+
+CONTEXT = {"bench", "command", "version", "build", "machine", "machine_detail", "device"}
+TIMES = {"launches", "p50", "p95", "p99", "min", "mean", "sigma", "relative_sigma", "p99_over_p50", "gpairs_per_second",
+         "tflops_computed", "tflops_useful"}
+
+
+def check_result(r):
+    """The figures of one attention result follow from each other."""
+    t = r["seconds"]["single"]
+    assert set(t) == TIMES
+    assert 0 < t["min"] <= t["p50"] <= t["p95"] <= t["p99"] and t["sigma"] >= 0
+    flop = 2 * r["batch"] * r["heads"] * (r["head_dim"] + r["head_dim_v"])
+    assert r["flop_useful"] == flop * r["pairs"] and r["flop_computed"] == flop * r["computed_pairs"]
+    assert t["tflops_useful"] == pytest.approx(r["flop_useful"] / t["p50"] / 1e12)
+    assert t["tflops_computed"] == pytest.approx(r["flop_computed"] / t["p50"] / 1e12)
+    assert t["gpairs_per_second"] == pytest.approx(r["pairs"] * r["heads"] * r["batch"] / t["p50"] / 1e9)
+    assert t["p99_over_p50"] == pytest.approx(t["p99"] / t["p50"])
+    assert r["check"]["pass"] and r["check"]["rows"] > 0
+
+
+@pytest.mark.parametrize("order", ["pattern", "caller"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_latency(vicinal, cloud, order, batch):
+    path, positions = cloud
+    r = vicinal("bench", "latency", path, "--cutoff", 5, "--device", "cpu", "--launches", 4, "--order", order, "--batch",
+                batch, "--head-dim", 16, "--head-dim-v", 24, "--dtype", "f16", "--json").json
+    assert CONTEXT <= set(r) and r["bench"] == "latency" and r["device"] == "cpu"
+    assert r["command"].startswith(f"vicinal bench latency {path} --cutoff 5")
+    assert (r["row_order"], r["batch"], r["dtype"], r["head_dim"], r["head_dim_v"]) == (order, batch, "float16", 16, 24)
+    assert r["pairs"] == len(oracle.pairs(positions, 5.0)[0])
+    assert r["seconds"]["single"]["launches"] == 4 and set(r["seconds"]) == {"single"}
+    check_result(r)
+
+
+def test_latency_as_text(vicinal, cloud):
+    text = vicinal("bench", "latency", cloud[0], "--cutoff", 5, "--device", "cpu", "--launches", 3).out
+    assert "single launches" in text and "P99/P50" in text and "against float64" in text
+
+
+def test_dense_points_all_see_each_other(vicinal):
+    r = vicinal("bench", "latency", "dense:100", "--device", "cpu", "--launches", 1, "--json").json
+    assert r["atoms"] == 100 and r["pairs"] == 100 * 100
+    check_result(r)
+    assert vicinal("pattern", "dense:64", "--json").json["fill"] == 1
+
+
+def test_pattern(vicinal, crystal):
+    path, positions, cell = crystal
+    r = vicinal("bench", "pattern", path, "--cutoff", 6, "--repeat", 3, "--json").json
+    assert CONTEXT <= set(r) and r["repeat"] == 3
+    assert r["pairs"] == len(oracle.pairs(positions, 6.0, cell)[0])
+    for part in ("order", "build", "total"):
+        assert 0 < r["seconds"][part]["min"] <= r["seconds"][part]["p50"]
+    assert r["pairs_per_second"] == pytest.approx(r["pairs"] / r["seconds"]["total"]["p50"])
+    assert 0 < r["resident_before"] <= r["resident_peak"]
+
+
+@pytest.mark.parametrize("over, values, key, expected", [
+    ("cutoff", "3,4.5,6", "cutoff", [3, 4.5, 6]),
+    ("heads", "1,6", "heads", [1, 6]),
+    ("head-dim", "8,24", "head_dim", [8, 24]),
+    ("atoms", "1x1x1,2x1x1", "atoms", [70, 140]),
+    ("threads", "1,2", "threads", [1, 2]),
+])
+def test_scaling(vicinal, crystal, over, values, key, expected):
+    done = vicinal("bench", "scaling", crystal[0], "--cutoff", 4, "--over", over, "--values", values, "--device", "cpu",
+                   "--launches", 2, "--json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [r[key] for r in rows] == expected
+    assert [r["value"] for r in rows] == values.split(",") and {r["over"] for r in rows} == {over}
+    for r in rows:
+        check_result(r)
+        assert r["kv_heads"] == r["heads"] and r["head_dim_v"] == r["head_dim"]
+
+
+def test_scaling_as_text(vicinal, crystal):
+    lines = vicinal("bench", "scaling", crystal[0], "--over", "cutoff", "--values", "3,5", "--device", "cpu", "--launches",
+                    2).out.splitlines()
+    assert lines[0].startswith("cutoff") and [line.split()[0] for line in lines[1:]] == ["3", "5"]
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    ([], 2, ["say what to time", "latency"]),
+    (["latenc", "x.pdb"], 2, ["'latenc'", "did you mean latency?"]),
+    (["latency"], 2, ["FILE is missing", "bench latency"]),
+    (["latency", "dense:0"], 2, ["dense:N", "'0'"]),
+    (["latency", "dense:5", "--cutoff", "4"], 2, ["--cutoff", "dense:5"]),
+    (["latency", "dense:5", "--device", "cpu", "--cold"], 2, ["--cold", "GPU"]),
+    (["latency", "dense:5", "--head-dim", "12", "--device", "cpu"], 2, ["head_dim", "multiple of 8"]),
+    (["pattern", "dense:5", "--repeat", "0"], 2, ["--repeat"]),
+    (["scaling", "dense:5"], 2, ["--over is missing"]),
+    (["scaling", "dense:5", "--over", "size"], 2, ["--over", "cutoff|heads"]),
+    (["scaling", "dense:5", "--over", "heads", "--values", "x"], 2, ["--heads", "'x'"]),
+    (["scaling", "dense:5", "--over", "atoms"], 3, ["repeats the cell", "--cell"]),
+])
+def test_wrong_use(vicinal, arguments, code, words):
+    done = vicinal("bench", *arguments, code=code)
+    for word in words:
+        assert word in done.err, done.err

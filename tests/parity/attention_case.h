@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one attention case of the parity tests asks for, and tensors of any layout in bytes that are watched. */
+#ifndef VIC_TESTS_ATTENTION_CASE_H
+#define VIC_TESTS_ATTENTION_CASE_H
+
+#include "base/half.h"
+#include "brute_pattern.h"
+#include "contract/attention.h"
+
+enum layout { ATOMS_HEADS, HEADS_ATOMS, PACKED_QKV, PADDED };
+
+enum values {
+    NORMAL,
+    LOGITS_1E4,     /* scores up to about 10^4 */
+    ALL_MINUS_1000, /* every score is -1000 */
+    ONE_DOMINANT,   /* key atom 0 outweighs all others by e^60 */
+    ALL_MINUS_INF,  /* every score is -inf: zeros and -inf, as without pairs */
+    ZERO,           /* q = k = 0: lse is the logarithm of the number of pairs */
+    GROWING,        /* scores rise with the key's atom number, so that the maximum moves again and again */
+    LARGE,          /* random scores up to about 1000 */
+    JUMPS,          /* scores of -1000, 0, 30, 130 and 1000, from key to key */
+    STEPS, /* the same every 64 keys, so that a kernel's step meets one of them: +30, +130, +1000, down again */
+    DEEP,  /* all scores about -1000, no two the same */
+};
+
+struct attention_case {
+    const char *name;
+    enum brute_cell cell;
+    int64_t n_q, n_k; /* n_k -1: one set */
+    double box, cutoff;
+    int heads, kv_heads, d_qk, d_v; /* 0: 2, heads, 32, d_qk */
+    vic_dtype dtype;
+    enum layout layout;
+    enum values values;
+    double scale; /* 0: 1 / sqrt(d_qk) */
+    int batch;    /* 0: 1 */
+    bool built;   /* pattern and order by the library, else by brute force with rows in random order */
+    bool line;    /* queries 4 A apart on a line, keys 1 A (one set: 1 A), rows in this order: most of a strip's rows
+                     have no pair in its first keys */
+    bool exclude_self, coincident, pattern_order, no_lse;
+};
+
+struct tensor {
+    unsigned char *buffer; /* owned; NULL in packed k and v */
+    size_t bytes;
+    struct attention_tensor view;
+    int64_t rows;
+    int heads, d, batch;
+    vic_dtype dtype;
+};
+
+static size_t element_size(vic_dtype dtype)
+{
+    return dtype == VIC_F32 ? 4 : 2;
+}
+
+static char *element_at(const struct tensor *t, int64_t row, int head, int c)
+{
+    int64_t at = row * t->view.row_stride + head * t->view.head_stride + c;
+    return (char *)t->view.data + at * (int64_t)element_size(t->dtype);
+}
+
+static double get(const struct tensor *t, int64_t row, int head, int c)
+{
+    const char *at = element_at(t, row, head, c);
+    uint16_t half;
+    float single;
+    if (t->dtype == VIC_F32) {
+        memcpy(&single, at, sizeof single);
+        return single;
+    }
+    memcpy(&half, at, sizeof half);
+    return t->dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
+}
+
+static void set(const struct tensor *t, int64_t row, int head, int c, double x)
+{
+    float single = (float)x;
+    uint16_t half = t->dtype == VIC_F16 ? f16_from_f32(single) : bf16_from_f32(single);
+    if (t->dtype == VIC_F32)
+        memcpy(element_at(t, row, head, c), &single, sizeof single);
+    else
+        memcpy(element_at(t, row, head, c), &half, sizeof half);
+}
+
+/* The same tensor, one item of it. */
+static struct tensor item_of(const struct tensor *t, int item)
+{
+    struct tensor one = *t;
+    one.view.data = (char *)t->view.data + item * t->view.batch_stride * (int64_t)element_size(t->dtype);
+    return one;
+}
+
+/* Odd strides where they may be; `even`: the 16 bytes that a GPU asks for in pattern order. */
+static struct tensor make_tensor(int batch, int64_t rows, int heads, int d, vic_dtype dtype, enum layout layout,
+                                 bool even)
+{
+    struct tensor t = { .rows = rows, .heads = heads, .d = d, .batch = batch, .dtype = dtype };
+    int64_t lead = 0;
+    t.view.row_stride = (int64_t)heads * d;
+    t.view.head_stride = d;
+    t.view.batch_stride = rows * heads * d;
+    if (layout == HEADS_ATOMS) {
+        t.view.row_stride = d;
+        t.view.head_stride = rows * d;
+    } else if (layout == PADDED) { /* memory before, between and after */
+        t.view.head_stride = d + (even ? 8 : 3);
+        t.view.row_stride = heads * t.view.head_stride + (even ? 8 : 5);
+        t.view.batch_stride = rows * t.view.row_stride + (even ? 16 : 1);
+        lead = even ? 8 : 7;
+    }
+    t.bytes = (size_t)(batch * t.view.batch_stride + 2 * lead) * element_size(dtype);
+    t.buffer = brute_alloc((int64_t)t.bytes, 1);
+    t.view.data = t.buffer + (size_t)lead * element_size(dtype);
+    return t;
+}
+
+#endif

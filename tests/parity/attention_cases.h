@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cases of attention, one body for every kernel row of this machine: test_attention.c runs them on the CPU's
+ * rows, tests/gpu/test_attention_gpu.c on a GPU's.  Before anything else main() sets `tested`. */
+#ifndef VIC_TESTS_ATTENTION_CASES_H
+#define VIC_TESTS_ATTENTION_CASES_H
+
+#include "attention_problem.h"
+
+/* Fewer and smaller, for compute-sanitizer. */
+static bool small(void)
+{
+    const char *value = getenv("VIC_TEST_SMALL");
+    return value && *value;
+}
+
+/* True, with a word of why, where this machine has no row to test. */
+static bool nothing_to_test(void)
+{
+    const char *why = "this build has no CUDA";
+    for (int i = 0; i < kernel_table_size; i++) {
+        if (kernel_table[i]->device != tested) continue;
+        why = kernel_table[i]->unavailable();
+        if (!why) return false;
+    }
+    print_message("skipped: %s\n", why);
+    return true;
+}
+
+/* Calls `body` for every row of the CPU that this machine can run; of a GPU's, for the one that a plan would take. */
+static void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel_row *, void *),
+                            void *context)
+{
+    const struct plan_request request = { .shape = *shape, .device = the_gpu };
+    const struct kernel_row *chosen;
+    vic_error err;
+    for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
+        if (kernel_table[i]->device == VIC_CPU && !kernel_table[i]->unavailable()) body(kernel_table[i], context);
+    if (tested != VIC_CUDA) return;
+    CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &chosen, &err));
+    body(chosen, context);
+}
+
+struct checked {
+    const struct attention_case *c;
+    struct problem *p;
+    uint64_t seed;
+};
+
+static void check_kernel(const struct kernel_row *kernel, void *context)
+{
+    struct checked *x = context;
+    char what[256];
+    snprintf(what, sizeof what, "%s, %s, case \"%s\", seed %llu", kernel->name, vic_dtype_name(x->c->dtype),
+             x->c->name, (unsigned long long)x->seed);
+    launch(kernel, x->p, 2, 0x00);
+    if (small()) {
+        compare(x->c, x->p, what);
+        return;
+    }
+    unsigned char *out = copy_of(&x->p->out), *lse = copy_of(&x->p->lse);
+    launch(kernel, x->p, 1, 0xc5);
+    check_poison(&x->p->out, out, 0xc5, 0x00, what);
+    if (x->c->no_lse)
+        for (size_t i = 0; i < x->p->lse.bytes; i++) CHECK(x->p->lse.buffer[i] == 0xc5, "%s: lse written", what);
+    else
+        check_poison(&x->p->lse, lse, 0xc5, 0x00, what);
+    compare(x->c, x->p, what);
+    free(out);
+    free(lse);
+}
+
+static void run_one(const struct attention_case *c, uint64_t seed)
+{
+    struct problem p;
+    struct checked x = { c, &p, seed };
+    make_problem(c, seed, &p);
+    for_each_kernel(&p.shape, check_kernel, &x);
+    free_problem(&p);
+}
+
+/* What is float32 on the CPU runs in both half types on a GPU. */
+static void run_case(const struct attention_case *c, uint64_t seed)
+{
+    enum { MOST = 700, MOST_KEYS = 3000 };
+    struct attention_case half = *c;
+    if (small() && (c->n_q > MOST || c->n_k > MOST_KEYS)) return;
+    if (tested != VIC_CUDA || c->dtype != VIC_F32) {
+        run_one(c, seed);
+        return;
+    }
+    for (int dtype = VIC_F16; dtype <= VIC_BF16; dtype++) {
+        half.dtype = (vic_dtype)dtype;
+        run_one(&half, seed);
+    }
+}
+
+/* Of a loop over types: on a GPU run_case() makes both of float32. */
+static int last_type(void)
+{
+    return tested == VIC_CUDA ? VIC_F32 : VIC_BF16;
+}
+
+#define RUN_ALL(cases, seed)                                                                                         \
+    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++) run_case(&(cases)[i_], (seed) + i_)
+
+static void test_sizes(void **state)
+{
+    static const int64_t sizes[] = { 0, 1, 15, 16, 17, 63, 64, 65, 129, 200 };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i += small() ? 4 : 1) {
+        struct attention_case one = { .name = "size, one set", .n_q = sizes[i], .n_k = -1, .box = 10, .cutoff = 4 };
+        struct attention_case self = { .name = "size, no self",
+                                       .n_q = sizes[i],
+                                       .n_k = -1,
+                                       .box = 10,
+                                       .cutoff = 4,
+                                       .exclude_self = true,
+                                       .pattern_order = true };
+        struct attention_case queries = {
+            .name = "size of queries", .n_q = sizes[i], .n_k = 70, .box = 10, .cutoff = 4
+        };
+        struct attention_case keys = {
+            .name = "size of keys", .n_q = 70, .n_k = sizes[i], .box = 10, .cutoff = 4, .pattern_order = true
+        };
+        run_case(&one, 100 + i);
+        run_case(&self, 200 + i);
+        run_case(&queries, 300 + i);
+        run_case(&keys, 400 + i);
+    }
+}
+
+static void test_geometries(void **state)
+{
+    static const struct attention_case cases[] = {
+        { .name = "coincident", .n_q = 150, .n_k = -1, .box = 10, .cutoff = 3, .coincident = true },
+        { .name = "coincident, no self",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 10,
+          .cutoff = 3,
+          .coincident = true,
+          .exclude_self = true },
+        { .name = "all rows empty", .n_q = 100, .n_k = -1, .box = 1e4, .cutoff = 0.5, .exclude_self = true },
+        { .name = "most rows empty", .n_q = 300, .n_k = -1, .box = 40, .cutoff = 2, .exclude_self = true },
+        { .name = "only self", .n_q = 100, .n_k = -1, .box = 1e4, .cutoff = 0.5 },
+        { .name = "cubic", .cell = CUBIC, .n_q = 140, .n_k = -1, .box = 12, .cutoff = 4 },
+        { .name = "skewed", .cell = SKEWED, .n_q = 140, .n_k = -1, .box = 12, .cutoff = 4 },
+        { .name = "skewed, cutoff beyond the cell", .cell = SKEWED, .n_q = 20, .n_k = -1, .box = 5, .cutoff = 6 },
+        { .name = "one atom and its images",
+          .cell = CUBIC,
+          .n_q = 1,
+          .n_k = -1,
+          .box = 3,
+          .cutoff = 7,
+          .exclude_self = true },
+        { .name = "slab", .cell = SLAB, .n_q = 100, .n_k = -1, .box = 9, .cutoff = 6 },
+        { .name = "wire", .cell = WIRE, .n_q = 100, .n_k = -1, .box = 9, .cutoff = 6, .pattern_order = true },
+        { .name = "two sets, periodic", .cell = SKEWED, .n_q = 77, .n_k = 133, .box = 9, .cutoff = 5 },
+        { .name = "dense, every block full", .n_q = 192, .n_k = 512, .box = 5, .cutoff = 100 },
+        { .name = "dense, ragged", .n_q = 100, .n_k = 523, .box = 5, .cutoff = 100, .pattern_order = true },
+        { .name = "many keys, several chunks", .n_q = 70, .n_k = 3000, .box = 12, .cutoff = 7 },
+    };
+    (void)state;
+    if (nothing_to_test()) skip();
+    RUN_ALL(cases, 1000);
+}
+
+static void test_head_sizes(void **state)
+{
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (int d = 8; d <= 128; d += small() ? 24 : 8)
+        for (int dtype = VIC_F32; dtype <= last_type(); dtype++) {
+            struct attention_case same = {
+                .name = "head size", .n_q = 90, .n_k = -1, .box = 9, .cutoff = 4, .d_qk = d, .dtype = (vic_dtype)dtype
+            };
+            struct attention_case mixed = { .name = "two head sizes",
+                                            .n_q = 90,
+                                            .n_k = 60,
+                                            .box = 9,
+                                            .cutoff = 4,
+                                            .d_qk = d,
+                                            .d_v = 136 - d,
+                                            .dtype = (vic_dtype)dtype,
+                                            .heads = 4,
+                                            .kv_heads = 2,
+                                            .layout = PADDED };
+            run_case(&same, (uint64_t)(2000 + d));
+            run_case(&mixed, (uint64_t)(3000 + d));
+        }
+}
+
+static void test_heads_and_layouts(void **state)
+{
+    static const int heads[][2] = { { 1, 1 }, { 3, 3 }, { 6, 2 }, { 5, 1 } };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t h = small() ? 2 : 0; h < (small() ? 3 : sizeof heads / sizeof *heads); h++)
+        for (int dtype = VIC_F32; dtype <= last_type(); dtype++)
+            for (int layout = ATOMS_HEADS; layout <= PADDED; layout++)
+                for (int order = 0; order < 2; order++) {
+                    struct attention_case c = { .name = "layout",
+                                                .n_q = 130,
+                                                .n_k = -1,
+                                                .box = 9,
+                                                .cutoff = 3,
+                                                .heads = heads[h][0],
+                                                .kv_heads = heads[h][1],
+                                                .d_qk = 24,
+                                                .dtype = (vic_dtype)dtype,
+                                                .layout = (enum layout)layout,
+                                                .pattern_order = order,
+                                                .no_lse = order && layout == PADDED };
+                    if (layout == PACKED_QKV && heads[h][0] != heads[h][1]) continue;
+                    run_case(&c, (uint64_t)(4000 + 100 * layout + 10 * dtype + order));
+                }
+}
+
+static void test_values(void **state)
+{
+    static const struct attention_case cases[] = {
+        { .name = "logits to 1e4", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4, .values = LOGITS_1E4, .scale = 1.0 },
+        { .name = "logits to -1e4",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = LOGITS_1E4,
+          .scale = -1.0 },
+        { .name = "all scores -1000",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = ALL_MINUS_1000,
+          .scale = 1.0 },
+        { .name = "all scores -1000, f16",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = ALL_MINUS_1000,
+          .scale = 1.0,
+          .dtype = VIC_F16 },
+        { .name = "all scores -inf",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = ALL_MINUS_INF,
+          .scale = 1.0 },
+        { .name = "one dominant key",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = ONE_DOMINANT,
+          .scale = 1.0 },
+        { .name = "one dominant key, bf16",
+          .n_q = 150,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .values = ONE_DOMINANT,
+          .scale = 1.0,
+          .dtype = VIC_BF16 },
+        { .name = "growing scores", .n_q = 70, .n_k = 2000, .box = 9, .cutoff = 6, .values = GROWING, .scale = 0.5 },
+        { .name = "falling scores", .n_q = 70, .n_k = 2000, .box = 9, .cutoff = 6, .values = GROWING, .scale = -0.5 },
+        { .name = "negative scale", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4, .scale = -0.3 },
+        { .name = "large scores", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4, .values = LARGE },
+        { .name = "tiny scale", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4, .scale = 1e-30 },
+        { .name = "zero q and k", .cell = SKEWED, .n_q = 40, .n_k = -1, .box = 7, .cutoff = 6, .values = ZERO },
+    };
+    (void)state;
+    if (nothing_to_test()) skip();
+    RUN_ALL(cases, 5000);
+}
+
+/* Patterns as the library builds them: near atoms in near rows, full blocks, shared clusters. */
+static void test_built_patterns(void **state)
+{
+    static const struct attention_case cases[] = {
+        { .name = "thousands", .n_q = 3000, .n_k = -1, .box = 32, .cutoff = 7, .heads = 4, .d_qk = 64 },
+        { .name = "periodic", .cell = SKEWED, .n_q = 2000, .n_k = -1, .box = 26, .cutoff = 7, .d_qk = 64 },
+        { .name = "many images", .cell = CUBIC, .n_q = 100, .n_k = -1, .box = 8, .cutoff = 13, .exclude_self = true },
+        { .name = "two sets", .n_q = 200, .n_k = 1500, .box = 25, .cutoff = 7, .d_qk = 64 },
+        { .name = "few keys", .n_q = 1500, .n_k = 30, .box = 25, .cutoff = 9, .d_qk = 64, .pattern_order = true },
+        { .name = "everything", .n_q = 1100, .n_k = -1, .box = 20, .cutoff = 90, .d_qk = 64 },
+        { .name = "everything, small",
+          .n_q = 300,
+          .n_k = -1,
+          .box = 20,
+          .cutoff = 90,
+          .d_qk = 64,
+          .exclude_self = true },
+        { .name = "half of everything", .n_q = 1500, .n_k = -1, .box = 18, .cutoff = 12, .heads = 1, .d_qk = 64 },
+        { .name = "rows without pairs", .n_q = 600, .n_k = -1, .box = 90, .cutoff = 6, .exclude_self = true },
+        { .name = "32", .n_q = 1500, .n_k = -1, .box = 25, .cutoff = 7, .heads = 4, .pattern_order = true },
+        { .name = "128", .n_q = 1500, .n_k = -1, .box = 25, .cutoff = 7, .d_qk = 128, .pattern_order = true },
+        { .name = "group-query",
+          .n_q = 700,
+          .n_k = -1,
+          .box = 18,
+          .cutoff = 6,
+          .heads = 6,
+          .kv_heads = 2,
+          .d_qk = 64 },
+        { .name = "large", .n_q = 1500, .n_k = -1, .box = 25, .cutoff = 7, .d_qk = 64, .values = LARGE },
+        { .name = "jumps", .n_q = 2000, .n_k = -1, .box = 26, .cutoff = 8, .d_qk = 64, .values = JUMPS },
+        { .name = "jumps, 32", .n_q = 700, .n_k = -1, .box = 18, .cutoff = 8, .values = JUMPS, .exclude_self = true },
+        { .name = "jumps, 128", .n_q = 700, .n_k = -1, .box = 18, .cutoff = 8, .d_qk = 128, .values = JUMPS },
+        { .name = "jumps, everything", .n_q = 700, .n_k = -1, .box = 20, .cutoff = 90, .d_qk = 64, .values = JUMPS },
+        { .name = "steps, everything", .n_q = 700, .n_k = -1, .box = 20, .cutoff = 90, .d_qk = 64, .values = STEPS },
+        { .name = "all about -1000", .n_q = 1500, .n_k = -1, .box = 25, .cutoff = 7, .d_qk = 64, .values = DEEP },
+        { .name = "one dominant", .n_q = 700, .n_k = -1, .box = 18, .cutoff = 8, .d_qk = 64, .values = ONE_DOMINANT },
+    };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct attention_case c = cases[i];
+        c.built = true;
+        run_case(&c, 5200 + i);
+        c.pattern_order = !c.pattern_order; /* another path on a GPU, the same one on the CPU */
+        if (tested == VIC_CUDA && !small()) run_case(&c, 5300 + i);
+    }
+}
+
+/* Rows whose first pairs come in the second, third or fourth 64 keys of their strip, among rows that begin at once.
+ */
+static void test_first_keys_masked(void **state)
+{
+    static const enum values values[] = { JUMPS, STEPS, NORMAL, GROWING, ALL_MINUS_1000, DEEP, LARGE };
+    static const int sizes[] = { 32, 64, 128 };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t v = 0; v < (small() ? 2 : sizeof values / sizeof *values); v++)
+        for (int d = 0; d < 3; d++) {
+            struct attention_case two = { .name = "line, two sets",
+                                          .n_q = 130,
+                                          .n_k = 540,
+                                          .box = 1,
+                                          .cutoff = 20,
+                                          .line = true,
+                                          .d_qk = sizes[d],
+                                          .values = values[v],
+                                          .pattern_order = true };
+            struct attention_case one = two, narrow = two;
+            one.name = "line, one set";
+            one.n_q = 600;
+            one.n_k = -1;
+            one.cutoff = 30;
+            one.exclude_self = v % 2 == 1;
+            narrow.name = "line, one neighbour or two";
+            narrow.cutoff = 0.75;
+            run_case(&two, 5400 + v);
+            run_case(&narrow, 5500 + v);
+            if (!small()) run_case(&one, 5600 + v);
+        }
+}
+
+static void test_batches(void **state)
+{
+    static const struct attention_case cases[] = {
+        { .name = "batch", .n_q = 200, .n_k = -1, .box = 12, .cutoff = 5, .d_qk = 64, .batch = 3 },
+        { .name = "batch, padded", .n_q = 90, .n_k = 70, .box = 9, .cutoff = 4, .batch = 2, .layout = PADDED },
+        { .name = "batch, packed",
+          .n_q = 100,
+          .n_k = -1,
+          .box = 9,
+          .cutoff = 4,
+          .batch = 4,
+          .layout = PACKED_QKV,
+          .pattern_order = true },
+        { .name = "batch, heads first",
+          .n_q = 300,
+          .n_k = -1,
+          .box = 14,
+          .cutoff = 5,
+          .heads = 4,
+          .kv_heads = 2,
+          .d_qk = 128,
+          .d_v = 64,
+          .batch = 2,
+          .built = true,
+          .layout = HEADS_ATOMS },
+    };
+    (void)state;
+    if (nothing_to_test()) skip();
+    RUN_ALL(cases, 5700);
+}
+
+/* ---- A row depends on nothing but its own query and its keys ------------------------------------------------- */
+
+/* Do all elements of out and lse of these rows have the bits that they had in the copies? */
+static void check_rows_kept(const struct problem *p, const unsigned char *out, const unsigned char *lse,
+                            const bool *kept, const char *what)
+{
+    for (int item = 0; item < p->items; item++) {
+        struct tensor values = item_of(&p->out, p->first_item + item), sums = item_of(&p->lse, p->first_item + item);
+        for (int64_t row = 0; row < p->pattern.n_q; row++)
+            for (int head = 0; kept[row] && head < p->shape.heads; head++) {
+                const char *at = element_at(&values, row, head, 0), *sum = element_at(&sums, row, head, 0);
+                CHECK(memcmp(at, out + (at - (char *)p->out.buffer),
+                             (size_t)p->shape.d_v * element_size(p->shape.dtype)) == 0,
+                      "%s: other bits in out of row %lld, head %d", what, (long long)row, head);
+                CHECK(memcmp(sum, lse + (sum - (char *)p->lse.buffer), sizeof(float)) == 0,
+                      "%s: other bits in lse of row %lld, head %d", what, (long long)row, head);
+            }
+    }
+}
+
+static void scale_queries(const struct problem *p, const bool *kept, double factor)
+{
+    for (int64_t row = 0; row < p->pattern.n_q; row++)
+        for (int head = 0; !kept[row] && head < p->shape.heads; head++)
+            for (int c = 0; c < p->shape.d_qk; c++) set(&p->q, row, head, c, factor * get(&p->q, row, head, c));
+}
+
+/* Of each 16 rows, which share a warp, one keeps its query; the others' become 256 times as large (scores of a
+ * thousand and more), or were that before.  256 is exact in every type. */
+static void check_neighbours(const struct kernel_row *kernel, void *context)
+{
+    struct problem *p = context;
+    bool *kept = brute_alloc(p->pattern.n_q, sizeof *kept), *none = brute_alloc(p->pattern.n_q, sizeof *none);
+    char what[160];
+    for (int variant = 0; variant < (small() ? 1 : 6); variant++) {
+        bool hostile_first = variant % 2 == 1;
+        for (int64_t row = 0; row < p->pattern.n_q; row++)
+            kept[p->all_rows[p->pattern.q_order[row]]] = (row + 5 * variant + row / 16 * 7) % 16 == 0;
+        snprintf(what, sizeof what, "%s, neighbours of variant %d", kernel->name, variant);
+        if (hostile_first) scale_queries(p, none, 256.0);
+        launch(kernel, p, 2, 0);
+        unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
+        scale_queries(p, kept, hostile_first ? 1.0 / 256 : 256.0);
+        launch(kernel, p, 2, 0);
+        CHECK(memcmp(out, p->out.buffer, p->out.bytes) != 0, "%s: the others did not change", what);
+        check_rows_kept(p, out, lse, kept, what);
+        scale_queries(p, kept, hostile_first ? 256.0 : 1.0 / 256);
+        if (hostile_first) scale_queries(p, none, 1.0 / 256);
+        free(out);
+        free(lse);
+    }
+    free(kept);
+    free(none);
+}
+
+static void test_rows_do_not_see_each_other(void **state)
+{
+    static const int sizes[] = { 32, 64, 128 };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (int d = 0; d < 3; d++)
+        for (int dtype = tested == VIC_CUDA ? VIC_F16 : VIC_F32; dtype <= VIC_BF16; dtype++)
+            for (int line = 0; line < 2; line++) {
+                struct attention_case c = { .name = "neighbours",
+                                            .n_q = line ? 130 : 500,
+                                            .n_k = line ? 540 : -1,
+                                            .box = 16,
+                                            .cutoff = line ? 20 : 6,
+                                            .line = line,
+                                            .built = !line,
+                                            .d_qk = sizes[d],
+                                            .dtype = (vic_dtype)dtype,
+                                            .pattern_order = line };
+                struct problem p;
+                make_problem(&c, 6500 + (uint64_t)d, &p);
+                for_each_kernel(&p.shape, check_neighbours, &p);
+                free_problem(&p);
+            }
+}
+
+/* An item has the same bits alone, first of two, and in a batch of three. */
+static void check_items(const struct kernel_row *kernel, void *context)
+{
+    static const int parts[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
+    struct problem *p = context;
+    bool *all = brute_alloc(p->pattern.n_q, sizeof *all);
+    char what[160];
+    for (int64_t row = 0; row < p->pattern.n_q; row++) all[row] = true;
+    launch(kernel, p, 2, 0);
+    unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
+    for (size_t i = small() ? 3 : 0; i < sizeof parts / sizeof *parts; i++) {
+        p->first_item = parts[i][0];
+        p->items = parts[i][1];
+        snprintf(what, sizeof what, "%s, %d items from %d on", kernel->name, p->items, p->first_item);
+        launch(kernel, p, 2, 0xc5);
+        check_rows_kept(p, out, lse, all, what);
+    }
+    p->first_item = 0;
+    p->items = p->q.batch;
+    free(out);
+    free(lse);
+    free(all);
+}
+
+static void test_items_do_not_see_each_other(void **state)
+{
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (int dtype = tested == VIC_CUDA ? VIC_F16 : VIC_F32; dtype <= VIC_BF16; dtype++)
+        for (int order = 0; order < 2; order++) {
+            struct attention_case c = { .name = "items",
+                                        .n_q = 400,
+                                        .n_k = -1,
+                                        .box = 15,
+                                        .cutoff = 6,
+                                        .heads = 3,
+                                        .d_qk = 64,
+                                        .batch = 3,
+                                        .built = true,
+                                        .dtype = (vic_dtype)dtype,
+                                        .pattern_order = order };
+            struct problem p;
+            make_problem(&c, 6600, &p);
+            for_each_kernel(&p.shape, check_items, &p);
+            free_problem(&p);
+        }
+}
+
+static int start_pools(void **state)
+{
+    static const int threads[] = { 1, 2, 3, 7 };
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
+        CHECK_OK(pool_create(threads[i], &pools[threads[i]], &err));
+    return 0;
+}
+
+static int stop_pools(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) pool_free(pools[i]);
+    return 0;
+}
+
+#define SHARED_TESTS                                                                                                 \
+    cmocka_unit_test(test_sizes), cmocka_unit_test(test_geometries), cmocka_unit_test(test_head_sizes),              \
+        cmocka_unit_test(test_heads_and_layouts), cmocka_unit_test(test_values),                                     \
+        cmocka_unit_test(test_built_patterns), cmocka_unit_test(test_first_keys_masked),                             \
+        cmocka_unit_test(test_batches), cmocka_unit_test(test_rows_do_not_see_each_other),                           \
+        cmocka_unit_test(test_items_do_not_see_each_other)
+
+#endif
