@@ -346,10 +346,23 @@ template <int D> struct ring_place {
 
 enum class step_kind { first, masked, full };
 
-// Weights of a step's scores, in place, and the row sums; rescales what came before where it must.
+template <int D, step_kind KIND>
+__device__ __forceinline__ void weigh_step(const attn_fwd_params &p, uint32_t bits, float (&s)[32], float (&part)[2],
+                                           strip_state<D> &t)
+{
+    if (KIND == step_kind::first) {
+        set_references(s, bits, p.scale_log2, t.max);
+        const float base[2] = { reference(t.max[0]), reference(t.max[1]) };
+        weigh<true>(s, bits, p.scale_log2, base, part);
+    } else {
+        weigh<KIND == step_kind::masked>(s, bits, p.scale_log2, t.max, part);
+    }
+}
+
+// Adds the row sums; before that, where weights got too large, corrects them and all that came before.
 template <half_type TYPE, int D, step_kind KIND>
-__device__ __forceinline__ void check_weights(const attn_fwd_params &p, uint32_t stage, uint32_t bits, float (&s)[32],
-                                              float (&part)[2], strip_state<D> &t)
+__device__ __forceinline__ void sum_weights(const attn_fwd_params &p, uint32_t stage, uint32_t bits, float (&s)[32],
+                                            float (&part)[2], strip_state<D> &t)
 {
     if (KIND != step_kind::first) { // whose weights are at most 1
         const bool over0 = !(part[0] <= WEIGHT_LIMIT), over1 = !(part[1] <= WEIGHT_LIMIT);
@@ -387,9 +400,8 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w,
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(s);
-    if (KIND == step_kind::first) set_references(s, bits, p.scale_log2, t.max);
-    weigh<MASKED>(s, bits, p.scale_log2, t.max, part);
-    check_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
+    weigh_step<D, KIND>(p, bits, s, part, t);
+    sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
     pack_weights<TYPE>(s, weights);
     ptx::wgmma_fence();
     multiply_p_v<TYPE, D>(t.o, weights, stage);
@@ -425,14 +437,13 @@ __device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D
         ptx::wgmma_wait_group<0>();
     }
     ptx::wgmma_pin(s);
-    if (KIND == step_kind::first) set_references(s, bits, p.scale_log2, t.max);
-    weigh<MASKED>(s, bits, p.scale_log2, t.max, part);
+    weigh_step<D, KIND>(p, bits, s, part, t);
     if (KIND != step_kind::first) {
         ptx::wgmma_wait_group<0>();
         ptx::wgmma_pin(t.o);
         release(last_empty);
     }
-    check_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
+    sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
     pack_weights<TYPE>(s, weights);
     last_stage = stage;
     last_empty = empty;
