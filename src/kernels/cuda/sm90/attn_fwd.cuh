@@ -79,7 +79,7 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                                                full);
                         // For the warpgroups that will not look at this stage.
                         if (looking < C::WARPGROUPS)
-                            ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 4 * (C::WARPGROUPS - looking));
+                            ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 128 * (C::WARPGROUPS - looking));
                     } else {
                         ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
                     }
@@ -378,13 +378,6 @@ template <half_type TYPE> __device__ __forceinline__ void pack_weights(const flo
     for (int i = 0; i < 16; i++) weights[i] = pack<TYPE>(s[2 * i], s[2 * i + 1]);
 }
 
-// One arrival per warp: the warps of a warpgroup do not walk in step here.
-__device__ __forceinline__ void release(uint32_t empty)
-{
-    __syncwarp();
-    if (ptx::elect_sync()) ptx::mbarrier_arrive(empty);
-}
-
 // The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of P V.
 template <half_type TYPE, int D, step_kind KIND>
 __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
@@ -409,7 +402,7 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w,
     w.advance(p);
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(t.o);
-    release(empty);
+    ptx::mbarrier_arrive(empty); // by each thread, for the mask word that it has read
 }
 
 // The same with P V a step behind, so that it runs during the softmax of the next step (the intra-warpgroup pipeline
@@ -441,7 +434,7 @@ __device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D
     if (KIND != step_kind::first) {
         ptx::wgmma_wait_group<0>();
         ptx::wgmma_pin(t.o);
-        release(last_empty);
+        ptx::mbarrier_arrive(last_empty);
     }
     sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
     pack_weights<TYPE>(s, weights);
@@ -468,7 +461,7 @@ __device__ __forceinline__ void walk(const attn_fwd_params &p, ring_place<D> &w,
         ptx::wgmma_commit_group();
         ptx::wgmma_wait_group<0>();
         ptx::wgmma_pin(t.o);
-        release(empty);
+        ptx::mbarrier_arrive(empty);
     } else {
         if (!w.more()) return;
         step<TYPE, D, step_kind::first>(p, w, t);
@@ -682,7 +675,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
         for (int i = 0; i < C::RING; i++) {
             ptx::mbarrier_init(C::FULL + 16 * i, C::PRODUCERS);
             ptx::mbarrier_init(C::FULL + 16 * i + 8, C::PRODUCERS);
-            ptx::mbarrier_init(C::EMPTY + 8 * i, 4 * C::WARPGROUPS);
+            ptx::mbarrier_init(C::EMPTY + 8 * i, 128 * C::WARPGROUPS);
         }
         ptx::fence_mbarrier_init();
         ptx::fence_proxy_async();
