@@ -35,12 +35,11 @@ template <int D> struct attn_fwd_config {
 
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
+    static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
+    static constexpr uint32_t QUERIES = (MASKS + RING * WARPGROUPS * MASK_BYTES + 1023) / 1024 * 1024;
+    static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0; // of each warpgroup
     // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd turns of the ring, and one
     // empty.
-    static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
-    static constexpr uint32_t QUERIES =
-        (MASKS + RING * WARPGROUPS * MASK_BYTES + 1023) / 1024 * 1024; // a warpgroup's:
-    static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0;
     static constexpr uint32_t FULL = QUERIES + WARPGROUPS * QUERY_BYTES;
     static constexpr uint32_t EMPTY = FULL + 16 * RING;
     static constexpr uint32_t TASKS = (EMPTY + 8 * RING + 15) / 16 * 16; // two records for each consumer warp
