@@ -73,6 +73,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->shape = request->shape;
     plan->device = request->device;
     plan->pattern_order = request->pattern_order;
+    plan->radial = request->features & FEATURE_RADIAL;
     plan->kernel = kernel;
     TRY_GOTO(kernel->device_row ? lay_out(plan, err) : schedule(plan, err), done);
     *out = plan;
