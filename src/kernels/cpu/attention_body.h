@@ -137,23 +137,37 @@ static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scrat
     }
 }
 
+/* Asks for the queries of a row, all heads: nothing else waits for memory as long as they do. */
+static void prefetch_queries(const struct cpu_run *run, int64_t row)
+{
+    const struct attention_args *a = run->args;
+    vic_dtype dtype = run->shape->dtype;
+    int bytes = run->shape->d_qk * (dtype == VIC_F32 ? 4 : 2);
+    if (row >= run->pattern->n_q) return;
+    for (int head = 0; head < run->shape->heads; head++) {
+        const char *at = row_of(&a->q, dtype, a->q_rows ? a->q_rows[row] : row, head);
+        for (int byte = 0; byte < bytes; byte += 64) __builtin_prefetch(at + byte);
+    }
+}
+
 /* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
 static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
     int d = run->shape->d_qk;
     float row_values[DIM_MAX] = { 0 };
-    for (int head = 0; head < run->shape->heads; head++) {
-        float *query = s->query + (size_t)head * STRIP * (size_t)d;
-        for (int r = 0; r < STRIP; r++) {
-            int64_t row = strip * STRIP + r;
+    for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
+    for (int r = 0; r < STRIP; r++) {
+        int64_t row = strip * STRIP + r;
+        prefetch_queries(run, row + ROWS_AHEAD);
+        for (int head = 0; head < run->shape->heads; head++) {
             if (row < run->pattern->n_q) {
                 int64_t at = a->q_rows ? a->q_rows[row] : row;
                 convert(d, run->shape->dtype, row_of(&a->q, run->shape->dtype, at, head), row_values);
             } else {
                 memset(row_values, 0, sizeof row_values);
             }
-            float *to = query + (size_t)(r / GROUP) * (size_t)d * GROUP + r % GROUP;
+            float *to = s->query + ((size_t)head * STRIP + (size_t)(r / GROUP) * GROUP) * (size_t)d + r % GROUP;
             for (int c = 0; c < d; c++) to[c * GROUP] = row_values[c];
         }
     }

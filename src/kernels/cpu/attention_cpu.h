@@ -11,6 +11,7 @@ enum {
     CHUNK = 256,              /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
     KEYS_AHEAD = 16,          /* prefetched */
     KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
+    ROWS_AHEAD = 8,           /* queries, likewise */
     DIM_MAX = 128,
 };
 

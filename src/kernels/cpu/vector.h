@@ -51,7 +51,7 @@ INLINE vf vec_exp(vf x)
     p = p * r + 5.0000001201e-1f;
     p = (p * r) * r + r + 1.0f;
     vf power = (vf)(((vu)shifted << 23) + 0x3f800000u);
-    return vec_select(x < -87.0f, (vf){ 0 }, p * power);
+    return (vf)(~(x < -87.0f) & (vi)(p * power));
 }
 
 #endif
