@@ -14,11 +14,13 @@ static void find_distances(const struct cpu_run *run, struct strip_scratch *s)
         const double *z = s->q_position[2] + g * GROUP;
         for (int i = 0; i < s->key_count[g]; i++) {
             const double *r = s->k_position[s->keys[g][i].slot];
+            int32_t bits = s->keys[g][i].bits;
             size_t at = ((size_t)g * CHUNK + (size_t)i) * GROUP;
             for (int lane = 0; lane < GROUP; lane++) {
                 double dx = r[0] - x[lane], dy = r[1] - y[lane], dz = r[2] - z[lane];
                 double place = (dx * dx + dy * dy + dz * dz) * per_d2;
-                place = place < end ? place : end; /* lanes that are not in may be anywhere */
+                place = bits & lane_bits[lane] ? place : 0.0; /* lanes that are not in may be anywhere */
+                place = place < end ? place : end;
                 int32_t m = (int32_t)(place < end - 1.0 ? place : end - 1.0);
                 s->point[at + (size_t)lane] = m;
                 s->beyond[at + (size_t)lane] = (float)(place - m);
@@ -62,26 +64,38 @@ INLINE bool vec_any(vi mask)
     return any != 0;
 }
 
-/* Adds the term to s->scores; max = the largest of `max` and the new scores.  A lane that looking up could not do is
- * computed by itself. */
+/* Computes by themselves the lanes of keys first .. end - 1 that looking up could not do. */
+static void repair_terms(const struct cpu_run *run, const float *table, int group, int64_t first_row, int first,
+                         int end, struct strip_scratch *s)
+{
+    for (int i = first; i < end; i++) {
+        struct group_key key = s->keys[group][i];
+        for (int lane = 0; lane < GROUP; lane++)
+            if (key.bits >> lane & 1 && !(s->terms[i][lane] - s->terms[i][lane] == 0.0f))
+                s->terms[i][lane] = radial_exact(run, table, first_row + lane, key.slot, s);
+    }
+}
+
+/* Adds the term to s->scores; max = the largest of `max` and the new scores. */
 static void add_radial(const struct cpu_run *run, int head, int group, int64_t first_row, struct strip_scratch *s,
                        vf max[PARTS])
 {
     const vic_radial *radial = &run->args->radial;
     const float *table = radial->table + head * radial->head_stride;
+    int keys = s->key_count[group];
     look_up(table, group, s);
-    for (int i = 0; i < s->key_count[group]; i++) {
-        struct group_key key = s->keys[group][i];
-        UNROLL for (int w = 0; w < PARTS; w++)
-        {
-            vi in = lanes_in(key.bits, w);
-            vf *term = (vf *)s->terms[i] + w, *score = (vf *)s->scores[i] + w;
-            if (vec_any(((*term - *term) != 0.0f) & in))
-                for (int lane = w * LANES; lane < (w + 1) * LANES; lane++)
-                    if (key.bits >> lane & 1 && !(s->terms[i][lane] - s->terms[i][lane] == 0.0f))
-                        s->terms[i][lane] = radial_exact(run, table, first_row + lane, key.slot, s);
-            *score = vec_select(in, *score + *term, vec_fill(-INFINITY));
-            max[w] = vec_max(*score, max[w]);
-        }
+    for (int first = 0, end; first < keys; first = end) {
+        vf odd = { 0 }; /* NaN where a term is not finite; asked for several keys at once, since asking is slow */
+        end = first + 8 < keys ? first + 8 : keys;
+        for (int i = first; i < end; i++)
+            UNROLL for (int w = 0; w < PARTS; w++) odd += ((const vf *)s->terms[i])[w] - ((const vf *)s->terms[i])[w];
+        if (vec_any(odd != 0.0f)) repair_terms(run, table, group, first_row, first, end, s);
+        for (int i = first; i < end; i++) UNROLL for (int w = 0; w < PARTS; w++)
+            {
+                vf *score = (vf *)s->scores[i] + w;
+                *score = vec_select(lanes_in(s->keys[group][i].bits, w), *score + ((const vf *)s->terms[i])[w],
+                                    vec_fill(-INFINITY));
+                max[w] = vec_max(*score, max[w]);
+            }
     }
 }
