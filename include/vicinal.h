@@ -332,8 +332,7 @@ VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_
 
 /* Radial term b_h(d), added to the scores before the softmax: values over the squared distance, point m of a head at
  * d^2 = cutoff^2 * m / (points - 1), linear in between.  -inf means weight 0; next to such a point e^b is linear, so
- * that a table which ends in -inf lets atoms cross the cutoff without a jump.  docs/howto/radial-term.md has errors.
- */
+ * that a table which ends in -inf lets atoms cross the cutoff without a jump.  More: docs/howto/radial-term.md. */
 typedef struct vic_radial {
     const float *table;  /* [heads, points] in CPU memory, finite or -inf; NULL = none */
     int points;          /* 2 to 65536; VIC_RADIAL_POINTS is enough for the kinds below */
