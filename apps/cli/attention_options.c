@@ -100,6 +100,7 @@ vic_plan_options attention_plan_options(const struct run_options *r)
     plan.dtype = r->dtype;
     plan.device = r->device;
     plan.kernel = r->kernel;
+    plan.radial = r->radial != NULL;
     return plan;
 }
 

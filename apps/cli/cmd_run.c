@@ -10,13 +10,17 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { RUN_OPTIONS = 2, DATA_OPTIONS = 5 };
+enum { RUN_OPTIONS = 3, DATA_OPTIONS = 5 };
 
 /* ---- options ---- */
 
 static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], struct option data[DATA_OPTIONS])
 {
     const struct option all[RUN_OPTIONS] = {
+        { "--radial", "TERM",
+          "add b(d) to the scores: linear:SLOPE, gaussian:CENTER,WIDTH[,HEIGHT], cosine, polynomial[:P], sums "
+          "(linear:-0.5+cosine), or FILE.npy [points] or [heads, points]",
+          OPTION_TEXT, &r->radial, 0, 0, NULL, NULL },
         { "--repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
           NULL },
         { "--check", NULL,
@@ -172,6 +176,9 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
     args.out = as_tensor(&out->out);
     args.lse = as_tensor(&out->lse);
     args.scale = r->scale;
+    if (r->radial)
+        args.radial = (vic_radial){ out->radial.data, (int)out->radial.shape[1],
+                                    out->radial.shape[0] > 1 ? out->radial.shape[1] : 0 };
     TRY(attend(r, out, &args, err));
     if (r->check) {
         struct run_problem problem = { out->engine, out->plan, built->pattern, args,     NULL,
@@ -239,6 +246,7 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
     attention_choose_device(&r);
+    if (r.radial) TRY_GOTO(run_radial_make(r.radial, r.pattern.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
@@ -254,6 +262,7 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
 done:
     vic_plan_free(result.plan);
     vic_engine_free(result.engine);
+    array_free(&result.radial);
     array_free(&result.lse);
     array_free(&result.out);
     array_free(&result.v);

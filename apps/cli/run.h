@@ -16,6 +16,7 @@ struct run_options {
     bool any_device;
     vic_device device;
     const char *kernel;
+    const char *radial; /* as given; NULL = none */
     double scale;
     uint64_t seed;
     const char *input[INPUTS]; /* q, k, v */
@@ -49,6 +50,7 @@ struct run_check {
 
 struct run_result {
     struct array q, k, v, out, lse;
+    struct array radial; /* [1 or heads, points]; data NULL = none */
     vic_engine *engine;
     vic_plan *plan;
     vic_plan_info info;
@@ -88,6 +90,10 @@ vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *p
 
 /* FAILED, with the words that say what differs; for a result that did not pass. */
 vic_status run_check_failed(const struct run_result *r, vic_error *err);
+
+/* The table of --radial `spec`: FILE.npy, or a sum of terms like linear:-0.5+cosine over [0, cutoff].  `out` is to be
+ * freed also after a failure. */
+vic_status run_radial_make(const char *spec, double cutoff, int heads, struct array *out, vic_error *err);
 
 /* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace
  * for `batch` items, fetch brings out and lse back.  close() frees what there is, also after a failed open, when

@@ -116,7 +116,7 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
         .device = o.device,
         .pattern_order = o.pattern_order,
         .features = FEATURE_LSE | (o.kv_heads != o.heads ? FEATURE_GROUP_QUERY : 0u) |
-                    (o.head_dim_v != o.head_dim ? FEATURE_UNEQUAL_DIMS : 0u),
+                    (o.head_dim_v != o.head_dim ? FEATURE_UNEQUAL_DIMS : 0u) | (o.radial ? FEATURE_RADIAL : 0u),
         .kernel = o.kernel,
     };
     TRY(plan_choose(&request, kernel_table, kernel_table_size, &kernel, err));

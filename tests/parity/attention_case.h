@@ -38,6 +38,7 @@ struct attention_case {
     bool line;    /* queries 4 A apart on a line, keys 1 A (one set: 1 A), rows in this order: most of a strip's rows
                      have no pair in its first keys */
     bool exclude_self, coincident, pattern_order, no_lse;
+    vic_radial radial;
 };
 
 struct tensor {

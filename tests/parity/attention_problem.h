@@ -180,6 +180,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
         p->args.k_rows = p->pattern.k_order;
     }
     p->args.scale = c->scale != 0.0 ? c->scale : 1.0 / sqrt(d_qk);
+    p->args.radial = c->radial;
     make_values(c, p, &state);
 
     p->ref_out = brute_alloc(p->items * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
@@ -219,6 +220,7 @@ static void launch_on_cpu(const struct kernel_row *kernel, struct problem *p, in
     struct vic_plan plan = { .pattern = &p->pattern,
                              .shape = p->shape,
                              .pattern_order = !p->args.q_rows,
+                             .radial = p->args.radial.table != NULL,
                              .kernel = kernel,
                              .strip_order = p->strip_order };
     vic_error err;

@@ -6,6 +6,7 @@
 #include "base/switches.h"
 #include "base/vec3.h"
 #include "contract/pair_rule.h"
+#include "contract/radial.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -81,32 +82,56 @@ static void image_range(const struct image_search *s, int axis, const double dif
     *last -= (double)*last > high;
 }
 
-/* How many images of key atom `key` are within the cutoff of query atom `query`. */
-static int32_t images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query, int64_t key)
+/* The images of a key atom within the cutoff: how many, the largest of their radial terms and the sum of e^(b -
+ * largest). All share one dot product, so the key weighs e^(score + largest) * sum.  Without a radial term every b is
+ * 0. */
+struct images {
+    int32_t count;
+    double largest, sum;
+};
+
+static void images_add(struct images *found, double b)
+{
+    found->count++;
+    if (b == -INFINITY) return;
+    if (b > found->largest) {
+        found->sum = found->sum * exp(found->largest - b) + 1.0;
+        found->largest = b;
+    } else {
+        found->sum += exp(b - found->largest);
+    }
+}
+
+/* Those of key atom `key` around query atom `query`; `table` is one head's, or NULL. */
+static struct images images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query,
+                                   int64_t key, const float *table, int points)
 {
     const double *ri = p->q_positions + 3 * query, *rj = p->k_positions + 3 * key;
     double difference[3] = { rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2] };
     double limit = p->cutoff * p->cutoff;
-    int32_t first[3] = { 0, 0, 0 }, last[3] = { 0, 0, 0 }, found = 0;
+    int32_t first[3] = { 0, 0, 0 }, last[3] = { 0, 0, 0 };
+    struct images found = { 0, -INFINITY, 0.0 };
     for (int a = 0; a < 3; a++) {
         if (!p->periodic[a]) continue;
         image_range(s, a, difference, &first[a], &last[a]);
-        if (first[a] > last[a]) return 0;
+        if (first[a] > last[a]) return found;
     }
     for (int32_t n1 = first[0]; n1 <= last[0]; n1++)
         for (int32_t n2 = first[1]; n2 <= last[1]; n2++)
             for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
                 if (p->exclude_self && query == key && n1 == 0 && n2 == 0 && n3 == 0) continue;
-                found += pair_distance2(ri, rj, p->cell, n1, n2, n3) < limit;
+                double d2 = pair_distance2(ri, rj, p->cell, n1, n2, n3);
+                if (d2 < limit) images_add(&found, table ? radial_value(table, points, d2, p->cutoff) : 0.0);
             }
     return found;
 }
 
 /* ---- One row ------------------------------------------------------------------------------------------------ */
 
-/* A key atom within the cutoff; all its images have the same score. */
+/* A key atom within the cutoff, with its images for the head at hand. */
 struct neighbour {
-    int32_t atom, images;
+    int64_t atom;
+    struct images images;
 };
 
 /* What the tasks share, and one worker's scratch. */
@@ -177,6 +202,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 {
     const struct vic_pattern *p = r->pattern;
     const struct attention_shape *shape = r->shape;
+    const vic_radial *radial = &r->args->radial;
     struct ref_sizes size = ref_sizes(p);
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
@@ -184,10 +210,10 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
     int64_t n = 0, pairs = 0;
 
     for (int64_t key = 0; key < p->n_k; key++) {
-        int32_t images = images_within(p, &r->search, query, key);
-        if (images == 0) continue;
-        found[n++] = (struct neighbour){ (int32_t)key, images };
-        pairs += images;
+        struct images images = images_within(p, &r->search, query, key, NULL, 0);
+        if (images.count == 0) continue;
+        found[n++] = (struct neighbour){ key, images };
+        pairs += images.count;
     }
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
@@ -197,8 +223,11 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
+            if (radial->table)
+                found[i].images = images_within(p, &r->search, query, found[i].atom,
+                                                radial->table + head * radial->head_stride, radial->points);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
-            score[i] = dot * r->args->scale;
+            score[i] = dot * r->args->scale + found[i].images.largest;
             if (score[i] > max || isnan(score[i])) max = score[i]; /* a NaN makes the row NaN */
         }
         memset(sum, 0, (size_t)shape->d_v * sizeof *sum);
@@ -206,7 +235,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         if (max == -INFINITY) continue;
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
-            double w = found[i].images * exp(score[i] - max);
+            double w = found[i].images.sum * exp(score[i] - max);
             weight += w;
             for (int c = 0; c < shape->d_v; c++) sum[c] += w * element(&r->args->v, shape->dtype, row, kv_head, c);
         }
@@ -328,7 +357,7 @@ const struct kernel_row attn_fwd_ref = {
     .name = "attn_fwd_ref",
     .device = VIC_CPU,
     .dtypes = 1u << VIC_F32 | 1u << VIC_F16 | 1u << VIC_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,
