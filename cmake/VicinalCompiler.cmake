@@ -9,6 +9,8 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # The pair rule must round the same way everywhere: no a*b+c in one rounding.  Kernels turn it on for themselves.
 add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
+# Nobody asks errno about a square root, and without it loops over sqrt() can be vectors.
+add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fno-math-errno>)
 string(REPLACE "-O2" "-O3" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
 
 add_library(vicinal_warnings INTERFACE)

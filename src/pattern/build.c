@@ -89,10 +89,15 @@ static vic_status prepare_images(struct build *b, vic_error *err)
     return VIC_OK;
 }
 
+static struct points_kept kept_of(const double *positions, const int32_t (*wrap)[3], const int32_t *order)
+{
+    return (struct points_kept){ pattern_memory(positions), pattern_memory(wrap), pattern_memory(order) };
+}
+
 static vic_status prepare_points(struct build *b, const struct pattern_input *in, struct pool *pool, vic_error *err)
 {
     vic_pattern *p = b->p;
-    struct points_kept kept = { 0 };
+    struct points_kept kept = kept_of(p->q_positions, p->q_wrap, p->q_order);
     vic_status st = points_make(p->one_set ? "input" : "query", p->n_q, in->q_positions, &b->lattice, pool, &kept,
                                 &b->queries, err);
     p->q_positions = kept.positions; /* owned by the pattern, also on failure */
@@ -106,7 +111,7 @@ static vic_status prepare_points(struct build *b, const struct pattern_input *in
         return st;
     }
     TRY(st);
-    memset(&kept, 0, sizeof kept);
+    kept = kept_of(p->k_positions, p->k_wrap, p->k_order);
     st = points_make("key", p->n_k, in->k_positions, &b->lattice, pool, &kept, &b->keys, err);
     p->k_positions = kept.positions;
     p->k_wrap = (const int32_t(*)[3])kept.wrap;
@@ -348,6 +353,28 @@ static vic_status check_input(const struct pattern_input *in, vic_error *err)
     return VIC_OK;
 }
 
+/* Those of the old pattern where it is used again; else the ones of blocks begin empty. */
+static vic_status prepare_arrays(vic_pattern *p, struct arrays *a, vic_error *err)
+{
+    size_t n = (size_t)p->strips + 1;
+    if (p->partial_ptr && p->full_ptr) {
+        a->partial_capacity = p->partial_ptr[p->strips];
+        a->run_capacity = p->full_ptr[p->strips];
+    }
+    a->cluster = pattern_memory(p->partial_cluster);
+    a->image = pattern_memory(p->partial_image);
+    a->bits = pattern_memory(p->partial_bits);
+    a->runs = pattern_memory(p->full_runs);
+    a->partial_ptr = pattern_memory(p->partial_ptr);
+    a->full_ptr = pattern_memory(p->full_ptr);
+    if (!a->partial_ptr) TRY(mem_array(n, sizeof *a->partial_ptr, "strips", &a->partial_ptr, err));
+    p->partial_ptr = a->partial_ptr;
+    if (!a->full_ptr) TRY(mem_array(n, sizeof *a->full_ptr, "strips", &a->full_ptr, err));
+    p->full_ptr = a->full_ptr;
+    a->partial_ptr[0] = a->full_ptr[0] = 0;
+    return VIC_OK;
+}
+
 static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *err)
 {
     vic_pattern *p = b->p;
@@ -364,10 +391,7 @@ static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *e
     /* Enough tasks that threads end a wave together, few enough that what they find stays in the cache. */
     most = (int64_t)b->workers * 16 > 64 ? (int64_t)b->workers * 16 : 64;
     b->wave_tiles = b->tiles < most ? b->tiles : most;
-    TRY(mem_array_zero((size_t)p->strips + 1, sizeof(int64_t), "strips", &b->arrays.partial_ptr, err));
-    p->partial_ptr = b->arrays.partial_ptr;
-    TRY(mem_array_zero((size_t)p->strips + 1, sizeof(int64_t), "strips", &b->arrays.full_ptr, err));
-    p->full_ptr = b->arrays.full_ptr;
+    TRY(prepare_arrays(p, &b->arrays, err));
     TRY(mem_array_zero((size_t)b->wave_tiles, sizeof *b->chunks, "tasks", &b->chunks, err));
     TRY(mem_array_zero((size_t)b->workers, sizeof *b->scratch, "workers", &b->scratch, err));
     for (int w = 0; w < b->workers; w++) {
@@ -377,16 +401,32 @@ static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *e
     return VIC_OK;
 }
 
-vic_status pattern_build(const struct pattern_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
+/* An old pattern that nobody else can see, made ready to become the new one: it keeps its arrays. */
+static void reset(vic_pattern *p)
+{
+    free(pattern_memory(p->images));
+    p->images = NULL;
+    p->n_images = p->n_partial = p->n_full = 0;
+    memset(&p->info, 0, sizeof p->info);
+    memset(p->cell, 0, sizeof p->cell);
+}
+
+vic_status pattern_rebuild(const struct pattern_input *in, vic_pattern *old, struct pool *pool, vic_pattern **out,
+                           vic_error *err)
 {
     vic_status st = VIC_OK;
     struct build b = { 0 };
-    vic_pattern *p = NULL;
+    vic_pattern *p = old;
     struct pattern_summary summary = { 0 };
     double start = clock_seconds();
     *out = NULL;
-    TRY(check_input(in, err));
-    TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    if (old && __atomic_load_n(&old->references, __ATOMIC_ACQUIRE) == 1) {
+        reset(p);
+    } else {
+        pattern_release(old);
+        TRY(check_input(in, err));
+        TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    }
     b.p = p;
     p->references = 1;
     p->one_set = in->k_positions == NULL;
@@ -418,4 +458,9 @@ done:
     build_free(&b);
     pattern_release(p);
     return st;
+}
+
+vic_status pattern_build(const struct pattern_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    return pattern_rebuild(in, NULL, pool, out, err);
 }

@@ -12,14 +12,9 @@ vic_pattern *pattern_retain(vic_pattern *p)
     return p;
 }
 
-/* The pattern's arrays are const to everyone but the one that frees them. */
 static void free_const(const void *memory)
 {
-    union {
-        const void *in;
-        void *out;
-    } alias = { memory };
-    free(alias.out);
+    free(pattern_memory(memory));
 }
 
 void pattern_release(vic_pattern *p)
