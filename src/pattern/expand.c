@@ -21,6 +21,7 @@ struct key_rows {
 enum {
     DIGIT_BITS = 11,
     DIGITS = 1 << DIGIT_BITS,
+    FILL_ATOMS = 1 << 12,
 };
 
 struct scratch {
@@ -95,6 +96,12 @@ struct rows {
     int32_t wrap[STRIP][3]; /* by class */
 };
 
+/* Else all shifts are 0. */
+static bool has_shifts(const vic_pattern *p)
+{
+    return p->n_images > 1 || p->q_wrap;
+}
+
 /* Returns the number of pairs. */
 static size_t rows_load(const struct job *job, int64_t strip, struct rows *rows)
 {
@@ -157,16 +164,12 @@ static void write_pairs(const vic_pattern *p, const struct key_rows *keys, size_
 }
 
 /* Pairs at .. of the strip to where the atom's pairs begin. */
-static void copy_row(const struct neighbour_arrays *from, int64_t at, int64_t n, int32_t atom, int64_t first,
+static void copy_row(const struct neighbour_arrays *from, int64_t at, int64_t n, int64_t first,
                      const struct neighbour_arrays *to)
 {
-    if (to->i) {
-        int32_t *i = to->i + first;
-        for (int64_t k = 0; k < n; k++) i[k] = atom;
-    }
     if (n == 0) return;
     if (to->j) memcpy(to->j + first, from->j + at, (size_t)n * sizeof *to->j);
-    if (to->shift) memcpy(to->shift + 3 * first, from->shift + 3 * at, (size_t)n * 3 * sizeof *to->shift);
+    if (from->shift) memcpy(to->shift + 3 * first, from->shift + 3 * at, (size_t)n * 3 * sizeof *to->shift);
     if (to->distance) {
         double *restrict d = to->distance + first;
         const double *restrict d2 = from->distance + at;
@@ -185,7 +188,7 @@ static vic_status write_strip(const struct job *job, struct scratch *s, int64_t 
     struct neighbour_arrays local = { 0 };
     TRY(mem_grow(&s->j, &s->j_capacity, pairs, sizeof *s->j, "pairs of a strip", err));
     local.j = s->j;
-    if (job->out.shift) {
+    if (job->out.shift && has_shifts(p)) {
         TRY(mem_grow(&s->shift, &s->shift_capacity, pairs, 3 * sizeof *s->shift, "pairs of a strip", err));
         local.shift = s->shift;
     }
@@ -197,7 +200,7 @@ static vic_status write_strip(const struct job *job, struct scratch *s, int64_t 
     for (int64_t row = strip * STRIP, at = 0; row < p->n_q && row < (strip + 1) * STRIP; row++) {
         int32_t atom = p->q_order[row];
         int64_t first = job->first[atom], count = job->first[atom + 1] - first;
-        copy_row(&local, at, count, atom, first, &job->out);
+        copy_row(&local, at, count, first, &job->out);
         at += count;
     }
     return VIC_OK;
@@ -208,6 +211,21 @@ static void neighbours_task(void *context, int64_t strip, int worker)
     const struct job *job = context;
     if (job->status[worker] == VIC_OK)
         job->status[worker] = write_strip(job, &job->scratch[worker], strip, &job->errors[worker]);
+}
+
+/* What needs no look at the pairs, atom after atom: one stream through each array. */
+static void fill_task(void *context, int64_t task, int worker)
+{
+    const struct job *job = context;
+    int64_t begin = task * FILL_ATOMS, end = begin + FILL_ATOMS < job->p->n_q ? begin + FILL_ATOMS : job->p->n_q;
+    int64_t first = job->first[begin], pairs = job->first[end] - first;
+    (void)worker;
+    for (int64_t atom = begin; job->out.i && atom < end; atom++) {
+        int32_t *i = job->out.i + job->first[atom];
+        for (int64_t n = job->first[atom + 1] - job->first[atom], k = 0; k < n; k++) i[k] = (int32_t)atom;
+    }
+    if (job->out.shift && !has_shifts(job->p) && pairs > 0)
+        memset(job->out.shift + 3 * first, 0, (size_t)pairs * 3 * sizeof *job->out.shift);
 }
 
 static void counts_task(void *context, int64_t strip, int worker)
@@ -233,6 +251,7 @@ vic_status pattern_neighbours(const vic_pattern *p, struct pool *pool, const str
     TRY_GOTO(mem_array_zero(workers, sizeof *job.errors, "workers", &job.errors, err), done);
     pool_run(pool, p->strips, counts_task, &job);
     for (int64_t i = 0; i < p->n_q; i++) job.first[i + 1] += job.first[i];
+    pool_run(pool, (p->n_q + FILL_ATOMS - 1) / FILL_ATOMS, fill_task, &job);
     pool_run(pool, p->strips, neighbours_task, &job);
     for (size_t w = 0; w < workers; w++) {
         if (job.status[w] == VIC_OK) continue;

@@ -116,10 +116,11 @@ static int64_t partition(struct item *items, int64_t n, int64_t pivot, int axis)
 {
     int64_t left = 0;
     for (int64_t i = 0; i < n; i++) {
+        bool before = sort_key(&items[i], axis) < pivot;
         struct item item = items[i];
         items[i] = items[left];
         items[left] = item;
-        left += sort_key(&item, axis) < pivot;
+        left += before;
     }
     return left;
 }
@@ -153,7 +154,7 @@ static int64_t pick_pivot(const struct item *items, int64_t n, int64_t count, in
     int size = n >= 512 ? MOST : n >= 128 ? 15 : 7;
     for (int i = 0; i < size; i++) {
         *state = *state * 6364136223846793005u + 1442695040888963407u;
-        int64_t key = sort_key(&items[(int64_t)((*state >> 33) % (uint64_t)n)], axis);
+        int64_t key = sort_key(&items[((*state >> 33) * (uint64_t)n) >> 31], axis); /* n < 2^31 */
         int at = i;
         for (; at > 0 && keys[at - 1] > key; at--) keys[at] = keys[at - 1];
         keys[at] = key;
