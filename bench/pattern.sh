@@ -29,7 +29,7 @@ for off in avx512 avx512,avx2; do
     case_ "ApoA1 8 A open, without $off" env VIC_DISABLE_CPU=$off "$build"/bench_pattern "$apoa1" 8 2 41
 done
 for n in 10000 100000 1000000 10000000; do
-    case_ "liquid 8 A" "$build"/bench_pattern $n 8 2 $((n > 1000000 ? 3 : n > 100000 ? 9 : 41))
+    case_ "liquid 8 A" "$build"/bench_pattern $n 8 2 $((n > 1000000 ? 5 : n > 100000 ? 9 : 41))
 done
 for cutoff in 8 10; do case_ "orders, ApoA1" "$build"/bench_orders "$apoa1" $cutoff 5; done
 case_ "orders, 4V6X" "$build"/bench_orders "$data/huge/4v6x.cif.gz" 8 5
