@@ -3,48 +3,21 @@
  *   frame    reduce the periodic vectors, list the images within reach                                lattice.c
  *   points   wrap atoms into one cell, order them by k-d bisection, cut them into clusters             points.c,
  * order.c search   per strip, the clusters whose boxes come within the cutoff, under which images search.c, boxes.c
- *   bits     per candidate block, 1024 distances at once                                              blocks.c
- *   gather   what the tasks found, into the CSR arrays of contract/pattern.h                          here
- * No pair list is made on the way, and nothing is quadratic in strips.  Search, bits and gather go in waves of tasks:
+ *   bits     per candidate block, 1024 distances at once                                              tile.c,
+ * blocks.c gather   what the tasks found, into the CSR arrays of contract/pattern.h                          here No
+ * pair list is made on the way, and nothing is quadratic in strips.  Search, bits and gather go in waves of tasks:
  * what a wave finds is in the cache when it is gathered, and is never held twice. */
 #include "pattern/build.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "pattern/blocks.h"
 #include "pattern/pattern.h"
-#include "pattern/statistics.h"
+#include "pattern/tile.h"
 
 #include <math.h>
 #include <string.h>
 
 static const double max_cutoff = 1e9; /* A; its square is finite in float */
-
-/* What one task found, for the strips of its tile in order. */
-struct chunk {
-    size_t n_partial, cluster_capacity, image_capacity, bits_capacity;
-    int32_t *cluster, *image;
-    struct block_bits *bits;
-    size_t n_runs, run_capacity;
-    struct full_run *runs;
-    int64_t partial_count[TILE_STRIPS], run_count[TILE_STRIPS];
-    int64_t partial_first, run_first; /* where they go in the pattern */
-    int64_t pairs, boundary, full;
-    vic_status status;
-    vic_error error;
-};
-
-/* What a worker owns. */
-struct scratch {
-    struct search_scratch search;
-    struct strip_rows rows;
-    struct block_bits *reached; /* [candidates of a strip], grows */
-    struct filtered *filtered;
-    uint16_t *pairs; /* of the strip's partial blocks */
-    size_t reached_capacity, filtered_capacity, pairs_capacity;
-    struct big_row big_row;
-    struct pattern_summary summary;
-};
 
 /* The pattern's arrays while they grow. */
 struct arrays {
@@ -63,8 +36,8 @@ struct build {
     struct search search;
     struct block_test test;
     int64_t tiles, wave_first, wave_tiles;
-    struct chunk *chunks; /* [tiles of a wave] */
-    struct scratch *scratch;
+    struct tile_found *found;     /* [tiles of a wave] */
+    struct tile_scratch *scratch; /* [workers] */
     int workers;
     struct arrays arrays;
 };
@@ -121,89 +94,11 @@ static vic_status prepare_points(struct build *b, const struct pattern_input *in
 
 /* ---- search and bits ---- */
 
-static vic_status add_full(struct chunk *c, int64_t *strip_runs, int32_t cluster, int32_t image, vic_error *err)
-{
-    struct full_run *last = *strip_runs > 0 ? &c->runs[c->n_runs - 1] : NULL;
-    c->full++;
-    if (last && last->image == image && last->first + last->count == cluster) {
-        last->count++;
-        return VIC_OK;
-    }
-    TRY(mem_grow(&c->runs, &c->run_capacity, c->n_runs + 1, sizeof *c->runs, "runs of full blocks", err));
-    c->runs[c->n_runs++] = (struct full_run){ cluster, 1, image };
-    ++*strip_runs;
-    return VIC_OK;
-}
-
-static vic_status make_room(struct chunk *c, struct scratch *s, size_t candidates, vic_error *err)
-{
-    size_t n = c->n_partial + candidates;
-    TRY(mem_grow(&c->cluster, &c->cluster_capacity, n, sizeof *c->cluster, "blocks", err));
-    TRY(mem_grow(&c->image, &c->image_capacity, n, sizeof *c->image, "blocks", err));
-    TRY(mem_grow(&c->bits, &c->bits_capacity, n, sizeof *c->bits, "block masks", err));
-    TRY(mem_grow(&s->reached, &s->reached_capacity, candidates, sizeof *s->reached, "block masks", err));
-    TRY(mem_grow(&s->filtered, &s->filtered_capacity, candidates, sizeof *s->filtered, "blocks", err));
-    return mem_grow(&s->pairs, &s->pairs_capacity, candidates, sizeof *s->pairs, "blocks", err);
-}
-
-static vic_status build_strip(const struct build *b, struct scratch *s, struct chunk *c, int64_t strip, int in_tile,
-                              vic_error *err)
-{
-    TRY(search_strip(&b->search, &s->search, in_tile, err));
-    size_t n = s->search.n_candidates, first = c->n_partial, first_run = c->n_runs;
-    const struct candidate *candidates = s->search.candidates;
-    TRY(make_room(c, s, n, err));
-    strip_rows_load(&b->test, strip, &s->rows);
-    /* The masks go where the strip's partial blocks will be, and move up over those that turn out not to be any. */
-    struct block_bits *bits = c->bits + first;
-    b->test.filter(&b->test, &s->rows, candidates, n, bits, s->reached, s->filtered);
-    for (size_t i = 0; i < n; i++) {
-        size_t at = c->n_partial;
-        int pairs =
-            block_settle(&b->test, strip, &candidates[i], s->filtered[i], &bits[i], &s->reached[i], &c->boundary);
-        if (pairs == 0) continue;
-        c->pairs += pairs;
-        if (pairs == BLOCK) {
-            TRY(add_full(c, &c->run_count[in_tile], candidates[i].cluster, candidates[i].image, err));
-            continue;
-        }
-        if (at - first != i) c->bits[at] = bits[i];
-        c->cluster[at] = candidates[i].cluster;
-        c->image[at] = candidates[i].image;
-        s->pairs[at - first] = (uint16_t)pairs;
-        c->n_partial++;
-    }
-    c->partial_count[in_tile] = (int64_t)(c->n_partial - first);
-    struct strip_blocks found = { c->partial_count[in_tile], c->cluster + first, bits, s->pairs,
-                                  c->run_count[in_tile],     c->runs + first_run };
-    int64_t most = strip_blocks_fullest(&found);
-    if (most > s->summary.max_pairs) s->summary.max_pairs = most;
-    big_row_add(&s->big_row, &found);
-    return VIC_OK;
-}
-
-static vic_status build_tile(const struct build *b, struct scratch *s, struct chunk *c, int64_t tile, vic_error *err)
-{
-    TRY(search_tile(&b->search, &s->search, tile, err));
-    for (int i = 0; i < TILE_STRIPS; i++) {
-        int64_t strip = tile * TILE_STRIPS + i;
-        if (strip >= b->p->strips) break;
-        TRY(build_strip(b, s, c, strip, i, err));
-        if (strip % STRIPS_PER_BIG == STRIPS_PER_BIG - 1 || strip == b->p->strips - 1)
-            big_row_count(&s->big_row, b->p, strip / STRIPS_PER_BIG, &s->summary);
-    }
-    return VIC_OK;
-}
-
 static void build_task(void *context, int64_t task, int worker)
 {
     struct build *b = context;
-    struct chunk *c = &b->chunks[task];
-    c->n_partial = c->n_runs = 0;
-    c->pairs = c->boundary = c->full = 0;
-    memset(c->partial_count, 0, sizeof c->partial_count);
-    memset(c->run_count, 0, sizeof c->run_count);
-    c->status = build_tile(b, &b->scratch[worker], c, b->wave_first + task, &c->error);
+    struct tile_found *found = &b->found[task];
+    found->status = tile_build(&b->search, &b->test, b->wave_first + task, &b->scratch[worker], found, &found->error);
 }
 
 /* ---- gather ---- */
@@ -212,7 +107,7 @@ static void gather_task(void *context, int64_t task, int worker)
 {
     struct build *b = context;
     struct arrays *a = &b->arrays;
-    const struct chunk *c = &b->chunks[task];
+    const struct tile_found *c = &b->found[task];
     (void)worker;
     if (c->n_partial > 0) {
         memcpy(a->cluster + c->partial_first, c->cluster, c->n_partial * sizeof *c->cluster);
@@ -259,7 +154,7 @@ static vic_status gather_wave(struct build *b, int64_t tasks, struct pool *pool,
     struct arrays *a = &b->arrays;
     int64_t done = b->wave_first + tasks;
     for (int64_t t = 0; t < tasks; t++) {
-        struct chunk *c = &b->chunks[t];
+        struct tile_found *c = &b->found[t];
         if (c->status != VIC_OK) {
             if (err) *err = c->error;
             return c->status;
@@ -322,20 +217,9 @@ static void fill_info(vic_pattern *p)
 
 static void build_free(struct build *b)
 {
-    for (int64_t t = 0; b->chunks && t < b->wave_tiles; t++) {
-        free(b->chunks[t].cluster);
-        free(b->chunks[t].image);
-        free(b->chunks[t].bits);
-        free(b->chunks[t].runs);
-    }
-    for (int w = 0; b->scratch && w < b->workers; w++) {
-        search_scratch_free(&b->scratch[w].search);
-        free(b->scratch[w].reached);
-        free(b->scratch[w].filtered);
-        free(b->scratch[w].pairs);
-        big_row_free(&b->scratch[w].big_row);
-    }
-    free(b->chunks);
+    for (int64_t t = 0; b->found && t < b->wave_tiles; t++) tile_found_free(&b->found[t]);
+    for (int w = 0; b->scratch && w < b->workers; w++) tile_scratch_free(&b->scratch[w]);
+    free(b->found);
     free(b->scratch);
     free(b->images);
     if (!b->p || !b->p->one_set) points_free(&b->keys);
@@ -392,12 +276,9 @@ static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *e
     most = (int64_t)b->workers * 16 > 64 ? (int64_t)b->workers * 16 : 64;
     b->wave_tiles = b->tiles < most ? b->tiles : most;
     TRY(prepare_arrays(p, &b->arrays, err));
-    TRY(mem_array_zero((size_t)b->wave_tiles, sizeof *b->chunks, "tasks", &b->chunks, err));
+    TRY(mem_array_zero((size_t)b->wave_tiles, sizeof *b->found, "tasks", &b->found, err));
     TRY(mem_array_zero((size_t)b->workers, sizeof *b->scratch, "workers", &b->scratch, err));
-    for (int w = 0; w < b->workers; w++) {
-        TRY(search_scratch_make(&b->search, &b->scratch[w].search, err));
-        TRY(big_row_make(p->n_k, p->n_images == 1, &b->scratch[w].big_row, err));
-    }
+    for (int w = 0; w < b->workers; w++) TRY(tile_scratch_make(&b->search, &b->scratch[w], err));
     return VIC_OK;
 }
 
