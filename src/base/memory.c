@@ -10,7 +10,7 @@
 
 enum {
     ALIGNMENT = 64,  /* a cache line, and the widest vector register */
-    PAGE = 4096,     /* or a divisor of it */
+    PAGE = 4096,     /* on x86; where pages are larger the wish may fail */
     LARGE = 4 << 20, /* from here on huge pages are asked for */
 };
 
@@ -20,8 +20,9 @@ static void ask_for_huge_pages(void *memory, size_t bytes)
 {
 #if defined(MADV_HUGEPAGE)
     if (!memory || bytes < LARGE) return;
-    size_t before = (PAGE - (uintptr_t)memory % PAGE) % PAGE;
-    (void)madvise((char *)memory + before, (bytes - before) / PAGE * PAGE, MADV_HUGEPAGE);
+    /* Whole pages around it: a wish for a part would cut the mapping in two, and realloc() could not move it. */
+    size_t before = (uintptr_t)memory % PAGE, pages = (before + bytes + PAGE - 1) / PAGE;
+    (void)madvise((char *)memory - before, pages * PAGE, MADV_HUGEPAGE);
 #else
     (void)memory;
     (void)bytes;
