@@ -33,7 +33,7 @@ static vic_status measure(const struct pattern_input *in, int repeat, struct pat
     out->resident_before = peak_resident();
     for (int i = 0; i < repeat; i++) {
         double start = seconds_now();
-        TRY_GOTO(pattern_rebuild(in, b, err), done);
+        TRY_GOTO(pattern_build_from(in, b, err), done);
         total[i] = seconds_now() - start;
         order[i] = b->info.seconds_order;
         build[i] = b->info.seconds_build;

@@ -60,7 +60,7 @@ static double cutoff_of(const struct pattern_input *in)
     return input_kind(in->file) == INPUT_DENSE ? 2.0 : in->cutoff;
 }
 
-vic_status pattern_rebuild(const struct pattern_input *in, struct pattern_built *b, vic_error *err)
+vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err)
 {
     vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern_free(b->pattern);
@@ -97,7 +97,7 @@ vic_status pattern_read(const struct pattern_input *in, struct pattern_built *ou
 vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     TRY(pattern_read(in, out, err));
-    return pattern_rebuild(in, out, err);
+    return pattern_build_from(in, out, err);
 }
 
 void pattern_close(struct pattern_built *b)

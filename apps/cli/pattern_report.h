@@ -32,7 +32,7 @@ vic_status pattern_open(const struct pattern_input *in, struct pattern_built *ou
 
 /* Its two parts: read, and build in place of the pattern that `b` holds, which is gone also when this fails. */
 vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
-vic_status pattern_rebuild(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
+vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
 void pattern_close(struct pattern_built *b);
 
 void pattern_json(struct json *j, const struct pattern_input *in,

@@ -518,23 +518,6 @@ static void test_items_do_not_see_each_other(void **state)
         }
 }
 
-static int start_pools(void **state)
-{
-    static const int threads[] = { 1, 2, 3, 7 };
-    vic_error err;
-    (void)state;
-    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
-        CHECK_OK(pool_create(threads[i], &pools[threads[i]], &err));
-    return 0;
-}
-
-static int stop_pools(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) pool_free(pools[i]);
-    return 0;
-}
-
 #define SHARED_TESTS                                                                                                 \
     cmocka_unit_test(test_sizes), cmocka_unit_test(test_geometries), cmocka_unit_test(test_head_sizes),              \
         cmocka_unit_test(test_heads_and_layouts), cmocka_unit_test(test_values),                                     \

@@ -400,4 +400,21 @@ static void compare(const struct attention_case *c, const struct problem *p, con
     for (int item = 0; item < p->items; item++) compare_item(c, p, item, what);
 }
 
+static int start_pools(void **state)
+{
+    static const int threads[] = { 1, 2, 3, 7 };
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
+        CHECK_OK(pool_create(threads[i], &pools[threads[i]], &err));
+    return 0;
+}
+
+static int stop_pools(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) pool_free(pools[i]);
+    return 0;
+}
+
 #endif

@@ -345,21 +345,6 @@ static void test_lone_neighbour(void **state)
         for_each_kernel(check_lone_neighbour, &distances[i]);
 }
 
-static int start_pools(void **state)
-{
-    vic_error err;
-    (void)state;
-    for (int threads = 1; threads <= 2; threads++) CHECK_OK(pool_create(threads, &pools[threads], &err));
-    return 0;
-}
-
-static int stop_pools(void **state)
-{
-    (void)state;
-    for (int threads = 1; threads <= 2; threads++) pool_free(pools[threads]);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
