@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
+#include "pattern/ways.h"
 
 #include <string.h>
 
@@ -15,8 +16,13 @@ static vic_status build(struct pattern_input *input, const vic_pattern_options *
     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
     input->cutoff = o.cutoff;
     input->exclude_self = o.exclude_self;
+    if (!input->k_positions && o.skip_keys)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_build(input, pool, out, err);
+    if (o.skip || o.skip_keys)
+        st = pattern_build_skipping(input, o.skip, o.skip_keys, pool, out, err);
+    else
+        st = pattern_build(input, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -57,7 +63,12 @@ vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, 
 
 vic_pattern_info vic_pattern_get(const vic_pattern *p)
 {
-    return p->info;
+    vic_pattern_info info = p->info;
+    info.kind = pattern_kind(p);
+    info.structures = p->structures > 0 ? p->structures : 1;
+    memcpy(info.cell, p->cell, sizeof info.cell);
+    memcpy(info.periodic, p->periodic, sizeof info.periodic);
+    return info;
 }
 
 const int32_t *vic_pattern_query_order(const vic_pattern *p)

@@ -9,6 +9,8 @@
 vic_pattern *pattern_retain(vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);        /* frees with the last reference; NULL is fine */
 
+void rule_free(struct pattern_rule *rule); /* the arrays that it owns */
+
 /* for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) ... w.cluster, w.image, *w.bits
  * visits the blocks of a strip: the full ones run by run, then the partial ones. */
 struct block_walk {
