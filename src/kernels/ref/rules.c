@@ -199,7 +199,8 @@ static vic_status leaf(const struct vic_pattern *p, const struct pattern_rule *r
     case RULE_NEAREST: return nearest(p, rule, query, w, out, err);
     case RULE_BLOCKS:
         for (int64_t t = rule->ptr[query / rule->count]; t < rule->ptr[query / rule->count + 1]; t++)
-            for (int64_t key = rule->index[t] * rule->count; key < p->n_k && key / rule->count == rule->index[t]; key++)
+            for (int64_t key = rule->index[t] * rule->count; key < p->n_k && key / rule->count == rule->index[t];
+                 key++)
                 if (!skipped(rule, query, key)) TRY(add(out, (int32_t)key, NULL, err));
         return VIC_OK;
     case RULE_PAIRS:
