@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns of parts of the atoms, built each on its own, put into one: several structures, whose rows follow one
- * another without padding, and structures of which some atoms take no part. */
+#include "pattern/join.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "pattern/assemble.h"
@@ -9,29 +9,6 @@
 #include "pattern/ways.h"
 
 #include <string.h>
-
-/* A structure so large gets all threads for itself. */
-enum { LARGE = 1 << 14 };
-
-/* The atoms of one side that take part, and the rows that the whole gives them: rows are handed out in this order. */
-struct side {
-    int64_t n, kept;
-    int32_t *atoms; /* [kept], then the others, [n] in all */
-};
-
-struct part {
-    vic_pattern *p;
-    int64_t q_first, k_first; /* its first place in the sides, which is its first row */
-    int32_t *image;           /* [p->n_images] index in the whole's images */
-};
-
-struct join {
-    vic_pattern *whole;
-    struct side q, k; /* k is q where one_set */
-    int64_t n_parts;
-    struct part *parts;
-    int64_t *first; /* [n_parts + 1] q_first of all, for searching */
-};
 
 static vic_status side_make(int64_t n, const uint8_t *skip, struct side *out, vic_error *err)
 {
@@ -141,7 +118,7 @@ static vic_status join_strip(void *context, int64_t strip, int worker, struct bl
 }
 
 /* All that follows from the parts. */
-static vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
+vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
 {
     vic_pattern *p = j->whole;
     TRY(mem_array((size_t)j->n_parts + 1, sizeof *j->first, "structures", &j->first, err));
@@ -166,7 +143,7 @@ static vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
     return pattern_finish(p, pool, err);
 }
 
-static void join_free(struct join *j)
+void join_free(struct join *j)
 {
     for (int64_t i = 0; j->parts && i < j->n_parts; i++) {
         pattern_release(j->parts[i].p);
@@ -179,8 +156,8 @@ static void join_free(struct join *j)
     pattern_release(j->whole);
 }
 
-static vic_status whole_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool exclude_self,
-                             const uint8_t *q_skip, const uint8_t *k_skip, struct join *j, vic_error *err)
+vic_status join_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool exclude_self, const uint8_t *q_skip,
+                     const uint8_t *k_skip, struct join *j, vic_error *err)
 {
     struct pattern_rule *rule;
     vic_pattern *p;
@@ -200,12 +177,12 @@ static vic_status whole_make(int64_t n_q, int64_t n_k, bool one_set, double cuto
     TRY(frame_set_skip(p, rule, q_skip, k_skip, err));
     TRY(side_make(p->n_q, q_skip, &j->q, err));
     if (!one_set) return side_make(p->n_k, k_skip, &j->k, err);
-    j->k = j->q;
+    j->k = j->q; /* the same array */
     return VIC_OK;
 }
 
-static vic_status kept_positions(const struct side *side, int64_t first, int64_t n, const double *positions,
-                                 double **out, vic_error *err)
+vic_status join_positions(const struct side *side, int64_t first, int64_t n, const double *positions, double **out,
+                          vic_error *err)
 {
     TRY(mem_array((size_t)n, 3 * sizeof **out, "positions", out, err));
     for (int64_t i = 0; i < n; i++)
@@ -226,16 +203,16 @@ vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t 
     *out = NULL;
     if (in->n_q < 0 || in->n_k < 0 || in->n_q > INT32_MAX - STRIP || in->n_k > INT32_MAX - STRIP)
         return pattern_build(in, pool, out, err); /* which says what is wrong */
-    TRY_GOTO(whole_make(in->n_q, in->n_k, one_set, in->cutoff, in->exclude_self, q_skip, k_skip, &j, err), done);
+    TRY_GOTO(join_make(in->n_q, in->n_k, one_set, in->cutoff, in->exclude_self, q_skip, k_skip, &j, err), done);
     TRY_GOTO(frame_copy_positions(one_set ? "input" : "query", in->n_q, in->q_positions, &j.whole->q_positions, err),
              done);
     TRY_GOTO(mem_array_zero(1, sizeof *j.parts, "structures", &j.parts, err), done);
-    TRY_GOTO(kept_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
+    TRY_GOTO(join_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
     kept.n_q = j.q.kept;
     kept.q_positions = q;
     if (!one_set) {
         TRY_GOTO(frame_copy_positions("key", in->n_k, in->k_positions, &j.whole->k_positions, err), done);
-        TRY_GOTO(kept_positions(&j.k, 0, j.k.kept, in->k_positions, &k, err), done);
+        TRY_GOTO(join_positions(&j.k, 0, j.k.kept, in->k_positions, &k, err), done);
         kept.n_k = j.k.kept;
         kept.k_positions = k;
     }
@@ -249,157 +226,6 @@ vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t 
 done:
     free(k);
     free(q);
-    join_free(&j);
-    return st;
-}
-
-/* ---- several structures ---- */
-
-static vic_status check_structures(const struct structures_input *in, vic_error *err)
-{
-    if (in->structures < 1 || in->structures > INT32_MAX)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "structures: expected 1 to %d, got %lld", INT32_MAX,
-                        (long long)in->structures);
-    if (in->offsets[0] != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "offsets[0]: expected 0, got %lld", (long long)in->offsets[0]);
-    for (int64_t s = 0; s < in->structures; s++)
-        if (in->offsets[s + 1] < in->offsets[s])
-            return vic_fail(err, VIC_BAD_ARGUMENT, "offsets[%lld]: expected at least %lld, as before it, got %lld",
-                            (long long)s + 1, (long long)in->offsets[s], (long long)in->offsets[s + 1]);
-    if (in->offsets[in->structures] > INT32_MAX - STRIP)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%lld atoms: a pattern holds at most %d",
-                        (long long)in->offsets[in->structures], INT32_MAX - STRIP);
-    if (!in->positions && in->offsets[in->structures] > 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "positions is NULL, but there are %lld atoms",
-                        (long long)in->offsets[in->structures]);
-    for (int64_t s = 0; in->periodic && !in->cells && s < in->structures; s++)
-        for (int x = 0; x < 3; x++)
-            if (in->periodic[3 * s + x])
-                return vic_fail(err, VIC_BAD_ARGUMENT, "structure %lld: periodic along %c, but no cells were given",
-                                (long long)s, 'a' + x);
-    return VIC_OK;
-}
-
-/* A cell of zeros says that this structure has none. */
-static void take_cell(const struct structures_input *in, int64_t s, struct pattern_cell *out)
-{
-    bool has_cell = false;
-    memset(out, 0, sizeof *out);
-    for (int i = 0; in->cells && i < 9; i++) has_cell |= in->cells[9 * s + i] != 0.0;
-    for (int x = 0; x < 3; x++) {
-        out->periodic[x] = in->periodic ? in->periodic[3 * s + x] : has_cell;
-        if (out->periodic[x]) memcpy(out->cell[x], in->cells + 9 * s + 3 * x, sizeof out->cell[x]);
-    }
-}
-
-struct builds {
-    const struct structures_input *in;
-    struct join *j;
-    int64_t *kept_first; /* [structures + 1] in the atoms that take part */
-    struct pool **pools; /* [workers] of one thread each */
-    vic_status *status;  /* [structures] */
-};
-
-static vic_status build_one(const struct builds *b, int64_t s, struct pool *pool, vic_error *err)
-{
-    const vic_pattern *whole = b->j->whole;
-    struct part *part = &b->j->parts[s];
-    double *own = NULL;
-    vic_error reason;
-    vic_status st;
-    struct pattern_input input = { .n_q = b->kept_first[s + 1] - b->kept_first[s],
-                                   .cutoff = b->in->cutoff,
-                                   .exclude_self = b->in->exclude_self };
-    memcpy(input.cell, whole->cells[s].cell, sizeof input.cell);
-    memcpy(input.periodic, whole->cells[s].periodic, sizeof input.periodic);
-    part->q_first = part->k_first = b->kept_first[s];
-    if (b->in->skip) {
-        TRY(kept_positions(&b->j->q, part->q_first, input.n_q, whole->q_positions, &own, err));
-        input.q_positions = own;
-    } else {
-        input.q_positions = whole->q_positions + 3 * b->in->offsets[s];
-    }
-    st = pattern_build(&input, pool, &part->p, &reason);
-    free(own);
-    if (st != VIC_OK) return vic_fail(err, st, "structure %lld: %.980s", (long long)s, reason.text);
-    return VIC_OK;
-}
-
-static void build_task(void *context, int64_t s, int worker)
-{
-    struct builds *b = context;
-    if (b->kept_first[s + 1] - b->kept_first[s] < LARGE) b->status[s] = build_one(b, s, b->pools[worker], NULL);
-}
-
-/* Small structures side by side, a thread each; large ones one by one with all threads. */
-static vic_status build_all(struct builds *b, struct pool *pool, vic_error *err)
-{
-    int64_t n = b->in->structures;
-    pool_run(pool, n, build_task, b);
-    for (int64_t s = 0; s < n; s++) {
-        bool large = b->kept_first[s + 1] - b->kept_first[s] >= LARGE;
-        if (large) TRY(build_one(b, s, pool, err));
-        if (b->status[s] != VIC_OK) return build_one(b, s, pool, err); /* once more, for its words */
-    }
-    return VIC_OK;
-}
-
-static vic_status make_cells(const struct structures_input *in, vic_pattern *whole, vic_error *err)
-{
-    struct pattern_cell *cells;
-    int64_t *offsets;
-    size_t n = (size_t)in->structures;
-    TRY(mem_array(n + 1, sizeof *offsets, "structures", &offsets, err));
-    memcpy(offsets, in->offsets, (n + 1) * sizeof *offsets);
-    whole->offsets = offsets;
-    whole->structures = in->structures;
-    TRY(mem_array(n, sizeof *cells, "structures", &cells, err));
-    whole->cells = cells;
-    for (int64_t s = 0; s < in->structures; s++) take_cell(in, s, &cells[s]);
-    return VIC_OK;
-}
-
-static void count_kept(const struct structures_input *in, int64_t *first)
-{
-    first[0] = 0;
-    for (int64_t s = 0; s < in->structures; s++) {
-        first[s + 1] = first[s];
-        for (int64_t i = in->offsets[s]; i < in->offsets[s + 1]; i++) first[s + 1] += !(in->skip && in->skip[i]);
-    }
-}
-
-vic_status pattern_build_structures(const struct structures_input *in, struct pool *pool, vic_pattern **out,
-                                    vic_error *err)
-{
-    vic_status st = VIC_OK;
-    double start = clock_seconds();
-    struct join j = { 0 };
-    struct builds b = { .in = in, .j = &j };
-    int workers = pool_threads(pool);
-    *out = NULL;
-    TRY(check_structures(in, err));
-    size_t n = (size_t)in->structures;
-    TRY_GOTO(whole_make(in->offsets[n], 0, true, in->cutoff, in->exclude_self, in->skip, NULL, &j, err), done);
-    TRY_GOTO(frame_copy_positions("input", j.whole->n_q, in->positions, &j.whole->q_positions, err), done);
-    TRY_GOTO(make_cells(in, j.whole, err), done);
-    TRY_GOTO(mem_array_zero(n, sizeof *j.parts, "structures", &j.parts, err), done);
-    j.n_parts = in->structures;
-    TRY_GOTO(mem_array(n + 1, sizeof *b.kept_first, "structures", &b.kept_first, err), done);
-    TRY_GOTO(mem_array_zero(n, sizeof *b.status, "structures", &b.status, err), done);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *b.pools, "workers", &b.pools, err), done);
-    for (int w = 0; w < workers; w++) TRY_GOTO(pool_create(1, &b.pools[w], err), done);
-    count_kept(in, b.kept_first);
-    TRY_GOTO(build_all(&b, pool, err), done);
-    TRY_GOTO(join_parts(&j, pool, err), done);
-    j.whole->info.seconds_order = 0; /* of parts at once: all of it is in the build */
-    j.whole->info.seconds_build = clock_seconds() - start;
-    *out = j.whole;
-    j.whole = NULL;
-done:
-    for (int w = 0; b.pools && w < workers; w++) pool_free(b.pools[w]);
-    free(b.pools);
-    free(b.status);
-    free(b.kept_first);
     join_free(&j);
     return st;
 }
