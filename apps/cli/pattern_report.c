@@ -17,18 +17,20 @@ void pattern_input_init(struct pattern_input *in)
 
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
 {
-    const struct option all[PATTERN_OPTIONS] = {
-        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed)", OPTION_REAL, &in->cutoff, 0, 1e6,
-          NULL, NULL },
+    const struct option all[2] = {
+        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed, but for what follows)", OPTION_REAL,
+          &in->cutoff, 0, 1e6, NULL, NULL },
         { "--no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
+    pattern_ways_rows(in, rows + 2);
 }
 
 vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
     memset(out, 0, sizeof *out);
+    if (pattern_ways_asked(in)) return pattern_ways_open(in, out, err);
     if (in->cutoff == 0.0)
         return fail(err, VIC_BAD_ARGUMENT, "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
     TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
@@ -63,7 +65,11 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
 {
     const vic_pattern_info *info = &b->info;
     json_text(j, "file", in->file);
-    json_real(j, "cutoff", in->cutoff);
+    json_text(j, "kind", info->kind);
+    if (info->cutoff > 0.0)
+        json_real(j, "cutoff", info->cutoff);
+    else
+        json_null(j, "cutoff");
     if (b->view.has_cell) {
         json_array(j, "cell");
         for (int k = 0; k < 3; k++) {
@@ -79,6 +85,8 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     for (int k = 0; k < 3; k++) json_bool(j, NULL, b->view.periodic[k]);
     json_array_end(j);
     json_int(j, "atoms", info->n_q);
+    if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);
+    if (info->structures != 1) json_int(j, "structures", info->structures);
     json_int(j, "pairs", info->pairs);
     json_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
     json_int(j, "max_pairs", info->max_pairs);
@@ -106,12 +114,16 @@ void pattern_json_seconds(struct json *j, const struct pattern_built *b)
 void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
 {
     const vic_pattern_info *info = &b->info;
-    const bool *periodic = b->view.periodic;
+    const bool *periodic = info->periodic;
     text_title("%s", in->file);
     text_row("atoms", "%s", count_text(info->n_q).s);
+    if (info->n_k != info->n_q) text_row("keys", "%s", count_text(info->n_k).s);
+    if (info->structures != 1) text_row("structures", "%s", count_text(info->structures).s);
     text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
              periodic[0] || periodic[1] || periodic[2] ? "" : "no");
-    text_row("cutoff", "%s A%s", plain_text(in->cutoff).s, in->no_self ? ", without self pairs" : "");
+    if (strcmp(info->kind, "cutoff") != 0) text_row("kind", "%s", info->kind);
+    if (info->cutoff > 0.0)
+        text_row("cutoff", "%s A%s", plain_text(info->cutoff).s, in->no_self ? ", without self pairs" : "");
     text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,
              real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
     if (info->boundary_pairs)
