@@ -218,7 +218,8 @@ class Pattern:
             raise VicinalError(error)
 
     def __del__(self):
-        library().vic_pattern_free(self.handle)
+        if self.handle:
+            library().vic_pattern_free(self.handle)
 
 
 def options(cutoff=0.0, exclude_self=False, skip=None, skip_keys=None, threads=0):
