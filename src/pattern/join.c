@@ -33,7 +33,11 @@ static vic_status join_order(const struct join *j, bool keys, const int32_t **ou
     *out = order;
     for (int64_t i = 0; i < j->n_parts; i++) {
         const struct part *part = &j->parts[i];
-        int64_t first = keys ? part->k_first : part->q_first, n = keys ? part->p->n_k : part->p->n_q;
+        int64_t first = keys ? part->k_first : part->q_first;
+        for (int64_t row = first; !part->p && row < first + part->n; row++)
+            order[row] = side->atoms[first + j->small.atom[row]];
+        if (!part->p) continue;
+        int64_t n = keys ? part->p->n_k : part->p->n_q;
         const int32_t *own = keys ? part->p->k_order : part->p->q_order;
         for (int64_t row = 0; row < n; row++) order[first + row] = side->atoms[first + own[row]];
     }
@@ -47,12 +51,13 @@ static vic_status join_wraps(const struct join *j, bool keys, const int32_t (**o
     const struct side *side = keys ? &j->k : &j->q;
     int32_t(*wraps)[3];
     bool any = false;
-    for (int64_t i = 0; i < j->n_parts; i++) any |= j->parts[i].p->q_wrap != NULL;
+    for (int64_t i = 0; i < j->n_parts; i++) any |= j->parts[i].p && j->parts[i].p->q_wrap;
     if (!any) return VIC_OK;
     TRY(mem_array_zero((size_t)side->n, sizeof *wraps, "wraps", &wraps, err));
     *out = (const int32_t(*)[3])wraps;
     for (int64_t i = 0; i < j->n_parts; i++) {
         const struct part *part = &j->parts[i];
+        if (!part->p) continue;
         int64_t first = keys ? part->k_first : part->q_first, n = keys ? part->p->n_k : part->p->n_q;
         const int32_t(*own)[3] = keys ? part->p->k_wrap : part->p->q_wrap;
         for (int64_t atom = 0; own && atom < n; atom++)
@@ -66,18 +71,30 @@ static vic_status join_images(struct join *j, vic_error *err)
     struct image_set set = { 0 };
     vic_status st = VIC_OK;
     for (int64_t i = 0; i < j->n_parts; i++)
-        for (int64_t m = 0; m < j->parts[i].p->n_images; m++)
+        for (int64_t m = 0; j->parts[i].p && m < j->parts[i].p->n_images; m++)
             TRY_GOTO(image_set_add(&set, j->parts[i].p->images[m], err), done);
     TRY_GOTO(frame_set_images(j->whole, &set, err), done);
     for (int64_t i = 0; i < j->n_parts; i++) {
         struct part *part = &j->parts[i];
+        if (!part->p) continue;
         TRY_GOTO(mem_array((size_t)part->p->n_images, sizeof *part->image, "images", &part->image, err), done);
         for (int64_t m = 0; m < part->p->n_images; m++)
             part->image[m] = frame_find_image(j->whole, part->p->images[m]);
     }
+    j->zero_image = frame_find_image(j->whole, (const int32_t[3]){ 0, 0, 0 });
 done:
     image_set_free(&set);
     return st;
+}
+
+/* Of a small structure. */
+static vic_status add_small(struct join *j, const struct part *part, int64_t strip, struct block_entries *out,
+                            vic_error *err)
+{
+    size_t first = out->n;
+    TRY(small_strip(&j->small, part->q_first, part->n, strip, out, err));
+    for (size_t i = first; i < out->n; i++) out->list[i].image = j->zero_image;
+    return VIC_OK;
 }
 
 /* A block of a part, whose rows stand `down` rows below those of the strip, and whose first key is `key` of all. */
@@ -96,7 +113,7 @@ static vic_status add_moved(struct block_entries *out, const struct block_walk *
 
 static vic_status join_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
 {
-    const struct join *j = context;
+    struct join *j = context;
     int64_t first_row = strip * STRIP, low = 0, high = j->n_parts;
     (void)worker;
     while (low < high) { /* the first part that ends behind the strip's first row */
@@ -108,6 +125,10 @@ static vic_status join_strip(void *context, int64_t strip, int worker, struct bl
     }
     for (int64_t i = low; i < j->n_parts && j->first[i] < first_row + STRIP; i++) {
         const struct part *part = &j->parts[i];
+        if (!part->p) {
+            TRY(add_small(j, part, strip, out, err));
+            continue;
+        }
         int64_t from = first_row - part->q_first;
         for (int64_t s = from > 0 ? from / STRIP : 0; s < part->p->strips && s * STRIP < from + STRIP; s++)
             for (struct block_walk w = block_walk_start(part->p, s); block_walk_next(&w);)
@@ -124,6 +145,7 @@ vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
     TRY(mem_array((size_t)j->n_parts + 1, sizeof *j->first, "structures", &j->first, err));
     for (int64_t i = 0; i < j->n_parts; i++) {
         j->first[i] = j->parts[i].q_first;
+        if (!j->parts[i].p) continue;
         p->info.boundary_pairs += j->parts[i].p->info.boundary_pairs;
         p->info.seconds_order += j->parts[i].p->info.seconds_order;
     }
@@ -140,6 +162,7 @@ vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
     }
     TRY(join_images(j, err));
     TRY(assemble(p, pool, join_strip, j, err));
+    p->info.boundary_pairs += j->small.boundary;
     return pattern_finish(p, pool, err);
 }
 
@@ -151,6 +174,7 @@ void join_free(struct join *j)
     }
     free(j->parts);
     free(j->first);
+    small_free(&j->small);
     if (j->k.atoms != j->q.atoms) free(j->k.atoms);
     free(j->q.atoms);
     pattern_release(j->whole);

@@ -5,6 +5,7 @@
 
 #include "base/threads.h"
 #include "contract/pattern.h"
+#include "pattern/small.h"
 
 /* The atoms of one side that take part, and the rows that the whole gives them: rows are handed out in this order. */
 struct side {
@@ -13,7 +14,8 @@ struct side {
 };
 
 struct part {
-    vic_pattern *p;
+    vic_pattern *p;           /* NULL = a small structure, in join.small */
+    int64_t n;                /* its rows, then */
     int64_t q_first, k_first; /* its first place in the sides, which is its first row */
     int32_t *image;           /* [p->n_images] index in the whole's images */
 };
@@ -24,6 +26,8 @@ struct join {
     int64_t n_parts;
     struct part *parts;
     int64_t *first; /* [n_parts + 1] q_first of all, for searching */
+    struct small small;
+    int32_t zero_image;
 };
 
 /* A whole with its one rule and both sides, yet without positions, blocks and parts. */

@@ -7,13 +7,19 @@
 #include "pattern/pattern.h"
 #include "pattern/ways.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A structure so large gets all threads for itself. */
 enum { LARGE = 1 << 14 };
 
+static const double max_cutoff = 1e9; /* A, as in build.c */
+
 static vic_status check_structures(const struct structures_input *in, vic_error *err)
 {
+    if (!(in->cutoff > 0) || in->cutoff > max_cutoff)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "cutoff: expected a distance above 0 and up to %g A, got %g",
+                        max_cutoff, in->cutoff);
     if (in->structures < 1 || in->structures > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "structures: expected 1 to %d, got %lld", INT32_MAX,
                         (long long)in->structures);
@@ -138,13 +144,17 @@ static vic_status build_one(const struct builds *b, int64_t place, struct pool *
     memcpy(input.cell, whole->cells[s].cell, sizeof input.cell);
     memcpy(input.periodic, whole->cells[s].periodic, sizeof input.periodic);
     part->q_first = part->k_first = b->first[place];
+    part->n = input.n_q;
     if (b->in->skip) {
         TRY(join_positions(&b->j->q, part->q_first, input.n_q, whole->q_positions, &own, err));
         input.q_positions = own;
     } else {
         input.q_positions = whole->q_positions + 3 * b->in->offsets[s];
     }
-    st = pattern_build(&input, pool, &part->p, &reason);
+    if (input.n_q <= SMALL_ATOMS && !input.periodic[0] && !input.periodic[1] && !input.periodic[2])
+        st = small_place(&b->j->small, part->q_first, part->n, input.q_positions, pool, &reason);
+    else
+        st = pattern_build(&input, pool, &part->p, &reason);
     free(own);
     if (st != VIC_OK) return vic_fail(err, st, "structure %lld: %.980s", (long long)s, reason.text);
     return VIC_OK;
@@ -206,6 +216,9 @@ vic_status pattern_build_structures(const struct structures_input *in, struct po
     for (int w = 0; w < workers; w++) TRY_GOTO(pool_create(1, &b.pools[w], err), done);
     TRY_GOTO(place_structures(in, b.sequence, b.first, err), done);
     place_atoms(in, b.sequence, &j.q);
+    TRY_GOTO(small_make(b.first[n], in->cutoff, in->exclude_self, &j.small, err), done);
+    for (int64_t i = 0; i < 3 * j.whole->n_q; i++)
+        j.small.far_component = fmax(j.small.far_component, fabs(in->positions[i]));
     TRY_GOTO(build_all(&b, pool, err), done);
     TRY_GOTO(join_parts(&j, pool, err), done);
     j.whole->info.seconds_order = 0; /* of parts at once: all of it is in the build */

@@ -352,6 +352,22 @@ def test_a_large_structure_among_small_ones():
     assert np.array_equal(vic.structures(offsets, positions, cutoff=4.0).counts(), expected)
 
 
+@pytest.mark.parametrize("shift, scale", [(0.0, 1.0), (1e8, 1.0), (-3e3, 1e-7), (0.0, 1e5)])
+def test_structures_exactly_at_the_cutoff(shift, scale):
+    """Pairs within rounding of the cutoff are decided by the rule, as they are one by one."""
+    rng = np.random.default_rng(36)
+    lattice = np.stack(np.meshgrid(*[np.arange(5.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    parts = [(lattice[rng.permutation(125)[:n]] * 1.1 + rng.normal(0, 1e-10, (n, 3))) * scale + shift for n in (90, 3, 125, 60)]
+    offsets = np.concatenate([[0], np.cumsum([len(x) for x in parts])])
+    for cutoff in (1.1 * scale, 2.2 * scale, 1.1 * scale * np.sqrt(3.0)):
+        p = vic.structures(offsets, np.concatenate(parts), cutoff=cutoff)
+        alone = [vic.build(vic.from_arrays(x), cutoff) for x in parts]
+        equal(p, np.concatenate([q.pairs() + [first, first, 0, 0, 0] for q, first in zip(alone, offsets)]))
+        assert p.info.boundary_pairs == sum(q.info.boundary_pairs for q in alone)
+        if shift == 0:
+            assert p.info.boundary_pairs > 500
+
+
 def test_structures_that_are_wrong():
     positions = points(35, 10, 5.0)
     for offsets, words in [([0, 5, 3, 10], "offsets[2]: expected at least 5"), ([1, 10], "offsets[0]: expected 0")]:
