@@ -10,6 +10,7 @@
 enum { MAX_WRAP = 1 << 29, MAX_IMAGE = 1 << 30 }; /* the sum of an image and two wraps fits 32 bits */
 
 static const double max_coordinate = 1e12, max_cutoff = 1e9; /* as in build.c */
+static const double max_images = 4.0 * (1 << 22);            /* as in lattice.c */
 
 /* ---- sets of atoms ---- */
 
@@ -82,6 +83,28 @@ static vic_status check_cell(const char *path, const char *what, const double ce
                             cell[i / 3][i % 3]);
     if (lattice_make(cell, periodic, &lattice, &reason) == VIC_OK) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT, "%s: %s: %.900s", path, what, reason.text);
+}
+
+/* As when a pattern is built: a cutoff that meets too many images is refused before anyone goes through them. */
+static vic_status check_reach(const char *path, const double cell[3][3], const bool periodic[3], double cutoff,
+                              vic_error *err)
+{
+    struct lattice lattice;
+    double images = 1.0;
+    TRY(lattice_make(cell, periodic, &lattice, err));
+    for (int k = 0; k < lattice.rank; k++) images *= 2 * floor(cutoff / lattice.spacing[k] + 1.01) + 1;
+    if (images <= max_images) return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s: expected a cutoff that reaches at most %.0f images of the cell, found %g A", path,
+                    max_images, cutoff);
+}
+
+static vic_status check_all_reaches(const vic_pattern *p, const char *path, double cutoff, vic_error *err)
+{
+    if (p->structures == 0) return check_reach(path, (const double(*)[3])p->cell, p->periodic, cutoff, err);
+    for (int64_t s = 0; s < p->structures; s++)
+        TRY(check_reach(path, (const double(*)[3])p->cells[s].cell, p->cells[s].periodic, cutoff, err));
+    return VIC_OK;
 }
 
 static vic_status check_structures(const struct vnp *f, const char *path, vic_error *err)
@@ -275,6 +298,7 @@ vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
     }
     TRY(check_images(f, path, err));
     TRY(check_structures(f, path, err));
+    if (p->n_rules == 0) TRY(check_all_reaches(p, path, p->cutoff, err));
     TRY(check_ptr(f, path, &p->partial_ptr, p->strips, p->partial_ptr, p->n_partial, err));
     TRY(check_ptr(f, path, &p->full_ptr, p->strips, p->full_ptr, f->n_runs, err));
     return check_blocks(f, path, err);
@@ -329,6 +353,7 @@ static vic_status check_leaf(const struct vnp *f, const char *path, int64_t i, v
     if (!good)
         return vnp_wrong(f, path, &f->rules, i, err, "expected a rule of kind %d that goes with the atoms",
                          (int)r->kind);
+    if (r->kind == RULE_CUTOFF) return check_all_reaches(p, path, r->cutoff, err);
     return list ? check_list(f, path, r, below, err) : VIC_OK;
 }
 
