@@ -508,6 +508,23 @@ def test_files_keep_everything(tmp_path):
     assert seen == {b"cutoff", b"blocks", b"pairs", b"nearest", b"windows", b"union"}
 
 
+def test_threads_change_nothing(tmp_path):
+    x, cell = points(55, 5000, 40.0), np.eye(3) * 38.0
+    s = vic.from_arrays(x, cell)
+    offsets, positions = molecules(56, 200)
+    near = vic.build(s, 3.0).pairs()
+    makers = [lambda t: vic.nearest(s, 17, threads=t), lambda t: vic.structures(offsets, positions, cutoff=4.0, threads=t),
+              lambda t: vic.from_pairs(s, 5000, 0, near[:, 0], near[:, 1], near[:, 2:], threads=t),
+              lambda t: vic.generate("blocks:50x50:density=0.3,block=48", threads=t),
+              lambda t: vic.build(s, 4.0, skip=(np.arange(5000) % 3 == 0).astype(np.uint8), threads=t)]
+    for make in makers:
+        files = []
+        for threads in (1, 2, 5):
+            make(threads).save(tmp_path / "p.vnp")
+            files.append((tmp_path / "p.vnp").read_bytes())
+        assert files[0] == files[1] == files[2]
+
+
 def test_a_loaded_pattern_can_be_combined(tmp_path):
     x = points(54, 300, 12.0)
     s = vic.from_arrays(x)
