@@ -9,6 +9,8 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # The pair rule must round the same way everywhere: no a*b+c in one rounding.  Kernels turn it on for themselves.
 add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
+# Nobody asks errno about a square root, and without it loops over sqrt() can be vectors.
+add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fno-math-errno>)
 string(REPLACE "-O2" "-O3" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
 
 add_library(vicinal_warnings INTERFACE)
@@ -27,16 +29,19 @@ if(VIC_SANITIZE)
   add_link_options(-fsanitize=${VIC_SANITIZE})
 endif()
 
-# One body, src/kernels/cpu/attention_body.h, compiled once per instruction set; choice at run time.
+# Bodies compiled once per instruction set, with the choice at run time: src/kernels/cpu/attention_body.h and
+# src/pattern/blocks_body.h.  Neither holds the pair rule, so a*b+c may be one rounding there.
 function(vicinal_kernel_flags)
-  set(dir ${CMAKE_CURRENT_SOURCE_DIR}/src/kernels/cpu)
-  set_source_files_properties(${dir}/attention_scalar.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3")
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    set_source_files_properties(${dir}/attention_avx2.c PROPERTIES
-      COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx2;-mfma")
-    set_source_files_properties(${dir}/attention_avx512.c PROPERTIES
-      COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mprefer-vector-width=512")
-  endif()
+  foreach(body kernels/cpu/attention pattern/blocks)
+    set(path ${CMAKE_CURRENT_SOURCE_DIR}/src/${body})
+    set_source_files_properties(${path}_scalar.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3")
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+      set_source_files_properties(${path}_avx2.c PROPERTIES
+        COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx2;-mfma;-mpopcnt")
+      set_source_files_properties(${path}_avx512.c PROPERTIES
+        COMPILE_OPTIONS "-ffp-contract=fast;-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mpopcnt;-mprefer-vector-width=512")
+    endif()
+  endforeach()
 endfunction()
 
 # What vic_build_info() says.

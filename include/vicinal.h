@@ -263,6 +263,12 @@ VIC_API vic_status vic_pattern_exclude(const vic_pattern *p, int64_t pairs, cons
 /* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read. */
 VIC_API vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+/* The pattern of the same atoms after they moved, with the cutoff, self pairs and periodic axes of *p; positions as
+ * for vic_pattern_build_points(), cell NULL = as before.  Frees the old pattern and puts the new one into *p.  Where
+ * no plan holds the old one its memory is used again, which saves the system's work for fresh memory; a plan keeps
+ * what it was made from.  On failure the old pattern is freed too, and *p is NULL.  threads: 0 = all. */
+VIC_API vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
+                                      const double cell[3][3], int threads, vic_error *err) VIC_CHECK_RESULT;
 
 typedef struct vic_pattern_info {
     int64_t n_q, n_k;
@@ -299,6 +305,12 @@ VIC_API void vic_pattern_counts(const vic_pattern *p, int64_t *counts);
  * be NULL).  The displacement is r_key + image . cell - r_query.  `pairs` must equal info.pairs. */
 VIC_API vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key,
                                      int32_t *image, vic_error *err) VIC_CHECK_RESULT;
+
+/* The same as a neighbour list, as ASE and others give it: i, j, shift [pairs, 3] (the image) and the distances
+ * |r_j + shift . cell - r_i| in A, by the pair rule; each may be NULL.  i rises, under it j, then shift.  Build with
+ * exclude_self where atoms should not neighbour themselves.  threads: 0 = all.  Cost: O(pairs). */
+VIC_API vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threads, int32_t *i, int32_t *j,
+                                          int32_t *shift, double *distance, vic_error *err) VIC_CHECK_RESULT;
 
 /* mask [n_q, n_k] bytes in the caller's order: number of images of the pair, at most 255.  Quadratic: for tests. */
 VIC_API vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err) VIC_CHECK_RESULT;

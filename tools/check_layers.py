@@ -34,7 +34,7 @@ LAYERS = {
     "apps/cli": [],
     "apps/serve": [],
     "examples": [],
-    "bench": ["src/base"],
+    "bench": ["src/pattern", "src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/contract", "src/base"],
     "tests/gpu": ["tests", "src/base"],

@@ -7,22 +7,9 @@
 #include "progress.h"
 #include "text.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-/* The distance of a pair by the rule that decides: the same operations in the same order. */
-static double pair_distance(const vic_structure_view *v, int32_t i, int32_t j, const int32_t n[3])
-{
-    double sum = 0.0;
-    for (int k = 0; k < 3; k++) {
-        double shift = ((double)n[0] * v->cell[0][k] + (double)n[1] * v->cell[1][k]) + (double)n[2] * v->cell[2][k];
-        double d = (v->positions[3 * (int64_t)j + k] - v->positions[3 * (int64_t)i + k]) + shift;
-        sum += d * d;
-    }
-    return sqrt(sum);
-}
-
-static vic_status write_pairs(const char *path, const struct pattern_built *b, vic_error *err)
+static vic_status write_pairs(const char *path, const struct pattern_built *b, int threads, vic_error *err)
 {
     int64_t pairs = b->info.pairs;
     int32_t *i = NULL, *j = NULL, *image = NULL;
@@ -34,8 +21,7 @@ static vic_status write_pairs(const char *path, const struct pattern_built *b, v
     TRY_GOTO(allocate(pairs, sizeof *j, "the list of pairs", &j, err), done);
     TRY_GOTO(allocate(pairs, 3 * sizeof *image, "the list of pairs", &image, err), done);
     TRY_GOTO(allocate(pairs, sizeof *d, "the list of pairs", &d, err), done);
-    TRY_GOTO(vic_pattern_pairs(b->pattern, pairs, i, j, image, err), done);
-    for (int64_t p = 0; distances && p < pairs; p++) d[p] = pair_distance(&b->view, i[p], j[p], &image[3 * p]);
+    TRY_GOTO(vic_pattern_neighbours(b->pattern, pairs, threads, i, j, image, distances ? d : NULL, err), done);
     {
         const struct npz_member members[] = {
             { "i", "<i4", 1, { pairs }, sizeof *i, i },
@@ -113,7 +99,7 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
         progress_phase("writing the pattern");
         TRY_GOTO(vic_pattern_save(built.pattern, save, err), done);
     }
-    if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, err), done);
+    if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, in.structure.threads, err), done);
     if (plot) {
         TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
         const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this build and this machine have. */
+#include "base/cpu_features.h"
 #include "base/threads.h"
 #include "contract/kernel_row.h"
 #include "device/devices.h"
-#include "kernels/cpu/cpu_features.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -61,6 +61,40 @@ vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, 
     return build(&input, options, out, err);
 }
 
+vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
+                              const double cell[3][3], int threads, vic_error *err)
+{
+    vic_pattern *old = *p;
+    struct pattern_input input = { .n_q = old->n_q,
+                                   .n_k = old->one_set ? 0 : old->n_k,
+                                   .q_positions = query_positions,
+                                   .k_positions = key_positions,
+                                   .cutoff = old->cutoff,
+                                   .exclude_self = old->exclude_self };
+    struct pool *pool = NULL;
+    vic_status st = VIC_OK;
+    *p = NULL;
+    if (old->n_rules > 0)
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "only the pattern of a cutoff follows its atoms, got one of kind %s",
+                      pattern_kind(old));
+    else if (old->one_set != (key_positions == NULL))
+        st = vic_fail(err, VIC_BAD_ARGUMENT,
+                      old->one_set ? "key_positions is not NULL, but the pattern is of one set of atoms with itself"
+                                   : "key_positions is NULL, but the pattern has keys of their own");
+    else if (!query_positions && old->n_q != 0)
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but the pattern has %lld query atoms",
+                      (long long)old->n_q);
+    memcpy(input.cell, cell ? cell : (const double(*)[3])old->cell, sizeof input.cell);
+    memcpy(input.periodic, old->periodic, sizeof input.periodic);
+    if (st == VIC_OK) st = pool_create(threads, &pool, err);
+    if (st == VIC_OK)
+        st = pattern_rebuild(&input, old, pool, p, err);
+    else
+        pattern_release(old);
+    pool_free(pool);
+    return st;
+}
+
 vic_pattern_info vic_pattern_get(const vic_pattern *p)
 {
     vic_pattern_info info = p->info;
@@ -86,18 +120,28 @@ void vic_pattern_counts(const vic_pattern *p, int64_t *counts)
     pattern_counts(p, counts);
 }
 
-vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key, int32_t *image,
-                             vic_error *err)
+vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threads, int32_t *i, int32_t *j,
+                                  int32_t *shift, double *distance, vic_error *err)
 {
+    const struct neighbour_arrays out = { i, j, shift, distance };
     struct pool *pool;
     vic_status st;
     if (pairs != p->info.pairs)
         return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)pairs,
                         (long long)p->info.pairs);
-    TRY(pool_create(0, &pool, err));
-    st = pattern_pairs(p, pool, query, key, image, err);
+    if (distance && (!p->q_positions || p->structures > 1))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "distance: the pattern has no %s",
+                        p->q_positions ? "cell that all of its structures share" : "positions");
+    TRY(pool_create(threads, &pool, err));
+    st = pattern_neighbours(p, pool, &out, err);
     pool_free(pool);
     return st;
+}
+
+vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key, int32_t *image,
+                             vic_error *err)
+{
+    return vic_pattern_neighbours(p, pairs, 0, query, key, image, NULL, err);
 }
 
 vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err)

@@ -9,18 +9,29 @@
 
 #include <stdint.h>
 
-/* Squared distance, A^2, between ri and rj + n . cell (cell vectors are rows). */
+/* The translation n . cell (cell vectors are rows). */
+static inline void pair_shift(const double cell[3][3], int32_t n1, int32_t n2, int32_t n3, double shift[3])
+{
+    double a = (double)n1, b = (double)n2, c = (double)n3;
+    for (int x = 0; x < 3; x++) shift[x] = (a * cell[0][x] + b * cell[1][x]) + c * cell[2][x];
+}
+
+/* Squared distance, A^2, between ri and rj + shift. */
+static inline double pair_shifted_distance2(const double ri[3], const double rj[3], const double shift[3])
+{
+    double dx = (rj[0] - ri[0]) + shift[0];
+    double dy = (rj[1] - ri[1]) + shift[1];
+    double dz = (rj[2] - ri[2]) + shift[2];
+    return (dx * dx + dy * dy) + dz * dz;
+}
+
+/* Squared distance, A^2, between ri and rj + n . cell. */
 static inline double pair_distance2(const double ri[3], const double rj[3], const double cell[3][3], int32_t n1,
                                     int32_t n2, int32_t n3)
 {
-    double a = (double)n1, b = (double)n2, c = (double)n3;
-    double sx = (a * cell[0][0] + b * cell[1][0]) + c * cell[2][0];
-    double sy = (a * cell[0][1] + b * cell[1][1]) + c * cell[2][1];
-    double sz = (a * cell[0][2] + b * cell[1][2]) + c * cell[2][2];
-    double dx = (rj[0] - ri[0]) + sx;
-    double dy = (rj[1] - ri[1]) + sy;
-    double dz = (rj[2] - ri[2]) + sz;
-    return (dx * dx + dy * dy) + dz * dz;
+    double shift[3];
+    pair_shift(cell, n1, n2, n3, shift);
+    return pair_shifted_distance2(ri, rj, shift);
 }
 
 #endif

@@ -2,23 +2,24 @@
 #include "pattern/boxes.h"
 
 #include "base/memory.h"
-#include "contract/pattern.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { FAN_OUT = 4 };
 
-static float round_down(double x)
+/* A conversion to float is off by half a unit in the last place at most; 2^-23 of the value is one at least, and the
+ * constant is for values too small to have one. */
+static inline float round_down(double x)
 {
     float f = (float)x;
-    return (double)f > x ? nextafterf(f, -INFINITY) : f;
+    return f - (fabsf(f) * 0x1p-23f + 1e-37f);
 }
 
-static float round_up(double x)
+static inline float round_up(double x)
 {
     float f = (float)x;
-    return (double)f < x ? nextafterf(f, INFINITY) : f;
+    return f + (fabsf(f) * 0x1p-23f + 1e-37f);
 }
 
 struct box box_of_points(const double (*points)[3], int64_t n)
@@ -46,36 +47,62 @@ struct box box_shifted(const struct box *b, const double shift[3])
     return moved;
 }
 
-vic_status box_tree_make(const double (*points)[3], int64_t n, struct box_tree *out, vic_error *err)
+struct box4 box4_shifted(const struct box4 *b, const double shift[3])
+{
+    struct box4 moved;
+    for (int x = 0; x < 3; x++) {
+        for (int i = 0; i < 4; i++) {
+            moved.low[x][i] = round_down((double)b->low[x][i] + shift[x]);
+            moved.high[x][i] = round_up((double)b->high[x][i] + shift[x]);
+        }
+    }
+    return moved;
+}
+
+void box_join(struct box *b, const struct box *other)
+{
+    for (int x = 0; x < 3; x++) {
+        b->low[x] = other->low[x] < b->low[x] ? other->low[x] : b->low[x];
+        b->high[x] = other->high[x] > b->high[x] ? other->high[x] : b->high[x];
+    }
+}
+
+struct box box_nowhere(void)
+{
+    const float far = 3e18f; /* beyond every position and cutoff; squares of differences are finite */
+    return (struct box){ { far, far, far }, { far, far, far } };
+}
+
+void box4_set(struct box4 *b, int lane, const struct box *box)
+{
+    for (int x = 0; x < 3; x++) {
+        b->low[x][lane] = box->low[x];
+        b->high[x][lane] = box->high[x];
+    }
+}
+
+vic_status box_tree_make(struct box *boxes, int64_t n, struct box_tree *out, vic_error *err)
 {
     vic_status st = VIC_OK;
-    int64_t count = (n + CLUSTER - 1) / CLUSTER;
     memset(out, 0, sizeof *out);
-    while (count > 0) {
+    out->box[0] = boxes;
+    out->count[0] = n;
+    if (n == 0) return VIC_OK;
+    out->levels = 1;
+    while (n > 1) { /* 2^31 rows need 14 levels */
+        const struct box *below = out->box[out->levels - 1];
         struct box *level;
-        int l = out->levels;
-        TRY_GOTO(mem_array((size_t)count, sizeof *level, "boxes", &out->box[l], err), fail);
-        out->count[l] = count;
-        out->levels++;
-        level = out->box[l];
-        for (int64_t i = 0; i < count; i++) {
-            if (l == 0) {
-                int64_t first = i * CLUSTER;
-                level[i] = box_of_points(points + first, n - first < CLUSTER ? n - first : CLUSTER);
-                continue;
-            }
-            const struct box *below = out->box[l - 1];
-            int64_t end = (i + 1) * FAN_OUT < out->count[l - 1] ? (i + 1) * FAN_OUT : out->count[l - 1];
-            level[i] = below[i * FAN_OUT];
-            for (int64_t c = i * FAN_OUT + 1; c < end; c++) {
-                for (int x = 0; x < 3; x++) {
-                    level[i].low[x] = fminf(level[i].low[x], below[c].low[x]);
-                    level[i].high[x] = fmaxf(level[i].high[x], below[c].high[x]);
-                }
-            }
+        int64_t end = n;
+        n = (n + FAN_OUT - 1) / FAN_OUT;
+        TRY_GOTO(mem_array((size_t)n, sizeof *level, "boxes", &level, err), fail);
+        for (int64_t i = 0; i < end; i++) {
+            if (i % FAN_OUT == 0)
+                level[i / FAN_OUT] = below[i];
+            else
+                box_join(&level[i / FAN_OUT], &below[i]);
         }
-        if (count == 1) break;
-        count = (count + FAN_OUT - 1) / FAN_OUT; /* 2^31 rows need 15 levels */
+        out->box[out->levels] = level;
+        out->count[out->levels++] = n;
     }
     return VIC_OK;
 fail:
@@ -85,7 +112,7 @@ fail:
 
 void box_tree_free(struct box_tree *tree)
 {
-    for (int l = 0; l < tree->levels; l++) free(tree->box[l]);
+    for (int l = 0; l < BOX_LEVELS; l++) free(tree->box[l]);
     memset(tree, 0, sizeof *tree);
 }
 

@@ -1,135 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Positions to pattern:
- *   frame    reduce the periodic vectors, wrap atoms into one cell, list the images within reach      lattice.c
- *   order    k-d bisection of the wrapped positions                                                   order.c
- *   search   per strip and image, the clusters whose boxes come within the cutoff                     boxes.c
- *   bits     per candidate block, 1024 distances at once                                              blocks.c
- *   gather   what the tasks found, into the CSR arrays of contract/pattern.h                          here
- * No pair list is made on the way, and nothing is quadratic in strips. */
+ *   frame    reduce the periodic vectors, list the images within reach                                lattice.c
+ *   points   wrap atoms into one cell, order them by k-d bisection, cut them into clusters             points.c,
+ * order.c search   per strip, the clusters whose boxes come within the cutoff, under which images search.c, boxes.c
+ *   bits     per candidate block, 1024 distances at once                                              tile.c,
+ * blocks.c gather   what the tasks found, into the CSR arrays of contract/pattern.h                          here No
+ * pair list is made on the way, and nothing is quadratic in strips.  Search, bits and gather go in waves of tasks:
+ * what a wave finds is in the cache when it is gathered, and is never held twice. */
 #include "pattern/build.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "pattern/blocks.h"
-#include "pattern/boxes.h"
-#include "pattern/lattice.h"
-#include "pattern/order.h"
 #include "pattern/pattern.h"
+#include "pattern/tile.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { STRIPS_PER_TASK = 8 };
+static const double max_cutoff = 1e9; /* A; its square is finite in float */
 
-static const double max_coordinate = 1e12; /* A; beyond, doubles are coarser than 1e-4 A */
-static const double max_cutoff = 1e9;      /* A; its square is finite in float */
-
-/* What one task found, for its strips in order. */
-struct chunk {
-    size_t n_partial, partial_capacity, image_capacity, bits_capacity;
+/* The pattern's arrays while they grow. */
+struct arrays {
     int32_t *cluster, *image;
     struct block_bits *bits;
-    size_t n_runs, run_capacity;
     struct full_run *runs;
-    int64_t partial_count[STRIPS_PER_TASK], run_count[STRIPS_PER_TASK];
-    int64_t pairs, boundary, full;
-    vic_status status;
-    vic_error error;
-};
-
-/* Scratch of one worker: candidates of one strip. */
-struct scratch {
-    int32_t *near;   /* [clusters] */
-    uint64_t *found; /* cluster << 32 | image, grows */
-    size_t found_capacity;
+    int64_t *partial_ptr, *full_ptr;
+    int64_t n_partial, partial_capacity, n_runs, run_capacity;
 };
 
 struct build {
     vic_pattern *p;
     struct lattice lattice;
     struct lattice_image *images;
-    double (*q_points)[3]; /* wrapped, row order */
-    double (*k_points)[3];
-    struct box_tree tree;
+    struct points queries, keys; /* the same with one set */
+    struct search search;
     struct block_test test;
-    float reach;
-    int64_t tasks;
-    struct chunk *chunks;
-    struct scratch *scratch;
+    int64_t tiles, wave_first, wave_tiles;
+    struct tile_found *found;     /* [tiles of a wave] */
+    struct tile_scratch *scratch; /* [workers] */
     int workers;
-    /* gather */
-    int64_t *partial_first, *run_first; /* [tasks + 1] */
-    int32_t *partial_cluster, *partial_image;
-    struct block_bits *partial_bits;
-    struct full_run *runs;
+    struct arrays arrays;
 };
 
-/* ---- frame and order ---- */
-
-static vic_status check_positions(const char *what, int64_t n, const double *positions, vic_error *err)
-{
-    if (n > INT32_MAX - STRIP)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%lld %s atoms: a pattern holds at most %d", (long long)n, what,
-                        INT32_MAX - STRIP);
-    for (int64_t i = 0; i < 3 * n; i++)
-        if (!(fabs(positions[i]) <= max_coordinate))
-            return vic_fail(err, VIC_BAD_INPUT, "%s atom %lld: coordinate %c is %g, expected a number within %g A",
-                            what, (long long)(i / 3), (int)('x' + i % 3), positions[i], max_coordinate);
-    return VIC_OK;
-}
-
-/* Copy positions, wrap and order one set of atoms.  Everything lands in the pattern but *points, which is in row
- * order. */
-static vic_status prepare_set(const struct build *b, int64_t n, const double *positions, struct pool *pool,
-                              const double **positions_out, const int32_t (**wrap_out)[3], const int32_t **order_out,
-                              double (**points)[3], vic_error *err)
-{
-    vic_status st = VIC_OK;
-    double *copy, (*wrapped)[3] = NULL;
-    int32_t *order, (*wrap)[3] = NULL;
-    TRY(mem_array((size_t)n, 3 * sizeof *copy, "positions", &copy, err));
-    *positions_out = copy; /* the pattern owns it from here, also on failure */
-    if (n > 0) memcpy(copy, positions, (size_t)n * 3 * sizeof *copy);
-    TRY(mem_array((size_t)n, sizeof *order, "rows", &order, err));
-    *order_out = order;
-    TRY(mem_array((size_t)n, sizeof **points, "positions in row order", points, err));
-    TRY_GOTO(mem_array((size_t)n, sizeof *wrapped, "wrapped positions", &wrapped, err), done);
-    if (b->lattice.rank > 0) {
-        TRY_GOTO(mem_array((size_t)n, sizeof *wrap, "wraps", &wrap, err), done);
-        *wrap_out = (const int32_t(*)[3])wrap;
-        for (int64_t i = 0; i < n; i++) {
-            if (!lattice_wrap(&b->lattice, copy + 3 * i, wrapped[i], wrap[i])) {
-                st =
-                    vic_fail(err, VIC_BAD_INPUT,
-                             "atom %lld at (%g, %g, %g) is more than 2^29 cells away from the origin: check the cell "
-                             "and the units",
-                             (long long)i, copy[3 * i], copy[3 * i + 1], copy[3 * i + 2]);
-                goto done;
-            }
-        }
-    } else if (n > 0) {
-        memcpy(wrapped, copy, (size_t)n * sizeof *wrapped);
-    }
-    TRY_GOTO(order_kd(n, (const double(*)[3])wrapped, pool, order, err), done);
-    for (int64_t row = 0; row < n; row++) memcpy((*points)[row], wrapped[order[row]], sizeof **points);
-done:
-    free(wrapped);
-    return st;
-}
-
-static double largest_component(int64_t n, const double *values)
-{
-    double largest = 0.0;
-    for (int64_t i = 0; i < 3 * n; i++) largest = fmax(largest, fabs(values[i]));
-    return largest;
-}
+/* ---- frame and points ---- */
 
 static vic_status prepare_images(struct build *b, vic_error *err)
 {
     vic_pattern *p = b->p;
     int32_t(*integers)[3];
-    double far_component = largest_component(p->n_q, p->q_positions), size = b->lattice.diameter + p->cutoff, reach;
-    far_component = fmax(far_component, largest_component(p->n_k, p->k_positions));
+    double size = b->lattice.diameter + p->cutoff, reach;
+    double far_component = fmax(b->queries.largest, b->keys.largest);
     /* Wrapping multiplies and adds a few times at the size of the position itself; so does the rule.  No image that
      * matters is shifted by more than the cell's diameter and the cutoff. */
     b->test.point_error = 32 * 0x1p-53 * (far_component + 3 * size);
@@ -138,168 +58,140 @@ static vic_status prepare_images(struct build *b, vic_error *err)
     TRY(mem_array((size_t)p->n_images, sizeof *integers, "images", &integers, err));
     p->images = (const int32_t(*)[3])integers;
     for (int64_t i = 0; i < p->n_images; i++) memcpy(integers[i], b->images[i].n, sizeof integers[i]);
-    b->reach = nextafterf((float)reach, INFINITY);
+    b->search.reach = nextafterf((float)reach, INFINITY);
     return VIC_OK;
+}
+
+static struct points_kept kept_of(const double *positions, const int32_t (*wrap)[3], const int32_t *order)
+{
+    return (struct points_kept){ pattern_memory(positions), pattern_memory(wrap), pattern_memory(order) };
+}
+
+static vic_status prepare_points(struct build *b, const struct pattern_input *in, struct pool *pool, vic_error *err)
+{
+    vic_pattern *p = b->p;
+    struct points_kept kept = kept_of(p->q_positions, p->q_wrap, p->q_order);
+    vic_status st = points_make(p->one_set ? "input" : "query", p->n_q, in->q_positions, &b->lattice, pool, &kept,
+                                &b->queries, err);
+    p->q_positions = kept.positions; /* owned by the pattern, also on failure */
+    p->q_wrap = (const int32_t(*)[3])kept.wrap;
+    p->q_order = kept.order;
+    if (p->one_set) {
+        p->k_positions = p->q_positions;
+        p->k_wrap = p->q_wrap;
+        p->k_order = p->q_order;
+        b->keys = b->queries;
+        return st;
+    }
+    TRY(st);
+    kept = kept_of(p->k_positions, p->k_wrap, p->k_order);
+    st = points_make("key", p->n_k, in->k_positions, &b->lattice, pool, &kept, &b->keys, err);
+    p->k_positions = kept.positions;
+    p->k_wrap = (const int32_t(*)[3])kept.wrap;
+    p->k_order = kept.order;
+    return st;
 }
 
 /* ---- search and bits ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
-/* Candidate blocks of a strip, by cluster and image. */
-static vic_status find_candidates(const struct build *b, struct scratch *s, const struct box *strip_box,
-                                  size_t *count, vic_error *err)
-{
-    int contributors = 0;
-    *count = 0;
-    for (int64_t m = 0; m < b->p->n_images; m++) {
-        const double *shift = b->images[m].shift, back[3] = { -shift[0], -shift[1], -shift[2] };
-        struct box query = box_shifted(strip_box, back);
-        int64_t near = 0;
-        box_tree_near(&b->tree, &query, b->reach, s->near, &near);
-        if (near == 0) continue;
-        contributors++;
-        TRY(mem_grow(&s->found, &s->found_capacity, *count + (size_t)near, sizeof *s->found, "candidate blocks",
-                     err));
-        for (int64_t i = 0; i < near; i++) s->found[(*count)++] = (uint64_t)s->near[i] << 32 | (uint64_t)m;
-    }
-    if (contributors > 1) qsort(s->found, *count, sizeof *s->found, by_value);
-    return VIC_OK;
-}
-
-static vic_status add_full(struct chunk *c, int64_t *strip_runs, int32_t cluster, int32_t image, vic_error *err)
-{
-    struct full_run *last = *strip_runs > 0 ? &c->runs[c->n_runs - 1] : NULL;
-    c->full++;
-    if (last && last->image == image && last->first + last->count == cluster) {
-        last->count++;
-        return VIC_OK;
-    }
-    TRY(mem_grow(&c->runs, &c->run_capacity, c->n_runs + 1, sizeof *c->runs, "runs of full blocks", err));
-    c->runs[c->n_runs++] = (struct full_run){ cluster, 1, image };
-    ++*strip_runs;
-    return VIC_OK;
-}
-
-static vic_status add_partial(struct chunk *c, int32_t cluster, int32_t image, const struct block_bits *bits,
-                              vic_error *err)
-{
-    size_t n = c->n_partial + 1;
-    TRY(mem_grow(&c->cluster, &c->partial_capacity, n, sizeof *c->cluster, "blocks", err));
-    TRY(mem_grow(&c->image, &c->image_capacity, n, sizeof *c->image, "blocks", err));
-    TRY(mem_grow(&c->bits, &c->bits_capacity, n, sizeof *c->bits, "block masks", err));
-    c->cluster[c->n_partial] = cluster;
-    c->image[c->n_partial] = image;
-    c->bits[c->n_partial] = *bits;
-    c->n_partial = n;
-    return VIC_OK;
-}
-
-static vic_status build_strip(const struct build *b, struct scratch *s, struct chunk *c, int64_t strip, int in_task,
-                              vic_error *err)
-{
-    struct strip_rows rows;
-    struct box box;
-    size_t candidates;
-    strip_rows_load(&b->test, strip, &rows);
-    box = box_of_points(b->test.q_points + rows.first, rows.count);
-    TRY(find_candidates(b, s, &box, &candidates, err));
-    for (size_t i = 0; i < candidates; i++) {
-        int32_t cluster = (int32_t)(s->found[i] >> 32), image = (int32_t)(s->found[i] & UINT32_MAX);
-        struct block_bits bits;
-        int pairs =
-            block_bits_make(&b->test, &rows, strip, cluster, image, b->images[image].shift, &bits, &c->boundary);
-        if (pairs == 0) continue;
-        c->pairs += pairs;
-        if (pairs == BLOCK) {
-            TRY(add_full(c, &c->run_count[in_task], cluster, image, err));
-        } else {
-            TRY(add_partial(c, cluster, image, &bits, err));
-            c->partial_count[in_task]++;
-        }
-    }
-    return VIC_OK;
-}
-
 static void build_task(void *context, int64_t task, int worker)
 {
     struct build *b = context;
-    struct chunk *c = &b->chunks[task];
-    for (int i = 0; i < STRIPS_PER_TASK && c->status == VIC_OK; i++) {
-        int64_t strip = task * STRIPS_PER_TASK + i;
-        if (strip < b->p->strips) c->status = build_strip(b, &b->scratch[worker], c, strip, i, &c->error);
-    }
+    struct tile_found *found = &b->found[task];
+    found->status = tile_build(&b->search, &b->test, b->wave_first + task, &b->scratch[worker], found, &found->error);
 }
 
 /* ---- gather ---- */
 
-static void chunk_free(struct chunk *c)
-{
-    free(c->cluster);
-    free(c->image);
-    free(c->bits);
-    free(c->runs);
-    c->cluster = c->image = NULL;
-    c->bits = NULL;
-    c->runs = NULL;
-}
-
 static void gather_task(void *context, int64_t task, int worker)
 {
     struct build *b = context;
-    struct chunk *c = &b->chunks[task];
-    int64_t at = b->partial_first[task];
+    struct arrays *a = &b->arrays;
+    const struct tile_found *c = &b->found[task];
     (void)worker;
     if (c->n_partial > 0) {
-        memcpy(b->partial_cluster + at, c->cluster, c->n_partial * sizeof *c->cluster);
-        memcpy(b->partial_image + at, c->image, c->n_partial * sizeof *c->image);
-        memcpy(b->partial_bits + at, c->bits, c->n_partial * sizeof *c->bits);
+        memcpy(a->cluster + c->partial_first, c->cluster, c->n_partial * sizeof *c->cluster);
+        memcpy(a->image + c->partial_first, c->image, c->n_partial * sizeof *c->image);
+        memcpy(a->bits + c->partial_first, c->bits, c->n_partial * sizeof *c->bits);
     }
-    if (c->n_runs > 0) memcpy(b->runs + b->run_first[task], c->runs, c->n_runs * sizeof *c->runs);
-    chunk_free(c); /* at once, so that the blocks are hardly ever held twice */
+    if (c->n_runs > 0) memcpy(a->runs + c->run_first, c->runs, c->n_runs * sizeof *c->runs);
 }
 
-static vic_status gather(struct build *b, struct pool *pool, vic_error *err)
+/* The pattern owns the arrays whenever something may fail. */
+static void show_arrays(vic_pattern *p, const struct arrays *a)
+{
+    p->partial_cluster = a->cluster;
+    p->partial_image = a->image;
+    p->partial_bits = a->bits;
+    p->full_runs = a->runs;
+}
+
+static vic_status resize(vic_pattern *p, struct arrays *a, int64_t partials, int64_t runs, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    TRY_GOTO(mem_resize(&a->cluster, (size_t)partials, sizeof *a->cluster, "blocks", err), done);
+    TRY_GOTO(mem_resize(&a->image, (size_t)partials, sizeof *a->image, "blocks", err), done);
+    TRY_GOTO(mem_resize(&a->bits, (size_t)partials, sizeof *a->bits, "block masks", err), done);
+    a->partial_capacity = partials;
+    TRY_GOTO(mem_resize(&a->runs, (size_t)runs, sizeof *a->runs, "runs of full blocks", err), done);
+    a->run_capacity = runs;
+done:
+    show_arrays(p, a);
+    return st;
+}
+
+/* Room for `needed` of what `done` of `all` tiles have: as much as all will probably have, and 2 % more.  What is too
+ * much is never touched, and given back at the end. */
+static int64_t foresee(int64_t needed, int64_t done, int64_t all)
+{
+    double estimate = (double)needed * ((double)all / (double)done) * 1.02;
+    return done == all ? needed : estimate > (double)needed ? (int64_t)estimate + 64 : needed;
+}
+
+static vic_status gather_wave(struct build *b, int64_t tasks, struct pool *pool, vic_error *err)
 {
     vic_pattern *p = b->p;
-    int64_t *partial_ptr, *full_ptr;
-    TRY(mem_array((size_t)b->tasks + 1, sizeof *b->partial_first, "tasks", &b->partial_first, err));
-    TRY(mem_array((size_t)b->tasks + 1, sizeof *b->run_first, "tasks", &b->run_first, err));
-    TRY(mem_array_zero((size_t)p->strips + 1, sizeof *partial_ptr, "strips", &partial_ptr, err));
-    p->partial_ptr = partial_ptr;
-    TRY(mem_array_zero((size_t)p->strips + 1, sizeof *full_ptr, "strips", &full_ptr, err));
-    p->full_ptr = full_ptr;
-    b->partial_first[0] = b->run_first[0] = 0;
-    for (int64_t t = 0; t < b->tasks; t++) {
-        const struct chunk *c = &b->chunks[t];
-        b->partial_first[t + 1] = b->partial_first[t] + (int64_t)c->n_partial;
-        b->run_first[t + 1] = b->run_first[t] + (int64_t)c->n_runs;
+    struct arrays *a = &b->arrays;
+    int64_t done = b->wave_first + tasks;
+    for (int64_t t = 0; t < tasks; t++) {
+        struct tile_found *c = &b->found[t];
+        if (c->status != VIC_OK) {
+            if (err) *err = c->error;
+            return c->status;
+        }
+        c->partial_first = a->n_partial;
+        c->run_first = a->n_runs;
         p->info.pairs += c->pairs;
         p->info.boundary_pairs += c->boundary;
         p->n_full += c->full;
-        for (int i = 0; i < STRIPS_PER_TASK && t * STRIPS_PER_TASK + i < p->strips; i++) {
-            int64_t strip = t * STRIPS_PER_TASK + i;
-            partial_ptr[strip + 1] = partial_ptr[strip] + c->partial_count[i];
-            full_ptr[strip + 1] = full_ptr[strip] + c->run_count[i];
+        for (int i = 0; i < TILE_STRIPS; i++) {
+            int64_t strip = (b->wave_first + t) * TILE_STRIPS + i;
+            if (strip >= p->strips) break;
+            a->partial_ptr[strip + 1] = a->n_partial += c->partial_count[i];
+            a->full_ptr[strip + 1] = a->n_runs += c->run_count[i];
         }
     }
-    p->n_partial = partial_ptr[p->strips];
-    TRY(mem_array((size_t)p->n_partial, sizeof *b->partial_cluster, "blocks", &b->partial_cluster, err));
-    p->partial_cluster = b->partial_cluster;
-    TRY(mem_array((size_t)p->n_partial, sizeof *b->partial_image, "blocks", &b->partial_image, err));
-    p->partial_image = b->partial_image;
-    TRY(mem_array((size_t)p->n_partial, sizeof *b->partial_bits, "block masks", &b->partial_bits, err));
-    p->partial_bits = b->partial_bits;
-    TRY(mem_array((size_t)full_ptr[p->strips], sizeof *b->runs, "runs of full blocks", &b->runs, err));
-    p->full_runs = b->runs;
-    pool_run(pool, b->tasks, gather_task, b);
+    if (a->n_partial > a->partial_capacity || a->n_runs > a->run_capacity) {
+        int64_t partials = a->partial_capacity, runs = a->run_capacity;
+        if (a->n_partial > partials) partials = foresee(a->n_partial, done, b->tiles);
+        if (a->n_runs > runs) runs = foresee(a->n_runs, done, b->tiles);
+        TRY(resize(p, a, partials, runs, err));
+    }
+    pool_run(pool, tasks, gather_task, b);
     return VIC_OK;
+}
+
+static vic_status run_waves(struct build *b, struct pool *pool, vic_error *err)
+{
+    vic_pattern *p = b->p;
+    struct arrays *a = &b->arrays;
+    for (b->wave_first = 0; b->wave_first < b->tiles; b->wave_first += b->wave_tiles) {
+        int64_t left = b->tiles - b->wave_first, tasks = left < b->wave_tiles ? left : b->wave_tiles;
+        pool_run(pool, tasks, build_task, b);
+        TRY(gather_wave(b, tasks, pool, err));
+    }
+    p->n_partial = a->n_partial;
+    return resize(p, a, a->n_partial, a->n_runs, err);
 }
 
 static void fill_info(vic_pattern *p)
@@ -325,19 +217,13 @@ static void fill_info(vic_pattern *p)
 
 static void build_free(struct build *b)
 {
-    for (int64_t t = 0; b->chunks && t < b->tasks; t++) chunk_free(&b->chunks[t]);
-    for (int w = 0; b->scratch && w < b->workers; w++) {
-        free(b->scratch[w].near);
-        free(b->scratch[w].found);
-    }
-    free(b->chunks);
+    for (int64_t t = 0; b->found && t < b->wave_tiles; t++) tile_found_free(&b->found[t]);
+    for (int w = 0; b->scratch && w < b->workers; w++) tile_scratch_free(&b->scratch[w]);
+    free(b->found);
     free(b->scratch);
-    free(b->partial_first);
-    free(b->run_first);
     free(b->images);
-    box_tree_free(&b->tree);
-    if (b->k_points != b->q_points) free(b->k_points);
-    free(b->q_points);
+    if (!b->p || !b->p->one_set) points_free(&b->keys);
+    points_free(&b->queries);
 }
 
 static vic_status check_input(const struct pattern_input *in, vic_error *err)
@@ -348,20 +234,80 @@ static vic_status check_input(const struct pattern_input *in, vic_error *err)
     if (in->n_q < 0 || in->n_k < 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "numbers of atoms: expected 0 or more, got %lld queries and %lld keys",
                         (long long)in->n_q, (long long)in->n_k);
-    TRY(check_positions(in->k_positions ? "query" : "input", in->n_q, in->q_positions, err));
-    if (in->k_positions) TRY(check_positions("key", in->n_k, in->k_positions, err));
     return VIC_OK;
 }
 
-vic_status pattern_build(const struct pattern_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
+/* Those of the old pattern where it is used again; else the ones of blocks begin empty. */
+static vic_status prepare_arrays(vic_pattern *p, struct arrays *a, vic_error *err)
+{
+    size_t n = (size_t)p->strips + 1;
+    if (p->partial_ptr && p->full_ptr) {
+        a->partial_capacity = p->partial_ptr[p->strips];
+        a->run_capacity = p->full_ptr[p->strips];
+    }
+    a->cluster = pattern_memory(p->partial_cluster);
+    a->image = pattern_memory(p->partial_image);
+    a->bits = pattern_memory(p->partial_bits);
+    a->runs = pattern_memory(p->full_runs);
+    a->partial_ptr = pattern_memory(p->partial_ptr);
+    a->full_ptr = pattern_memory(p->full_ptr);
+    if (!a->partial_ptr) TRY(mem_array(n, sizeof *a->partial_ptr, "strips", &a->partial_ptr, err));
+    p->partial_ptr = a->partial_ptr;
+    if (!a->full_ptr) TRY(mem_array(n, sizeof *a->full_ptr, "strips", &a->full_ptr, err));
+    p->full_ptr = a->full_ptr;
+    a->partial_ptr[0] = a->full_ptr[0] = 0;
+    return VIC_OK;
+}
+
+static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *err)
+{
+    vic_pattern *p = b->p;
+    int64_t most;
+    b->search.queries = b->test.queries = &b->queries;
+    b->search.keys = b->test.keys = &b->keys;
+    b->search.images = b->test.images = b->images;
+    b->search.n_images = p->n_images;
+    b->test.p = p;
+    b->test.cutoff2 = p->cutoff * p->cutoff;
+    b->test.filter = block_filter_choose();
+    b->tiles = (p->strips + TILE_STRIPS - 1) / TILE_STRIPS;
+    b->workers = pool_threads(pool);
+    /* Enough tasks that threads end a wave together, few enough that what they find stays in the cache. */
+    most = (int64_t)b->workers * 16 > 64 ? (int64_t)b->workers * 16 : 64;
+    b->wave_tiles = b->tiles < most ? b->tiles : most;
+    TRY(prepare_arrays(p, &b->arrays, err));
+    TRY(mem_array_zero((size_t)b->wave_tiles, sizeof *b->found, "tasks", &b->found, err));
+    TRY(mem_array_zero((size_t)b->workers, sizeof *b->scratch, "workers", &b->scratch, err));
+    for (int w = 0; w < b->workers; w++) TRY(tile_scratch_make(&b->search, &b->scratch[w], err));
+    return VIC_OK;
+}
+
+/* An old pattern that nobody else can see, made ready to become the new one: it keeps its arrays. */
+static void reset(vic_pattern *p)
+{
+    free(pattern_memory(p->images));
+    p->images = NULL;
+    p->n_images = p->n_partial = p->n_full = 0;
+    memset(&p->info, 0, sizeof p->info);
+    memset(p->cell, 0, sizeof p->cell);
+}
+
+vic_status pattern_rebuild(const struct pattern_input *in, vic_pattern *old, struct pool *pool, vic_pattern **out,
+                           vic_error *err)
 {
     vic_status st = VIC_OK;
     struct build b = { 0 };
-    vic_pattern *p = NULL;
+    vic_pattern *p = old;
+    struct pattern_summary summary = { 0 };
     double start = clock_seconds();
     *out = NULL;
-    TRY(check_input(in, err));
-    TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    if (old && __atomic_load_n(&old->references, __ATOMIC_ACQUIRE) == 1) {
+        reset(p);
+    } else {
+        pattern_release(old);
+        TRY(check_input(in, err));
+        TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    }
     b.p = p;
     p->references = 1;
     p->one_set = in->k_positions == NULL;
@@ -376,44 +322,16 @@ vic_status pattern_build(const struct pattern_input *in, struct pool *pool, vic_
         if (in->periodic[axis]) memcpy(p->cell[axis], in->cell[axis], sizeof p->cell[axis]);
     }
     TRY_GOTO(lattice_make((const double(*)[3])p->cell, p->periodic, &b.lattice, err), done);
-    TRY_GOTO(prepare_set(&b, p->n_q, in->q_positions, pool, &p->q_positions, &p->q_wrap, &p->q_order, &b.q_points,
-                         err),
-             done);
-    if (p->one_set) {
-        p->k_positions = p->q_positions;
-        p->k_wrap = p->q_wrap;
-        p->k_order = p->q_order;
-        b.k_points = b.q_points;
-    } else {
-        TRY_GOTO(prepare_set(&b, p->n_k, in->k_positions, pool, &p->k_positions, &p->k_wrap, &p->k_order, &b.k_points,
-                             err),
-                 done);
-    }
+    TRY_GOTO(prepare_points(&b, in, pool, err), done);
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();
 
     TRY_GOTO(prepare_images(&b, err), done);
-    TRY_GOTO(box_tree_make((const double(*)[3])b.k_points, p->n_k, &b.tree, err), done);
-    b.test.p = p;
-    b.test.q_points = (const double(*)[3])b.q_points;
-    b.test.k_points = (const double(*)[3])b.k_points;
-    b.test.cutoff2 = p->cutoff * p->cutoff;
-    b.tasks = (p->strips + STRIPS_PER_TASK - 1) / STRIPS_PER_TASK;
-    b.workers = pool_threads(pool);
-    TRY_GOTO(mem_array_zero((size_t)b.tasks, sizeof *b.chunks, "tasks", &b.chunks, err), done);
-    TRY_GOTO(mem_array_zero((size_t)b.workers, sizeof *b.scratch, "workers", &b.scratch, err), done);
-    for (int w = 0; w < b.workers; w++)
-        TRY_GOTO(mem_array((size_t)p->clusters, sizeof(int32_t), "candidates", &b.scratch[w].near, err), done);
-    pool_run(pool, b.tasks, build_task, &b);
-    for (int64_t t = 0; t < b.tasks; t++) {
-        if (b.chunks[t].status == VIC_OK) continue;
-        st = b.chunks[t].status;
-        if (err) *err = b.chunks[t].error;
-        goto done;
-    }
-    TRY_GOTO(gather(&b, pool, err), done);
+    TRY_GOTO(prepare_tasks(&b, pool, err), done);
+    TRY_GOTO(run_waves(&b, pool, err), done);
+    for (int w = 0; w < b.workers; w++) pattern_summary_add(&summary, &b.scratch[w].summary);
+    pattern_summary_tell(p, &summary);
     fill_info(p);
-    TRY_GOTO(pattern_statistics(p, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;
@@ -421,4 +339,9 @@ done:
     build_free(&b);
     pattern_release(p);
     return st;
+}
+
+vic_status pattern_build(const struct pattern_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    return pattern_rebuild(in, NULL, pool, out, err);
 }

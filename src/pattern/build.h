@@ -18,4 +18,9 @@ struct pattern_input {
 /* Positions to finished pattern.  The input is copied. */
 vic_status pattern_build(const struct pattern_input *input, struct pool *pool, vic_pattern **out, vic_error *err);
 
+/* The same for atoms that moved: `old` has the input's numbers of atoms, sets and periodic axes.  It is released, and
+ * its memory becomes the new pattern's where nobody else holds a reference. */
+vic_status pattern_rebuild(const struct pattern_input *input, vic_pattern *old, struct pool *pool, vic_pattern **out,
+                           vic_error *err);
+
 #endif

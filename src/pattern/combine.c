@@ -135,7 +135,7 @@ static vic_status part_list(const vic_pattern *whole, struct part *part, struct 
     TRY_GOTO(mem_array((size_t)pairs.n, sizeof *query, "pairs", &query, err), done);
     TRY_GOTO(mem_array((size_t)pairs.n, sizeof *key, "pairs", &key, err), done);
     TRY_GOTO(mem_array((size_t)pairs.n, 3 * sizeof *image, "pairs", &image, err), done);
-    TRY_GOTO(pattern_pairs(part->p, pool, query, key, image, err), done);
+    TRY_GOTO(pattern_neighbours(part->p, pool, &(struct neighbour_arrays){ query, key, image, NULL }, err), done);
     pairs = (struct pair_list){ pairs.n, query, key, image };
     part->list.kind = RULE_PAIRS;
     TRY_GOTO(pair_list_take(whole, &pairs, &part->list, err), done);

@@ -241,6 +241,7 @@ static vic_status search_all(struct search *s, struct pool *pool, vic_error *err
     const vic_pattern *p = s->p;
     int workers = pool_threads(pool);
     size_t places;
+    struct box *boxes;
     if (__builtin_mul_overflow((size_t)p->n_q, (size_t)s->k, &places))
         return vic_fail(err, VIC_NO_MEMORY, "%lld neighbours of %lld atoms do not fit an address space",
                         (long long)s->k, (long long)p->n_q);
@@ -248,7 +249,12 @@ static vic_status search_all(struct search *s, struct pool *pool, vic_error *err
     TRY(mem_array(places, sizeof *s->image, "neighbours' images", &s->image, err));
     TRY(mem_array_zero((size_t)p->n_q, sizeof *s->count, "atoms", &s->count, err));
     TRY(mem_array_zero((size_t)workers, sizeof *s->scratch, "workers", &s->scratch, err));
-    TRY(box_tree_make((const double(*)[3])s->points.k, p->n_k, &s->tree, err));
+    TRY(mem_array((size_t)p->clusters, sizeof *boxes, "boxes", &boxes, err));
+    for (int64_t c = 0; c < p->clusters; c++) {
+        int64_t first = c * CLUSTER, n = p->n_k - first < CLUSTER ? p->n_k - first : CLUSTER;
+        boxes[c] = box_of_points((const double(*)[3])s->points.k + first, n);
+    }
+    TRY(box_tree_make(boxes, p->clusters, &s->tree, err)); /* which owns them now */
     for (int w = 0; w < workers; w++) {
         TRY(mem_array((size_t)p->clusters, sizeof(int32_t), "candidates", &s->scratch[w].near, err));
         TRY(mem_array((size_t)s->k, sizeof(struct neighbour), "neighbours of a row", &s->scratch[w].heap, err));

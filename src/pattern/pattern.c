@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pattern/pattern.h"
 
+#include "pattern/statistics.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 vic_pattern *pattern_retain(vic_pattern *p)
 {
@@ -9,14 +12,9 @@ vic_pattern *pattern_retain(vic_pattern *p)
     return p;
 }
 
-/* The pattern's arrays are const to everyone but the one that frees them. */
 static void free_const(const void *memory)
 {
-    union {
-        const void *in;
-        void *out;
-    } alias = { memory };
-    free(alias.out);
+    free(pattern_memory(memory));
 }
 
 void rule_free(struct pattern_rule *rule)
@@ -85,49 +83,85 @@ bool block_walk_next(struct block_walk *w)
     return true;
 }
 
-/* Sum of three one-bit words as two: 64 full adders side by side. */
-static inline uint64_t full_add(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry)
+/* Two mask words at once. */
+typedef uint64_t words __attribute__((vector_size(16)));
+
+enum { PLANES = 40 };
+
+/* Sum of three one-bit numbers in each of 128 places, as two. */
+static inline words full_add(words a, words b, words c, words *carry)
 {
-    uint64_t x = a ^ b;
+    words x = a ^ b;
     *carry = (a & b) | (x & c);
     return x ^ c;
 }
 
-enum { PLANES = 40 };
-
-/* Column sums of 16 words in five bit planes (a Harley-Seal adder tree), added into the running planes. */
-static void add_block(uint64_t planes[PLANES], const struct block_bits *bits)
+/* Column sums of all blocks' words in bit planes (bit r of plane i: 2^i in the sum of row r), by a tree of adders: a
+ * block gives one carry into the fourth plane.  Returns how many planes are used. */
+static int sum_columns(const struct block_bits *bits, int64_t n, uint64_t planes[PLANES])
 {
-    uint64_t ones = 0, twos[8], fours[4], eights[2], sum[5], carry;
-    const uint64_t *k = bits->key;
-    for (int i = 0; i < 8; i++) ones = full_add(ones, k[2 * i], k[2 * i + 1], &twos[i]);
-    sum[0] = ones;
-    sum[1] = 0;
-    for (int i = 0; i < 4; i++) sum[1] = full_add(sum[1], twos[2 * i], twos[2 * i + 1], &fours[i]);
-    sum[2] = 0;
-    for (int i = 0; i < 2; i++) sum[2] = full_add(sum[2], fours[2 * i], fours[2 * i + 1], &eights[i]);
-    sum[3] = full_add(0, eights[0], eights[1], &sum[4]);
-    carry = 0;
-    for (int i = 0; i < 5; i++) planes[i] = full_add(planes[i], sum[i], carry, &carry);
-    for (int i = 5; carry && i < PLANES; i++) {
-        uint64_t overflow = planes[i] & carry;
-        planes[i] ^= carry;
-        carry = overflow;
+    words sum[PLANES], zero = { 0 };
+    int used = 3;
+    for (int i = 0; i < used; i++) sum[i] = zero;
+    for (int64_t b = 0; b < n; b++) {
+        words w[8], twos[4], fours[2], carry;
+        memcpy(w, &bits[b], sizeof w);
+        for (int i = 0; i < 4; i++) sum[0] = full_add(sum[0], w[2 * i], w[2 * i + 1], &twos[i]);
+        for (int i = 0; i < 2; i++) sum[1] = full_add(sum[1], twos[2 * i], twos[2 * i + 1], &fours[i]);
+        sum[2] = full_add(sum[2], fours[0], fours[1], &carry);
+        for (int i = 3; (carry[0] | carry[1]) != 0; i++) {
+            if (i == used) sum[used++] = zero;
+            words overflow = sum[i] & carry;
+            sum[i] ^= carry;
+            carry = overflow;
+        }
     }
+    /* The two words of each plane, added. */
+    uint64_t carry = 0;
+    memset(planes, 0, PLANES * sizeof *planes);
+    for (int i = 0; i < used; i++) {
+        uint64_t x = sum[i][0] ^ sum[i][1];
+        planes[i] = x ^ carry;
+        carry = (sum[i][0] & sum[i][1]) | (x & carry);
+    }
+    planes[used] = carry;
+    return used + 1;
+}
+
+static int64_t full_pairs(const struct strip_blocks *b)
+{
+    int64_t full = 0;
+    for (int64_t r = 0; r < b->runs; r++) full += (int64_t)b->run[r].count * CLUSTER;
+    return full;
+}
+
+void strip_blocks_counts(const struct strip_blocks *b, int64_t counts[STRIP])
+{
+    uint64_t planes[PLANES];
+    int used = sum_columns(b->bits, b->partials, planes);
+    int64_t full = full_pairs(b);
+    for (int r = 0; r < STRIP; r++) {
+        counts[r] = full;
+        for (int i = 0; i < used; i++) counts[r] += (int64_t)((planes[i] >> r) & 1) << i;
+    }
+}
+
+int64_t strip_blocks_fullest(const struct strip_blocks *b)
+{
+    uint64_t planes[PLANES], rows = ~(uint64_t)0;
+    int64_t most = 0;
+    for (int i = sum_columns(b->bits, b->partials, planes) - 1; i >= 0; i--) {
+        if (!(rows & planes[i])) continue; /* no row that led so far has this bit */
+        rows &= planes[i];
+        most += (int64_t)1 << i;
+    }
+    return most + full_pairs(b);
 }
 
 void strip_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP])
 {
-    uint64_t planes[PLANES] = { 0 };
-    int64_t full = 0;
-    for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++)
-        full += (int64_t)p->full_runs[r].count * CLUSTER;
-    for (int64_t b = p->partial_ptr[strip]; b < p->partial_ptr[strip + 1]; b++)
-        add_block(planes, &p->partial_bits[b]);
-    for (int r = 0; r < STRIP; r++) {
-        counts[r] = full;
-        for (int i = 0; i < PLANES; i++) counts[r] += (int64_t)((planes[i] >> r) & 1) << i;
-    }
+    struct strip_blocks b = strip_blocks_of(p, strip);
+    strip_blocks_counts(&b, counts);
 }
 
 void pattern_counts(const vic_pattern *p, int64_t *counts)

@@ -10,6 +10,15 @@ vic_pattern *pattern_retain(vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);        /* frees with the last reference; NULL is fine */
 
 void rule_free(struct pattern_rule *rule); /* the arrays that it owns */
+/* A pattern's arrays are const to everyone but the one that makes, reuses or frees them. */
+static inline void *pattern_memory(const void *memory)
+{
+    union {
+        const void *in;
+        void *out;
+    } alias = { memory };
+    return alias.out;
+}
 
 /* for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) ... w.cluster, w.image, *w.bits
  * visits the blocks of a strip: the full ones run by run, then the partial ones. */
@@ -29,8 +38,12 @@ void strip_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP]);
 vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err);
 
 /* The bodies of the public calls of the same names. */
-vic_status pattern_pairs(const vic_pattern *p, struct pool *pool, int32_t *query, int32_t *key, int32_t *image,
-                         vic_error *err);
+struct neighbour_arrays {
+    int32_t *i, *j, *shift; /* [pairs], [pairs], [pairs, 3]; each may be NULL */
+    double *distance;       /* [pairs] or NULL */
+};
+vic_status pattern_neighbours(const vic_pattern *p, struct pool *pool, const struct neighbour_arrays *out,
+                              vic_error *err);
 vic_status pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full, vic_error *err);
 vic_status pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs, vic_error *err);
 void pattern_counts(const vic_pattern *p, int64_t *counts);

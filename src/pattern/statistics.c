@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pattern looks like: the fullest row, and its 128 x 128 blocks. */
+#include "pattern/statistics.h"
+
 #include "base/memory.h"
 #include "pattern/pattern.h"
 
@@ -7,33 +9,7 @@
 
 enum {
     BIG = 128,
-    STRIPS_PER_BIG = BIG / STRIP,
     CLUSTERS_PER_BIG = BIG / CLUSTER,
-};
-
-/* Pairs of one row of 128 x 128 blocks, by block column.  Images of one (strip, cluster) are united first, so that a
- * pair counts once. */
-struct big_row {
-    int32_t *pairs;   /* [columns], zero where nothing is */
-    int32_t *columns; /* those with pairs, n of them */
-    int64_t n;
-    int32_t *slot; /* [clusters] index into united, or -1; NULL with one image */
-    struct block_bits *united;
-    int32_t *united_cluster;
-    size_t n_united, united_capacity, cluster_capacity;
-};
-
-struct summary {
-    int64_t max_pairs, count, full;
-};
-
-struct job {
-    const vic_pattern *p;
-    struct big_row *rows;      /* [workers] */
-    struct summary *summaries; /* [workers] */
-    int64_t columns;
-    vic_status *status; /* [workers] */
-    vic_error *errors;
 };
 
 static int popcount(const struct block_bits *bits)
@@ -43,6 +19,31 @@ static int popcount(const struct block_bits *bits)
     return count;
 }
 
+struct strip_blocks strip_blocks_of(const vic_pattern *p, int64_t strip)
+{
+    int64_t first = p->partial_ptr[strip], run = p->full_ptr[strip];
+    return (struct strip_blocks){ p->partial_ptr[strip + 1] - first, p->partial_cluster + first,
+                                  p->partial_bits + first,           NULL,
+                                  p->full_ptr[strip + 1] - run,      p->full_runs + run };
+}
+
+vic_status big_row_make(int64_t n_k, bool one_image, struct big_row *row, vic_error *err)
+{
+    int64_t columns = (n_k + BIG - 1) / BIG, clusters = (n_k + CLUSTER - 1) / CLUSTER;
+    memset(row, 0, sizeof *row);
+    TRY(mem_array_zero((size_t)columns, sizeof *row->pairs, "block columns", &row->pairs, err));
+    TRY(mem_array((size_t)columns, sizeof *row->columns, "block columns", &row->columns, err));
+    if (!one_image) TRY(mem_array_zero((size_t)clusters, sizeof *row->full_in, "clusters", &row->full_in, err));
+    return VIC_OK;
+}
+
+void big_row_free(struct big_row *row)
+{
+    free(row->pairs);
+    free(row->columns);
+    free(row->full_in);
+}
+
 static void add_pairs(struct big_row *row, int32_t cluster, int pairs)
 {
     int32_t column = cluster / CLUSTERS_PER_BIG;
@@ -50,46 +51,32 @@ static void add_pairs(struct big_row *row, int32_t cluster, int pairs)
     row->pairs[column] += pairs;
 }
 
-static vic_status unite(struct big_row *row, int32_t cluster, const struct block_bits *bits, vic_error *err)
+void big_row_add(struct big_row *row, const struct strip_blocks *b)
 {
-    if (row->slot[cluster] < 0) {
-        size_t n = row->n_united + 1;
-        TRY(mem_grow(&row->united, &row->united_capacity, n, sizeof *row->united, "united blocks", err));
-        TRY(mem_grow(&row->united_cluster, &row->cluster_capacity, n, sizeof *row->united_cluster, "united blocks",
-                     err));
-        row->slot[cluster] = (int32_t)row->n_united;
-        row->united_cluster[row->n_united] = cluster;
-        row->united[row->n_united++] = *bits;
-        return VIC_OK;
-    }
-    struct block_bits *all = &row->united[row->slot[cluster]];
-    for (int c = 0; c < CLUSTER; c++) all->key[c] |= bits->key[c];
-    return VIC_OK;
-}
-
-/* Adds up one row of big blocks; the caller reads row->columns and clears with big_row_clear(). */
-static vic_status big_row_fill(const vic_pattern *p, struct big_row *row, int64_t big, vic_error *err)
-{
-    for (int64_t strip = big * STRIPS_PER_BIG; strip < (big + 1) * STRIPS_PER_BIG && strip < p->strips; strip++) {
-        for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
-            if (row->slot)
-                TRY(unite(row, w.cluster, w.bits, err));
-            else
-                add_pairs(row, w.cluster, popcount(w.bits));
+    row->strips++;
+    for (int64_t r = 0; r < b->runs; r++) {
+        for (int32_t i = 0; i < b->run[r].count; i++) {
+            int32_t cluster = b->run[r].first + i;
+            if (row->full_in) {
+                if (row->full_in[cluster] == row->strips) continue;
+                row->full_in[cluster] = row->strips;
+            }
+            add_pairs(row, cluster, BLOCK);
         }
-        for (size_t i = 0; i < row->n_united; i++) {
-            add_pairs(row, row->united_cluster[i], popcount(&row->united[i]));
-            row->slot[row->united_cluster[i]] = -1;
-        }
-        row->n_united = 0;
     }
-    return VIC_OK;
-}
-
-static void big_row_clear(struct big_row *row)
-{
-    for (int64_t i = 0; i < row->n; i++) row->pairs[row->columns[i]] = 0;
-    row->n = 0;
+    for (int64_t i = 0, end; i < b->partials; i = end) {
+        int32_t cluster = b->cluster[i];
+        for (end = i + 1; end < b->partials && b->cluster[end] == cluster;) end++;
+        if (row->full_in && row->full_in[cluster] == row->strips) continue;
+        if (end == i + 1) {
+            add_pairs(row, cluster, b->pairs ? b->pairs[i] : popcount(&b->bits[i]));
+            continue;
+        }
+        struct block_bits all = b->bits[i];
+        for (int64_t other = i + 1; other < end; other++)
+            for (int c = 0; c < CLUSTER; c++) all.key[c] |= b->bits[other].key[c];
+        add_pairs(row, cluster, popcount(&all));
+    }
 }
 
 static bool big_block_is_full(const vic_pattern *p, int64_t big, int32_t column, int32_t pairs)
@@ -99,45 +86,44 @@ static bool big_block_is_full(const vic_pattern *p, int64_t big, int32_t column,
     return pairs == rows * keys;
 }
 
-static void big_row_free(struct big_row *row)
+static void big_row_clear(struct big_row *row)
 {
-    free(row->pairs);
-    free(row->columns);
-    free(row->slot);
-    free(row->united);
-    free(row->united_cluster);
+    for (int64_t i = 0; i < row->n; i++) row->pairs[row->columns[i]] = 0;
+    row->n = 0;
 }
 
-static vic_status big_row_make(const vic_pattern *p, struct big_row *row, vic_error *err)
+void big_row_count(struct big_row *row, const vic_pattern *p, int64_t big, struct pattern_summary *s)
 {
-    int64_t columns = (p->n_k + BIG - 1) / BIG;
-    memset(row, 0, sizeof *row);
-    TRY(mem_array_zero((size_t)columns, sizeof *row->pairs, "block columns", &row->pairs, err));
-    TRY(mem_array((size_t)columns, sizeof *row->columns, "block columns", &row->columns, err));
-    if (p->n_images > 1) {
-        TRY(mem_array((size_t)p->clusters, sizeof *row->slot, "clusters", &row->slot, err));
-        for (int64_t c = 0; c < p->clusters; c++) row->slot[c] = -1;
-    }
-    return VIC_OK;
+    s->blocks += row->n;
+    for (int64_t i = 0; i < row->n; i++)
+        s->full_blocks += big_block_is_full(p, big, row->columns[i], row->pairs[row->columns[i]]);
+    big_row_clear(row);
 }
+
+void pattern_summary_add(struct pattern_summary *s, const struct pattern_summary *other)
+{
+    if (other->max_pairs > s->max_pairs) s->max_pairs = other->max_pairs;
+    s->blocks += other->blocks;
+    s->full_blocks += other->full_blocks;
+}
+
+struct job {
+    const vic_pattern *p;
+    struct big_row *rows;              /* [workers] */
+    struct pattern_summary *summaries; /* [workers] */
+};
 
 static void statistics_task(void *context, int64_t big, int worker)
 {
     struct job *job = context;
-    struct big_row *row = &job->rows[worker];
-    struct summary *s = &job->summaries[worker];
-    if (job->status[worker] != VIC_OK) return;
     for (int64_t strip = big * STRIPS_PER_BIG; strip < (big + 1) * STRIPS_PER_BIG && strip < job->p->strips;
          strip++) {
-        int64_t counts[STRIP];
-        strip_counts(job->p, strip, counts);
-        for (int r = 0; r < STRIP; r++) s->max_pairs = counts[r] > s->max_pairs ? counts[r] : s->max_pairs;
+        struct strip_blocks b = strip_blocks_of(job->p, strip);
+        int64_t most = strip_blocks_fullest(&b);
+        if (most > job->summaries[worker].max_pairs) job->summaries[worker].max_pairs = most;
+        big_row_add(&job->rows[worker], &b);
     }
-    job->status[worker] = big_row_fill(job->p, row, big, &job->errors[worker]);
-    s->count += row->n;
-    for (int64_t i = 0; i < row->n; i++)
-        s->full += big_block_is_full(job->p, big, row->columns[i], row->pairs[row->columns[i]]);
-    big_row_clear(row);
+    big_row_count(&job->rows[worker], job->p, big, &job->summaries[worker]);
 }
 
 vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err)
@@ -145,29 +131,25 @@ vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err)
     vic_status st = VIC_OK;
     size_t workers = (size_t)pool_threads(pool);
     struct job job = { .p = p };
+    struct pattern_summary all = { 0 };
     TRY_GOTO(mem_array_zero(workers, sizeof *job.rows, "workers", &job.rows, err), done);
     TRY_GOTO(mem_array_zero(workers, sizeof *job.summaries, "workers", &job.summaries, err), done);
-    TRY_GOTO(mem_array_zero(workers, sizeof *job.status, "workers", &job.status, err), done);
-    TRY_GOTO(mem_array_zero(workers, sizeof *job.errors, "workers", &job.errors, err), done);
-    for (size_t w = 0; w < workers; w++) TRY_GOTO(big_row_make(p, &job.rows[w], err), done);
+    for (size_t w = 0; w < workers; w++) TRY_GOTO(big_row_make(p->n_k, p->n_images == 1, &job.rows[w], err), done);
     pool_run(pool, (p->strips + STRIPS_PER_BIG - 1) / STRIPS_PER_BIG, statistics_task, &job);
-    for (size_t w = 0; w < workers; w++) {
-        if (job.status[w] != VIC_OK) {
-            st = job.status[w];
-            if (err) *err = job.errors[w];
-            goto done;
-        }
-        if (job.summaries[w].max_pairs > p->info.max_pairs) p->info.max_pairs = job.summaries[w].max_pairs;
-        p->info.block128_count += job.summaries[w].count;
-        p->info.block128_full += job.summaries[w].full;
-    }
+    for (size_t w = 0; w < workers; w++) pattern_summary_add(&all, &job.summaries[w]);
+    pattern_summary_tell(p, &all);
 done:
     for (size_t w = 0; job.rows && w < workers; w++) big_row_free(&job.rows[w]);
     free(job.rows);
     free(job.summaries);
-    free(job.status);
-    free(job.errors);
     return st;
+}
+
+void pattern_summary_tell(vic_pattern *p, const struct pattern_summary *s)
+{
+    p->info.max_pairs = s->max_pairs;
+    p->info.block128_count = s->blocks;
+    p->info.block128_full = s->full_blocks;
 }
 
 static int by_column(const void *a, const void *b)
@@ -183,10 +165,13 @@ vic_status pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *co
     vic_status st = VIC_OK;
     int64_t rows = (p->n_q + BIG - 1) / BIG, at = 0;
     struct big_row row;
-    TRY_GOTO(big_row_make(p, &row, err), done);
+    TRY_GOTO(big_row_make(p->n_k, p->n_images == 1, &row, err), done);
     row_ptr[0] = 0;
     for (int64_t big = 0; big < rows; big++) {
-        TRY_GOTO(big_row_fill(p, &row, big, err), done);
+        for (int64_t strip = big * STRIPS_PER_BIG; strip < (big + 1) * STRIPS_PER_BIG && strip < p->strips; strip++) {
+            struct strip_blocks b = strip_blocks_of(p, strip);
+            big_row_add(&row, &b);
+        }
         qsort(row.columns, (size_t)row.n, sizeof *row.columns, by_column);
         for (int64_t i = 0; i < row.n; i++) {
             column[at] = row.columns[i];

@@ -102,6 +102,16 @@ def test_triclinic_protein(tmp_path):
     assert np.array_equal(pairs, ase_pairs(positions, cell, [True] * 3, 5.0003))
 
 
+def test_distances_of_a_triclinic_protein(tmp_path):
+    path = data("small/1vln-triclinic.gro")
+    positions, cell = read_gro(path)
+    ours(path, 5.0003, tmp_path)
+    i, j, shift, d = ase_neighborlist.primitive_neighbor_list("ijSd", [True] * 3, cell, positions, 5.0003,
+                                                              self_interaction=True)
+    with np.load(tmp_path / "pairs.npz") as arrays:
+        assert np.allclose(arrays["d"], d[np.lexsort((*shift.T[::-1], j, i))], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name, cutoff", [("crystals/carbon.xyz", 14.037), ("crystals/diamond.xyz", 11.013)])
 def test_cutoff_far_beyond_the_cell(name, cutoff, tmp_path):
     path = data(name)

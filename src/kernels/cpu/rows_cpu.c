@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cpu_features.h"
 #include "base/threads.h"
 #include "kernels/cpu/attention_cpu.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/kernels.h"
 
 #include <string.h>

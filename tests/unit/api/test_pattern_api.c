@@ -107,6 +107,146 @@ static void expansions_agree(void **state)
     check_expansions(100.0, 0);   /* dense */
 }
 
+/* The neighbour list is the list of pairs, with distances that the displacements bear out, on any number of threads
+ * and with any arrays left out. */
+static void neighbour_list(void **state)
+{
+    double *x = points(29, N, 14.0), *d;
+    vic_error err;
+    (void)state;
+    for (int periodic = 0; periodic < 2; periodic++) {
+        vic_pattern *p = pattern(x, 5.0, periodic ? 14.0 : 0.0);
+        int64_t n = vic_pattern_get(p).pairs;
+        size_t size = (size_t)n * sizeof(int32_t);
+        int32_t *i = malloc(size), *j = malloc(size), *shift = malloc(3 * size);
+        int32_t *i1 = malloc(size), *j1 = malloc(size), *shift1 = malloc(3 * size);
+        d = malloc(2 * size);
+        assert_true(i && j && shift && i1 && j1 && shift1 && d);
+        CHECK_OK(vic_pattern_pairs(p, n, i, j, shift, &err));
+        for (int threads = 1; threads <= 3; threads++) {
+            memset(i1, 0xff, size);
+            memset(j1, 0xff, size);
+            memset(shift1, 0xff, 3 * size);
+            memset(d, 0xff, 2 * size);
+            CHECK_OK(vic_pattern_neighbours(p, n, threads, i1, j1, shift1, d, &err));
+            assert_memory_equal(i, i1, size);
+            assert_memory_equal(j, j1, size);
+            assert_memory_equal(shift, shift1, 3 * size);
+            for (int64_t k = 0; k < n; k++) {
+                double sum = 0;
+                for (int c = 0; c < 3; c++) {
+                    double r = x[3 * j[k] + c] - x[3 * i[k] + c] + 14.0 * shift[3 * k + c];
+                    sum += r * r;
+                }
+                assert_true(fabs(d[k] - sqrt(sum)) < 1e-13 && d[k] < 5.0);
+            }
+        }
+        double *again = malloc(2 * size);
+        assert_non_null(again);
+        CHECK_OK(vic_pattern_neighbours(p, n, 2, NULL, NULL, NULL, again, &err));
+        assert_memory_equal(again, d, 2 * size);
+        memset(shift1, 0xff, 3 * size);
+        CHECK_OK(vic_pattern_neighbours(p, n, 2, NULL, NULL, shift1, NULL, &err));
+        assert_memory_equal(shift, shift1, 3 * size);
+        CHECK_FAILS(vic_pattern_neighbours(p, n + 1, 1, i, j, shift, d, &err), VIC_BAD_ARGUMENT, "the pattern has");
+        CHECK_FAILS(vic_pattern_neighbours(p, n, -1, i, j, shift, d, &err), VIC_BAD_ARGUMENT, "threads");
+        free(again);
+        free(i);
+        free(j);
+        free(shift);
+        free(i1);
+        free(j1);
+        free(shift1);
+        free(d);
+        vic_pattern_free(p);
+    }
+    free(x);
+}
+
+/* Everything that the public calls tell of two patterns. */
+static void check_same(const vic_pattern *p, const vic_pattern *q)
+{
+    vic_pattern_info a = vic_pattern_get(p), b = vic_pattern_get(q);
+    vic_error err;
+    a.seconds_order = a.seconds_build = b.seconds_order = b.seconds_build = 0;
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_memory_equal(vic_pattern_query_order(p), vic_pattern_query_order(q), (size_t)a.n_q * sizeof(int32_t));
+    assert_memory_equal(vic_pattern_key_order(p), vic_pattern_key_order(q), (size_t)a.n_k * sizeof(int32_t));
+    size_t n = (size_t)a.pairs;
+    int32_t *list[2];
+    double *d[2];
+    for (int k = 0; k < 2; k++) {
+        list[k] = malloc((5 * n + 1) * sizeof **list);
+        d[k] = malloc((n + 1) * sizeof **d);
+        assert_true(list[k] && d[k]);
+        CHECK_OK(vic_pattern_neighbours(k ? q : p, a.pairs, 1, list[k], list[k] + n, list[k] + 2 * n, d[k], &err));
+    }
+    assert_memory_equal(list[0], list[1], 5 * n * sizeof **list);
+    assert_memory_equal(d[0], d[1], n * sizeof **d);
+    for (int k = 0; k < 2; k++) {
+        free(list[k]);
+        free(d[k]);
+    }
+}
+
+/* A pattern that follows moving atoms is the one built from scratch, whether blocks become more or fewer, the cell
+ * changes, or a plan holds the old one. */
+static void update_follows_the_atoms(void **state)
+{
+    static const double sizes[] = { 14.0, 30.0, 9.0, 14.0, 200.0, 14.0 };
+    vic_error err;
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) { /* bit 0: periodic, bit 1: two sets */
+        vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+        vic_pattern *p = NULL;
+        vic_plan *plan = NULL;
+        o.cutoff = 6.5;
+        o.exclude_self = kind == 1;
+        for (size_t step = 0; step < sizeof sizes / sizeof *sizes; step++) {
+            double *x = points(100 + step, N, sizes[step]), *y = points(200 + step, 77, sizes[step]);
+            double cell[3][3] = { { sizes[step], 0, 0 }, { 1, sizes[step], 0 }, { 0, 0, sizes[step] } };
+            const double(*given)[3] = kind & 1 ? (const double(*)[3])cell : NULL;
+            const double *keys = kind & 2 ? y : NULL;
+            vic_pattern *fresh, *old = p;
+            CHECK_OK(vic_pattern_build_points(N, x, keys ? 77 : 0, keys, given, NULL, &o, &fresh, &err));
+            if (step == 0)
+                CHECK_OK(vic_pattern_build_points(N, x, keys ? 77 : 0, keys, given, NULL, &o, &p, &err));
+            else
+                CHECK_OK(vic_pattern_update(&p, x, keys, given, 1 + (int)step % 3, &err));
+            if (plan) assert_ptr_not_equal(p, old);
+            check_same(p, fresh);
+            vic_plan_free(plan);
+            plan = NULL;
+            if (step == 2) {
+                vic_plan_options po = VIC_PLAN_OPTIONS_INIT;
+                CHECK_OK(vic_plan_create(p, &po, &plan, &err));
+            }
+            vic_pattern_free(fresh);
+            free(x);
+            free(y);
+        }
+        vic_pattern_free(p);
+    }
+}
+
+static void update_refuses(void **state)
+{
+    double *x = points(1, N, 14.0), cell[3][3] = { { 0 } };
+    vic_error err;
+    vic_pattern *p = pattern(x, 4.0, 0);
+    (void)state;
+    CHECK_FAILS(vic_pattern_update(&p, x, x, NULL, 0, &err), VIC_BAD_ARGUMENT, "key_positions is not NULL");
+    assert_null(p);
+    p = pattern(x, 4.0, 14.0);
+    CHECK_FAILS(vic_pattern_update(&p, x, NULL, (const double(*)[3])cell, 0, &err), VIC_BAD_INPUT, "cell vector a");
+    assert_null(p);
+    p = pattern(x, 4.0, 14.0);
+    x[7] = NAN;
+    CHECK_FAILS(vic_pattern_update(&p, x, NULL, NULL, 0, &err), VIC_BAD_INPUT, "atom 2: coordinate y is nan");
+    assert_null(p);
+    free(x);
+}
+
 static void sort_and_unsort(void **state)
 {
     double *x = points(3, N, 14.0);
@@ -173,9 +313,9 @@ static void arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expansions_agree),
-        cmocka_unit_test(sort_and_unsort),
-        cmocka_unit_test(arguments),
+        cmocka_unit_test(expansions_agree),         cmocka_unit_test(neighbour_list),
+        cmocka_unit_test(update_follows_the_atoms), cmocka_unit_test(update_refuses),
+        cmocka_unit_test(sort_and_unsort),          cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests_name("api_pattern", tests, NULL, NULL);
 }

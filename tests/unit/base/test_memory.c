@@ -80,12 +80,34 @@ static void test_growing_keeps_the_content(void **state)
     free(numbers);
 }
 
+/* To nothing, to sizes that get huge pages, and back; a size that no memory has leaves all as it was. */
+static void test_resizing_keeps_the_content(void **state)
+{
+    static const size_t counts[] = { 3, 1000, 0, 5, 3 << 20, 7 << 20, 100, 5 << 20, 1 };
+    int32_t *array = NULL;
+    size_t valid = 0;
+    vic_error err;
+    (void)state;
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        CHECK_OK(mem_resize(&array, counts[k], sizeof *array, "numbers", &err));
+        if (valid > counts[k]) valid = counts[k];
+        for (size_t i = 0; i < valid; i++) assert_int_equal(array[i], (int32_t)i);
+        for (valid = 0; valid < counts[k]; valid++) array[valid] = (int32_t)valid;
+    }
+    int32_t *before = array;
+    CHECK_FAILS(mem_resize(&array, SIZE_MAX / 2, sizeof *array, "numbers", &err), VIC_NO_MEMORY, "numbers");
+    assert_ptr_equal(array, before);
+    assert_int_equal(array[0], 0);
+    free(array);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_overflow_is_out_of_memory),
         cmocka_unit_test(test_growing_keeps_the_content),
+        cmocka_unit_test(test_resizing_keeps_the_content),
     };
     return cmocka_run_group_tests_name("unit_base_memory", tests, NULL, NULL);
 }

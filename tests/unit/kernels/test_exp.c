@@ -2,9 +2,9 @@
 /* The exponential of the CPU kernels, as each instruction set computes it. */
 #include "check.h"
 
+#include "base/cpu_features.h"
 #include "base/half.h"
 #include "kernels/cpu/attention_cpu.h"
-#include "kernels/cpu/cpu_features.h"
 
 enum { COUNT = 1 << 16 };
 

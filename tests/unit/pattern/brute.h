@@ -68,14 +68,22 @@ static inline void check_against_brute(const char *what, const struct pattern_in
             *image = malloc(3 * n * sizeof *image);
     int64_t *counts = calloc((size_t)in->n_q + 1, sizeof *counts), most = 0;
     assert_true(query && key && image && counts);
-    CHECK_OK(pattern_pairs(p, pool, query, key, image, &err));
+    double *distance = malloc(n * sizeof *distance);
+    assert_non_null(distance);
+    struct neighbour_arrays arrays = { query, key, image, distance };
+    CHECK_OK(pattern_neighbours(p, pool, &arrays, &err));
     for (int64_t i = 0; i < expected.n; i++) {
         struct pair e = expected.pairs[i];
         CHECK(query[i] == e.query && key[i] == e.key && memcmp(image + 3 * i, e.image, sizeof e.image) == 0,
               "%s: pair %lld is %d-%d (%d %d %d), expected %d-%d (%d %d %d)", what, (long long)i, query[i], key[i],
               image[3 * i], image[3 * i + 1], image[3 * i + 2], e.query, e.key, e.image[0], e.image[1], e.image[2]);
+        const double *rj = (in->k_positions ? in->k_positions : in->q_positions) + 3 * e.key;
+        double d2 = pair_distance2(in->q_positions + 3 * e.query, rj, in->cell, e.image[0], e.image[1], e.image[2]);
+        CHECK(distance[i] == sqrt(d2), "%s: pair %lld is %.17g apart, expected %.17g", what, (long long)i,
+              distance[i], sqrt(d2));
         counts[e.query]++;
     }
+    free(distance);
     for (int64_t i = 0; i < in->n_q; i++) most = counts[i] > most ? counts[i] : most;
     assert_int_equal(info.max_pairs, most);
     int64_t *told = calloc((size_t)in->n_q + 1, sizeof *told);

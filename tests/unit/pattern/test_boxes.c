@@ -36,7 +36,12 @@ static void tree_equals_brute_force(void **state)
     (void)state;
     for (int i = 0; i < N; i++)
         for (int k = 0; k < 3; k++) x[i][k] = (i / 64) * 0.1 + random_normal(&seed);
-    CHECK_OK(box_tree_make((const double(*)[3])x, N, &tree, &err));
+    struct box *boxes = malloc(701 * sizeof *boxes);
+    assert_non_null(boxes);
+    for (int c = 0; c < 701; c++)
+        boxes[c] = box_of_points((const double(*)[3])(x + c * CLUSTER),
+                                 N - c * CLUSTER < CLUSTER ? N - c * CLUSTER : CLUSTER);
+    CHECK_OK(box_tree_make(boxes, 701, &tree, &err));
     assert_int_equal(tree.count[0], 701);
     for (int trial = 0; trial < 50; trial++) {
         double at[1][3];
@@ -61,9 +66,41 @@ static void tree_equals_brute_force(void **state)
         assert_int_equal(expected, n);
     }
     box_tree_free(&tree);
-    CHECK_OK(box_tree_make((const double(*)[3])x, 0, &tree, &err));
+    CHECK_OK(box_tree_make(malloc(1), 0, &tree, &err));
     assert_int_equal(tree.levels, 0);
     box_tree_free(&tree);
+}
+
+/* Four boxes at once are near when each of them is, and nothing is near to what does not exist. */
+static void four_at_once(void **state)
+{
+    uint64_t seed = 5;
+    (void)state;
+    for (int trial = 0; trial < 2000; trial++) {
+        struct box4 four;
+        struct box one[5], nowhere = box_nowhere();
+        unsigned expected = 0;
+        float limit2 = (float)(20.0 * random_uniform(&seed));
+        for (int i = 0; i < 5; i++) {
+            double x[2][3];
+            for (int k = 0; k < 3; k++) {
+                x[0][k] = 10.0 * random_uniform(&seed);
+                x[1][k] = x[0][k] + 2.0 * random_uniform(&seed);
+            }
+            one[i] = box_of_points((const double(*)[3])x, 2);
+        }
+        if (trial % 3 == 0) one[trial % 4] = nowhere;
+        for (int i = 0; i < 4; i++) {
+            float sum = 0;
+            box4_set(&four, i, &one[i]);
+            for (int k = 0; k < 3; k++) {
+                float gap = fmaxf(0, fmaxf(one[i].low[k] - one[4].high[k], one[4].low[k] - one[i].high[k]));
+                sum += gap * gap;
+            }
+            expected |= (unsigned)(sum <= limit2) << i;
+        }
+        assert_int_equal(box4_near(&four, one[4].low, one[4].high, limit2), expected);
+    }
 }
 
 int main(void)
@@ -71,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boxes_hold_their_points),
         cmocka_unit_test(tree_equals_brute_force),
+        cmocka_unit_test(four_at_once),
     };
     return cmocka_run_group_tests_name("pattern_boxes", tests, NULL, NULL);
 }

@@ -279,6 +279,83 @@ static void threads_change_nothing(void **state)
     free(x);
 }
 
+/* Positions in which ordering and boxes have nothing to go by, or float coordinates do not suffice. */
+static void degenerate_positions(void **state)
+{
+    enum { N = 290 };
+    static const bool xyz[3] = { true, true, true };
+    double x[3 * N];
+    (void)state;
+    for (int kind = 0; kind < 6; kind++) {
+        uint64_t seed = 31;
+        for (int i = 0; i < N; i++) {
+            double u = random_uniform(&seed), far = i % 2 ? 1e9 : 0.0;
+            double *r = x + 3 * i;
+            r[0] = kind == 0 ? 7.5 : kind == 1 ? 0.5 * i : kind == 2 ? (i % 17) * 0.5 : 12.0 * u;
+            r[1] = kind == 0 ? 7.5 : kind == 1 ? 0.0 : kind == 2 ? (i / 17) * 0.5 : 12.0 * random_uniform(&seed);
+            r[2] = kind == 0 ? 7.5 : kind < 3 ? 0.0 : 12.0 * random_uniform(&seed);
+            if (kind == 3) r[i % 3] += far;                                      /* four swarms 10^9 A apart */
+            if (kind == 4) r[0] = 0.01 * u + (i % 5 == 0 ? 1e4 : 0.0), r[2] = 0; /* drops, and a few gone astray */
+            if (kind == 5) r[0] += 1e6, r[1] -= 3e6;                             /* far from the origin */
+        }
+        struct pattern_input in = { .n_q = N, .q_positions = x, .cutoff = 2.0001 };
+        check_against_brute("degenerate", &in, 0, 2);
+        if (kind == 3 || kind == 5) continue; /* the brute force would need all images in between */
+        for (int k = 0; k < 3; k++) in.cell[k][k] = kind == 4 ? 2e4 : 200.0;
+        memcpy(in.periodic, xyz, sizeof in.periodic);
+        check_against_brute("degenerate, periodic", &in, 1, 3);
+    }
+}
+
+/* The same bits on every instruction set, also where the rule has to decide. */
+static void instruction_sets_change_nothing(void **state)
+{
+    static const char *const off[] = { "", "avx512", "avx512,avx2" };
+    static const bool xyz[3] = { true, true, true };
+    enum { N = 4000 };
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        uint64_t seed = 77;
+        double *x = random_points(&seed, N, 30.0);
+        struct pattern_input in = { .n_q = N, .q_positions = x, .cutoff = 5.0 };
+        for (int i = 0; kind == 1 && i < 3 * N; i++) x[i] = 1.25 * (int)(x[i] / 1.25); /* ties with 4 steps */
+        for (int i = 0; kind == 2 && i < N; i++) x[3 * i] += i % 3 == 0 ? 1e8 : 1e3;
+        for (int k = 0; k < 3; k++) {
+            in.cell[k][k] = 30.0;
+            in.cell[k][(k + 1) % 3] = kind == 3 ? 4.0 : 0.0;
+        }
+        if (kind & 1) memcpy(in.periodic, xyz, sizeof in.periodic);
+        vic_pattern *first = NULL;
+        for (int v = 0; v < 3; v++) {
+            struct pool *pool;
+            vic_pattern *p;
+            vic_error err;
+            setenv("VIC_DISABLE_CPU", off[v], 1);
+            CHECK_OK(pool_create(2, &pool, &err));
+            CHECK_OK(pattern_build(&in, pool, &p, &err));
+            pool_free(pool);
+            unsetenv("VIC_DISABLE_CPU");
+            if (!first) {
+                first = p;
+                continue;
+            }
+            p->info.seconds_order = first->info.seconds_order;
+            p->info.seconds_build = first->info.seconds_build;
+            assert_memory_equal(&p->info, &first->info, sizeof p->info);
+            assert_memory_equal(p->partial_ptr, first->partial_ptr, (size_t)(p->strips + 1) * sizeof *p->partial_ptr);
+            assert_memory_equal(p->partial_cluster, first->partial_cluster,
+                                (size_t)p->n_partial * sizeof *p->partial_cluster);
+            assert_memory_equal(p->partial_image, first->partial_image,
+                                (size_t)p->n_partial * sizeof *p->partial_image);
+            assert_memory_equal(p->partial_bits, first->partial_bits, (size_t)p->n_partial * sizeof *p->partial_bits);
+            pattern_release(p);
+        }
+        if (kind == 1) assert_true(first->info.boundary_pairs > N);
+        pattern_release(first);
+        free(x);
+    }
+}
+
 static void bad_input_is_refused(void **state)
 {
     double x[6] = { 0, 0, 0, 1, 1, 1 };
@@ -329,6 +406,8 @@ int main(void)
         cmocka_unit_test(input_order_does_not_matter),
         cmocka_unit_test(supercell_and_translation),
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(degenerate_positions),
+        cmocka_unit_test(instruction_sets_change_nothing),
         cmocka_unit_test(bad_input_is_refused),
     };
     return cmocka_run_group_tests_name("pattern_build", tests, NULL, NULL);

@@ -87,7 +87,7 @@ static vic_status try_load(struct pool *pool, vic_error *err)
     pattern_counts(p, counts);
     for (int64_t i = 0; i < p->n_q; i++) sum += counts[i];
     assert_int_equal(sum, n);
-    assert_int_equal(pattern_pairs(p, pool, query, key, image, err), VIC_OK);
+    assert_int_equal(pattern_neighbours(p, pool, &(struct neighbour_arrays){ query, key, image, NULL }, err), VIC_OK);
     free(counts);
     free(query);
     free(key);

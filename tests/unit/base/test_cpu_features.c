@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
-#include "kernels/cpu/cpu_features.h"
+#include "base/cpu_features.h"
 
 static void test_switched_off(void **state)
 {
@@ -62,5 +62,5 @@ int main(void)
         cmocka_unit_test(test_unknown_word_stops_all),
         cmocka_unit_test(test_agrees_with_the_system),
     };
-    return cmocka_run_group_tests_name("unit_kernels_cpu_features", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("unit_base_cpu_features", tests, NULL, NULL);
 }

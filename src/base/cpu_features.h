@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this CPU and its operating system let us use, less what VIC_DISABLE_CPU leaves out. */
-#ifndef VIC_KERNELS_CPU_CPU_FEATURES_H
-#define VIC_KERNELS_CPU_CPU_FEATURES_H
+#ifndef VIC_BASE_CPU_FEATURES_H
+#define VIC_BASE_CPU_FEATURES_H
 
 /* Each returns NULL when the code compiled for it may run, else a phrase that says why not; static. */
 const char *cpu_lacks_baseline(void);
