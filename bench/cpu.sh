@@ -10,6 +10,7 @@ apoa1=$data/large/apoa1.pdb.gz
 box="--cell 108.8612,108.8612,77.758"
 printf '{"machine": "%s", "build": "%s", "load": "%s"}\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
     "$($vicinal env --json | sed -n 's/.*"build": "\([^"]*\)".*/\1/p')" "$(cut -d ' ' -f 1 /proc/loadavg)"
+for threads in 1 2; do build/release/bench_fma_peak $threads; done
 anonymous() { sed "s#\"file\": \"$data#\"file\": \"DATA#"; } # no path of this machine in a result
 case_() { # words of the case, then the options of run
     printf '%s\n' "$*" >&2

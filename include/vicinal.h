@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vicinal: softmax attention between the atoms of a structure, over exactly the pairs within a cutoff.
  *
- *     out_i = sum_j softmax_j(scale * q_i . k_j) v_j     over all (j, image n) with |r_j + n - r_i| < cutoff
+ *     out_i = sum_j softmax_j(scale * q_i . k_j + b(d_ij)) v_j   over all (j, image n) with |r_j + n - r_i| < cutoff
  *
  * The life cycle:   vic_structure   atoms and their cell, from a file or from arrays
  *                   vic_pattern     who is within the cutoff of whom; built once for a set of positions
@@ -362,10 +362,11 @@ typedef struct vic_plan_options {
     vic_device device;  /* where the tensors live */
     bool pattern_order; /* rows of all tensors are already in pattern order */
     const char *kernel; /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
+    bool radial;        /* every run brings a radial term */
 } vic_plan_options;
 #define VIC_PLAN_OPTIONS_INIT                                                                                        \
     {                                                                                                                \
-        sizeof(vic_plan_options), 1, 0, 64, 0, VIC_F32, { VIC_CPU, 0 }, false, NULL                                  \
+        sizeof(vic_plan_options), 1, 0, 64, 0, VIC_F32, { VIC_CPU, 0 }, false, NULL, false                           \
     }
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
@@ -386,6 +387,27 @@ VIC_API void vic_plan_free(vic_plan *plan);
  * does not matter there), on a GPU in device memory (the threads do not matter); 0 = none. */
 VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_t batch);
 
+/* Radial term b_h(d), added to the scores before the softmax: values over the squared distance, point m of a head at
+ * d^2 = cutoff^2 * m / (points - 1), linear in between.  -inf means weight 0; next to such a point e^b is linear, so
+ * that a table which ends in -inf lets atoms cross the cutoff without a jump.  More: docs/howto/radial-term.md. */
+typedef struct vic_radial {
+    const float *table;  /* [heads, points] in CPU memory, finite or -inf; NULL = none */
+    int points;          /* 2 to 65536; VIC_RADIAL_POINTS is enough for the kinds below */
+    int64_t head_stride; /* 0 = one table for all heads */
+} vic_radial;
+#define VIC_RADIAL_POINTS 1024
+
+typedef enum vic_radial_kind {
+    VIC_RADIAL_LINEAR = 0,    /* a d: a < 0 favours near atoms (ALiBi, Press 2022) */
+    VIC_RADIAL_GAUSSIAN = 1,  /* a exp(-(d - center)^2 / (2 width^2)); several make a sum (Graphormer, Shi 2022) */
+    VIC_RADIAL_COSINE = 2,    /* ln((1 + cos(pi d / cutoff)) / 2) (Behler and Parrinello 2007); ends in -inf */
+    VIC_RADIAL_POLYNOMIAL = 3 /* ln(1 - (a+1)(a+2)/2 x^a + a(a+2) x^(a+1) - a(a+1)/2 x^(a+2)), x = d / cutoff, a whole
+                               * number a >= 1, usually 6 (DimeNet, Gasteiger 2020); ends in -inf */
+} vic_radial_kind;
+/* Add a term to one head's table of `points` values; parameters that a kind does not have are not looked at. */
+VIC_API vic_status vic_radial_add(vic_radial_kind kind, double a, double center, double width, double cutoff,
+                                  int points, float *table, vic_error *err) VIC_CHECK_RESULT;
+
 typedef struct vic_attention_args {
     size_t size;
     vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v */
@@ -394,11 +416,15 @@ typedef struct vic_attention_args {
     double scale;       /* 0 = 1 / sqrt(head_dim) */
     void *workspace;    /* vic_plan_workspace_size() bytes, 64-byte aligned; NULL = allocate for this call */
     size_t workspace_size;
+    vic_radial radial; /* for plans with `radial`, and only for those */
 } vic_attention_args;
 #define VIC_ATTENTION_ARGS_INIT                                                                                      \
     {                                                                                                                \
         sizeof(vic_attention_args), VIC_TENSOR_NONE, VIC_TENSOR_NONE, VIC_TENSOR_NONE, VIC_TENSOR_NONE,              \
-            VIC_TENSOR_NONE, 0.0, NULL, 0                                                                            \
+            VIC_TENSOR_NONE, 0.0, NULL, 0,                                                                           \
+        {                                                                                                            \
+            NULL, 0, 0                                                                                               \
+        }                                                                                                            \
     }
 
 /* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits

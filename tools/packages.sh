@@ -6,6 +6,7 @@
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
 TEST_PACKAGES=(libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
+CI_PACKAGES=(clang-format valgrind) # for the test api/format, and for tools/count-instructions
 
 export LC_ALL=C.UTF-8
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { RUN_OPTIONS = 10, DATA_OPTIONS = 6 };
+enum { RUN_OPTIONS = 11, DATA_OPTIONS = 6 };
 
 /* ---- options ---- */
 
@@ -58,6 +58,10 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
           take_dtype },
         { "--scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
           NULL, NULL },
+        { "--radial", "TERM",
+          "add b(d) to the scores: linear:SLOPE, gaussian:CENTER,WIDTH[,HEIGHT], cosine, polynomial[:P], sums "
+          "(linear:-0.5+cosine), or FILE.npy [points] or [heads, points]",
+          OPTION_TEXT, &r->radial, 0, 0, NULL, NULL },
         { "--device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N",
           OPTION_CUSTOM, r, 0, 0, NULL, take_device },
         { "--kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0,
@@ -170,6 +174,7 @@ static vic_status make_plan(const struct run_options *r, const vic_pattern *patt
     plan.dtype = r->dtype;
     plan.device = r->device;
     plan.kernel = r->kernel;
+    plan.radial = r->radial != NULL;
     TRY(vic_engine_create(&engine, &out->engine, err));
     out->threads = vic_engine_threads(out->engine);
     progress_phase("planning");
@@ -255,6 +260,9 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
     args.out = as_tensor(&out->out);
     args.lse = as_tensor(&out->lse);
     args.scale = r->scale;
+    if (r->radial)
+        args.radial = (vic_radial){ out->radial.data, (int)out->radial.shape[1],
+                                    out->radial.shape[0] > 1 ? out->radial.shape[1] : 0 };
     TRY(attend(r, out, &args, err));
     if (r->check) {
         struct run_problem problem = { out->engine, out->plan,     built->pattern, args,   atoms,
@@ -316,6 +324,7 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
     choose_device(&r);
+    if (r.radial) TRY_GOTO(run_radial_make(r.radial, r.pattern.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
@@ -336,6 +345,7 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
 done:
     vic_plan_free(result.plan);
     vic_engine_free(result.engine);
+    array_free(&result.radial);
     array_free(&result.lse);
     array_free(&result.out);
     array_free(&result.v);

@@ -15,6 +15,7 @@ struct run_options {
     bool any_device;
     vic_device device;
     const char *kernel;
+    const char *radial; /* as given; NULL = none */
     double scale;
     uint64_t seed;
     const char *input[INPUTS]; /* q, k, v */
@@ -46,6 +47,7 @@ struct run_check {
 
 struct run_result {
     struct array q, k, v, out, lse;
+    struct array radial; /* [1 or heads, points]; data NULL = none */
     vic_engine *engine;
     vic_plan *plan;
     vic_plan_info info;
@@ -60,6 +62,10 @@ struct run_result {
  * as in the pattern.  The bound is that of the type (float32 2e-6, float16 5e-4, bfloat16 4e-3); float32's grows with
  * the largest |LSE| / 8, since exp() turns the absolute error of a large score into a relative one. */
 vic_status run_check(const struct run_problem *p, struct run_check *out, vic_error *err);
+
+/* The table of --radial `spec`: FILE.npy, or a sum of terms like linear:-0.5+cosine over [0, cutoff].  `out` is to be
+ * freed also after a failure. */
+vic_status run_radial_make(const char *spec, double cutoff, int heads, struct array *out, vic_error *err);
 
 /* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace,
  * fetch brings out and lse back.  close() frees what there is, also after a failed open, when `args` was

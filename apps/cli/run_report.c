@@ -42,6 +42,10 @@ vic_status run_json(const struct run_options *r, const struct pattern_built *b, 
     json_int(&j, "head_dim", r->head_dim);
     json_int(&j, "head_dim_v", r->head_dim_v);
     json_text(&j, "dtype", vic_dtype_name(r->dtype));
+    if (r->radial)
+        json_text(&j, "radial", r->radial);
+    else
+        json_null(&j, "radial");
     json_object(&j, "seconds");
     pattern_json_seconds(&j, b);
     json_real(&j, "plan", out->plan_seconds);
@@ -79,6 +83,7 @@ void run_text(const struct run_options *r, const struct pattern_built *b, const 
              out->threads == 1 ? "" : "s");
     text_row("tensors", "%d heads (%d of keys) x %d, values x %d, %s", r->heads, r->kv_heads, r->head_dim,
              r->head_dim_v, vic_dtype_name(r->dtype));
+    if (r->radial) text_row("radial term", "%s", r->radial);
     text_row("plan", "%s", seconds_text(out->plan_seconds).s);
     text_row("attention", "%s%s", seconds_text(out->attention_seconds).s, r->repeat > 1 ? " (the best run)" : "");
     text_row("rate", "%s Gpairs/s   %s TFLOP/s useful   %s TFLOP/s computed", real_text(rates.gpairs, 3).s,

@@ -12,9 +12,6 @@ struct attention_shape {
     int d_qk, d_v;   /* 8 to 128 in steps of 8 */
 };
 
-/* Radial term b_h(d): not computed by any kernel yet; the slot is here so that argument structs need not change. */
-struct radial_table;
-
 /* Element (batch, row, head, c) is at data + batch * batch_stride + row * row_stride + head * head_stride + c. */
 struct attention_tensor {
     void *data;
@@ -30,8 +27,8 @@ struct attention_args {
     const int32_t *q_rows;       /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     const int32_t *k_rows;       /* [n_k] pattern row -> row of k, v; NULL = the same */
     double scale;
-    int64_t batch;                     /* items; rows that work on the CPU get them one by one */
-    const struct radial_table *radial; /* NULL = none */
+    int64_t batch;     /* items; rows that work on the CPU get them one by one */
+    vic_radial radial; /* [heads, points], finite or -inf (contract/radial.h); table NULL = none */
 };
 
 #endif

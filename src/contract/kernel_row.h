@@ -17,9 +17,10 @@ struct vic_plan {
     struct attention_shape shape;
     vic_device device;
     bool pattern_order;
+    bool radial; /* runs bring a radial term */
     const struct kernel_row *kernel;
     int64_t computed_pairs;     /* per head */
-    const int32_t *strip_order; /* [strips] the strips with most work first, so that threads end together */
+    const int32_t *strip_order; /* [strips] in which order threads take them (src/plan/plan.c) */
     size_t bytes;
     void *on_device; /* what prepare() of a GPU row made; owned, freed by its release() */
 };

@@ -66,6 +66,32 @@ static vic_status check_written(const vic_tensor *t, const char *name, vic_error
     return VIC_OK;
 }
 
+static vic_status bind_radial(const vic_plan *plan, const vic_radial *r, vic_error *err)
+{
+    if (!plan->radial && !r->table) return VIC_OK;
+    if (!plan->radial)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "radial: the plan was made without a radial term; set `radial` in vic_plan_options");
+    if (!r->table)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "radial: the plan was made for a radial term, but radial.table is NULL; give a table, or "
+                        "clear "
+                        "`radial` in vic_plan_options");
+    if (r->points < 2 || r->points > 65536)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "radial.points: expected 2 to 65536, got %d", r->points);
+    /* Against the millions of pairs that use it, looking at the table costs nothing. */
+    for (int head = 0; head < (r->head_stride ? plan->shape.heads : 1); head++)
+        for (int m = 0; m < r->points; m++) {
+            float b = r->table[head * r->head_stride + m];
+            if (isfinite(b) || b == -INFINITY) continue;
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "radial.table: expected finite values or -inf, got %g for head %d, "
+                            "point %d of %d",
+                            (double)b, head, m, r->points);
+        }
+    return VIC_OK;
+}
+
 vic_status engine_bind(const vic_plan *plan, const vic_attention_args *a, bool outputs, struct attention_args *out,
                        int64_t *batch, vic_error *err)
 {
@@ -75,7 +101,8 @@ vic_status engine_bind(const vic_plan *plan, const vic_attention_args *a, bool o
     const int64_t v[] = { p->n_k, s->kv_heads, s->d_v }, o[] = { p->n_q, s->heads, s->d_v };
     vic_device device = outputs ? plan->device : (vic_device){ VIC_CPU, 0 };
     *batch = -1;
-    *out = (struct attention_args){ .scale = a->scale };
+    *out = (struct attention_args){ .scale = a->scale, .radial = a->radial };
+    TRY(bind_radial(plan, &a->radial, err));
     TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, batch, &out->q, err));
     TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, batch, &out->k, err));
     TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, batch, &out->v, err));

@@ -57,9 +57,9 @@ static vic_status nothing_fits(const struct plan_request *r, const struct kernel
         length = snprintf(list + used, sizeof list - used, "%s%s: %s", used ? "; " : "", rows[i]->name, phrase);
         used = used + (size_t)length < sizeof list ? used + (size_t)length : sizeof list - 1;
     }
-    return vic_fail(err, VIC_NO_KERNEL, "no kernel fits %s on %s, %d heads on %d, head sizes %d and %d (%s)",
+    return vic_fail(err, VIC_NO_KERNEL, "no kernel fits %s on %s, %d heads on %d, head sizes %d and %d%s (%s)",
                     vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads, r->shape.kv_heads,
-                    r->shape.d_qk, r->shape.d_v, list);
+                    r->shape.d_qk, r->shape.d_v, r->features & FEATURE_RADIAL ? ", with a radial term" : "", list);
 }
 
 vic_status plan_choose(const struct plan_request *request, const struct kernel_row *const *rows, int count,

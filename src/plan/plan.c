@@ -19,6 +19,15 @@ static int heaviest_first(const void *a, const void *b)
     return (p->strip > q->strip) - (p->strip < q->strip);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct weighed_strip *p = a, *q = b;
+    return (p->strip > q->strip) - (p->strip < q->strip);
+}
+
+/* Strips that follow each other in the pattern share most of their keys and values, which are then still in the
+ * caches: so they go in its order.  The lightest come last, the heavier of them first, so that threads end together;
+ * in small patterns, which the caches hold anyway, that is all of them. */
 static vic_status schedule(vic_plan *plan, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -32,7 +41,9 @@ static vic_status schedule(vic_plan *plan, vic_error *err)
         strips[s] = (struct weighed_strip){ plan->kernel->strip_pairs(p, s), (int32_t)s };
         plan->computed_pairs += strips[s].pairs;
     }
+    int64_t last = p->strips / 8 > 64 ? p->strips / 8 : 64;
     qsort(strips, (size_t)p->strips, sizeof *strips, heaviest_first);
+    if (p->strips > last) qsort(strips, (size_t)(p->strips - last), sizeof *strips, by_place);
     for (int64_t s = 0; s < p->strips; s++) order[s] = strips[s].strip;
     plan->bytes = sizeof *plan + (size_t)p->strips * sizeof *order;
 done:
@@ -73,6 +84,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->shape = request->shape;
     plan->device = request->device;
     plan->pattern_order = request->pattern_order;
+    plan->radial = request->features & FEATURE_RADIAL;
     plan->kernel = kernel;
     TRY_GOTO(kernel->device_row ? lay_out(plan, err) : schedule(plan, err), done);
     *out = plan;

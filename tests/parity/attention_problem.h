@@ -33,6 +33,7 @@ struct attention_case {
     enum values values;
     double scale; /* 0: 1 / sqrt(d_qk) */
     bool exclude_self, coincident, pattern_order, no_lse;
+    vic_radial radial;
 };
 
 struct tensor {
@@ -174,6 +175,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
         p->args.k_rows = p->pattern.k_order;
     }
     p->args.scale = c->scale != 0.0 ? c->scale : 1.0 / sqrt(d_qk);
+    p->args.radial = c->radial;
     fill(&p->q, &state, c->values == ZERO ? 0.0 : 1.0);
     fill(&p->k, &state, c->values == ZERO ? 0.0 : 1.0);
     fill(&p->v, &state, 1.0);
@@ -219,6 +221,7 @@ static void launch(const struct kernel_row *kernel, struct problem *p, int threa
     struct vic_plan plan = { .pattern = &p->pattern,
                              .shape = p->shape,
                              .pattern_order = !p->args.q_rows,
+                             .radial = p->args.radial.table != NULL,
                              .kernel = kernel,
                              .strip_order = p->strip_order };
     vic_error err;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tools that guard the tree find what they are there to find."""
+import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -130,3 +132,43 @@ def test_sum_adds_pytest(tree):
     done = tool("sum_tests.py", "--ctest", tree.root / "build", "--pytest", tree.root / "py.xml")
     assert done.stdout.splitlines()[-1] == "2 passed, 1 failed, 1 skipped" and "FAILED t::b" in done.stdout
     assert tool("sum_tests.py", "--pytest", tree.root / "gone.xml").returncode == 1
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """count-instructions with a valgrind that finds the stored counts times `factor`."""
+    stored = json.loads((TOOLS.parent / "bench/instructions.json").read_text())
+
+    def script(name, text):
+        (tmp_path / name).write_text(f"#!{sys.executable}\nimport sys\n{text}")
+        (tmp_path / name).chmod(0o755)
+
+    def call(factor, build=stored["build"]):
+        script("valgrind", f"""
+out, = (a.split("=", 1)[1] for a in sys.argv if a.startswith("--callgrind-out-file="))
+name = next((a for a in sys.argv if a.startswith("attn_")), "pattern")
+open(out, "w").write("summary: %d\\n" % ({stored!r}[name] * {factor}))
+""")
+        script("vicinal", f"print({json.dumps(dict(build=build + ', no CUDA, commit 0'))!r})")
+        return subprocess.run([sys.executable, str(TOOLS / "count-instructions"), str(tmp_path / "vicinal")],
+                              capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": str(tmp_path)})
+
+    return call
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.029, 0.971])
+def test_counts_within_bounds(counted, factor):
+    done = counted(factor)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("factor", [1.031, 0.969])
+def test_counts_that_changed(counted, factor):
+    done = counted(factor)
+    assert done.returncode == 1 and "tools/count-instructions --update" in done.stdout
+    assert done.stdout.count("<-- more than 3 %") == 3
+
+
+def test_counts_of_another_compiler(counted):
+    done = counted(2.0, "Clang 30.0, Release")
+    assert done.returncode == 77 and "not compared" in done.stdout

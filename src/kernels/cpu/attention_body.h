@@ -13,7 +13,8 @@
  *     list, per group, the keys that it needs with their 16 bits
  *     for each key head: find the rows of K and V (float16 and bfloat16: convert them, once for all groups and heads)
  *       for each query head that reads it, for each group:
- *         scores:      S = (Q . K) * scale, -inf where the bit is not set, and their maximum per row
+ *         scores:      S = (Q . K) * scale, plus the radial term (radial_body.h); -inf where the bit is not set; and
+ *                      their maximum per row
  *         weights:     P = exp(S - max); the running sums shrink by exp(old max - max)
  *         accumulate:  sums += P V, a few columns at a time, in registers over all keys of the chunk
  *   out = sums / weight, lse = max + ln weight
@@ -51,12 +52,13 @@ struct cursor {
     int32_t taken; /* clusters of the run that are done */
 };
 
-static void add_block(struct strip_scratch *s, int32_t cluster, const uint64_t bits[CLUSTER])
+static void add_block(struct strip_scratch *s, int32_t cluster, int32_t image, const uint64_t bits[CLUSTER])
 {
     int slots = s->slots;
     for (int key = 0; key < CLUSTER; key++) {
         uint64_t word = bits[key];
         s->rows[slots] = cluster * CLUSTER + key;
+        s->images[slots] = image;
         for (int g = 0; g < GROUPS; g++) {
             uint16_t part = (uint16_t)(word >> (GROUP * g));
             s->keys[g][s->key_count[g]] = (struct group_key){ (uint16_t)slots, part };
@@ -76,13 +78,14 @@ static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor
     while (s->slots <= CHUNK - CLUSTER) {
         if (at->run < p->full_ptr[strip + 1]) {
             const struct full_run *run = &p->full_runs[at->run];
-            add_block(s, run->first + at->taken, full.key);
+            add_block(s, run->first + at->taken, run->image, full.key);
             if (++at->taken == run->count) {
                 at->run++;
                 at->taken = 0;
             }
         } else if (at->partial < p->partial_ptr[strip + 1]) {
-            add_block(s, p->partial_cluster[at->partial], p->partial_bits[at->partial].key);
+            add_block(s, p->partial_cluster[at->partial], p->partial_image[at->partial],
+                      p->partial_bits[at->partial].key);
             at->partial++;
         } else {
             break;
@@ -134,23 +137,37 @@ static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scrat
     }
 }
 
+/* Asks for the queries of a row, all heads: nothing else waits for memory as long as they do. */
+static void prefetch_queries(const struct cpu_run *run, int64_t row)
+{
+    const struct attention_args *a = run->args;
+    vic_dtype dtype = run->shape->dtype;
+    int bytes = run->shape->d_qk * (dtype == VIC_F32 ? 4 : 2);
+    if (row >= run->pattern->n_q) return;
+    for (int head = 0; head < run->shape->heads; head++) {
+        const char *at = row_of(&a->q, dtype, a->q_rows ? a->q_rows[row] : row, head);
+        for (int byte = 0; byte < bytes; byte += 64) __builtin_prefetch(at + byte);
+    }
+}
+
 /* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
 static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
     int d = run->shape->d_qk;
     float row_values[DIM_MAX] = { 0 };
-    for (int head = 0; head < run->shape->heads; head++) {
-        float *query = s->query + (size_t)head * STRIP * (size_t)d;
-        for (int r = 0; r < STRIP; r++) {
-            int64_t row = strip * STRIP + r;
+    for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
+    for (int r = 0; r < STRIP; r++) {
+        int64_t row = strip * STRIP + r;
+        prefetch_queries(run, row + ROWS_AHEAD);
+        for (int head = 0; head < run->shape->heads; head++) {
             if (row < run->pattern->n_q) {
                 int64_t at = a->q_rows ? a->q_rows[row] : row;
                 convert(d, run->shape->dtype, row_of(&a->q, run->shape->dtype, at, head), row_values);
             } else {
                 memset(row_values, 0, sizeof row_values);
             }
-            float *to = query + (size_t)(r / GROUP) * (size_t)d * GROUP + r % GROUP;
+            float *to = s->query + ((size_t)head * STRIP + (size_t)(r / GROUP) * GROUP) * (size_t)d + r % GROUP;
             for (int c = 0; c < d; c++) to[c * GROUP] = row_values[c];
         }
     }
@@ -193,6 +210,8 @@ static void compute_scores(const struct attention_shape *shape, const float *que
         }
     }
 }
+
+#include "kernels/cpu/radial_body.h"
 
 /* s->scores becomes exp(scores - max); adds them up. */
 static void compute_weights(int keys, struct strip_scratch *s, const vf max[PARTS], vf total[PARTS])
@@ -249,9 +268,10 @@ INLINE void accumulate(int d, bool careful, int keys, const struct group_key *ke
 }
 
 /* One group of one head meets the chunk. */
-static void group_step(const struct attention_shape *shape, float scale, bool careful, int head, int group,
+static void group_step(const struct cpu_run *run, int64_t strip, bool careful, int head, int group,
                        struct strip_scratch *s)
 {
+    const struct attention_shape *shape = run->shape;
     size_t at = (size_t)head * GROUPS + (size_t)group, d_v = (size_t)shape->d_v;
     const struct group_key *key = s->keys[group];
     int keys = s->key_count[group];
@@ -260,7 +280,11 @@ static void group_step(const struct attention_shape *shape, float scale, bool ca
     vf max[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
 
     UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w];
-    compute_scores(shape, s->query + at * (size_t)shape->d_qk * GROUP, scale, keys, key, s, max);
+    compute_scores(shape, s->query + at * (size_t)shape->d_qk * GROUP, (float)run->args->scale, keys, key, s, max);
+    if (run->radial) {
+        UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w]; /* scores alone say nothing about it */
+        add_radial(run, head, group, strip * STRIP + group * GROUP, s, max);
+    }
     UNROLL for (int w = 0; w < PARTS; w++)
     {
         /* A row that has met no key yet: -inf - 0 gives weight 0, where -inf - -inf would give NaN. */
@@ -281,7 +305,6 @@ static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, st
 {
     const struct attention_shape *shape = run->shape;
     int per_kv = shape->heads / shape->kv_heads;
-    float scale = (float)run->args->scale;
     struct cursor at = { run->pattern->full_ptr[strip], run->pattern->partial_ptr[strip], 0 };
     for (int i = 0; i < shape->heads * GROUPS; i++) {
         if (!s->todo[i]) continue;
@@ -292,14 +315,17 @@ static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, st
             s->weight[i * GROUP + r] = 0.0f;
         }
     }
-    while (next_chunk(run->pattern, strip, &at, s))
+    if (run->radial) radial_place_rows(run->pattern, strip, s);
+    while (next_chunk(run->pattern, strip, &at, s)) {
+        if (run->radial) find_distances(run, s);
         for (int kv = 0; kv < shape->kv_heads; kv++) {
             if (!memchr(s->todo + (size_t)kv * (size_t)per_kv * GROUPS, 1, (size_t)per_kv * GROUPS)) continue;
             find_rows(run, kv, s);
             for (int head = kv * per_kv; head < (kv + 1) * per_kv; head++)
                 for (int g = 0; g < GROUPS; g++)
-                    if (s->todo[head * GROUPS + g] && s->key_count[g]) group_step(shape, scale, careful, head, g, s);
+                    if (s->todo[head * GROUPS + g] && s->key_count[g]) group_step(run, strip, careful, head, g, s);
         }
+    }
 }
 
 /* ---- Results ----------------------------------------------------------------------------------------------- */

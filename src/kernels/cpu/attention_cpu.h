@@ -11,6 +11,7 @@ enum {
     CHUNK = 256,              /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
     KEYS_AHEAD = 16,          /* prefetched */
     KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
+    ROWS_AHEAD = 8,           /* queries, likewise */
     DIM_MAX = 128,
 };
 
@@ -28,6 +29,14 @@ struct strip_scratch {
     int slots;
     const float *k_row[CHUNK], *v_row[CHUNK]; /* of one key head: the caller's memory, or k_float and v_float */
 
+    /* With a radial term only.  Positions are those of the wrapped copies. */
+    int32_t images[CHUNK];       /* slot -> image of its block; set always */
+    double q_position[3][STRIP]; /* 0 in rows past the end */
+    double k_position[CHUNK][3]; /* by slot, moved by its image */
+    float (*terms)[GROUP];       /* [CHUNK] of one group and head */
+    int32_t *point;              /* [GROUPS, CHUNK, GROUP] by key of the group: the point of the table before d^2 */
+    float *beyond;               /* ... and how far to the next one */
+
     float *k_float; /* [CHUNK, d_qk] converted; NULL for float32 */
     float *v_float; /* [CHUNK, d_v] */
     float *query;   /* [heads, GROUPS, d_qk, GROUP] */
@@ -42,12 +51,20 @@ struct cpu_run {
     const struct vic_pattern *pattern;
     const struct attention_shape *shape;
     const struct attention_args *args;
+    bool radial;
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */
-size_t strip_scratch_size(const struct attention_shape *shape);
+size_t strip_scratch_size(const struct attention_shape *shape, bool radial);
 /* Lays it out in `memory`, 64-byte aligned. */
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, void *memory);
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool radial, void *memory);
+
+/* radial.c, compiled with the pair rule's rounding: where the strip's rows are; where the chunk's keys are; and the
+ * radial term of one pair, (q_row, slot) in pattern rows, straight from the rule. */
+void radial_place_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s);
+void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s);
+float radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int slot,
+                   const struct strip_scratch *s);
 
 /* Computes the 64 rows of one strip, all heads. */
 typedef void attention_strip(const struct cpu_run *run, int64_t strip, struct strip_scratch *scratch);

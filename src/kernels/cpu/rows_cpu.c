@@ -26,7 +26,7 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 
 static size_t workspace(const struct vic_plan *plan, int threads)
 {
-    return strip_scratch_size(&plan->shape) * (size_t)threads;
+    return strip_scratch_size(&plan->shape, plan->radial) * (size_t)threads;
 }
 
 struct launch {
@@ -41,7 +41,7 @@ static void run_strip(void *context, int64_t task, int worker)
 {
     const struct launch *l = context;
     struct strip_scratch *scratch =
-        strip_scratch_place(l->run.shape, l->workspace + (size_t)worker * l->scratch_size);
+        strip_scratch_place(l->run.shape, l->run.radial, l->workspace + (size_t)worker * l->scratch_size);
     l->strip(&l->run, l->strip_order[task], scratch);
 }
 
@@ -49,11 +49,11 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
                          void *memory, attention_strip *strip)
 {
     struct launch l = {
-        .run = { plan->pattern, &plan->shape, args },
+        .run = { plan->pattern, &plan->shape, args, plan->radial },
         .strip_order = plan->strip_order,
         .strip = strip,
         .workspace = memory,
-        .scratch_size = strip_scratch_size(&plan->shape),
+        .scratch_size = strip_scratch_size(&plan->shape, plan->radial),
     };
     pool_run(pool, plan->pattern->strips, run_strip, &l);
     return VIC_OK;
@@ -73,7 +73,7 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
         .name = "attn_fwd_cpu_" #isa,                                                                                \
         .device = VIC_CPU,                                                                                           \
         .dtypes = 1u << VIC_F32 | 1u << VIC_F16 | 1u << VIC_BF16,                                                    \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,                                        \
+        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL,                       \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \

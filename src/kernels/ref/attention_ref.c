@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/switches.h"
 #include "contract/pair_rule.h"
+#include "contract/radial.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/images.h"
 #include "kernels/ref/rules.h"
@@ -16,28 +17,52 @@ enum { DIM_MAX = 128 };
 
 /* ---- Neighbours ---- */
 
-/* How many images of key atom `key` are within the cutoff of query atom `query`. */
-static int32_t images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query, int64_t key)
+/* The images of a key atom within the cutoff: how many, the largest of their radial terms and the sum of e^(b -
+ * largest). All share one dot product, so the key weighs e^(score + largest) * sum.  Without a radial term every b is
+ * 0. */
+struct images {
+    int32_t count;
+    double largest, sum;
+};
+
+static void images_add(struct images *found, double b)
+{
+    found->count++;
+    if (b == -INFINITY) return;
+    if (b > found->largest) {
+        found->sum = found->sum * exp(found->largest - b) + 1.0;
+        found->largest = b;
+    } else {
+        found->sum += exp(b - found->largest);
+    }
+}
+
+/* Those of key atom `key` around query atom `query`; `table` is one head's, or NULL. */
+static struct images images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query,
+                                   int64_t key, const float *table, int points)
 {
     const double *ri = p->q_positions + 3 * query, *rj = p->k_positions + 3 * key;
     double difference[3] = { rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2] };
     double limit = p->cutoff * p->cutoff;
-    int32_t first[3], last[3], found = 0;
-    if (!image_search_range(s, difference, first, last)) return 0;
+    int32_t first[3], last[3];
+    struct images found = { 0, -INFINITY, 0.0 };
+    if (!image_search_range(s, difference, first, last)) return found;
     for (int32_t n1 = first[0]; n1 <= last[0]; n1++)
         for (int32_t n2 = first[1]; n2 <= last[1]; n2++)
             for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
                 if (p->exclude_self && query == key && n1 == 0 && n2 == 0 && n3 == 0) continue;
-                found += pair_distance2(ri, rj, p->cell, n1, n2, n3) < limit;
+                double d2 = pair_distance2(ri, rj, p->cell, n1, n2, n3);
+                if (d2 < limit) images_add(&found, table ? radial_value(table, points, d2, p->cutoff) : 0.0);
             }
     return found;
 }
 
 /* ---- One row ------------------------------------------------------------------------------------------------ */
 
-/* A key atom within the cutoff; all its images have the same score. */
+/* A key atom within the cutoff, with its images for the head at hand. */
 struct neighbour {
-    int32_t atom, images;
+    int64_t atom, first; /* first: of its pairs in the list of rules_row() */
+    struct images images;
 };
 
 /* What the tasks share, and one worker's scratch. */
@@ -108,15 +133,34 @@ static double element(const struct attention_tensor *t, vic_dtype dtype, int64_t
     return dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
 }
 
-static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int worker, struct neighbour *found)
+static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int worker,
+                                   const struct rule_pair **list, struct neighbour *found)
 {
     int64_t pairs, n = 0;
-    const struct rule_pair *list = rules_row(r->rules, query, worker, &pairs);
+    *list = rules_row(r->rules, query, worker, &pairs);
     for (int64_t i = 0; i < pairs; i++) {
-        if (n == 0 || found[n - 1].atom != list[i].key) found[n++] = (struct neighbour){ list[i].key, 0 };
-        found[n - 1].images++;
+        if (n == 0 || found[n - 1].atom != (*list)[i].key)
+            found[n++] = (struct neighbour){ (*list)[i].key, i, { 0, -INFINITY, 0.0 } };
+        images_add(&found[n - 1].images, 0.0);
     }
     return n;
+}
+
+/* The images of a neighbour again, with the radial terms of one head. */
+static struct images images_of(const struct reference *r, int64_t query, const struct neighbour *one,
+                               const struct rule_pair *list, const float *table)
+{
+    const struct vic_pattern *p = r->pattern;
+    int points = r->args->radial.points;
+    struct images found = { 0, -INFINITY, 0.0 };
+    if (!r->rules) return images_within(p, &r->search, query, one->atom, table, points);
+    for (int64_t i = one->first; i < one->first + one->images.count; i++) {
+        const int32_t *m = list[i].image;
+        double d2 =
+            pair_distance2(p->q_positions + 3 * query, p->k_positions + 3 * one->atom, p->cell, m[0], m[1], m[2]);
+        images_add(&found, radial_value(table, points, d2, p->cutoff));
+    }
+    return found;
 }
 
 /* out [heads, d_v] and lse [heads] of one query atom; returns its number of pairs. */
@@ -124,18 +168,20 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 {
     const struct vic_pattern *p = r->pattern;
     const struct attention_shape *shape = r->shape;
+    const vic_radial *radial = &r->args->radial;
     struct ref_sizes size = ref_sizes(p);
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
     double *score = (double *)(scratch + size.neighbours);
+    const struct rule_pair *listed = NULL;
     int64_t n = 0, pairs = 0;
 
-    if (r->rules) n = neighbours_by_rules(r, query, worker, found);
+    if (r->rules) n = neighbours_by_rules(r, query, worker, &listed, found);
     for (int64_t key = 0; !r->rules && key < p->n_k; key++) {
-        int32_t images = images_within(p, &r->search, query, key);
-        if (images > 0) found[n++] = (struct neighbour){ (int32_t)key, images };
+        struct images images = images_within(p, &r->search, query, key, NULL, 0);
+        if (images.count > 0) found[n++] = (struct neighbour){ key, 0, images };
     }
-    for (int64_t i = 0; i < n; i++) pairs += found[i].images;
+    for (int64_t i = 0; i < n; i++) pairs += found[i].images.count;
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
         double max = -INFINITY, weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
@@ -144,8 +190,10 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
+            if (radial->table)
+                found[i].images = images_of(r, query, &found[i], listed, radial->table + head * radial->head_stride);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
-            score[i] = dot * r->args->scale;
+            score[i] = dot * r->args->scale + found[i].images.largest;
             if (score[i] > max || isnan(score[i])) max = score[i]; /* a NaN makes the row NaN */
         }
         memset(sum, 0, (size_t)shape->d_v * sizeof *sum);
@@ -153,7 +201,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         if (max == -INFINITY) continue;
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
-            double w = found[i].images * exp(score[i] - max);
+            double w = found[i].images.sum * exp(score[i] - max);
             weight += w;
             for (int c = 0; c < shape->d_v; c++) sum[c] += w * element(&r->args->v, shape->dtype, row, kv_head, c);
         }
@@ -280,7 +328,7 @@ const struct kernel_row attn_fwd_ref = {
     .name = "attn_fwd_ref",
     .device = VIC_CPU,
     .dtypes = 1u << VIC_F32 | 1u << VIC_F16 | 1u << VIC_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,

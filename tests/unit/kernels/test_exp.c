@@ -33,6 +33,8 @@ static double ulps(float in, float out)
 
 static void test_error(void **state)
 {
+    const char *full = getenv("VIC_TEST_FULL");
+    uint32_t step = full && *full ? 1 : 97;
     (void)state;
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
         double worst = 0.0;
@@ -41,10 +43,11 @@ static void test_error(void **state)
             print_message("%s: skipped: %s\n", sets[s].name, sets[s].lacks());
             continue;
         }
-        /* Every 97th float from -0 to -87, which meets all exponents and a fresh pattern of mantissas. */
+        /* Every 97th float from -0 to -87, which meets all exponents and a fresh pattern of mantissas; with
+         * VIC_TEST_FULL every one, which is where the figures in docs/kernels/attn_fwd_cpu.md come from. */
         for (uint32_t bits = 0x80000000u, last = f32_bits(-87.0f); bits <= last;) {
             int n = 0;
-            for (; n < COUNT; n++, bits += 97) x[n] = bits <= last ? f32_from_bits(bits) : -87.0f;
+            for (; n < COUNT; n++, bits += step) x[n] = bits <= last ? f32_from_bits(bits) : -87.0f;
             sets[s].exp(COUNT, x, y);
             for (int i = 0; i < COUNT; i++) {
                 double error = ulps(x[i], y[i]);
@@ -55,7 +58,7 @@ static void test_error(void **state)
             }
         }
         print_message("%s: worst error %.3f ulp, at %.9g\n", sets[s].name, worst, (double)worst_at);
-        CHECK(worst <= 2.0, "%s: exp(%.9g) is %.3f ulp off", sets[s].name, (double)worst_at, worst);
+        CHECK(worst <= 1.1, "%s: exp(%.9g) is %.3f ulp off", sets[s].name, (double)worst_at, worst);
     }
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a radial table says between its points; kernels may compute it in single precision.
+ *     x = d2 / cutoff^2 * (points - 1), m the whole part of x (at most points - 2), f = x - m
+ *     both ends finite   b = (1 - f) table[m] + f table[m + 1]
+ *     one end -inf       e^b is linear: b = table[m] + ln(1 - f), or table[m + 1] + ln f
+ *     both ends -inf     b = -inf
+ * So e^b has no jump wherever the table turns to -inf, and a table that ends in -inf takes an atom's weight to 0 as
+ * it leaves the cutoff. */
+#ifndef VIC_CONTRACT_RADIAL_H
+#define VIC_CONTRACT_RADIAL_H
+
+#include <math.h>
+
+/* For 0 <= d2 < cutoff * cutoff, as the pair rule has it.  1 - f comes from the distance to the cutoff, which is
+ * exact there: inside the cutoff b is finite next to a finite point. */
+static inline double radial_value(const float *table, int points, double d2, double cutoff)
+{
+    double limit = cutoff * cutoff, intervals = points - 1, x = d2 / limit * intervals;
+    int m = x < intervals - 1.0 ? (int)x : points - 2;
+    double f = x - m, rest = (limit - d2) / limit * intervals - (points - 2 - m);
+    double low = (double)table[m], high = (double)table[m + 1];
+    if (low != -INFINITY && high != -INFINITY) return low + f * (high - low);
+    if (low != -INFINITY) return low + log(rest);
+    return high + log(f); /* -inf where both are */
+}
+
+#endif
