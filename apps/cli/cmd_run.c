@@ -324,8 +324,8 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
     choose_device(&r);
-    if (r.radial) TRY_GOTO(run_radial_make(r.radial, r.pattern.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
+    if (r.radial) TRY_GOTO(run_radial_make(r.radial, built.info.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
     progress_end();
