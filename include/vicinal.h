@@ -83,7 +83,6 @@ typedef enum vic_dtype { VIC_F32 = 0, VIC_F16 = 1, VIC_BF16 = 2, VIC_F64 = 3 } v
 
 VIC_API size_t vic_dtype_size(vic_dtype dtype);      /* bytes; 0 for a value not in the enum */
 VIC_API const char *vic_dtype_name(vic_dtype dtype); /* "float32", "float16", "bfloat16", "float64" */
-
 typedef enum vic_device_kind { VIC_CPU = 0, VIC_CUDA = 1 } vic_device_kind;
 typedef struct vic_device {
     vic_device_kind kind;
@@ -92,8 +91,7 @@ typedef struct vic_device {
 
 /* A view of the caller's memory.  Strides count elements, not bytes, and may have any value, so (N,H,D), (H,N,D) and
  * packed QKV need no copy; the last dimension must be contiguous (stride 1).
- * Attention takes shape [atoms, heads, head size] or [batch, atoms, heads, head size]; LSE [batch,] [atoms, heads].
- */
+ * Attention takes shape [atoms, heads, head size] or [batch, atoms, heads, head size]; LSE [batch, atoms, heads]. */
 typedef struct vic_tensor {
     void *data;
     vic_dtype dtype;
@@ -117,7 +115,6 @@ VIC_API vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const 
 /* ---- Structures -------------------------------------------------------------------------------------------- */
 
 typedef struct vic_structure vic_structure;
-
 typedef enum vic_altloc { VIC_ALTLOC_HIGHEST = 0, VIC_ALTLOC_ALL = 1 } vic_altloc;
 typedef enum vic_pbc { VIC_PBC_AUTO = 0, VIC_PBC_SET = 1 } vic_pbc;
 
@@ -197,17 +194,20 @@ VIC_API void vic_structure_free(vic_structure *s);
 /* ---- Patterns ---------------------------------------------------------------------------------------------- */
 
 typedef struct vic_pattern vic_pattern;
+typedef enum vic_side { VIC_QUERY = 0, VIC_KEY = 1 } vic_side;
 
 typedef struct vic_pattern_options {
     size_t size;
-    double cutoff;     /* A; > 0.  A pair is in when its distance is strictly smaller. */
-    bool exclude_self; /* leave out (i, i, image 0), and only that */
-    int threads;       /* 0 = all that this process may use */
+    double cutoff;                   /* A; > 0.  A pair is in when its distance is strictly smaller. */
+    bool exclude_self;               /* leave out (i, i, image 0), and only that */
+    int threads;                     /* 0 = all that this process may use */
+    const uint8_t *skip, *skip_keys; /* [n_q], [n_k]: 1 = attends to nothing and is not attended to; NULL = all take
+                                      * part.  Where queries are keys, `skip` counts for both. */
 } vic_pattern_options;
 
 #define VIC_PATTERN_OPTIONS_INIT                                                                                     \
     {                                                                                                                \
-        sizeof(vic_pattern_options), 0.0, false, 0                                                                   \
+        sizeof(vic_pattern_options), 0.0, false, 0, NULL, NULL                                                       \
     }
 
 /* The exact pattern of a structure with itself.  The pair rule is in docs/concepts.md; it is evaluated in double on
@@ -223,10 +223,46 @@ VIC_API vic_status vic_pattern_build_points(int64_t n_q, const double *query_pos
                                             const bool periodic[3], const vic_pattern_options *options,
                                             vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 
-/* The pattern of the same atoms after they moved, with the cutoff, self pairs and periodic axes of *p; positions as
- * for vic_pattern_build_points(), cell NULL = as before.  Frees the old pattern and puts the new one into *p.  Where
- * no plan holds the old one its memory is used again, which saves the system's work for fresh memory; a plan keeps
- * what it was made from.  On failure the old pattern is freed too, and *p is NULL.  threads: 0 = all. */
+/* Other ways.  n_k 0 = the queries are the keys.  Without positions, rows stand in the order of the atoms.
+ * from_blocks: a BSR mask; `block` a multiple of 16, row_ptr [ceil(n_q / block) + 1].
+ * generate: "blocks:63x63:n=800,seed=1", "blocks:126x126:density=0.2,block=64", "origin:800" (or 1600, 3200).
+ * from_pairs: each (query, key, image) once; image [pairs, 3] or NULL.  `s` gives positions and cell; NULL = none.
+ * nearest: the k nearest keys of each query by (distance, key, image), its own atom among them unless excluded.
+ * windows: queries i .. i + queries - 1, i = 0, queries, ..., attend to the `keys` atoms around their middle.
+ * structures: several at once, within the cutoff; no pair joins two.  offsets [structures + 1], positions of all in
+ *   turn; cells [structures, 3, 3] or NULL, periodic [structures, 3] or NULL (all axes where there are cells).
+ * unite: the pairs of either; the same atoms and cell.  exclude: without those listed (NULL: any image). */
+VIC_API vic_status vic_pattern_from_blocks(int64_t n_q, int64_t n_k, int64_t block, const int64_t *row_ptr,
+                                           const int32_t *column, const vic_pattern_options *options,
+                                           vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_generate(const char *text, const vic_pattern_options *options, vic_pattern **out,
+                                        vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n_k, int64_t pairs,
+                                          const int32_t *query, const int32_t *key, const int32_t *image,
+                                          const vic_pattern_options *options, vic_pattern **out,
+                                          vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_pattern_options *options,
+                                       vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_windows(int64_t atoms, int64_t queries, int64_t keys,
+                                       const vic_pattern_options *options, vic_pattern **out,
+                                       vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_structures(int64_t structures, const int64_t *offsets, const double *positions,
+                                          const double *cells, const bool *periodic,
+                                          const vic_pattern_options *options, vic_pattern **out,
+                                          vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_unite(const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_exclude(const vic_pattern *p, int64_t pairs, const int32_t *query, const int32_t *key,
+                                       const int32_t *image, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read. */
+VIC_API vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* The cutoff pattern of the same atoms after they moved; positions as for vic_pattern_build_points(), cell NULL = as
+ * before, threads 0 = all.  Frees the old pattern and puts the new one into *p, in the same memory where no plan
+ * holds the old one (a plan keeps what it was made from).  On failure the old pattern is freed too, and *p is NULL.
+ */
 VIC_API vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
                                       const double cell[3][3], int threads, vic_error *err) VIC_CHECK_RESULT;
 
@@ -243,11 +279,16 @@ typedef struct vic_pattern_info {
     int64_t block128_full;  /* of these, with every (query, key) that exists */
     int64_t block128_grid;  /* how many there could be: ceil(n_q/128) * ceil(n_k/128) */
     size_t bytes;           /* memory held by the pattern */
-    double cutoff;
+    double cutoff;          /* no pair is further apart; 0 = pairs were not chosen by distance alone */
     double seconds_order, seconds_build;
+    const char *kind;   /* "cutoff", "nearest", "blocks", "pairs", "windows", "union", "exclusion"; static */
+    int64_t structures; /* 1 but for vic_pattern_structures() */
+    double cell[3][3];  /* zeros along open axes, and for several structures */
+    bool periodic[3];
 } vic_pattern_info;
 
 VIC_API vic_pattern_info vic_pattern_get(const vic_pattern *p);
+VIC_API const double *vic_pattern_positions(const vic_pattern *p, vic_side side); /* [n, 3], borrowed, or NULL */
 
 /* Row -> atom, [n_q] and [n_k]; borrowed.  The same pointer twice where queries are keys. */
 VIC_API const int32_t *vic_pattern_query_order(const vic_pattern *p);
@@ -274,14 +315,12 @@ VIC_API vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_er
 VIC_API vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full,
                                          vic_error *err) VIC_CHECK_RESULT;
 
-/* The 64 x 16 blocks, for pictures and statistics: strip, cluster, pairs of each, [info.blocks], by strip and then
- * cluster. */
+/* The 64 x 16 blocks by strip and cluster, for pictures: strip, cluster, pairs of each, [info.blocks]. */
 VIC_API vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs,
                                       vic_error *err) VIC_CHECK_RESULT;
 
 /* Copy features between the caller's order and pattern order: `out` has the shape and type of `in`, [n, ...] with n
  * query (or key) atoms.  Once per model, not once per layer. */
-typedef enum vic_side { VIC_QUERY = 0, VIC_KEY = 1 } vic_side;
 VIC_API vic_status vic_pattern_sort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
                                     vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_unsort(const vic_pattern *p, vic_side side, const vic_tensor *in,
@@ -384,8 +423,7 @@ typedef struct vic_attention_args {
     }
 
 /* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
- * whatever the batch or the number of threads.  Blocks until done.  A plan on a GPU needs no engine: `e` may be NULL.
- */
+ * whatever the batch or the number of threads.  Blocks until done.  On a GPU `e` may be NULL. */
 VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                  vic_error *err) VIC_CHECK_RESULT;
 

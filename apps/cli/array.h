@@ -51,6 +51,10 @@ vic_status safetensors_parse(const char *path, const char *header, size_t size, 
                              const char *tensor, const char *otherwise, struct array *out, uint64_t *data_at,
                              vic_error *err);
 
+/* Shape and numpy's name of the type, whatever it is. */
+vic_status npy_parse_header(const char *path, const char *bytes, size_t size, struct array *out, char type[16],
+                            uint64_t *data_at, vic_error *err);
+
 struct buffer;
 void npy_header(const struct npz_member *array, struct buffer *out); /* magic, version, padded dictionary */
 

@@ -14,13 +14,14 @@ static vic_status write_pairs(const char *path, const struct pattern_built *b, i
     int64_t pairs = b->info.pairs;
     int32_t *i = NULL, *j = NULL, *image = NULL;
     double *d = NULL;
+    bool distances = b->view.positions && b->info.structures == 1;
     vic_status st;
     progress_phase("listing the pairs");
     TRY_GOTO(allocate(pairs, sizeof *i, "the list of pairs", &i, err), done);
     TRY_GOTO(allocate(pairs, sizeof *j, "the list of pairs", &j, err), done);
     TRY_GOTO(allocate(pairs, 3 * sizeof *image, "the list of pairs", &image, err), done);
     TRY_GOTO(allocate(pairs, sizeof *d, "the list of pairs", &d, err), done);
-    TRY_GOTO(vic_pattern_neighbours(b->pattern, pairs, threads, i, j, image, d, err), done);
+    TRY_GOTO(vic_pattern_neighbours(b->pattern, pairs, threads, i, j, image, distances ? d : NULL, err), done);
     {
         const struct npz_member members[] = {
             { "i", "<i4", 1, { pairs }, sizeof *i, i },
@@ -28,7 +29,7 @@ static vic_status write_pairs(const char *path, const struct pattern_built *b, i
             { "image", "<i4", 2, { pairs, 3 }, sizeof *image, image },
             { "d", "<f8", 1, { pairs }, sizeof *d, d },
         };
-        TRY_GOTO(npz_write(path, members, 4, err), done);
+        TRY_GOTO(npz_write(path, members, distances ? 4 : 3, err), done);
     }
 done:
     free(d);
@@ -56,25 +57,28 @@ static vic_status pattern_print_json(const struct pattern_input *in, const struc
 vic_status cmd_pattern(int argc, char **argv, vic_error *err)
 {
     struct pattern_input in;
-    const char *plot = NULL, *pairs_out = NULL;
+    const char *plot = NULL, *pairs_out = NULL, *save = NULL;
     const struct option file_rows[] = {
+        { "-o", "FILE.vnp", "write the pattern, to be given in place of a structure", OPTION_TEXT, &save, 0, 0, NULL,
+          NULL },
         { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_TEXT, &plot, 0, 0, NULL,
           NULL },
         { "--pairs-out", "FILE.npz",
-          "write all pairs: i, j, image [pairs, 3], d in angstrom, where d = |r_j - r_i + image . cell|", OPTION_TEXT,
-          &pairs_out, 0, 0, NULL, NULL },
+          "write all pairs: i, j, image [pairs, 3], and where there are positions d = |r_j - r_i + image . cell|, in "
+          "angstrom",
+          OPTION_TEXT, &pairs_out, 0, 0, NULL, NULL },
     };
     struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
                                            { "Structure", structure_rows, STRUCTURE_OPTIONS },
-                                           { "Files", file_rows, 2 },
+                                           { "Files", file_rows, 3 },
                                            { "Output", output_rows, OUTPUT_OPTIONS } };
     const struct syntax syntax = {
         "pattern",
         "FILE",
         "Build the attention pattern of a structure (all pairs nearer than the cutoff, each "
         "periodic image on its own) and describe, draw or list it.",
-        NULL,
+        pattern_notes,
         groups,
         4
     };
@@ -89,9 +93,15 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     if (plot) TRY(outfile_probe(plot, err));
     if (pairs_out) TRY(outfile_probe(pairs_out, err));
+    if (save) TRY(outfile_probe(save, err));
     TRY_GOTO(pattern_open(&in, &built, err), done);
+    if (save) {
+        progress_phase("writing the pattern");
+        TRY_GOTO(vic_pattern_save(built.pattern, save, err), done);
+    }
     if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, in.structure.threads, err), done);
     if (plot) {
+        TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
         const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };
         progress_phase("drawing");
         TRY_GOTO(plot_pattern(plot, &picture, err), done);
@@ -101,6 +111,7 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
         TRY_GOTO(pattern_print_json(&in, &built, err), done);
     } else {
         pattern_text(&in, &built);
+        if (save) text_row("written to", "%s", save);
         if (pairs_out) text_row("pairs written to", "%s", pairs_out);
         if (plot) text_row("picture", "%s", plot);
     }

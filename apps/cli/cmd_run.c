@@ -62,13 +62,14 @@ static vic_status run_verify(struct run_options *r, vic_error *err)
 
 /* ---- the run ---- */
 
-static vic_status make_inputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
+static vic_status make_inputs(const struct run_options *r, int64_t atoms, int64_t keys, struct run_result *out,
+                              vic_error *err)
 {
     static const char *const names[INPUTS] = { "q", "k", "v" };
     struct array *arrays[INPUTS] = { &out->q, &out->k, &out->v };
     const int64_t shapes[INPUTS][3] = { { atoms, r->heads, r->head_dim },
-                                        { atoms, r->kv_heads, r->head_dim },
-                                        { atoms, r->kv_heads, r->head_dim_v } };
+                                        { keys, r->kv_heads, r->head_dim },
+                                        { keys, r->kv_heads, r->head_dim_v } };
     progress_phase("making the tensors");
     for (int i = 0; i < INPUTS; i++) {
         if (r->input[i])
@@ -168,7 +169,7 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
     int64_t atoms = built->info.n_q;
     /* The plan first: it refuses what no kernel does before anything large is made. */
     TRY(make_plan(r, built->pattern, out, err));
-    TRY(make_inputs(r, atoms, out, err));
+    TRY(make_inputs(r, atoms, built->info.n_k, out, err));
     TRY(make_outputs(r, atoms, out, err));
     args.q = as_tensor(&out->q);
     args.k = as_tensor(&out->k);
@@ -246,8 +247,8 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
     attention_choose_device(&r);
-    if (r.radial) TRY_GOTO(run_radial_make(r.radial, r.pattern.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
+    if (r.radial) TRY_GOTO(run_radial_make(r.radial, built.info.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
     progress_end();

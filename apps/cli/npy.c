@@ -98,9 +98,9 @@ static vic_status set_type(const char *path, const char *type, struct array *out
                 path, type);
 }
 
-static vic_status parse_dictionary(const char *path, struct scan s, struct array *out, vic_error *err)
+static vic_status parse_dictionary(const char *path, struct scan s, struct array *out, char type[16], vic_error *err)
 {
-    char type[16] = "", key[24];
+    char key[24];
     bool have_type = false, have_order = false, have_shape = false, fortran = false, good = take(&s, '{');
     while (good && !take(&s, '}')) {
         good = take_quoted(&s, key, sizeof key) && take(&s, ':');
@@ -110,7 +110,7 @@ static vic_status parse_dictionary(const char *path, struct scan s, struct array
                             "%s: expected plain numbers, got records with named fields; save one "
                             "field alone",
                             path);
-            have_type = good = take_quoted(&s, type, sizeof type);
+            have_type = good = take_quoted(&s, type, 16);
         } else if (good && strcmp(key, "fortran_order") == 0 && !have_order) {
             fortran = take_word(&s, "True");
             have_order = good = fortran || take_word(&s, "False");
@@ -136,14 +136,13 @@ static vic_status parse_dictionary(const char *path, struct scan s, struct array
                     "numpy.ascontiguousarray(a)",
                     path);
     }
-    return set_type(path, type, out, err);
+    return VIC_OK;
 }
 
-vic_status npy_parse(const char *path, const char *bytes, size_t size, uint64_t file_size, struct array *out,
-                     uint64_t *data_at, vic_error *err)
+vic_status npy_parse_header(const char *path, const char *bytes, size_t size, struct array *out, char type[16],
+                            uint64_t *data_at, vic_error *err)
 {
     const unsigned char *u = (const unsigned char *)bytes;
-    char shape[128];
     size_t length, start;
     memset(out, 0, sizeof *out);
     if (size < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0)
@@ -157,8 +156,17 @@ vic_status npy_parse(const char *path, const char *bytes, size_t size, uint64_t 
         return fail(err, VIC_BAD_INPUT, "%s: the header says it is %zu bytes long, but the file %s", path, length,
                     length > HEADER_MAX ? "cannot have such a header" : "ends before");
     }
-    TRY(parse_dictionary(path, (struct scan){ bytes + start, bytes + start + length }, out, err));
+    TRY(parse_dictionary(path, (struct scan){ bytes + start, bytes + start + length }, out, type, err));
     *data_at = start + length;
+    return VIC_OK;
+}
+
+vic_status npy_parse(const char *path, const char *bytes, size_t size, uint64_t file_size, struct array *out,
+                     uint64_t *data_at, vic_error *err)
+{
+    char shape[128], type[16] = "";
+    TRY(npy_parse_header(path, bytes, size, out, type, data_at, err));
+    TRY(set_type(path, type, out, err));
     if (!array_bytes(out->ndim, out->shape, vic_dtype_size(out->dtype), &out->bytes) ||
         out->bytes > file_size - *data_at) {
         return fail(err, VIC_BAD_INPUT,

@@ -191,6 +191,7 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
     bool only_operands = false;
     const char *found = NULL;
     *helped = false;
+    if (operand) *operand = NULL;
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             options_help(s);
@@ -212,6 +213,10 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
             found = argv[i];
         }
     }
+    if (found && operand && *operand)
+        return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got '%s' beside an option that stands for %s",
+                    s->operand, found, *operand);
+    if (!found && operand && *operand) return VIC_OK;
     if (s->operand && (!found || !*found)) {
         return fail(err, VIC_BAD_ARGUMENT, "%s is missing: vicinal %s %s [options]; `vicinal %s --help` says more",
                     s->operand, s->command, s->operand, s->command);

@@ -42,7 +42,8 @@ struct syntax {
 };
 
 /* Read argv by the table.  Accepts `--name value`, `--name=value`, `-o value`, operands anywhere, `--` before
- * operands that begin with a dash.  --help prints the help on stdout and sets *helped: the caller returns at once.
+ * operands that begin with a dash.  An option may set *operand: then none is expected.
+ * --help prints the help on stdout and sets *helped: the caller returns at once.
  * Fails with BAD_ARGUMENT; the text names the option, what was expected, what came, and the nearest known name. */
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,
                         vic_error *err);

@@ -19,12 +19,13 @@ void pattern_input_init(struct pattern_input *in)
 
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
 {
-    const struct option all[PATTERN_OPTIONS] = {
-        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed)", OPTION_REAL, &in->cutoff, 0, 1e6,
-          NULL, NULL },
+    const struct option all[2] = {
+        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed, but for what follows)", OPTION_REAL,
+          &in->cutoff, 0, 1e6, NULL, NULL },
         { "--no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
+    pattern_ways_rows(in, rows + 2);
 }
 
 /* ---- what the operand names ---- */
@@ -77,6 +78,8 @@ vic_status pattern_build_from(const struct pattern_input *in, struct pattern_bui
 vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     memset(out, 0, sizeof *out);
+    if (pattern_ways_asked(in))
+        return fail(err, VIC_BAD_ARGUMENT, "only patterns of a structure and a cutoff are built here");
     switch (input_kind(in->file)) {
     case INPUT_DENSE:
         if (in->cutoff != 0.0)
@@ -96,6 +99,10 @@ vic_status pattern_read(const struct pattern_input *in, struct pattern_built *ou
 
 vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
+    if (pattern_ways_asked(in)) {
+        memset(out, 0, sizeof *out);
+        return pattern_ways_open(in, out, err);
+    }
     TRY(pattern_read(in, out, err));
     return pattern_build_from(in, out, err);
 }
@@ -121,7 +128,11 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
 {
     const vic_pattern_info *info = &b->info;
     json_text(j, "file", in->file);
-    json_real(j, "cutoff", cutoff_of(in));
+    json_text(j, "kind", info->kind);
+    if (info->cutoff > 0.0)
+        json_real(j, "cutoff", info->cutoff);
+    else
+        json_null(j, "cutoff");
     if (b->view.has_cell) {
         json_array(j, "cell");
         for (int k = 0; k < 3; k++) {
@@ -137,6 +148,8 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     for (int k = 0; k < 3; k++) json_bool(j, NULL, b->view.periodic[k]);
     json_array_end(j);
     json_int(j, "atoms", info->n_q);
+    if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);
+    if (info->structures != 1) json_int(j, "structures", info->structures);
     json_int(j, "pairs", info->pairs);
     json_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
     json_int(j, "max_pairs", info->max_pairs);
@@ -164,12 +177,16 @@ void pattern_json_seconds(struct json *j, const struct pattern_built *b)
 void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
 {
     const vic_pattern_info *info = &b->info;
-    const bool *periodic = b->view.periodic;
+    const bool *periodic = info->periodic;
     text_title("%s", in->file);
     text_row("atoms", "%s", count_text(info->n_q).s);
+    if (info->n_k != info->n_q) text_row("keys", "%s", count_text(info->n_k).s);
+    if (info->structures != 1) text_row("structures", "%s", count_text(info->structures).s);
     text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
              periodic[0] || periodic[1] || periodic[2] ? "" : "no");
-    text_row("cutoff", "%s A%s", plain_text(cutoff_of(in)).s, in->no_self ? ", without self pairs" : "");
+    if (strcmp(info->kind, "cutoff") != 0) text_row("kind", "%s", info->kind);
+    if (info->cutoff > 0.0)
+        text_row("cutoff", "%s A%s", plain_text(info->cutoff).s, in->no_self ? ", without self pairs" : "");
     text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,
              real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
     if (info->boundary_pairs)

@@ -6,13 +6,21 @@
 #include "json.h"
 #include "structure_options.h"
 
-enum { PATTERN_OPTIONS = 2 };
+enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 2 + PATTERN_WAYS };
+
+/* Ways to a pattern other than a cutoff (pattern_ways.c); NULL or 0 = not asked for. */
+struct pattern_ways {
+    const char *pairs, *exclude, *unite, *skip; /* files */
+    int nearest;
+    int queries, keys; /* of a window */
+};
 
 struct pattern_input {
     struct structure_options structure;
     double cutoff; /* 0 until given */
     bool no_self;
     const char *file;
+    struct pattern_ways ways;
 };
 
 struct pattern_built {
@@ -24,7 +32,16 @@ struct pattern_built {
 };
 
 void pattern_input_init(struct pattern_input *in);
-void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS]); /* --cutoff, --no-self */
+void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS]);
+
+/* pattern_ways.c: its options, whether the input asks for one of them, and pattern_open() for those that do. */
+void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS]);
+extern const char pattern_notes[]; /* what stands in place of FILE */
+/* Refuses for `what` where the pattern has none, or two sets of atoms. */
+vic_status pattern_needs_positions(const struct pattern_input *in, const struct pattern_built *b, const char *what,
+                                   vic_error *err);
+bool pattern_ways_asked(const struct pattern_input *in);
+vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 
 /* Read what `file` names and build its pattern: a structure file, or dense:N, N points that all see each other.
  * pattern_close() is harmless on a zeroed struct. */

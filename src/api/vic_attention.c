@@ -111,6 +111,13 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
     if (o.kv_heads == 0) o.kv_heads = o.heads;
     if (o.head_dim_v == 0) o.head_dim_v = o.head_dim;
     TRY(check_plan_options(&o, err));
+    if (o.radial && (p->cutoff == 0.0 || !p->q_positions || p->structures > 1))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "radial: expected a pattern of one structure with a cutoff, up to which the tables reach; "
+                        "got %s",
+                        !p->q_positions     ? "one without positions"
+                        : p->structures > 1 ? "several structures"
+                                            : "one whose pairs may be at any distance");
     struct plan_request request = {
         .shape = { o.dtype, o.heads, o.kv_heads, o.head_dim, o.head_dim_v },
         .device = o.device,

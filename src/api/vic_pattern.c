@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
+#include "pattern/ways.h"
 
 #include <string.h>
 
@@ -15,8 +16,13 @@ static vic_status build(struct pattern_input *input, const vic_pattern_options *
     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
     input->cutoff = o.cutoff;
     input->exclude_self = o.exclude_self;
+    if (!input->k_positions && o.skip_keys)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_build(input, pool, out, err);
+    if (o.skip || o.skip_keys)
+        st = pattern_build_skipping(input, o.skip, o.skip_keys, pool, out, err);
+    else
+        st = pattern_build(input, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -68,7 +74,10 @@ vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, co
     struct pool *pool = NULL;
     vic_status st = VIC_OK;
     *p = NULL;
-    if (old->one_set != (key_positions == NULL))
+    if (old->n_rules > 0)
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "only the pattern of a cutoff follows its atoms, got one of kind %s",
+                      pattern_kind(old));
+    else if (old->one_set != (key_positions == NULL))
         st = vic_fail(err, VIC_BAD_ARGUMENT,
                       old->one_set ? "key_positions is not NULL, but the pattern is of one set of atoms with itself"
                                    : "key_positions is NULL, but the pattern has keys of their own");
@@ -88,7 +97,12 @@ vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, co
 
 vic_pattern_info vic_pattern_get(const vic_pattern *p)
 {
-    return p->info;
+    vic_pattern_info info = p->info;
+    info.kind = pattern_kind(p);
+    info.structures = p->structures > 0 ? p->structures : 1;
+    memcpy(info.cell, p->cell, sizeof info.cell);
+    memcpy(info.periodic, p->periodic, sizeof info.periodic);
+    return info;
 }
 
 const int32_t *vic_pattern_query_order(const vic_pattern *p)
@@ -115,6 +129,9 @@ vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threa
     if (pairs != p->info.pairs)
         return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)pairs,
                         (long long)p->info.pairs);
+    if (distance && (!p->q_positions || p->structures > 1))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "distance: the pattern has no %s",
+                        p->q_positions ? "cell that all of its structures share" : "positions");
     TRY(pool_create(threads, &pool, err));
     st = pattern_neighbours(p, pool, &out, err);
     pool_free(pool);

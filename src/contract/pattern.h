@@ -32,6 +32,40 @@ struct full_run {
     int32_t first, count, image;
 };
 
+/* How the pairs came about, kept beside the blocks so that the reference can decide each pair anew.  Rules stand in
+ * postfix order: a leaf gives a set of (query atom, key atom, image), UNITE joins the two sets before it, EXCLUDE
+ * takes its pairs out of the set before it. */
+enum pattern_rule_kind {
+    RULE_CUTOFF = 1, /* contract/pair_rule.h, within one structure */
+    RULE_NEAREST,    /* the `count` nearest by (distance, key atom, image) */
+    RULE_BLOCKS,     /* (i / count, j / count) is listed */
+    RULE_PAIRS,      /* (i, j, image) is listed */
+    RULE_WINDOWS,    /* `count` consecutive queries attend to the `keys` consecutive keys around their middle */
+    RULE_UNITE,
+    RULE_EXCLUDE,
+    RULE_KINDS,
+};
+
+struct pattern_rule {
+    enum pattern_rule_kind kind;
+    bool exclude_self; /* CUTOFF, NEAREST: without (i, i, image 0) */
+    double cutoff;     /* CUTOFF */
+    int64_t count, keys;
+    /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row. */
+    int64_t rows, n;
+    const int64_t *ptr;        /* [rows + 1]; NULL without a list */
+    const int32_t *index;      /* [n] key atom or block column; rising in a row, by image next */
+    const int32_t (*image)[3]; /* [n]; NULL = image 0 in PAIRS, every image in EXCLUDE */
+    const uint8_t *q_skip,
+        *k_skip; /* [n_q], [n_k] leaves: 1 = takes no part; NULL = all do; the same where one_set */
+};
+
+/* The cell of one of several structures. */
+struct pattern_cell {
+    double cell[3][3];
+    bool periodic[3];
+};
+
 struct vic_pattern {
     /* sizes */
     int64_t n_q, n_k;
@@ -41,11 +75,19 @@ struct vic_pattern {
     /* geometry, as the caller gave it */
     bool one_set;      /* queries are keys: q_* and k_* below are the same pointers */
     bool exclude_self; /* (i, i, image 0) is left out; only with one_set */
-    double cutoff;
-    double cell[3][3]; /* rows; zeros where not periodic */
+    double cutoff;     /* no pair is further apart; 0 = pairs were not chosen by distance alone */
+    double cell[3][3]; /* rows; zeros where not periodic, and with several structures */
     bool periodic[3];
-    const double *q_positions; /* [n_q, 3], caller's order */
+    const double *q_positions; /* [n_q, 3], caller's order; NULL = pairs without geometry */
     const double *k_positions; /* [n_k, 3] */
+
+    /* Several structures in one pattern: no pair joins two of them. */
+    int64_t structures;               /* 0 = one */
+    const int64_t *offsets;           /* [structures + 1] first atom of each; NULL = one structure */
+    const struct pattern_cell *cells; /* [structures] */
+
+    int64_t n_rules; /* 0 = every pair within the cutoff, of one structure or two sets */
+    struct pattern_rule *rules;
 
     /* order */
     const int32_t *q_order; /* [n_q] row -> atom */

@@ -86,6 +86,8 @@ static void sort_keys(int64_t n_k, struct scratch *s, size_t n)
     }
 }
 
+static const double nowhere[3] = { 0, 0, 0 }; /* of a pattern without geometry, which has no distances */
+
 /* What is known of the strip's rows.  Rows of one wrap have the same shift to a key under an image: they make a
  * class, of which there is one in an open system, and few at the faces of a cell. */
 struct rows {
@@ -122,7 +124,8 @@ static size_t rows_load(const struct job *job, int64_t strip, struct rows *rows)
         rows->members[c] |= (uint64_t)1 << r;
         rows->at[r] = n;
         n += job->first[atom + 1] - job->first[atom];
-        memcpy(rows->position[r], p->q_positions + 3 * (int64_t)atom, sizeof rows->position[r]);
+        memcpy(rows->position[r], p->q_positions ? p->q_positions + 3 * (int64_t)atom : nowhere,
+               sizeof rows->position[r]);
     }
     return (size_t)n;
 }
@@ -158,7 +161,8 @@ static void write_pairs(const vic_pattern *p, const struct key_rows *keys, size_
             for (int x = 0; x < 3; x++)
                 shift[x] = p->images[keys[i].image][x] + (p->k_wrap ? p->k_wrap[key][x] : 0) - rows->wrap[c][x];
             pair_shift(p->cell, shift[0], shift[1], shift[2], translation);
-            write_key(&out, rows, members, key, shift, p->k_positions + 3 * (int64_t)key, translation);
+            write_key(&out, rows, members, key, shift, p->k_positions ? p->k_positions + 3 * (int64_t)key : nowhere,
+                      translation);
         }
     }
 }

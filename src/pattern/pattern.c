@@ -17,6 +17,16 @@ static void free_const(const void *memory)
     free(pattern_memory(memory));
 }
 
+void rule_free(struct pattern_rule *rule)
+{
+    if (rule->k_skip != rule->q_skip) free_const(rule->k_skip);
+    free_const(rule->q_skip);
+    free_const(rule->image);
+    free_const(rule->index);
+    free_const(rule->ptr);
+    *rule = (struct pattern_rule){ .kind = rule->kind };
+}
+
 void pattern_release(vic_pattern *p)
 {
     if (!p || __atomic_sub_fetch(&p->references, 1, __ATOMIC_ACQ_REL) > 0) return;
@@ -35,6 +45,10 @@ void pattern_release(vic_pattern *p)
     free_const(p->partial_bits);
     free_const(p->full_ptr);
     free_const(p->full_runs);
+    free_const(p->offsets);
+    free_const(p->cells);
+    for (int64_t r = 0; r < p->n_rules; r++) rule_free(&p->rules[r]);
+    free(p->rules);
     free(p);
 }
 

@@ -9,6 +9,7 @@
 vic_pattern *pattern_retain(vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);        /* frees with the last reference; NULL is fine */
 
+void rule_free(struct pattern_rule *rule); /* the arrays that it owns */
 /* A pattern's arrays are const to everyone but the one that makes, reuses or frees them. */
 static inline void *pattern_memory(const void *memory)
 {

@@ -10,7 +10,7 @@ from conftest import write_xyz
 
 KEYS = {"atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
         "block_pairs", "fill", "block128", "bytes", "seconds"}
-CONTEXT = {"file", "cutoff", "cell", "periodic"}
+CONTEXT = {"file", "kind", "cutoff", "cell", "periodic"}
 
 
 def pairs_of(vicinal, tmp_path, path, *arguments):

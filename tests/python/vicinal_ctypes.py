@@ -43,7 +43,8 @@ class StructureView(c.Structure):
 
 
 class PatternOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("cutoff", c.c_double), ("exclude_self", c.c_bool), ("threads", c.c_int)]
+    _fields_ = [("size", c.c_size_t), ("cutoff", c.c_double), ("exclude_self", c.c_bool), ("threads", c.c_int),
+                ("skip", c.c_void_p), ("skip_keys", c.c_void_p)]
 
 
 class PatternInfo(c.Structure):
@@ -51,7 +52,8 @@ class PatternInfo(c.Structure):
         "n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters", "blocks", "full_blocks",
         "block128_count", "block128_full", "block128_grid")]
     _fields_ += [("bytes", c.c_size_t), ("cutoff", c.c_double), ("seconds_order", c.c_double),
-                 ("seconds_build", c.c_double)]
+                 ("seconds_build", c.c_double), ("kind", c.c_char_p), ("structures", c.c_int64),
+                 ("cell", c.c_double * 9), ("periodic", c.c_bool * 3)]
 
 
 _SIGNATURES = {  # name: (result, arguments)
@@ -71,6 +73,17 @@ _SIGNATURES = {  # name: (result, arguments)
     "vic_pattern_pairs": (c.c_int, [c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.POINTER(Error)]),
     "vic_pattern_dense": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(Error)]),
     "vic_pattern_free": (None, [c.c_void_p]),
+    "vic_pattern_from_blocks": (c.c_int, [c.c_int64] * 3 + [c.c_void_p] * 5),
+    "vic_pattern_generate": (c.c_int, [c.c_char_p] + [c.c_void_p] * 3),
+    "vic_pattern_from_pairs": (c.c_int, [c.c_void_p] + [c.c_int64] * 3 + [c.c_void_p] * 6),
+    "vic_pattern_nearest": (c.c_int, [c.c_void_p, c.c_int64] + [c.c_void_p] * 3),
+    "vic_pattern_windows": (c.c_int, [c.c_int64] * 3 + [c.c_void_p] * 3),
+    "vic_pattern_structures": (c.c_int, [c.c_int64] + [c.c_void_p] * 7),
+    "vic_pattern_unite": (c.c_int, [c.c_void_p] * 4),
+    "vic_pattern_exclude": (c.c_int, [c.c_void_p, c.c_int64] + [c.c_void_p] * 5),
+    "vic_pattern_save": (c.c_int, [c.c_void_p, c.c_char_p, c.c_void_p]),
+    "vic_pattern_load": (c.c_int, [c.c_char_p, c.c_void_p, c.c_void_p]),
+    "vic_pattern_positions": (c.c_void_p, [c.c_void_p, c.c_int]),
 }
 _library = None
 
@@ -162,3 +175,101 @@ def from_arrays(positions, cell=None, periodic=None, numbers=None):
                                            pointer(numbers), handle, error):
         raise VicinalError(error)
     return Structure(handle)
+
+
+def array(values, dtype):
+    """Contiguous, or None."""
+    return None if values is None else np.ascontiguousarray(values, dtype)
+
+
+def pointer(a):
+    return None if a is None else a.ctypes.data
+
+
+class Pattern:
+    """A pattern made by one of the ways of vicinal.h; raises VicinalError."""
+
+    def __init__(self, function, *arguments):
+        self.handle, error = c.c_void_p(), Error()
+        if getattr(library(), function)(*arguments, c.byref(self.handle), c.byref(error)):
+            raise VicinalError(error)
+        self.info = library().vic_pattern_get(self.handle)
+
+    def pairs(self):
+        """(i, j, n1, n2, n3) of every pair, by i, j, n."""
+        n = self.info.pairs
+        i, j, image = np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3), np.int32)
+        error = Error()
+        if library().vic_pattern_pairs(self.handle, n, pointer(i), pointer(j), pointer(image), error):
+            raise VicinalError(error)
+        return np.column_stack([i, j, image]).astype(np.int64)
+
+    def counts(self):
+        counts = np.empty(self.info.n_q, np.int64)
+        library().vic_pattern_counts(self.handle, pointer(counts))
+        return counts
+
+    def order(self):
+        return np.ctypeslib.as_array(library().vic_pattern_query_order(self.handle), (self.info.n_q,)).copy()
+
+    def save(self, path):
+        error = Error()
+        if library().vic_pattern_save(self.handle, str(path).encode(), c.byref(error)):
+            raise VicinalError(error)
+
+    def __del__(self):
+        if self.handle:
+            library().vic_pattern_free(self.handle)
+
+
+def options(cutoff=0.0, exclude_self=False, skip=None, skip_keys=None, threads=0):
+    """The struct; keep the arrays alive while it is used."""
+    return c.byref(PatternOptions(c.sizeof(PatternOptions), cutoff, exclude_self, threads, pointer(skip),
+                                  pointer(skip_keys)))
+
+
+def build(structure, cutoff, **more):
+    return Pattern("vic_pattern_build", structure.handle, options(cutoff, **more))
+
+
+def from_blocks(n_q, n_k, block, row_ptr, column, **more):
+    row_ptr, column = array(row_ptr, np.int64), array(column, np.int32)
+    return Pattern("vic_pattern_from_blocks", n_q, n_k, block, pointer(row_ptr), pointer(column), options(**more))
+
+
+def generate(text, **more):
+    return Pattern("vic_pattern_generate", text.encode(), options(**more))
+
+
+def from_pairs(structure, n_q, n_k, i, j, image=None, **more):
+    i, j, image = array(i, np.int32), array(j, np.int32), array(image, np.int32)
+    return Pattern("vic_pattern_from_pairs", structure.handle if structure else None, n_q, n_k, len(i), pointer(i),
+                   pointer(j), pointer(image), options(**more))
+
+
+def nearest(structure, k, **more):
+    return Pattern("vic_pattern_nearest", structure.handle, k, options(**more))
+
+
+def windows(atoms, queries, keys, **more):
+    return Pattern("vic_pattern_windows", atoms, queries, keys, options(**more))
+
+
+def structures(offsets, positions, cells=None, periodic=None, **more):
+    offsets, positions = array(offsets, np.int64), array(positions, float)
+    cells, periodic = array(cells, float), array(periodic, bool)
+    return Pattern("vic_pattern_structures", len(offsets) - 1, pointer(offsets), pointer(positions), pointer(cells),
+                   pointer(periodic), options(**more))
+
+
+def unite(a, b):
+    return Pattern("vic_pattern_unite", a.handle, b.handle)
+
+
+def exclude(p, i, j, image=None):
+    i, j, image = array(i, np.int32), array(j, np.int32), array(image, np.int32)
+    return Pattern("vic_pattern_exclude", p.handle, len(i), pointer(i), pointer(j), pointer(image))
+
+
+def load(path):
+    return Pattern("vic_pattern_load", str(path).encode())

@@ -4,83 +4,18 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "base/switches.h"
-#include "base/vec3.h"
 #include "contract/pair_rule.h"
 #include "contract/radial.h"
 #include "kernels/kernels.h"
+#include "kernels/ref/images.h"
+#include "kernels/ref/rules.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { DIM_MAX = 128 };
 
-/* ---- Which images of a key can be within the cutoff --------------------------------------------------------- */
-
-/* For a displacement x, dual[a] . x is its coordinate along cell vector a.  |dual[a] . x| <= |dual[a]| |x|, so x
- * within the cutoff lies within reach[a] = |dual[a]| * cutoff of 0 along every periodic axis. */
-struct image_search {
-    double dual[3][3];
-    double reach[3]; /* widened, so that rounding cannot lose an image: the pair rule alone decides */
-};
-
-static double largest_norm(int64_t n, const double *positions)
-{
-    double largest = 0.0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, vec3_dot(positions + 3 * i, positions + 3 * i));
-    return sqrt(largest);
-}
-
-static vic_status image_search_make(const struct vic_pattern *p, struct image_search *s, vic_error *err)
-{
-    double basis[3][3], extent = largest_norm(p->n_q, p->q_positions) + largest_norm(p->n_k, p->k_positions);
-    memset(s, 0, sizeof *s);
-    /* Open axes get vectors at right angles to the periodic ones, so that the duals of the periodic vectors lie in
-     * the span of those. */
-    memcpy(basis, p->cell, sizeof basis);
-    for (int a = 0; a < 3; a++) {
-        const double *b = basis[(a + 1) % 3], *c = basis[(a + 2) % 3];
-        if (!p->periodic[a] || p->periodic[(a + 1) % 3]) continue;
-        if (p->periodic[(a + 2) % 3]) {
-            vec3_cross(c, basis[a], basis[(a + 1) % 3]);
-        } else {
-            int least = 0;
-            double axis[3] = { 0.0, 0.0, 0.0 };
-            for (int i = 1; i < 3; i++)
-                if (fabs(basis[a][i]) < fabs(basis[a][least])) least = i;
-            axis[least] = 1.0;
-            vec3_cross(basis[a], axis, basis[(a + 1) % 3]);
-            vec3_cross(basis[a], b, basis[(a + 2) % 3]);
-        }
-    }
-    for (int a = 0; a < 3; a++) {
-        const double *b = basis[(a + 1) % 3], *c = basis[(a + 2) % 3];
-        double norm, most;
-        if (!p->periodic[a]) continue;
-        vec3_cross(b, c, s->dual[a]);
-        double volume = vec3_dot(basis[a], s->dual[a]);
-        for (int i = 0; i < 3; i++) s->dual[a][i] /= volume;
-        norm = sqrt(vec3_dot(s->dual[a], s->dual[a]));
-        most = norm * (extent + p->cutoff);
-        if (!(most < 1e9))
-            return vic_fail(err, VIC_BAD_INPUT,
-                            "positions and cutoff span %g cells along axis %d: expected fewer than 1e9; wrap the "
-                            "positions into the cell, or check it",
-                            most, a + 1);
-        s->reach[a] = norm * p->cutoff + 1e-6 * (1.0 + most);
-    }
-    return VIC_OK;
-}
-
-/* *first .. *last: the integers n for which n + (coordinate of r_key - r_query) can be in reach along `axis`. */
-static void image_range(const struct image_search *s, int axis, const double difference[3], int32_t *first,
-                        int32_t *last)
-{
-    double at = vec3_dot(s->dual[axis], difference), low = -at - s->reach[axis], high = -at + s->reach[axis];
-    *first = (int32_t)low; /* towards 0: then up or down to the ceiling and the floor */
-    *first += (double)*first < low;
-    *last = (int32_t)high;
-    *last -= (double)*last > high;
-}
+/* ---- Neighbours ---- */
 
 /* The images of a key atom within the cutoff: how many, the largest of their radial terms and the sum of e^(b -
  * largest). All share one dot product, so the key weighs e^(score + largest) * sum.  Without a radial term every b is
@@ -109,13 +44,9 @@ static struct images images_within(const struct vic_pattern *p, const struct ima
     const double *ri = p->q_positions + 3 * query, *rj = p->k_positions + 3 * key;
     double difference[3] = { rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2] };
     double limit = p->cutoff * p->cutoff;
-    int32_t first[3] = { 0, 0, 0 }, last[3] = { 0, 0, 0 };
+    int32_t first[3], last[3];
     struct images found = { 0, -INFINITY, 0.0 };
-    for (int a = 0; a < 3; a++) {
-        if (!p->periodic[a]) continue;
-        image_range(s, a, difference, &first[a], &last[a]);
-        if (first[a] > last[a]) return found;
-    }
+    if (!image_search_range(s, difference, first, last)) return found;
     for (int32_t n1 = first[0]; n1 <= last[0]; n1++)
         for (int32_t n2 = first[1]; n2 <= last[1]; n2++)
             for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
@@ -130,7 +61,7 @@ static struct images images_within(const struct vic_pattern *p, const struct ima
 
 /* A key atom within the cutoff, with its images for the head at hand. */
 struct neighbour {
-    int64_t atom;
+    int64_t atom, first; /* first: of its pairs in the list of rules_row() */
     struct images images;
 };
 
@@ -139,9 +70,10 @@ struct reference {
     const struct vic_pattern *pattern;
     const struct attention_shape *shape;
     const struct attention_args *args;
-    struct image_search search;
-    int32_t *q_row, *k_row; /* atom -> tensor row */
-    char *scratch;          /* per worker: neighbours [n_k], then scores [n_k] */
+    struct image_search search; /* of a pattern that is a cutoff and no more */
+    struct rules *rules;        /* of all others */
+    int32_t *q_row, *k_row;     /* atom -> tensor row */
+    char *scratch;              /* per worker: neighbours [n_k], then scores [n_k] */
 };
 
 struct ref_sizes {
@@ -173,7 +105,7 @@ static void atom_rows(int64_t n, const int32_t *order, const int32_t *rows, int3
 }
 
 static vic_status reference_make(const struct vic_pattern *p, const struct attention_shape *shape,
-                                 const struct attention_args *args, void *workspace, struct reference *r,
+                                 const struct attention_args *args, void *workspace, int threads, struct reference *r,
                                  vic_error *err)
 {
     struct ref_sizes size = ref_sizes(p);
@@ -186,7 +118,11 @@ static vic_status reference_make(const struct vic_pattern *p, const struct atten
     r->scratch = at + size.q_row + size.k_row;
     atom_rows(p->n_q, p->q_order, args->q_rows, r->q_row);
     atom_rows(p->n_k, p->k_order, args->k_rows, r->k_row);
-    return image_search_make(p, &r->search, err);
+    r->rules = NULL;
+    if (p->n_rules > 0) return rules_make(p, threads, &r->rules, err);
+    return image_search_make((const double(*)[3])p->cell, p->periodic,
+                             largest_norm(p->n_q, p->q_positions) + largest_norm(p->n_k, p->k_positions), p->cutoff,
+                             &r->search, err);
 }
 
 static double element(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int c)
@@ -195,6 +131,36 @@ static double element(const struct attention_tensor *t, vic_dtype dtype, int64_t
     if (dtype == VIC_F32) return ((const float *)t->data)[at];
     uint16_t half = ((const uint16_t *)t->data)[at];
     return dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
+}
+
+static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int worker,
+                                   const struct rule_pair **list, struct neighbour *found)
+{
+    int64_t pairs, n = 0;
+    *list = rules_row(r->rules, query, worker, &pairs);
+    for (int64_t i = 0; i < pairs; i++) {
+        if (n == 0 || found[n - 1].atom != (*list)[i].key)
+            found[n++] = (struct neighbour){ (*list)[i].key, i, { 0, -INFINITY, 0.0 } };
+        images_add(&found[n - 1].images, 0.0);
+    }
+    return n;
+}
+
+/* The images of a neighbour again, with the radial terms of one head. */
+static struct images images_of(const struct reference *r, int64_t query, const struct neighbour *one,
+                               const struct rule_pair *list, const float *table)
+{
+    const struct vic_pattern *p = r->pattern;
+    int points = r->args->radial.points;
+    struct images found = { 0, -INFINITY, 0.0 };
+    if (!r->rules) return images_within(p, &r->search, query, one->atom, table, points);
+    for (int64_t i = one->first; i < one->first + one->images.count; i++) {
+        const int32_t *m = list[i].image;
+        double d2 =
+            pair_distance2(p->q_positions + 3 * query, p->k_positions + 3 * one->atom, p->cell, m[0], m[1], m[2]);
+        images_add(&found, radial_value(table, points, d2, p->cutoff));
+    }
+    return found;
 }
 
 /* out [heads, d_v] and lse [heads] of one query atom; returns its number of pairs. */
@@ -207,14 +173,15 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
     double *score = (double *)(scratch + size.neighbours);
+    const struct rule_pair *listed = NULL;
     int64_t n = 0, pairs = 0;
 
-    for (int64_t key = 0; key < p->n_k; key++) {
+    if (r->rules) n = neighbours_by_rules(r, query, worker, &listed, found);
+    for (int64_t key = 0; !r->rules && key < p->n_k; key++) {
         struct images images = images_within(p, &r->search, query, key, NULL, 0);
-        if (images.count == 0) continue;
-        found[n++] = (struct neighbour){ key, images };
-        pairs += images.count;
+        if (images.count > 0) found[n++] = (struct neighbour){ key, 0, images };
     }
+    for (int64_t i = 0; i < n; i++) pairs += found[i].images.count;
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
         double max = -INFINITY, weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
@@ -224,8 +191,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
             if (radial->table)
-                found[i].images = images_within(p, &r->search, query, found[i].atom,
-                                                radial->table + head * radial->head_stride, radial->points);
+                found[i].images = images_of(r, query, &found[i], listed, radial->table + head * radial->head_stride);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
             score[i] = dot * r->args->scale + found[i].images.largest;
             if (score[i] > max || isnan(score[i])) max = score[i]; /* a NaN makes the row NaN */
@@ -284,9 +250,11 @@ vic_status attention_ref_rows(const struct vic_pattern *pattern, const struct at
                        err),
              done);
     TRY_GOTO(mem_array(threads * row, sizeof *c.own, "values of reference rows", &c.own, err), done);
-    TRY_GOTO(reference_make(pattern, shape, args, workspace, &c.reference, err), done);
+    TRY_GOTO(reference_make(pattern, shape, args, workspace, (int)threads, &c.reference, err), done);
     pool_run(pool, n_rows, rows_task, &c);
+    st = rules_status(c.reference.rules, err);
 done:
+    rules_free(c.reference.rules);
     free(c.own);
     free(workspace);
     return st;
@@ -336,10 +304,13 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
                          void *memory, vic_error *err)
 {
     struct launch_context l;
+    vic_status st;
     l.row = (double *)((char *)memory + ref_workspace(plan->pattern, pool_threads(pool)));
-    TRY(reference_make(plan->pattern, &plan->shape, args, memory, &l.reference, err));
+    TRY(reference_make(plan->pattern, &plan->shape, args, memory, pool_threads(pool), &l.reference, err));
     pool_run(pool, plan->pattern->n_q, launch_task, &l);
-    return VIC_OK;
+    st = rules_status(l.reference.rules, err);
+    rules_free(l.reference.rules);
+    return st;
 }
 
 /* It computes useful pairs only (and tests all others, which is not counted as attention). */

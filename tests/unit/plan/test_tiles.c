@@ -173,8 +173,50 @@ static void tiles_hold_the_pattern(void **state)
     check_pattern(make_pattern(64 * 9, 400, 3, 0, false, 0)); /* each atom alone: as few stages as can be */
 }
 
+/* Patterns without a diagonal, with full blocks anywhere, with strips that need nothing. */
+static void tiles_hold_other_patterns(void **state)
+{
+    static const char *const texts[] = { "blocks:9x9:n=20,seed=1", "blocks:20x20:density=0.3,block=48",
+                                         "blocks:3x11:n=9,block=80", "blocks:30x30:n=30,block=16",
+                                         "blocks:6x6:n=36,block=64" };
+    enum { N = 700 };
+    static double x[3 * N];
+    static uint8_t skip[N];
+    const double cell[3][3] = { { 9, 0, 0 }, { 0, 9, 0 }, { 0, 0, 9 } };
+    const int64_t offsets[] = { 0, 60, 61, 61, 300, 333, N };
+    uint64_t seed = 5;
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    vic_structure *s;
+    vic_pattern *p, *q, *both;
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        CHECK_OK(vic_pattern_generate(texts[i], NULL, &p, &err));
+        check_pattern(p);
+    }
+    for (int i = 0; i < 3 * N; i++) x[i] = 20.0 * random_uniform(&seed);
+    for (int i = 0; i < N; i++) skip[i] = i > 100 && i % 3 != 1;
+    CHECK_OK(vic_structure_from_arrays(N, x, cell, NULL, NULL, &s, &err));
+    o.skip = skip;
+    CHECK_OK(vic_pattern_windows(N, 32, 128, &o, &p, &err));
+    check_pattern(p);
+    CHECK_OK(vic_pattern_nearest(s, 30, &o, &p, &err));
+    CHECK_OK(vic_pattern_windows(N, 8, 24, NULL, &q, &err));
+    CHECK_OK(vic_pattern_unite(p, q, &both, &err));
+    check_pattern(p);
+    check_pattern(q);
+    check_pattern(both);
+    o.cutoff = 4.0;
+    CHECK_OK(vic_pattern_build(s, &o, &p, &err));
+    check_pattern(p);
+    CHECK_OK(vic_pattern_structures(6, offsets, x, NULL, NULL, &o, &p, &err));
+    check_pattern(p);
+    vic_structure_free(s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern),
+                                        cmocka_unit_test(tiles_hold_other_patterns) };
     return cmocka_run_group_tests_name("plan_tiles", tests, NULL, NULL);
 }

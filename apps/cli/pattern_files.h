@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What patterns are made of besides structures: lists of pairs, flags of atoms, block masks, from numpy's files. */
+#ifndef VICINAL_CLI_PATTERN_FILES_H
+#define VICINAL_CLI_PATTERN_FILES_H
+
+#include "cli.h"
+
+struct pair_file {
+    int64_t n;
+    int32_t *query, *key, *image; /* image NULL = none given */
+};
+
+/* A .npz with i, j and perhaps image [pairs, 3], or a .npy [pairs, 2]; pairs_free() also after a failure. */
+vic_status pairs_read(const char *path, struct pair_file *out, vic_error *err);
+void pairs_free(struct pair_file *p);
+
+/* A .npy [atoms] of flags; *out is freed with free(). */
+vic_status skip_read(const char *path, int64_t atoms, uint8_t **out, vic_error *err);
+
+/* The pattern of a mask that scipy.sparse.save_npz() wrote: the blocks of a BSR matrix, or those of 128 x 128 that
+ * the entries of a CSR matrix stand for.  `skip_path` may be NULL. */
+vic_status mask_open(const char *path, const char *skip_path, vic_pattern_options *options, vic_pattern **out,
+                     vic_error *err);
+
+#endif

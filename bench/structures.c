@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many small molecules at once: one pattern of all against a pattern each, and attention over either, through the
+ * same calls.  Prints one JSON object; exit code 1 when the rows differ.
+ *
+ *     bench_structures [MOLECULES [CUTOFF [HEADS [HEAD_DIM [REPEATS]]]]] */
+#include "base/clock.h"
+#include "vicinal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALLEST = 20, LARGEST = 100 };
+
+static vic_error err;
+
+static void must(vic_status st)
+{
+    if (st == VIC_OK) return;
+    fprintf(stderr, "bench_structures: %s\n", err.text);
+    exit(vic_status_exit_code(st));
+}
+
+static void *must_have(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory) {
+        fprintf(stderr, "bench_structures: out of memory\n");
+        exit(1);
+    }
+    return memory;
+}
+
+static double uniform(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 11) * 0x1p-53;
+}
+
+struct bench {
+    int64_t molecules, atoms, *offsets;
+    double cutoff, *positions;
+    int heads, dim;
+    float *q, *k, *v, *together, *alone;
+    vic_engine *engine;
+};
+
+/* Atoms at the density of organic molecules, about 0.1 per cubic angstrom in a ball. */
+static void make_molecules(struct bench *b)
+{
+    uint64_t seed = 1;
+    b->offsets = must_have((size_t)b->molecules + 1, sizeof *b->offsets);
+    for (int64_t m = 0; m < b->molecules; m++)
+        b->offsets[m + 1] = b->offsets[m] + SMALLEST + (int64_t)(uniform(&seed) * (LARGEST - SMALLEST + 1));
+    b->atoms = b->offsets[b->molecules];
+    b->positions = must_have((size_t)b->atoms, 3 * sizeof *b->positions);
+    for (int64_t m = 0; m < b->molecules; m++) {
+        double radius = cbrt((double)(b->offsets[m + 1] - b->offsets[m]) / 0.1 * 3.0 / (4.0 * 3.14159265358979));
+        for (int64_t i = b->offsets[m]; i < b->offsets[m + 1]; i++) {
+            double *r = b->positions + 3 * i;
+            do {
+                for (int x = 0; x < 3; x++) r[x] = (2.0 * uniform(&seed) - 1.0) * radius;
+            } while (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] > radius * radius);
+        }
+    }
+    size_t n = (size_t)(b->atoms * b->heads * b->dim);
+    float **tensors[] = { &b->q, &b->k, &b->v, &b->together, &b->alone };
+    for (int t = 0; t < 5; t++) {
+        *tensors[t] = must_have(n, sizeof(float));
+        for (size_t i = 0; i < n && t < 3; i++) (*tensors[t])[i] = (float)(2.0 * uniform(&seed) - 1.0);
+    }
+}
+
+static vic_pattern *pattern_of(const struct bench *b, int64_t m)
+{
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    vic_pattern *p;
+    o.cutoff = b->cutoff;
+    if (m < 0)
+        must(vic_pattern_structures(b->molecules, b->offsets, b->positions, NULL, NULL, &o, &p, &err));
+    else
+        must(vic_pattern_build_points(b->offsets[m + 1] - b->offsets[m], b->positions + 3 * b->offsets[m], 0, NULL,
+                                      NULL, NULL, &o, &p, &err));
+    return p;
+}
+
+static vic_plan *plan_of(const struct bench *b, const vic_pattern *p)
+{
+    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    vic_plan *plan;
+    o.heads = b->heads;
+    o.head_dim = b->dim;
+    must(vic_plan_create(p, &o, &plan, &err));
+    return plan;
+}
+
+static void attend(const struct bench *b, const vic_plan *plan, int64_t first, int64_t n, float *out)
+{
+    const int64_t shape[] = { n, b->heads, b->dim }, at = first * b->heads * b->dim;
+    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    a.q = vic_tensor_make(b->q + at, VIC_F32, 3, shape);
+    a.k = vic_tensor_make(b->k + at, VIC_F32, 3, shape);
+    a.v = vic_tensor_make(b->v + at, VIC_F32, 3, shape);
+    a.out = vic_tensor_make(out + at, VIC_F32, 3, shape);
+    must(vic_attention(b->engine, plan, &a, &err));
+}
+
+struct times {
+    double pattern, plan, attention;
+};
+
+static struct times run_together(const struct bench *b)
+{
+    double t0 = clock_seconds(), t1, t2, t3;
+    vic_pattern *p = pattern_of(b, -1);
+    t1 = clock_seconds();
+    vic_plan *plan = plan_of(b, p);
+    t2 = clock_seconds();
+    attend(b, plan, 0, b->atoms, b->together);
+    t3 = clock_seconds();
+    vic_plan_free(plan);
+    vic_pattern_free(p);
+    return (struct times){ t1 - t0, t2 - t1, t3 - t2 };
+}
+
+static struct times run_alone(const struct bench *b, vic_pattern **patterns, vic_plan **plans)
+{
+    double t0 = clock_seconds(), t1, t2, t3;
+    for (int64_t m = 0; m < b->molecules; m++) patterns[m] = pattern_of(b, m);
+    t1 = clock_seconds();
+    for (int64_t m = 0; m < b->molecules; m++) plans[m] = plan_of(b, patterns[m]);
+    t2 = clock_seconds();
+    for (int64_t m = 0; m < b->molecules; m++)
+        attend(b, plans[m], b->offsets[m], b->offsets[m + 1] - b->offsets[m], b->alone);
+    t3 = clock_seconds();
+    for (int64_t m = 0; m < b->molecules; m++) {
+        vic_plan_free(plans[m]);
+        vic_pattern_free(patterns[m]);
+    }
+    return (struct times){ t1 - t0, t2 - t1, t3 - t2 };
+}
+
+static void keep_best(struct times *best, struct times one)
+{
+    best->pattern = fmin(best->pattern, one.pattern);
+    best->plan = fmin(best->plan, one.plan);
+    best->attention = fmin(best->attention, one.attention);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench b = { .molecules = argc > 1 ? atoll(argv[1]) : 256,
+                       .cutoff = argc > 2 ? atof(argv[2]) : 5.0,
+                       .heads = argc > 3 ? atoi(argv[3]) : 4,
+                       .dim = argc > 4 ? atoi(argv[4]) : 32 };
+    int repeats = argc > 5 ? atoi(argv[5]) : 20;
+    struct times together = { HUGE_VAL, HUGE_VAL, HUGE_VAL }, alone = together;
+    double worst = 0.0;
+    must(vic_engine_create(NULL, &b.engine, &err));
+    make_molecules(&b);
+    vic_pattern **patterns = must_have((size_t)b.molecules, sizeof *patterns);
+    vic_plan **plans = must_have((size_t)b.molecules, sizeof *plans);
+    for (int i = 0; i < repeats; i++) {
+        keep_best(&together, run_together(&b));
+        keep_best(&alone, run_alone(&b, patterns, plans));
+    }
+    for (int64_t i = 0; i < b.atoms * b.heads * b.dim; i++)
+        worst = fmax(worst, fabs((double)b.together[i] - (double)b.alone[i]));
+    vic_pattern *p = pattern_of(&b, -1);
+    vic_pattern_info info = vic_pattern_get(p);
+    printf("{\"build\": \"%s\", \"threads\": %d, \"molecules\": %lld, \"atoms\": %lld, \"pairs\": %lld, \"blocks\": "
+           "%lld, "
+           "\"cutoff\": %g, \"heads\": %d, \"head_dim\": %d, \"repeats\": %d,\n"
+           " \"together\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f},\n"
+           " \"one_by_one\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f},\n"
+           " \"faster\": {\"pattern\": %.2f, \"attention\": %.2f, \"plan_and_attention\": %.2f}, "
+           "\"largest_difference\": %.3g}\n",
+           vic_build_info(), vic_engine_threads(b.engine), (long long)b.molecules, (long long)b.atoms,
+           (long long)info.pairs, (long long)info.blocks, b.cutoff, b.heads, b.dim, repeats, together.pattern,
+           together.plan, together.attention, alone.pattern, alone.plan, alone.attention,
+           alone.pattern / together.pattern, alone.attention / together.attention,
+           (alone.plan + alone.attention) / (together.plan + together.attention), worst);
+    vic_pattern_free(p);
+    free(patterns);
+    free(plans);
+    free(b.offsets);
+    free(b.positions);
+    free(b.q);
+    free(b.k);
+    free(b.v);
+    free(b.together);
+    free(b.alone);
+    vic_engine_free(b.engine);
+    return worst < 1e-5 ? 0 : 1;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways to a pattern other than positions and a cutoff, and patterns in files. */
+#include "pattern/io/vnp.h"
+#include "pattern/masks.h"
+#include "pattern/ways.h"
+
+#include <string.h>
+
+/* Options for a way that a cutoff or self pairs say nothing to. */
+static vic_status take_options(const vic_pattern_options *given, const char *way, bool cutoff, bool self,
+                               vic_pattern_options *out, vic_error *err)
+{
+    *out = (vic_pattern_options)VIC_PATTERN_OPTIONS_INIT;
+    TRY(options_copy(out, sizeof *out, given, "vic_pattern_options", err));
+    if (!cutoff && out->cutoff != 0.0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s have no cutoff: expected 0, got %g", way, out->cutoff);
+    if (!self && out->exclude_self)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "exclude_self says nothing to %s: take the self pairs out with vic_pattern_exclude()", way);
+    return VIC_OK;
+}
+
+static vic_status check_skip(const vic_pattern_options *o, bool one_set, vic_error *err)
+{
+    if (one_set && o->skip_keys)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
+    return VIC_OK;
+}
+
+vic_status vic_pattern_from_blocks(int64_t n_q, int64_t n_k, int64_t block, const int64_t *row_ptr,
+                                   const int32_t *column, const vic_pattern_options *options, vic_pattern **out,
+                                   vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    vic_status st;
+    struct block_mask mask = { n_q, n_k, n_k == 0, block, row_ptr, column };
+    *out = NULL;
+    TRY(take_options(options, "blocks", false, false, &o, err));
+    TRY(check_skip(&o, mask.one_set, err));
+    if (!row_ptr) return vic_fail(err, VIC_BAD_ARGUMENT, "row_ptr is NULL");
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_from_blocks(&mask, o.skip, o.skip_keys, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_generate(const char *text, const vic_pattern_options *options, vic_pattern **out,
+                                vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(take_options(options, "blocks", false, false, &o, err));
+    if (o.skip || o.skip_keys)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "skip: generated blocks have no atoms of their own to leave out");
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_generate(text, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+static struct frame_input frame_of(const vic_structure *s)
+{
+    vic_structure_view view = vic_structure_get(s);
+    struct frame_input frame = { .n_q = view.atoms, .one_set = true, .q_positions = view.positions };
+    memcpy(frame.cell, view.cell, sizeof frame.cell);
+    memcpy(frame.periodic, view.periodic, sizeof frame.periodic);
+    return frame;
+}
+
+vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n_k, int64_t pairs,
+                                  const int32_t *query, const int32_t *key, const int32_t *image,
+                                  const vic_pattern_options *options, vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    vic_status st;
+    struct pair_list list = { pairs, query, key, image };
+    struct frame_input frame = { .n_q = n_q, .n_k = n_k, .one_set = n_k == 0 };
+    *out = NULL;
+    TRY(take_options(options, "pairs given one by one", false, false, &o, err));
+    if (s) {
+        frame = frame_of(s);
+        if (n_q != frame.n_q || (n_k != 0 && n_k != n_q))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "the structure has %lld atoms: expected n_q to say so, and n_k 0; got %lld and %lld",
+                            (long long)frame.n_q, (long long)n_q, (long long)n_k);
+    }
+    TRY(check_skip(&o, frame.one_set, err));
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_from_pairs(&frame, &list, o.skip, o.skip_keys, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_pattern_options *options,
+                               vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct frame_input frame = frame_of(s);
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(take_options(options, "nearest neighbours", false, true, &o, err));
+    TRY(check_skip(&o, true, err));
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_nearest(&frame, k, o.exclude_self, o.skip, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_windows(int64_t atoms, int64_t queries, int64_t keys, const vic_pattern_options *options,
+                               vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(take_options(options, "windows", false, false, &o, err));
+    TRY(check_skip(&o, true, err));
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_windows(atoms, queries, keys, o.skip, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_structures(int64_t structures, const int64_t *offsets, const double *positions,
+                                  const double *cells, const bool *periodic, const vic_pattern_options *options,
+                                  vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(take_options(options, "structures", true, true, &o, err));
+    TRY(check_skip(&o, true, err));
+    if (!offsets) return vic_fail(err, VIC_BAD_ARGUMENT, "offsets is NULL");
+    struct structures_input input = {
+        .structures = structures,
+        .offsets = offsets,
+        .positions = positions,
+        .cells = cells,
+        .periodic = periodic,
+        .cutoff = o.cutoff,
+        .exclude_self = o.exclude_self,
+        .skip = o.skip,
+    };
+    TRY(pool_create(o.threads, &pool, err));
+    st = pattern_build_structures(&input, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_unite(const vic_pattern *a, const vic_pattern *b, vic_pattern **out, vic_error *err)
+{
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(pool_create(0, &pool, err));
+    st = pattern_unite(a, b, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_exclude(const vic_pattern *p, int64_t pairs, const int32_t *query, const int32_t *key,
+                               const int32_t *image, vic_pattern **out, vic_error *err)
+{
+    struct pair_list list = { pairs, query, key, image };
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(pool_create(0, &pool, err));
+    st = pattern_exclude(p, &list, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err)
+{
+    return vnp_save(p, path, err);
+}
+
+vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err)
+{
+    struct pool *pool;
+    vic_status st;
+    *out = NULL;
+    TRY(pool_create(0, &pool, err));
+    st = vnp_load(path, pool, out, err);
+    pool_free(pool);
+    return st;
+}
+
+const double *vic_pattern_positions(const vic_pattern *p, vic_side side)
+{
+    return side == VIC_KEY ? p->k_positions : p->q_positions;
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a file says about a pattern, before anyone relies on it. */
+#include "base/memory.h"
+#include "pattern/io/vnp.h"
+#include "pattern/lattice.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_WRAP = 1 << 29, MAX_IMAGE = 1 << 30 }; /* the sum of an image and two wraps fits 32 bits */
+
+static const double max_coordinate = 1e12, max_cutoff = 1e9; /* as in build.c */
+static const double max_images = 4.0 * (1 << 22);            /* as in lattice.c */
+
+/* ---- sets of atoms ---- */
+
+static vic_status check_positions(const struct vnp *f, const char *path, const void *slot, int64_t n,
+                                  const double *positions, vic_error *err)
+{
+    for (int64_t i = 0; positions && i < 3 * n; i++)
+        if (!(fabs(positions[i]) <= max_coordinate))
+            return vnp_wrong(f, path, slot, i / 3, err, "expected coordinates within %g A, found %g", max_coordinate,
+                             positions[i]);
+    return VIC_OK;
+}
+
+static vic_status check_order(const struct vnp *f, const char *path, const void *slot, int64_t n,
+                              const int32_t *order, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    uint8_t *seen;
+    TRY(mem_array_zero((size_t)n, 1, "atoms", &seen, err));
+    for (int64_t row = 0; row < n && st == VIC_OK; row++) {
+        if (order[row] < 0 || order[row] >= n)
+            st =
+                vnp_wrong(f, path, slot, row, err, "expected an atom below %lld, found %d", (long long)n, order[row]);
+        else if (seen[order[row]]++)
+            st = vnp_wrong(f, path, slot, row, err, "expected each atom once, found %d again", order[row]);
+    }
+    free(seen);
+    return st;
+}
+
+static vic_status check_wraps(const struct vnp *f, const char *path, const void *slot, int64_t n,
+                              const int32_t (*wrap)[3], vic_error *err)
+{
+    for (int64_t i = 0; wrap && i < n; i++)
+        for (int x = 0; x < 3; x++)
+            if (wrap[i][x] <= -MAX_WRAP || wrap[i][x] >= MAX_WRAP)
+                return vnp_wrong(f, path, slot, i, err, "expected wraps within 2^29 cells, found %d", wrap[i][x]);
+    return VIC_OK;
+}
+
+static int by_integers(const int32_t a[3], const int32_t b[3])
+{
+    for (int x = 0; x < 3; x++)
+        if (a[x] != b[x]) return a[x] < b[x] ? -1 : 1;
+    return 0;
+}
+
+static vic_status check_images(const struct vnp *f, const char *path, vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    for (int64_t i = 0; i < p->n_images; i++) {
+        for (int x = 0; x < 3; x++)
+            if (p->images[i][x] <= -MAX_IMAGE || p->images[i][x] >= MAX_IMAGE)
+                return vnp_wrong(f, path, &p->images, i, err, "expected images within 2^30 cells, found %d",
+                                 p->images[i][x]);
+        if (i > 0 && by_integers(p->images[i - 1], p->images[i]) >= 0)
+            return vnp_wrong(f, path, &p->images, i, err, "expected images in rising order, found one out of it");
+    }
+    return VIC_OK;
+}
+
+static vic_status check_cell(const char *path, const char *what, const double cell[3][3], const bool periodic[3],
+                             vic_error *err)
+{
+    struct lattice lattice;
+    vic_error reason;
+    for (int i = 0; i < 9; i++)
+        if (!isfinite(cell[i / 3][i % 3]))
+            return vic_fail(err, VIC_BAD_INPUT, "%s: %s: expected finite numbers, found %g", path, what,
+                            cell[i / 3][i % 3]);
+    if (lattice_make(cell, periodic, &lattice, &reason) == VIC_OK) return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT, "%s: %s: %.900s", path, what, reason.text);
+}
+
+/* As when a pattern is built: a cutoff that meets too many images is refused before anyone goes through them. */
+static vic_status check_reach(const char *path, const double cell[3][3], const bool periodic[3], double cutoff,
+                              vic_error *err)
+{
+    struct lattice lattice;
+    double images = 1.0;
+    TRY(lattice_make(cell, periodic, &lattice, err));
+    for (int k = 0; k < lattice.rank; k++) images *= 2 * floor(cutoff / lattice.spacing[k] + 1.01) + 1;
+    if (images <= max_images) return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s: expected a cutoff that reaches at most %.0f images of the cell, found %g A", path,
+                    max_images, cutoff);
+}
+
+static vic_status check_all_reaches(const vic_pattern *p, const char *path, double cutoff, vic_error *err)
+{
+    if (p->structures == 0) return check_reach(path, (const double(*)[3])p->cell, p->periodic, cutoff, err);
+    for (int64_t s = 0; s < p->structures; s++)
+        TRY(check_reach(path, (const double(*)[3])p->cells[s].cell, p->cells[s].periodic, cutoff, err));
+    return VIC_OK;
+}
+
+static vic_status check_structures(const struct vnp *f, const char *path, vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    if (p->structures == 0) return VIC_OK;
+    if (!p->one_set || !p->q_positions)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: several structures need positions and one set of atoms, found %s",
+                        path, p->one_set ? "no positions" : "two sets");
+    for (int64_t s = 0; s <= p->structures; s++) {
+        int64_t low = s == 0 ? 0 : s == p->structures ? p->n_q : p->offsets[s - 1], high = s == 0 ? 0 : p->n_q;
+        if (p->offsets[s] < low || p->offsets[s] > high)
+            return vnp_wrong(f, path, &p->offsets, s, err, "expected %lld to %lld, found %lld", (long long)low,
+                             (long long)high, (long long)p->offsets[s]);
+    }
+    for (int64_t s = 0; s < p->structures; s++)
+        TRY(check_cell(path, "cell of a structure", p->cells[s].cell, p->cells[s].periodic, err));
+    return VIC_OK;
+}
+
+/* ---- blocks ---- */
+
+static vic_status check_ptr(const struct vnp *f, const char *path, const void *slot, int64_t rows, const int64_t *ptr,
+                            int64_t n, vic_error *err)
+{
+    for (int64_t i = 0; i <= rows; i++) {
+        int64_t low = i == 0 ? 0 : i == rows ? n : ptr[i - 1], high = i == 0 ? 0 : n;
+        if (ptr[i] < low || ptr[i] > high || (i > 0 && ptr[i] < ptr[i - 1]))
+            return vnp_wrong(f, path, slot, i, err, "expected %lld to %lld, found %lld", (long long)low,
+                             (long long)high, (long long)ptr[i]);
+    }
+    /* Without rows the one entry is first and last. */
+    if (rows == 0 && n != 0)
+        return vnp_wrong(f, path, slot, 0, err, "expected %lld entries in rows, found no row", (long long)n);
+    return VIC_OK;
+}
+
+static int compare_run(const void *a, const void *b)
+{
+    const struct full_run *p = a, *q = b;
+    if (p->image != q->image) return p->image < q->image ? -1 : 1;
+    return (p->first > q->first) - (p->first < q->first);
+}
+
+/* The strip's runs, by image and first cluster: none may overlap. */
+static vic_status sort_runs(const struct vnp *f, const char *path, int64_t strip, struct full_run *runs,
+                            vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    int64_t first = p->full_ptr[strip], n = p->full_ptr[strip + 1] - first;
+    if (n == 0) return VIC_OK;
+    memcpy(runs, p->full_runs + first, (size_t)n * sizeof *runs);
+    qsort(runs, (size_t)n, sizeof *runs, compare_run);
+    for (int64_t i = 1; i < n; i++)
+        if (runs[i].image == runs[i - 1].image && runs[i].first < runs[i - 1].first + runs[i - 1].count)
+            return vnp_wrong(f, path, &p->full_runs, first, err,
+                             "expected runs of strip %lld that do not overlap, found cluster %d twice",
+                             (long long)strip, runs[i].first);
+    return VIC_OK;
+}
+
+static bool in_runs(const struct full_run *runs, int64_t n, int32_t cluster, int32_t image)
+{
+    int64_t low = 0, high = n; /* the last run that does not begin behind */
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (runs[middle].image < image || (runs[middle].image == image && runs[middle].first <= cluster))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 && runs[low - 1].image == image && cluster < runs[low - 1].first + runs[low - 1].count;
+}
+
+/* Rows and keys that exist. */
+static uint64_t rows_of(const vic_pattern *p, int64_t strip)
+{
+    int64_t rows = p->n_q - strip * STRIP;
+    return rows >= STRIP ? UINT64_MAX : ((uint64_t)1 << rows) - 1;
+}
+
+static vic_status check_bits(const struct vnp *f, const char *path, int64_t strip, int64_t at, int64_t *pairs,
+                             vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    int64_t first = (int64_t)p->partial_cluster[at] * CLUSTER;
+    uint64_t rows = rows_of(p, strip);
+    int count = 0;
+    for (int c = 0; c < CLUSTER; c++) {
+        uint64_t bits = p->partial_bits[at].key[c], allowed = first + c < p->n_k ? rows : 0;
+        if (bits & ~allowed)
+            return vnp_wrong(f, path, &p->partial_bits, at, err,
+                             "expected no bit of a row or key past the end, found %016llx for key %d",
+                             (unsigned long long)(bits & ~allowed), c);
+        count += __builtin_popcountll(bits);
+    }
+    if (count == 0 || count == BLOCK)
+        return vnp_wrong(f, path, &p->partial_bits, at, err, "expected 1 to %d bits of a partial block, found %d",
+                         BLOCK - 1, count);
+    *pairs += count;
+    return VIC_OK;
+}
+
+static vic_status check_partial(const struct vnp *f, const char *path, int64_t strip, const struct full_run *runs,
+                                vic_error *err)
+{
+    vic_pattern *p = f->p;
+    int64_t n_runs = p->full_ptr[strip + 1] - p->full_ptr[strip];
+    for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++) {
+        int32_t cluster = p->partial_cluster[i], image = p->partial_image[i];
+        if (cluster < 0 || cluster >= p->clusters)
+            return vnp_wrong(f, path, &p->partial_cluster, i, err, "expected a cluster below %lld, found %d",
+                             (long long)p->clusters, cluster);
+        if (image < 0 || image >= p->n_images)
+            return vnp_wrong(f, path, &p->partial_image, i, err, "expected an image below %lld, found %d",
+                             (long long)p->n_images, image);
+        if (i > p->partial_ptr[strip]) {
+            int32_t before = p->partial_cluster[i - 1];
+            if (cluster < before || (cluster == before && image <= p->partial_image[i - 1]))
+                return vnp_wrong(f, path, &p->partial_cluster, i, err,
+                                 "expected blocks of a strip by cluster and image, found (%d, %d) after (%d, %d)",
+                                 cluster, image, before, p->partial_image[i - 1]);
+        }
+        if (in_runs(runs, n_runs, cluster, image))
+            return vnp_wrong(f, path, &p->partial_cluster, i, err,
+                             "expected a block to be partial or full, found cluster %d both", cluster);
+        TRY(check_bits(f, path, strip, i, &p->info.pairs, err));
+    }
+    return VIC_OK;
+}
+
+static vic_status check_runs(const struct vnp *f, const char *path, int64_t strip, vic_error *err)
+{
+    vic_pattern *p = f->p;
+    int64_t whole = p->n_k / CLUSTER; /* clusters with 16 keys */
+    for (int64_t i = p->full_ptr[strip]; i < p->full_ptr[strip + 1]; i++) {
+        const struct full_run *run = &p->full_runs[i];
+        if (run->first < 0 || run->count < 1 || run->first > whole || run->count > whole - run->first)
+            return vnp_wrong(f, path, &p->full_runs, i, err,
+                             "expected clusters of 16 keys, below %lld, found %d from %d on", (long long)whole,
+                             run->count, run->first);
+        if (rows_of(p, strip) != UINT64_MAX)
+            return vnp_wrong(f, path, &p->full_runs, i, err,
+                             "expected no full block in a strip that is cut, found one");
+        if (run->image < 0 || run->image >= p->n_images)
+            return vnp_wrong(f, path, &p->full_runs, i, err, "expected an image below %lld, found %d",
+                             (long long)p->n_images, run->image);
+        p->n_full += run->count;
+        if (__builtin_add_overflow(p->info.pairs, (int64_t)run->count * BLOCK, &p->info.pairs))
+            return vnp_wrong(f, path, &p->full_runs, i, err, "expected fewer than 2^63 pairs, found more");
+    }
+    return VIC_OK;
+}
+
+static vic_status check_blocks(const struct vnp *f, const char *path, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    vic_pattern *p = f->p;
+    struct full_run *runs = NULL;
+    TRY_GOTO(mem_array((size_t)f->n_runs, sizeof *runs, "runs of full blocks", &runs, err), done);
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+        TRY_GOTO(check_runs(f, path, strip, err), done);
+        TRY_GOTO(sort_runs(f, path, strip, runs, err), done);
+        TRY_GOTO(check_partial(f, path, strip, runs, err), done);
+    }
+done:
+    free(runs);
+    return st;
+}
+
+vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    if (!(p->cutoff >= 0) || p->cutoff > max_cutoff || (p->n_rules == 0 && p->cutoff == 0))
+        return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d, cutoff: expected up to %g A%s, found %g", path,
+                        VNP_AT_CUTOFF, max_cutoff, p->n_rules == 0 ? " and above 0, as there is no other rule" : "",
+                        p->cutoff);
+    if (p->n_rules == 0 && !p->q_positions)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: expected positions, or a rule that needs none, found neither", path);
+    if (!p->one_set && p->exclude_self)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d: self pairs left out of two sets of atoms, which have none",
+                        path, VNP_AT_FLAGS);
+    TRY(check_cell(path, "cell", p->cell, p->periodic, err));
+    TRY(check_positions(f, path, &p->q_positions, p->n_q, p->q_positions, err));
+    TRY(check_order(f, path, &p->q_order, p->n_q, p->q_order, err));
+    TRY(check_wraps(f, path, &p->q_wrap, p->n_q, p->q_wrap, err));
+    if (!p->one_set) {
+        TRY(check_positions(f, path, &p->k_positions, p->n_k, p->k_positions, err));
+        TRY(check_order(f, path, &p->k_order, p->n_k, p->k_order, err));
+        TRY(check_wraps(f, path, &p->k_wrap, p->n_k, p->k_wrap, err));
+    }
+    TRY(check_images(f, path, err));
+    TRY(check_structures(f, path, err));
+    if (p->n_rules == 0) TRY(check_all_reaches(p, path, p->cutoff, err));
+    TRY(check_ptr(f, path, &p->partial_ptr, p->strips, p->partial_ptr, p->n_partial, err));
+    TRY(check_ptr(f, path, &p->full_ptr, p->strips, p->full_ptr, f->n_runs, err));
+    return check_blocks(f, path, err);
+}
+
+/* ---- rules ---- */
+
+static vic_status check_list(const struct vnp *f, const char *path, const struct pattern_rule *r, int64_t below,
+                             vic_error *err)
+{
+    TRY(check_ptr(f, path, &r->ptr, r->rows, r->ptr, r->n, err));
+    for (int64_t row = 0; row < r->rows; row++)
+        for (int64_t i = r->ptr[row]; i < r->ptr[row + 1]; i++) {
+            bool first = i == r->ptr[row];
+            if (r->index[i] < 0 || r->index[i] >= below)
+                return vnp_wrong(f, path, &r->index, i, err, "expected 0 to %lld, found %d", (long long)below - 1,
+                                 r->index[i]);
+            if (r->image)
+                for (int x = 0; x < 3; x++)
+                    if (r->image[i][x] <= -MAX_IMAGE || r->image[i][x] >= MAX_IMAGE)
+                        return vnp_wrong(f, path, &r->image, i, err, "expected images within 2^30, found %d",
+                                         r->image[i][x]);
+            if (first || r->index[i] > r->index[i - 1]) continue;
+            if (r->index[i] < r->index[i - 1] || !r->image || by_integers(r->image[i - 1], r->image[i]) >= 0)
+                return vnp_wrong(f, path, &r->index, i, err, "expected a row in rising order, found %d after %d",
+                                 r->index[i], r->index[i - 1]);
+        }
+    return VIC_OK;
+}
+
+static vic_status check_leaf(const struct vnp *f, const char *path, int64_t i, vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    const struct pattern_rule *r = &p->rules[i];
+    bool blocks = r->kind == RULE_BLOCKS, geometry = r->kind == RULE_CUTOFF || r->kind == RULE_NEAREST;
+    bool list = blocks || r->kind == RULE_PAIRS || r->kind == RULE_EXCLUDE, good = (r->ptr != NULL) == list;
+    int64_t rows = p->n_q, below = p->n_k;
+    if (geometry) good = good && p->q_positions;
+    if (r->exclude_self) good = good && geometry && p->one_set;
+    if (r->kind == RULE_CUTOFF) good = good && r->cutoff > 0 && r->cutoff <= max_cutoff;
+    if (r->kind != RULE_CUTOFF) good = good && r->cutoff == 0;
+    if (r->kind == RULE_NEAREST || r->kind == RULE_WINDOWS || blocks)
+        good = good && r->count >= 1 && r->count <= INT32_MAX;
+    if (r->kind == RULE_WINDOWS) good = good && r->keys >= 1 && r->keys <= INT32_MAX && (r->keys - r->count) % 2 == 0;
+    if (blocks && good) {
+        good = r->count % CLUSTER == 0 && !r->image;
+        rows = (p->n_q + r->count - 1) / r->count;
+        below = (p->n_k + r->count - 1) / r->count;
+    }
+    if (list) good = good && r->rows == rows;
+    if (r->kind == RULE_EXCLUDE) good = good && !r->q_skip && !r->k_skip;
+    if (!good)
+        return vnp_wrong(f, path, &f->rules, i, err, "expected a rule of kind %d that goes with the atoms",
+                         (int)r->kind);
+    if (r->kind == RULE_CUTOFF) return check_all_reaches(p, path, r->cutoff, err);
+    return list ? check_list(f, path, r, below, err) : VIC_OK;
+}
+
+vic_status vnp_check_rules(const struct vnp *f, const char *path, vic_error *err)
+{
+    const vic_pattern *p = f->p;
+    int depth = 0;
+    for (int64_t i = 0; i < p->n_rules; i++) {
+        enum pattern_rule_kind kind = p->rules[i].kind;
+        int takes = kind == RULE_UNITE ? 2 : kind == RULE_EXCLUDE ? 1 : 0;
+        if (depth < takes)
+            return vnp_wrong(f, path, &f->rules, i, err, "expected %d sets before it, found %d", takes, depth);
+        depth += 1 - takes;
+        if (kind == RULE_UNITE && (p->rules[i].ptr || p->rules[i].q_skip || p->rules[i].k_skip))
+            return vnp_wrong(f, path, &f->rules, i, err, "expected a union without a list, found one");
+        if (kind != RULE_UNITE) TRY(check_leaf(f, path, i, err));
+    }
+    if (p->n_rules > 0 && depth != 1)
+        return vnp_wrong(f, path, &f->rules, p->n_rules - 1, err, "expected one set at the end, found %d", depth);
+    return VIC_OK;
+}

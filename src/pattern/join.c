@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pattern/join.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "pattern/assemble.h"
+#include "pattern/frame.h"
+#include "pattern/pattern.h"
+#include "pattern/ways.h"
+
+#include <string.h>
+
+static vic_status side_make(int64_t n, const uint8_t *skip, struct side *out, vic_error *err)
+{
+    int64_t others;
+    out->n = n;
+    TRY(mem_array((size_t)n, sizeof *out->atoms, "atoms", &out->atoms, err));
+    for (int64_t i = 0; i < n; i++)
+        if (!skip || !skip[i]) out->atoms[out->kept++] = (int32_t)i;
+    others = out->kept;
+    for (int64_t i = 0; i < n; i++)
+        if (skip && skip[i]) out->atoms[others++] = (int32_t)i;
+    return VIC_OK;
+}
+
+/* ---- the whole ---- */
+
+static vic_status join_order(const struct join *j, bool keys, const int32_t **out, vic_error *err)
+{
+    const struct side *side = keys ? &j->k : &j->q;
+    int32_t *order;
+    TRY(mem_array((size_t)side->n, sizeof *order, "rows", &order, err));
+    *out = order;
+    for (int64_t i = 0; i < j->n_parts; i++) {
+        const struct part *part = &j->parts[i];
+        int64_t first = keys ? part->k_first : part->q_first;
+        for (int64_t row = first; !part->p && row < first + part->n; row++)
+            order[row] = side->atoms[first + j->small.atom[row]];
+        if (!part->p) continue;
+        int64_t n = keys ? part->p->n_k : part->p->n_q;
+        const int32_t *own = keys ? part->p->k_order : part->p->q_order;
+        for (int64_t row = 0; row < n; row++) order[first + row] = side->atoms[first + own[row]];
+    }
+    for (int64_t row = side->kept; row < side->n; row++) order[row] = side->atoms[row];
+    return VIC_OK;
+}
+
+/* Atoms of parts that are not periodic, and those that take no part, are not wrapped. */
+static vic_status join_wraps(const struct join *j, bool keys, const int32_t (**out)[3], vic_error *err)
+{
+    const struct side *side = keys ? &j->k : &j->q;
+    int32_t(*wraps)[3];
+    bool any = false;
+    for (int64_t i = 0; i < j->n_parts; i++) any |= j->parts[i].p && j->parts[i].p->q_wrap;
+    if (!any) return VIC_OK;
+    TRY(mem_array_zero((size_t)side->n, sizeof *wraps, "wraps", &wraps, err));
+    *out = (const int32_t(*)[3])wraps;
+    for (int64_t i = 0; i < j->n_parts; i++) {
+        const struct part *part = &j->parts[i];
+        if (!part->p) continue;
+        int64_t first = keys ? part->k_first : part->q_first, n = keys ? part->p->n_k : part->p->n_q;
+        const int32_t(*own)[3] = keys ? part->p->k_wrap : part->p->q_wrap;
+        for (int64_t atom = 0; own && atom < n; atom++)
+            memcpy(wraps[side->atoms[first + atom]], own[atom], sizeof *wraps);
+    }
+    return VIC_OK;
+}
+
+static vic_status join_images(struct join *j, vic_error *err)
+{
+    struct image_set set = { 0 };
+    vic_status st = VIC_OK;
+    for (int64_t i = 0; i < j->n_parts; i++)
+        for (int64_t m = 0; j->parts[i].p && m < j->parts[i].p->n_images; m++)
+            TRY_GOTO(image_set_add(&set, j->parts[i].p->images[m], err), done);
+    TRY_GOTO(frame_set_images(j->whole, &set, err), done);
+    for (int64_t i = 0; i < j->n_parts; i++) {
+        struct part *part = &j->parts[i];
+        if (!part->p) continue;
+        TRY_GOTO(mem_array((size_t)part->p->n_images, sizeof *part->image, "images", &part->image, err), done);
+        for (int64_t m = 0; m < part->p->n_images; m++)
+            part->image[m] = frame_find_image(j->whole, part->p->images[m]);
+    }
+    j->zero_image = frame_find_image(j->whole, (const int32_t[3]){ 0, 0, 0 });
+done:
+    image_set_free(&set);
+    return st;
+}
+
+/* Of a small structure. */
+static vic_status add_small(struct join *j, const struct part *part, int64_t strip, struct block_entries *out,
+                            vic_error *err)
+{
+    size_t first = out->n;
+    TRY(small_strip(&j->small, part->q_first, part->n, strip, out, err));
+    for (size_t i = first; i < out->n; i++) out->list[i].image = j->zero_image;
+    return VIC_OK;
+}
+
+/* A block of a part, whose rows stand `down` rows below those of the strip, and whose first key is `key` of all. */
+static vic_status add_moved(struct block_entries *out, const struct block_walk *w, int64_t down, int64_t key,
+                            int32_t image, vic_error *err)
+{
+    struct block_bits two[2] = { { { 0 } }, { { 0 } } };
+    int offset = (int)(key % CLUSTER);
+    for (int c = 0; c < CLUSTER; c++) {
+        uint64_t bits = w->bits->key[c];
+        two[(offset + c) / CLUSTER].key[(offset + c) % CLUSTER] = down >= 0 ? bits << down : bits >> -down;
+    }
+    TRY(entries_add(out, (int32_t)(key / CLUSTER), image, &two[0], err));
+    return offset > 0 ? entries_add(out, (int32_t)(key / CLUSTER) + 1, image, &two[1], err) : VIC_OK;
+}
+
+static vic_status join_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+{
+    struct join *j = context;
+    int64_t first_row = strip * STRIP, low = 0, high = j->n_parts;
+    (void)worker;
+    while (low < high) { /* the first part that ends behind the strip's first row */
+        int64_t middle = low + (high - low) / 2;
+        if (j->first[middle + 1] <= first_row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (int64_t i = low; i < j->n_parts && j->first[i] < first_row + STRIP; i++) {
+        const struct part *part = &j->parts[i];
+        if (!part->p) {
+            TRY(add_small(j, part, strip, out, err));
+            continue;
+        }
+        int64_t from = first_row - part->q_first;
+        for (int64_t s = from > 0 ? from / STRIP : 0; s < part->p->strips && s * STRIP < from + STRIP; s++)
+            for (struct block_walk w = block_walk_start(part->p, s); block_walk_next(&w);)
+                TRY(add_moved(out, &w, s * STRIP - from, part->k_first + (int64_t)w.cluster * CLUSTER,
+                              part->image[w.image], err));
+    }
+    return VIC_OK;
+}
+
+/* All that follows from the parts. */
+vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
+{
+    vic_pattern *p = j->whole;
+    TRY(mem_array((size_t)j->n_parts + 1, sizeof *j->first, "structures", &j->first, err));
+    for (int64_t i = 0; i < j->n_parts; i++) {
+        j->first[i] = j->parts[i].q_first;
+        if (!j->parts[i].p) continue;
+        p->info.boundary_pairs += j->parts[i].p->info.boundary_pairs;
+        p->info.seconds_order += j->parts[i].p->info.seconds_order;
+    }
+    j->first[j->n_parts] = j->q.kept;
+    TRY(join_order(j, false, &p->q_order, err));
+    TRY(join_wraps(j, false, &p->q_wrap, err));
+    if (p->one_set) {
+        p->k_positions = p->q_positions;
+        p->k_order = p->q_order;
+        p->k_wrap = p->q_wrap;
+    } else {
+        TRY(join_order(j, true, &p->k_order, err));
+        TRY(join_wraps(j, true, &p->k_wrap, err));
+    }
+    TRY(join_images(j, err));
+    TRY(assemble(p, pool, join_strip, j, err));
+    p->info.boundary_pairs += j->small.boundary;
+    return pattern_finish(p, pool, err);
+}
+
+void join_free(struct join *j)
+{
+    for (int64_t i = 0; j->parts && i < j->n_parts; i++) {
+        pattern_release(j->parts[i].p);
+        free(j->parts[i].image);
+    }
+    free(j->parts);
+    free(j->first);
+    small_free(&j->small);
+    if (j->k.atoms != j->q.atoms) free(j->k.atoms);
+    free(j->q.atoms);
+    pattern_release(j->whole);
+}
+
+vic_status join_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool exclude_self, const uint8_t *q_skip,
+                     const uint8_t *k_skip, struct join *j, vic_error *err)
+{
+    struct pattern_rule *rule;
+    vic_pattern *p;
+    TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    j->whole = p;
+    p->references = 1;
+    p->one_set = one_set;
+    p->n_q = n_q;
+    p->n_k = one_set ? n_q : n_k;
+    p->strips = (p->n_q + STRIP - 1) / STRIP;
+    p->clusters = (p->n_k + CLUSTER - 1) / CLUSTER;
+    p->cutoff = cutoff;
+    p->exclude_self = exclude_self && one_set;
+    TRY(frame_add_rule(p, RULE_CUTOFF, &rule, err));
+    rule->cutoff = cutoff;
+    rule->exclude_self = p->exclude_self;
+    TRY(frame_set_skip(p, rule, q_skip, k_skip, err));
+    TRY(side_make(p->n_q, q_skip, &j->q, err));
+    if (!one_set) return side_make(p->n_k, k_skip, &j->k, err);
+    j->k = j->q; /* the same array */
+    return VIC_OK;
+}
+
+vic_status join_positions(const struct side *side, int64_t first, int64_t n, const double *positions, double **out,
+                          vic_error *err)
+{
+    TRY(mem_array((size_t)n, 3 * sizeof **out, "positions", out, err));
+    for (int64_t i = 0; i < n; i++)
+        memcpy(*out + 3 * i, positions + 3 * (int64_t)side->atoms[first + i], 3 * sizeof **out);
+    return VIC_OK;
+}
+
+/* ---- one structure without some atoms ---- */
+
+vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t *q_skip, const uint8_t *k_skip,
+                                  struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    double start = clock_seconds(), *q = NULL, *k = NULL;
+    struct join j = { .n_parts = 1 };
+    struct pattern_input kept = *in;
+    bool one_set = in->k_positions == NULL;
+    *out = NULL;
+    if (in->n_q < 0 || in->n_k < 0 || in->n_q > INT32_MAX - STRIP || in->n_k > INT32_MAX - STRIP)
+        return pattern_build(in, pool, out, err); /* which says what is wrong */
+    TRY_GOTO(join_make(in->n_q, in->n_k, one_set, in->cutoff, in->exclude_self, q_skip, k_skip, &j, err), done);
+    TRY_GOTO(frame_copy_positions(one_set ? "input" : "query", in->n_q, in->q_positions, &j.whole->q_positions, err),
+             done);
+    TRY_GOTO(mem_array_zero(1, sizeof *j.parts, "structures", &j.parts, err), done);
+    TRY_GOTO(join_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
+    kept.n_q = j.q.kept;
+    kept.q_positions = q;
+    if (!one_set) {
+        TRY_GOTO(frame_copy_positions("key", in->n_k, in->k_positions, &j.whole->k_positions, err), done);
+        TRY_GOTO(join_positions(&j.k, 0, j.k.kept, in->k_positions, &k, err), done);
+        kept.n_k = j.k.kept;
+        kept.k_positions = k;
+    }
+    TRY_GOTO(pattern_build(&kept, pool, &j.parts[0].p, err), done);
+    memcpy(j.whole->cell, j.parts[0].p->cell, sizeof j.whole->cell);
+    memcpy(j.whole->periodic, j.parts[0].p->periodic, sizeof j.whole->periodic);
+    TRY_GOTO(join_parts(&j, pool, err), done);
+    j.whole->info.seconds_build = clock_seconds() - start - j.whole->info.seconds_order;
+    *out = j.whole;
+    j.whole = NULL;
+done:
+    free(k);
+    free(q);
+    join_free(&j);
+    return st;
+}
