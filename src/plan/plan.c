@@ -59,8 +59,10 @@ static vic_status lay_out(vic_plan *plan, vic_error *err)
     struct tile_layout layout = { 0 };
     struct tile_shape shape;
     struct tile_schedule schedule = { 0 };
+    struct pool *pool = NULL;
     TRY(row->tile_shape(plan, &shape, err));
-    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.reach, &layout, err), done);
+    TRY_GOTO(pool_create(0, &pool, err), done);
+    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.reach, pool, &layout, err), done);
     TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &schedule, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
     plan->bytes = sizeof *plan;
@@ -68,6 +70,7 @@ static vic_status lay_out(vic_plan *plan, vic_error *err)
 done:
     tiles_free(&layout);
     tiles_schedule_free(&schedule);
+    pool_free(pool);
     return st;
 }
 

@@ -2,305 +2,66 @@
 #include "plan/tiles.h"
 
 #include "base/memory.h"
-#include "pattern/pattern.h"
+#include "plan/tile_stages.h"
 
 #include <string.h>
 
-enum {
-    MAX_STRIPS = 4,
-    CLASSES = 1 << MAX_STRIPS, /* which strips need a group */
-};
+enum { TILES_PER_TASK = 16 };
 
-/* A group that strips of the tile need.  A strip that sees a group under several images needs it as often; images do
- * not matter otherwise, so strips share it even when they see it under different ones. */
-struct need {
-    int32_t group, turn;              /* turn: under how many images the strip has seen it before */
-    unsigned users;                   /* bit per strip */
-    bool full;                        /* for every user */
-    const uint64_t *bits[MAX_STRIPS]; /* [GROUP_KEYS] as in block_bits */
-};
-
-struct stage {
-    int32_t need[STAGE_GROUPS]; /* index, or -1 */
-    unsigned users;             /* who need it */
-    unsigned watchers;          /* who look at it only so as not to lose sight of the ring */
-    unsigned masked;            /* who of these take it with mask words */
-    bool full, taken;
-};
-
-/* One tile while it is made; reused from tile to tile. */
-struct tile {
-    struct need *needs;
-    size_t n_needs, need_capacity;
-    struct stage *stages;
-    size_t n_stages, stage_capacity;
-    int32_t *left; /* needs that filled no stage of their class */
-    size_t n_left, left_capacity;
-};
-
-struct builder {
-    struct tile_layout *layout;
-    int reach;
+/* What one task makes of its tiles; offsets in out->strips and out->*_first count from the piece's own beginning. */
+struct piece {
+    int64_t n_stages, n_entries, n_masks, steps;
+    struct tile_stage *stages;
+    uint32_t *list;
+    uint32_t (*masks)[STEP_WORDS];
     size_t stage_capacity, list_capacity, mask_capacity;
+    vic_status status;
+    vic_error error;
 };
 
-/* ---- what a tile needs ---- */
-
-static int by_group_and_turn(const void *a, const void *b)
-{
-    const struct need *p = a, *q = b;
-    if (p->group != q->group) return p->group < q->group ? -1 : 1;
-    if (p->turn != q->turn) return p->turn < q->turn ? -1 : 1;
-    return (p->users > q->users) - (p->users < q->users);
-}
-
-static bool is_empty(const uint64_t *bits)
-{
-    uint64_t any = 0;
-    for (int k = 0; k < GROUP_KEYS; k++) any |= bits[k];
-    return any == 0;
-}
-
-static bool is_full(const uint64_t *bits)
-{
-    uint64_t all = UINT64_MAX;
-    for (int k = 0; k < GROUP_KEYS; k++) all &= bits[k];
-    return all == UINT64_MAX;
-}
-
-static vic_status collect(const struct vic_pattern *p, int64_t tile, int strips, struct tile *t, vic_error *err)
-{
-    size_t n = 0, merged = 0;
-    for (int s = 0; s < strips && tile * strips + s < p->strips; s++) {
-        size_t first = n;
-        for (struct block_walk w = block_walk_start(p, tile * strips + s); block_walk_next(&w);) {
-            TRY(mem_grow(&t->needs, &t->need_capacity, n + CLUSTER / GROUP_KEYS, sizeof *t->needs, "keys of a tile",
-                         err));
-            for (int k = 0; k < CLUSTER; k += GROUP_KEYS) {
-                if (is_empty(w.bits->key + k)) continue;
-                t->needs[n] = (struct need){ .group = (w.cluster * CLUSTER + k) / GROUP_KEYS, .users = 1u << s };
-                t->needs[n++].bits[s] = w.bits->key + k;
-            }
-        }
-        if (n > first) qsort(t->needs + first, n - first, sizeof *t->needs, by_group_and_turn);
-        for (size_t i = first + 1; i < n; i++)
-            if (t->needs[i].group == t->needs[i - 1].group) t->needs[i].turn = t->needs[i - 1].turn + 1;
-    }
-    if (n > 0) qsort(t->needs, n, sizeof *t->needs, by_group_and_turn);
-    for (size_t i = 0; i < n; i++) {
-        struct need *last = merged > 0 ? &t->needs[merged - 1] : NULL;
-        if (last && last->group == t->needs[i].group && last->turn == t->needs[i].turn) {
-            for (int s = 0; s < strips; s++)
-                if (t->needs[i].bits[s]) last->bits[s] = t->needs[i].bits[s];
-            last->users |= t->needs[i].users;
-        } else {
-            t->needs[merged++] = t->needs[i];
-        }
-    }
-    for (size_t i = 0; i < merged; i++) {
-        t->needs[i].full = true;
-        for (int s = 0; s < strips; s++)
-            if (t->needs[i].bits[s] && !is_full(t->needs[i].bits[s])) t->needs[i].full = false;
-    }
-    t->n_needs = merged;
-    return VIC_OK;
-}
-
-/* ---- stages ---- */
-
-static vic_status add_stage(struct tile *t, const int32_t *needs, int count, vic_error *err)
-{
-    struct stage stage = { .full = count == STAGE_GROUPS };
-    TRY(mem_grow(&t->stages, &t->stage_capacity, t->n_stages + 1, sizeof *t->stages, "stages of a tile", err));
-    for (int i = 0; i < STAGE_GROUPS; i++) stage.need[i] = i < count ? needs[i] : -1;
-    for (int i = 0; i < count; i++) stage.users |= t->needs[needs[i]].users;
-    for (int i = 0; i < count; i++)
-        stage.full = stage.full && t->needs[needs[i]].full && t->needs[needs[i]].users == stage.users;
-    t->stages[t->n_stages++] = stage;
-    return VIC_OK;
-}
-
-/* Each strip's own groups, the ones with its diagonal, make a stage at the ring's front: taken first, it gives
- * nearly every row a score to set its reference by. */
-static vic_status make_own_stages(int64_t tile, int strips, struct tile *t, bool *done, vic_error *err)
-{
-    for (int s = 0; s < strips; s++) {
-        int32_t own[STAGE_GROUPS], first = (int32_t)((tile * strips + s) * STAGE_GROUPS);
-        int count = 0;
-        for (size_t i = 0; i < t->n_needs && count < STAGE_GROUPS; i++) {
-            const struct need *need = &t->needs[i];
-            if (need->group < first || need->group >= first + STAGE_GROUPS || need->turn > 0) continue;
-            own[count++] = (int32_t)i;
-            done[i] = true;
-        }
-        if (count > 0) TRY(add_stage(t, own, count, err));
-    }
-    return VIC_OK;
-}
-
-/* Whole stages of groups with the same users; what is left over goes to t->left.  Full ones apart, so that a stage
- * needs masks for all of its users or for none. */
-static vic_status make_class_stages(struct tile *t, const bool *done, bool full, vic_error *err)
-{
-    for (unsigned users = 1; users < CLASSES; users++) {
-        int32_t chosen[STAGE_GROUPS];
-        int count = 0;
-        for (size_t i = 0; i < t->n_needs; i++) {
-            if (done[i] || t->needs[i].users != users || t->needs[i].full != full) continue;
-            chosen[count++] = (int32_t)i;
-            if (count < STAGE_GROUPS) continue;
-            TRY(add_stage(t, chosen, count, err));
-            count = 0;
-        }
-        TRY(mem_grow(&t->left, &t->left_capacity, t->n_left + (size_t)count, sizeof *t->left, "keys", err));
-        for (int i = 0; i < count; i++) t->left[t->n_left++] = chosen[i];
-    }
-    return VIC_OK;
-}
-
-/* Left-overs: begin with the one that most strips need, add those that bring the fewest new users. */
-static vic_status make_mixed_stages(struct tile *t, vic_error *err)
-{
-    while (t->n_left > 0) {
-        int32_t chosen[STAGE_GROUPS];
-        unsigned users = 0;
-        int count = 0;
-        while (count < STAGE_GROUPS && t->n_left > 0) {
-            size_t best = 0;
-            int best_cost = 1 << 30;
-            for (size_t i = 0; i < t->n_left; i++) {
-                unsigned its = t->needs[t->left[i]].users;
-                int cost = count == 0 ? -__builtin_popcount(its)
-                                      : 8 * __builtin_popcount(users | its) - __builtin_popcount(its);
-                if (cost < best_cost) {
-                    best_cost = cost;
-                    best = i;
-                }
-            }
-            chosen[count++] = t->left[best];
-            users |= t->needs[t->left[best]].users;
-            t->left[best] = t->left[--t->n_left];
-        }
-        TRY(add_stage(t, chosen, count, err));
-    }
-    return VIC_OK;
-}
-
-/* Order stages[first .. end) so that every strip gets on evenly: at each place the one that brings all closest to
- * their share.  Stages with the same users are alike, so one of each class is looked at. */
-static void order_stages(struct tile *t, size_t first, size_t end, struct stage *ordered)
-{
-    size_t next[CLASSES], n = end - first;
-    double total[MAX_STRIPS] = { 0 }, so_far[MAX_STRIPS] = { 0 };
-    for (size_t i = first; i < end; i++)
-        for (int s = 0; s < MAX_STRIPS; s++) total[s] += t->stages[i].users >> s & 1;
-    for (size_t c = 0; c < CLASSES; c++) next[c] = first;
-    for (size_t place = 0; place < n; place++) {
-        size_t best = 0;
-        double best_cost = 1e300;
-        for (size_t c = 0; c < CLASSES; c++) {
-            size_t i = next[c];
-            while (i < end && (t->stages[i].taken || t->stages[i].users != c)) i++;
-            next[c] = i;
-            if (i == end) continue;
-            double cost = 0;
-            for (int s = 0; s < MAX_STRIPS; s++) {
-                double ahead = so_far[s] + (double)(c >> s & 1) - total[s] * ((double)place + 1) / (double)n;
-                cost += ahead * ahead;
-            }
-            if (cost < best_cost) {
-                best_cost = cost;
-                best = i;
-            }
-        }
-        t->stages[best].taken = true;
-        for (int s = 0; s < MAX_STRIPS; s++) so_far[s] += t->stages[best].users >> s & 1;
-        ordered[place] = t->stages[best];
-    }
-    if (n > 0) memcpy(t->stages + first, ordered, n * sizeof *ordered);
-}
-
-static bool looks_at(const struct stage *stage, int s)
-{
-    return (stage->users | stage->watchers) >> s & 1;
-}
-
-/* The strip's own stage, which is at the front with the others' own ones; -1 = it has none. */
-static int64_t own_stage(const struct tile *t, int strips, int s, int64_t strip)
-{
-    for (int64_t i = 0; i < (int64_t)t->n_stages && i < strips; i++)
-        if ((t->stages[i].users >> s & 1) && t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == strip) return i;
-    return -1;
-}
-
-/* See tiles_make().  The own stage is taken out of turn, so it does not count between the ones around it. */
-static void keep_in_sight(struct tile *t, int64_t tile, int strips, int reach)
-{
-    int64_t n = (int64_t)t->n_stages;
-    for (int s = 0; s < strips; s++) {
-        int64_t last = -reach, own = own_stage(t, strips, s, tile * strips + s);
-        for (int64_t i = 0; i < n; i++) {
-            if (i == own && last >= 0) continue;
-            if (!looks_at(&t->stages[i], s) && (i - last >= 2 * reach || (i == n - 1 && n - last > reach)))
-                t->stages[i].watchers |= 1u << s;
-            if (looks_at(&t->stages[i], s)) last = i;
-        }
-    }
-}
-
-static vic_status make_stages(const struct vic_pattern *p, int64_t tile, int strips, int reach, struct tile *t,
-                              vic_error *err)
-{
-    vic_status st = VIC_OK;
-    bool *done = NULL;
-    struct stage *ordered = NULL;
-    size_t own, full;
-    t->n_stages = t->n_left = 0;
-    TRY_GOTO(mem_array_zero(t->n_needs, sizeof *done, "keys of a tile", &done, err), done);
-    if (p->one_set) TRY_GOTO(make_own_stages(tile, strips, t, done, err), done);
-    own = t->n_stages;
-    TRY_GOTO(make_class_stages(t, done, true, err), done);
-    full = t->n_stages;
-    TRY_GOTO(make_class_stages(t, done, false, err), done);
-    TRY_GOTO(make_mixed_stages(t, err), done);
-    TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
-    order_stages(t, own, full, ordered); /* those without masks first */
-    order_stages(t, full, t->n_stages, ordered);
-    keep_in_sight(t, tile, strips, reach);
-    if (t->n_stages > STEP_STAGE_MASK)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
-                      STEP_STAGE_MASK * STAGE_KEYS);
-done:
-    free(done);
-    free(ordered);
-    return st;
-}
+struct job {
+    const struct vic_pattern *p;
+    int reach;
+    struct tile_layout *out;
+    struct piece *pieces;
+    int64_t n_pieces;
+    struct tile *scratch;                         /* [workers] */
+    int64_t *stage_base, *entry_base, *mask_base; /* [n_pieces] where a piece goes */
+};
 
 /* ---- lists and masks ---- */
 
+/* Bit i of `bits` as bit 0 of byte i. */
+static uint64_t spread(uint64_t bits)
+{
+    return ((bits & 0x7f) * 0x0002040810204081u & 0x0101010101010101u) | (bits & 0x80) << 49;
+}
+
+/* Thread 32 w + 4 r + k holds rows 16 w + r and 16 w + r + 8, keys 2 k and 2 k + 1 of every group: 4 bits a group. */
 static void fill_masks(const struct tile *t, const struct stage *stage, int s, uint32_t words[STEP_WORDS])
 {
     memset(words, 0, STEP_WORDS * sizeof *words);
     for (int place = 0; place < STAGE_GROUPS; place++) {
         const uint64_t *bits = stage->need[place] < 0 ? NULL : t->needs[stage->need[place]].bits[s];
         if (!bits) continue;
-        for (int key = 0; key < GROUP_KEYS;
-             key++) { /* thread t % 4 == key / 2 holds it, for rows t / 32, t % 32 / 4 */
-            for (uint64_t rows = bits[key]; rows; rows &= rows - 1) {
-                int row = __builtin_ctzll(rows);
-                int thread = row / 16 * 32 + row % 8 * 4 + key / 2;
-                words[thread] |= 1u << (place * 4 + row % 16 / 8 * 2 + key % 2);
+        for (int k = 0; k < GROUP_KEYS / 2; k++) {
+            if (!(bits[2 * k] | bits[2 * k + 1])) continue;
+            for (int w = 0; w < STRIP / 16; w++) {
+                uint64_t even = bits[2 * k] >> (16 * w), odd = bits[2 * k + 1] >> (16 * w);
+                uint64_t four = spread(even & 0xff) | spread(odd & 0xff) << 1 | spread(even >> 8 & 0xff) << 2 |
+                                spread(odd >> 8 & 0xff) << 3;
+                for (int r = 0; r < 8; r++)
+                    words[32 * w + 4 * r + k] |= (uint32_t)(four >> (8 * r) & 15) << (4 * place);
             }
         }
     }
 }
 
-static vic_status add_entry(struct builder *b, uint32_t entry, vic_error *err)
+static vic_status add_entry(struct piece *piece, uint32_t entry, vic_error *err)
 {
-    struct tile_layout *l = b->layout;
-    TRY(mem_grow(&l->list, &b->list_capacity, (size_t)l->n_entries + 1 + LIST_OVERRUN, sizeof *l->list, "steps",
+    TRY(mem_grow(&piece->list, &piece->list_capacity, (size_t)piece->n_entries + 1, sizeof *piece->list, "steps",
                  err));
-    l->list[l->n_entries++] = entry;
+    piece->list[piece->n_entries++] = entry;
     return VIC_OK;
 }
 
@@ -316,18 +77,18 @@ static int64_t first_stage(const struct tile *t, int strips, int s, int64_t stri
 }
 
 /* Who takes which stage with mask words, and these. */
-static vic_status make_masks(struct builder *b, struct tile *t, const int64_t first[MAX_STRIPS], vic_error *err)
+static vic_status make_masks(struct piece *piece, struct tile *t, int strips, const int64_t first[MAX_STRIPS],
+                             vic_error *err)
 {
-    struct tile_layout *l = b->layout;
     for (size_t i = 0; i < t->n_stages; i++) {
         struct stage *stage = &t->stages[i];
         stage->masked = stage->watchers | (stage->full ? 0 : stage->users);
-        for (int s = 0; s < l->strips_per_tile; s++)
+        for (int s = 0; s < strips; s++)
             if (first[s] == (int64_t)i) stage->masked |= 1u << s;
-        TRY(mem_grow(&l->masks, &b->mask_capacity, (size_t)l->n_masks + MAX_STRIPS, sizeof *l->masks, "mask words",
-                     err));
-        for (int s = 0; s < l->strips_per_tile; s++)
-            if (stage->masked >> s & 1) fill_masks(t, stage, s, l->masks[l->n_masks++]);
+        TRY(mem_grow(&piece->masks, &piece->mask_capacity, (size_t)piece->n_masks + MAX_STRIPS, sizeof *piece->masks,
+                     "mask words", err));
+        for (int s = 0; s < strips; s++)
+            if (stage->masked >> s & 1) fill_masks(t, stage, s, piece->masks[piece->n_masks++]);
     }
     return VIC_OK;
 }
@@ -339,76 +100,158 @@ static uint32_t entry_of(const struct tile *t, int64_t index, int s)
     return (uint32_t)index | (masked >> s & 1 ? STEP_MASKED | before << STEP_MASK_SHIFT : 0u);
 }
 
-static vic_status make_list(struct builder *b, const struct tile *t, int s, int64_t strip, int64_t first,
+static vic_status make_list(struct piece *piece, const struct tile *t, int s, int64_t strip, int64_t first,
                             struct tile_strip *out, vic_error *err)
 {
-    struct tile_layout *l = b->layout;
-    *out = (struct tile_strip){ .list = (uint32_t)l->n_entries, .strip = (int32_t)strip };
-    if (first >= 0) TRY(add_entry(b, entry_of(t, first, s), err));
+    int64_t begin = piece->n_entries;
+    if (first >= 0) TRY(add_entry(piece, entry_of(t, first, s), err));
     for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
-        if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(b, entry_of(t, i, s), err));
-    out->steps = (int32_t)(l->n_entries - out->list);
-    l->steps += out->steps;
-    TRY(add_entry(b, (uint32_t)STEP_END, err));
-    if (l->n_entries >= UINT32_MAX || l->n_masks >= UINT32_MAX || l->n_stages >= INT32_MAX)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "the pattern is too large for one GPU plan: %lld steps and %lld stages, expected fewer than "
-                        "2^32 and 2^31",
-                        (long long)l->steps, (long long)l->n_stages);
-    return VIC_OK;
+        if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(piece, entry_of(t, i, s), err));
+    *out = (struct tile_strip){ (uint32_t)begin, (int32_t)strip, (int32_t)(piece->n_entries - begin) };
+    piece->steps += out->steps;
+    return add_entry(piece, (uint32_t)STEP_END, err);
 }
 
-/* ---- all of it ---- */
-
-static vic_status add_tile(struct builder *b, const struct vic_pattern *p, int64_t tile, struct tile *t,
-                           vic_error *err)
+static vic_status add_stages(struct piece *piece, const struct tile *t, vic_error *err)
 {
-    struct tile_layout *l = b->layout;
-    int strips = l->strips_per_tile;
-    int64_t first[MAX_STRIPS] = { -1, -1, -1, -1 };
-    TRY(collect(p, tile, strips, t, err));
-    TRY(make_stages(p, tile, strips, b->reach, t, err));
-    for (int s = 0; s < strips; s++) first[s] = first_stage(t, strips, s, tile * strips + s);
-    l->mask_first[tile] = (uint32_t)l->n_masks;
-    TRY(make_masks(b, t, first, err));
-    for (int s = 0; s < strips; s++)
-        TRY(make_list(b, t, s, tile * strips + s, first[s], &l->strips[tile * strips + s], err));
-    TRY(mem_grow(&l->stages, &b->stage_capacity, (size_t)l->n_stages + t->n_stages + 1, sizeof *l->stages, "stages",
-                 err));
+    TRY(mem_grow(&piece->stages, &piece->stage_capacity, (size_t)piece->n_stages + t->n_stages, sizeof *piece->stages,
+                 "stages", err));
     for (size_t i = 0; i < t->n_stages; i++) {
         const struct stage *stage = &t->stages[i];
-        struct tile_stage *out = &l->stages[l->n_stages++];
+        struct tile_stage *out = &piece->stages[piece->n_stages++];
         for (int g = 0; g < STAGE_GROUPS; g++)
             out->group[g] = t->needs[stage->need[stage->need[g] < 0 ? 0 : g]].group;
         out->group[0] |= (int32_t)((stage->users | stage->watchers) << STAGE_USERS_SHIFT);
         out->group[1] |= (int32_t)(stage->masked << STAGE_USERS_SHIFT);
     }
-    l->stage_first[tile + 1] = (int32_t)l->n_stages;
     return VIC_OK;
 }
 
-vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int reach, struct tile_layout *out,
-                      vic_error *err)
+static vic_status add_tile(const struct job *job, struct piece *piece, int64_t tile, struct tile *t, vic_error *err)
+{
+    struct tile_layout *out = job->out;
+    int strips = out->strips_per_tile;
+    int64_t first[MAX_STRIPS] = { -1, -1, -1, -1 };
+    TRY(tile_stages_make(job->p, tile, strips, job->reach, t, err));
+    for (int s = 0; s < strips; s++) first[s] = first_stage(t, strips, s, tile * strips + s);
+    out->mask_first[tile] = (uint32_t)piece->n_masks;
+    TRY(make_masks(piece, t, strips, first, err));
+    for (int s = 0; s < strips; s++) {
+        int64_t strip = tile * strips + s;
+        TRY(make_list(piece, t, s, strip, first[s], &out->strips[strip], err));
+    }
+    TRY(add_stages(piece, t, err));
+    out->stage_first[tile + 1] = (int32_t)piece->n_stages;
+    return VIC_OK;
+}
+
+static void make_task(void *context, int64_t task, int worker)
+{
+    struct job *job = context;
+    struct piece *piece = &job->pieces[task];
+    int64_t first = task * TILES_PER_TASK;
+    for (int64_t i = first; i < job->out->tiles && i < first + TILES_PER_TASK && piece->status == VIC_OK; i++)
+        piece->status = add_tile(job, piece, i, &job->scratch[worker], &piece->error);
+}
+
+/* ---- the pieces, one behind the other ---- */
+
+static void piece_free(struct piece *piece)
+{
+    free(piece->stages);
+    free(piece->list);
+    free(piece->masks);
+    piece->stages = NULL;
+    piece->list = NULL;
+    piece->masks = NULL;
+}
+
+static void gather_task(void *context, int64_t task, int worker)
+{
+    struct job *job = context;
+    struct tile_layout *out = job->out;
+    struct piece *piece = &job->pieces[task];
+    int64_t first = task * TILES_PER_TASK, stage = job->stage_base[task];
+    (void)worker;
+    if (piece->n_stages > 0)
+        memcpy(out->stages + stage, piece->stages, (size_t)piece->n_stages * sizeof *out->stages);
+    if (piece->n_masks > 0)
+        memcpy(out->masks + job->mask_base[task], piece->masks, (size_t)piece->n_masks * sizeof *out->masks);
+    memcpy(out->list + job->entry_base[task], piece->list, (size_t)piece->n_entries * sizeof *out->list);
+    for (int64_t i = first; i < out->tiles && i < first + TILES_PER_TASK; i++) {
+        out->stage_first[i + 1] += (int32_t)stage;
+        out->mask_first[i] += (uint32_t)job->mask_base[task];
+        for (int s = 0; s < out->strips_per_tile; s++)
+            out->strips[i * out->strips_per_tile + s].list += (uint32_t)job->entry_base[task];
+    }
+    piece_free(piece);
+}
+
+static vic_status gather(struct job *job, struct pool *pool, vic_error *err)
+{
+    struct tile_layout *out = job->out;
+    TRY(mem_array((size_t)job->n_pieces, sizeof *job->stage_base, "tiles", &job->stage_base, err));
+    TRY(mem_array((size_t)job->n_pieces, sizeof *job->entry_base, "tiles", &job->entry_base, err));
+    TRY(mem_array((size_t)job->n_pieces, sizeof *job->mask_base, "tiles", &job->mask_base, err));
+    for (int64_t i = 0; i < job->n_pieces; i++) {
+        const struct piece *piece = &job->pieces[i];
+        if (piece->status != VIC_OK) {
+            if (err) *err = piece->error;
+            return piece->status;
+        }
+        job->stage_base[i] = out->n_stages;
+        job->entry_base[i] = out->n_entries;
+        job->mask_base[i] = out->n_masks;
+        out->n_stages += piece->n_stages;
+        out->n_entries += piece->n_entries;
+        out->n_masks += piece->n_masks;
+        out->steps += piece->steps;
+    }
+    if (out->n_entries >= UINT32_MAX || out->n_masks >= UINT32_MAX || out->n_stages >= INT32_MAX)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "the pattern is too large for one GPU plan: %lld steps and %lld stages, expected fewer than "
+                        "2^32 and 2^31",
+                        (long long)out->steps, (long long)out->n_stages);
+    TRY(mem_array((size_t)out->n_stages + 1, sizeof *out->stages, "stages", &out->stages, err));
+    TRY(mem_array((size_t)out->n_entries + LIST_OVERRUN, sizeof *out->list, "steps", &out->list, err));
+    TRY(mem_array((size_t)out->n_masks, sizeof *out->masks, "mask words", &out->masks, err));
+    pool_run(pool, job->n_pieces, gather_task, job);
+    /* What prefetches read past the end. */
+    out->stages[out->n_stages] = (struct tile_stage){ { 0 } };
+    for (int i = 0; i < LIST_OVERRUN; i++) out->list[out->n_entries + i] = (uint32_t)STEP_END;
+    return VIC_OK;
+}
+
+static void job_free(struct job *job, int workers)
+{
+    for (int64_t i = 0; job->pieces && i < job->n_pieces; i++) piece_free(&job->pieces[i]);
+    for (int w = 0; job->scratch && w < workers; w++) tile_free(&job->scratch[w]);
+    free(job->pieces);
+    free(job->scratch);
+    free(job->stage_base);
+    free(job->entry_base);
+    free(job->mask_base);
+}
+
+vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int reach, struct pool *pool,
+                      struct tile_layout *out, vic_error *err)
 {
     vic_status st = VIC_OK;
-    struct builder b = { .layout = out, .reach = reach };
-    struct tile t = { 0 };
+    struct job job = { .p = p, .reach = reach, .out = out };
+    int workers = pool_threads(pool);
     *out = (struct tile_layout){ .strips_per_tile = strips_per_tile };
     out->tiles = (p->strips + strips_per_tile - 1) / strips_per_tile;
+    job.n_pieces = (out->tiles + TILES_PER_TASK - 1) / TILES_PER_TASK;
     TRY_GOTO(mem_array_zero((size_t)out->tiles + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err), done);
     TRY_GOTO(mem_array((size_t)out->tiles, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
     TRY_GOTO(mem_array((size_t)(out->tiles * strips_per_tile), sizeof *out->strips, "strips", &out->strips, err),
              done);
-    TRY_GOTO(mem_grow(&out->stages, &b.stage_capacity, 1, sizeof *out->stages, "stages", err), done);
-    TRY_GOTO(mem_grow(&out->list, &b.list_capacity, LIST_OVERRUN, sizeof *out->list, "steps", err), done);
-    for (int64_t tile = 0; tile < out->tiles; tile++) TRY_GOTO(add_tile(&b, p, tile, &t, err), done);
-    /* What prefetches read past the end. */
-    out->stages[out->n_stages] = (struct tile_stage){ { 0 } };
-    for (int i = 0; i < LIST_OVERRUN; i++) out->list[out->n_entries + i] = (uint32_t)STEP_END;
+    TRY_GOTO(mem_array_zero((size_t)job.n_pieces, sizeof *job.pieces, "tiles", &job.pieces, err), done);
+    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.scratch, "workers", &job.scratch, err), done);
+    pool_run(pool, job.n_pieces, make_task, &job);
+    TRY_GOTO(gather(&job, pool, err), done);
 done:
-    free(t.needs);
-    free(t.stages);
-    free(t.left);
+    job_free(&job, workers);
     if (st != VIC_OK) tiles_free(out);
     return st;
 }

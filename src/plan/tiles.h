@@ -2,7 +2,7 @@
 #ifndef VIC_PLAN_TILES_H
 #define VIC_PLAN_TILES_H
 
-#include "base/status.h"
+#include "base/threads.h"
 #include "contract/pattern.h"
 #include "contract/tiles.h"
 
@@ -10,7 +10,8 @@
  * stages at a time, begins within the first reach + 1 stages or with the strip's own, and comes to one of the last
  * `reach`: its warpgroup must not lose sight of the ring.  Where it needs none of these, it takes one with all bits
  * clear. A function of its arguments alone.  Cost: O(blocks log blocks of a tile). */
-vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct tile_layout *out, vic_error *err);
+vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct pool *pool, struct tile_layout *out,
+                      vic_error *err);
 void tiles_free(struct tile_layout *layout);
 
 /* Share tiles x heads among `ctas`: longest tile first to the CTA with least work so far. */

@@ -130,6 +130,31 @@ static void check_schedule(const struct tile_layout *l, int heads, int ctas)
     tiles_schedule_free(&s);
 }
 
+/* More threads make the same. */
+static void check_threads(const vic_pattern *p, int strips, int reach, const struct tile_layout *one)
+{
+    struct tile_layout many;
+    struct pool *pool;
+    vic_error err;
+    CHECK_OK(pool_create(3, &pool, &err));
+    CHECK_OK(tiles_make(p, strips, reach, pool, &many, &err));
+    pool_free(pool);
+    assert_int_equal(many.n_stages, one->n_stages);
+    assert_int_equal(many.n_entries, one->n_entries);
+    assert_int_equal(many.n_masks, one->n_masks);
+    assert_int_equal(many.steps, one->steps);
+    assert_memory_equal(many.stage_first, one->stage_first, (size_t)(one->tiles + 1) * sizeof *one->stage_first);
+    assert_memory_equal(many.stages, one->stages, (size_t)(one->n_stages + 1) * sizeof *one->stages);
+    assert_memory_equal(many.list, one->list, (size_t)(one->n_entries + LIST_OVERRUN) * sizeof *one->list);
+    if (one->tiles > 0) {
+        size_t strip_bytes = (size_t)(one->tiles * one->strips_per_tile) * sizeof *one->strips;
+        assert_memory_equal(many.mask_first, one->mask_first, (size_t)one->tiles * sizeof *one->mask_first);
+        assert_memory_equal(many.strips, one->strips, strip_bytes);
+    }
+    if (one->n_masks > 0) assert_memory_equal(many.masks, one->masks, (size_t)one->n_masks * sizeof *one->masks);
+    tiles_free(&many);
+}
+
 static void check_pattern(vic_pattern *p)
 {
     static const int shapes[][2] = { { 4, 6 }, { 3, 2 }, { 4, 11 }, { 2, 3 } };
@@ -137,7 +162,11 @@ static void check_pattern(vic_pattern *p)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct tile_layout l;
         size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-        CHECK_OK(tiles_make(p, shapes[i][0], shapes[i][1], &l, &err));
+        struct pool *pool;
+        CHECK_OK(pool_create(1, &pool, &err));
+        CHECK_OK(tiles_make(p, shapes[i][0], shapes[i][1], pool, &l, &err));
+        pool_free(pool);
+        check_threads(p, shapes[i][0], shapes[i][1], &l);
         for (int64_t tile = 0; tile < l.tiles; tile++)
             for (int place = 0; place < l.strips_per_tile; place++) {
                 const struct tile_strip *s = &l.strips[tile * l.strips_per_tile + place];
@@ -169,6 +198,7 @@ static void tiles_hold_the_pattern(void **state)
     check_pattern(make_pattern(1100, 25, 100, 0, false, 0)); /* everything: full stages */
     check_pattern(make_pattern(1100, 25, 17, 0, false, 0));
     check_pattern(make_pattern(130, 25, 9, 0, false, 1000));  /* two sets */
+    check_pattern(make_pattern(5000, 37, 5, 0, false, 0));    /* more tiles than a task takes */
     check_pattern(make_pattern(1000, 60, 5, 0, false, 90));   /* mostly rows without pairs */
     check_pattern(make_pattern(64 * 9, 400, 3, 0, false, 0)); /* each atom alone: as few stages as can be */
 }
