@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of Q in, rows of O and LSE out, through the caller's order where there is one.
+#pragma once
+#include "kernels/cuda/sm90/softmax.cuh"
+
+namespace sm90
+{
+__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int row,
+                                                  int head, int batch)
+{
+    const int64_t at = p.q_rows ? p.q_rows[row] : row;
+    return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
+}
+
+// Words of Q's columns, all asked for before the first is waited for.  Rows past the end load the last row: no mask
+// bit takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
+template <int D>
+__device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch,
+                                       strip_state<D> &t)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    const uint16_t *from[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        from[r] = row_of(p, p.q, row < p.n_q ? row : static_cast<int>(p.n_q) - 1, head, batch) + 2 * (lane & 3);
+    }
+    if (p.q_words && p.d_qk == D) {
+#pragma unroll
+        for (int half = 0; half < D / 8; half++) // 8 columns each
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+                t.q[half / 2 * 4 + half % 2 * 2 + r] = __ldg(reinterpret_cast<const uint32_t *>(from[r] + 8 * half));
+    } else {
+#pragma unroll
+        for (int half = 0; half < D / 8; half++)
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                uint32_t word = 0;
+                if (8 * half < p.d_qk) // head sizes are multiples of 8
+                    word = __ldg(from[r] + 8 * half) | static_cast<uint32_t>(__ldg(from[r] + 8 * half + 1)) << 16;
+                t.q[half / 2 * 4 + half % 2 * 2 + r] = word;
+            }
+    }
+}
+
+// With Q_SHARED: the rows on their way to where wgmma reads them, 8 columns at a time.
+template <int D> __device__ __forceinline__ void fetch_q(const attn_fwd_params &p, int first_row, int head, int batch)
+{
+    using C = attn_fwd_config<D>;
+    constexpr int CHUNKS = D / 8, STEP = 128 / CHUNKS;
+    const int thread = threadIdx.x & 127, column = thread % CHUNKS * 8;
+    const uint32_t queries = queries_at<D>();
+    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128); // no warp of the warpgroup multiplies by the old ones any more
+#pragma unroll 4
+    for (int r = thread / CHUNKS; r < STRIP_ROWS; r += STEP) {
+        const int row = first_row + r < p.n_q ? first_row + r : static_cast<int>(p.n_q) - 1;
+        const uint16_t *from = row_of(p, p.q, row, head, batch) + column;
+        const uint32_t to = queries + C::swizzled(r, column);
+        if (column >= p.d_qk) {
+            ptx::st_shared_v4(to, 0, 0, 0, 0);
+        } else if (p.q_vectors) {
+            ptx::cp_async_16(to, from);
+        } else {
+            uint32_t words[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                words[i] = __ldg(from + 2 * i) | static_cast<uint32_t>(__ldg(from + 2 * i + 1)) << 16;
+            ptx::st_shared_v4(to, words[0], words[1], words[2], words[3]);
+        }
+    }
+}
+
+__device__ __forceinline__ void q_fetched()
+{
+    ptx::cp_async_wait_all();
+    ptx::fence_proxy_async();
+    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128);
+}
+
+template <half_type TYPE, int D>
+__device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_row, int head, int batch,
+                                           const strip_state<D> &t)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
+        const float sum = quad_sum(t.sum[r]);
+        if (row >= p.n_q) continue;
+        // A row without weight is zero, whatever its sums hold.
+        const float factor = __frcp_rn(sum);
+        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + 2 * (lane & 3);
+        if (p.out_words && p.d_v == D) {
+#pragma unroll
+            for (int j = 0; j < D / 8; j++)
+                reinterpret_cast<uint32_t *>(to)[4 * j] =
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+        } else {
+#pragma unroll
+            for (int j = 0; j < D / 8; j++) {
+                if (8 * j >= p.d_v) continue;
+                const uint32_t word =
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+                to[8 * j] = static_cast<uint16_t>(word);
+                to[8 * j + 1] = static_cast<uint16_t>(word >> 16);
+            }
+        }
+        if (p.lse.data && (lane & 3) == 0) {
+            const int64_t at = p.q_rows ? p.q_rows[row] : row;
+            float *lse = static_cast<float *>(p.lse.data) + at * p.lse.row + head * p.lse.head + batch * p.lse.batch;
+            *lse = sum == 0.0f ? -INFINITY : (t.max[r] + log2f(sum)) * 0.69314718055994530942f;
+        }
+    }
+}
+} // namespace sm90
