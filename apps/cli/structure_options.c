@@ -107,9 +107,6 @@ static vic_status take_model(const struct option *o, const char *text, vic_error
     if (!number_int64(text, &number) || number == 0 || number > MOST_MODELS || number < -MOST_MODELS)
         return fail(err, VIC_BAD_ARGUMENT, "%s: expected a number from 1 on, or from -1 (the last) down, got '%s'",
                     o->name, text);
-    if (s->read.model && s->read.model != (int)number)
-        return fail(err, VIC_BAD_ARGUMENT, "%s: expected one model or frame, got %d and %d", o->name, s->read.model,
-                    (int)number);
     s->read.model = (int)number;
     return VIC_OK;
 }

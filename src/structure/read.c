@@ -193,20 +193,18 @@ static vic_status build(struct request *r, struct vic_structure *s, vic_error *e
     return expand_supercell(s, r->options->supercell, r->options->max_atoms, r->source->name, err);
 }
 
-vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,
-                          vic_error *err)
+vic_status structure_from_source(const struct source *source, const vic_read_options *options,
+                                 struct vic_structure **out, vic_error *err)
 {
-    struct source source = { { 0 }, NULL, 0 };
     struct request r;
     const struct format *format;
     struct vic_structure *s = NULL;
     vic_status st = VIC_OK;
     memset(&r, 0, sizeof r);
-    r.source = &source;
+    r.source = source;
     r.options = options;
-    TRY(source_read(path, SOURCE_LIMIT, &source, err));
-    TRY_GOTO(format_find(&source, &format, err), done);
-    TRY_GOTO(format->read(&source, options->model, &r.content, err), done);
+    TRY_GOTO(format_find(source, &format, err), done);
+    TRY_GOTO(format->read(source, options->model, &r.content, err), done);
     TRY_GOTO(structure_create(&s, err), done);
     TRY_GOTO(build(&r, s, err), done);
     *out = s;
@@ -215,6 +213,16 @@ done:
     structure_free(s);
     free(r.content.operations);
     atoms_free(&r.content.atoms);
+    return st;
+}
+
+vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,
+                          vic_error *err)
+{
+    struct source source;
+    vic_status st;
+    TRY(source_read(path, SOURCE_LIMIT, &source, err));
+    st = structure_from_source(&source, options, out, err);
     source_free(&source);
     return st;
 }

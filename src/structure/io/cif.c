@@ -60,6 +60,7 @@ static vic_status read_cif(const struct source *s, int model, struct file_conten
     vic_status st = VIC_OK;
     int block = 0, count;
     if (!shim_cif_open(s->text, s->size, &cif, &line, why, sizeof why)) {
+        if (line < 0) return vic_fail(err, VIC_NO_MEMORY, "out of memory: the places of a CIF's values");
         if (line) snprintf(place, sizeof place, " line %lld", (long long)line);
         return vic_fail(err, VIC_BAD_INPUT, "%s%s: expected correct CIF, found: %s; mend it there or fetch it again",
                         s->name, place, why);

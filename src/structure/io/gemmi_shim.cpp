@@ -255,6 +255,7 @@ bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t
         }
         std::snprintf(why, why_size, "%s", problem.c_str());
     } catch (const std::bad_alloc &) {
+        *line = -1;
         std::snprintf(why, why_size, "out of memory");
     } catch (const std::exception &e) {
         explain(e.what(), line, why, why_size);

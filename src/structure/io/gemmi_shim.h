@@ -43,7 +43,8 @@ struct shim_text {
     bool null; /* absent, or an unquoted ? or . */
 };
 
-/* false: `why` tells (from gemmi, "line:column: ..." at its start where it knows them; *line is that line or 0). */
+/* false: `why` tells (from gemmi, "line:column: ..." at its start where it knows them; *line is that line or 0,
+ * and -1 when memory ran out). */
 bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t *line, char *why, size_t why_size);
 int shim_cif_blocks(const struct shim_cif *cif);
 void shim_cif_close(struct shim_cif *cif); /* NULL is fine */

@@ -155,6 +155,29 @@ static vic_status check_compression(const unsigned char *bytes, size_t count, co
     return VIC_OK;
 }
 
+static void set_name(struct source *s, const char *path)
+{
+    size_t length = strlen(path);
+    memset(s, 0, sizeof *s);
+    if (length < sizeof s->name)
+        snprintf(s->name, sizeof s->name, "%s", path);
+    else
+        snprintf(s->name, sizeof s->name, "...%s", path + length - (sizeof s->name - 4));
+}
+
+vic_status source_from_bytes(const char *name, const void *bytes, size_t size, struct source *out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    set_name(out, name);
+    TRY(mem_array(size + 1, 1, "bytes of the file", &out->text, err));
+    if (size) memcpy(out->text, bytes, size);
+    out->text[size] = 0;
+    out->size = size;
+    st = check_text(out, err);
+    if (st != VIC_OK) source_free(out);
+    return st;
+}
+
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -162,12 +185,8 @@ vic_status source_read(const char *path, size_t limit, struct source *out, vic_e
     unsigned char *input = NULL;
     FILE *file = NULL;
     struct stat info;
-    size_t length = strlen(path), have;
-    memset(out, 0, sizeof *out);
-    if (length < sizeof out->name)
-        snprintf(out->name, sizeof out->name, "%s", path);
-    else
-        snprintf(out->name, sizeof out->name, "...%s", path + length - (sizeof out->name - 4));
+    size_t have;
+    set_name(out, path);
     file = fopen(path, "rb");
     if (!file) return vic_fail(err, VIC_CANNOT_READ, "%s: cannot open: %s", out->name, strerror(errno));
     if (fstat(fileno(file), &info) == 0) {
