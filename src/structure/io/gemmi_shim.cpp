@@ -337,7 +337,7 @@ bool shim_cif_table(const struct shim_cif *c, int number, const char *const *tag
 struct shim_text shim_cif_cell(const struct shim_cif *c, const struct shim_table *table, int64_t row, int column)
 {
     const int at = table->columns[column];
-    if (at < 0) return { nullptr, 0, true };
+    if (at < 0 || row < 0 || row >= table->rows) return { nullptr, 0, true };
     if (table->loop < 0) return as_text(c, c->blocks[size_t(table->block)].items[size_t(at)].value);
     const loop &l = c->loops[size_t(table->loop)];
     return as_text(c, l.values[size_t(row) * size_t(l.columns) + size_t(at)]);

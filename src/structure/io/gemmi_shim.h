@@ -67,6 +67,7 @@ struct shim_table {
 /* The table that holds tags[0]; false when the block has none. */
 bool shim_cif_table(const struct shim_cif *cif, int block, const char *const *tags, int count,
                     struct shim_table *out);
+/* Absent where the table has no such column or row. */
 struct shim_text shim_cif_cell(const struct shim_cif *cif, const struct shim_table *table, int64_t row, int column);
 
 #ifdef __cplusplus

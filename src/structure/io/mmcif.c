@@ -86,8 +86,8 @@ static struct place place_of(const struct reading *r, int64_t row)
     struct place p;
     struct piece id = cif_piece(site(r, row, ID));
     char number[32];
-    snprintf(number, sizeof number, "%lld", (long long)row + 1);
-    if (id.length && id.length < sizeof number) snprintf(number, sizeof number, "%.*s", (int)id.length, id.text);
+    label_set(number, sizeof number, id.text, id.length);
+    if (!*number) snprintf(number, sizeof number, "%lld", (long long)row + 1);
     snprintf(p.text, sizeof p.text, "%s line %lld: atom %s", r->source->name,
              (long long)cif_line(r->source, site(r, row, X)), number);
     return p;

@@ -101,8 +101,9 @@ static vic_status read_extended_row(const struct source *s, int64_t line, struct
             }
             if (expected) {
                 char what[64];
-                size_t length = p->name.length < 40 ? p->name.length : 40;
-                memcpy(what, p->name.text, length);
+                size_t length;
+                label_set(what, 41, p->name.text, p->name.length);
+                length = strlen(what);
                 memcpy(what + length, " (column)", 10);
                 return bad_word(s, line, expected, what, row, word, err);
             }

@@ -106,6 +106,9 @@ static void test_refusals(void **state)
     o.symmetry = false;                                 /* the operations do not matter then */
     s = files_read("data_x\n" CELL_TEXT "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,w\n" SITES "C1 0 0 0\n", &o);
     vic_structure_free(s);
+    /* a loop without rows is no list of operations; it was once read beyond its end */
+    s = files_read("data_x\n" CELL_TEXT SITES "C1 0 0 0\nloop_\n_symmetry_equiv_pos_as_xyz\n", &o);
+    vic_structure_free(s);
     o.has_cell = true; /* fractions of the cell given by hand */
     for (int i = 0; i < 6; ++i) o.cell[i] = i < 3 ? 10 : 90;
     s = files_read("data_x\n" SITES "C .5 0 -1\n", &o);
