@@ -166,7 +166,7 @@ static vic_status find_sections(struct reading *r, vic_error *err)
             r->masses_at = l;
             r->has_masses = true;
         } else if (piece_is(line, "Atoms")) {
-            if (r->has_atoms) return bad_line(r, l.number, "one section Atoms", line, err);
+            if (r->has_atoms) return bad_line(r, l.number, "no second section Atoms", line, err);
             r->atoms_at = l;
             r->has_atoms = true;
             r->style_name = comment;

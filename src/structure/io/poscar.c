@@ -305,6 +305,8 @@ static vic_status read_all(struct reading *r, vic_error *err)
         word = piece_trim(line);
     }
     if (!word.length || !strchr("cCkKdD", *word.text)) return bad_line(r, "Direct or Cartesian", line, err);
+    if (piece_begins(word, "Direct configuration=")) /* its frames would pass for one */
+        return bad_line(r, "Direct or Cartesian of a POSCAR (XDATCAR is not read: convert it to extXYZ)", line, err);
     r->cartesian = (*word.text | 0x20) != 'd';
     r->out->fractional = !r->cartesian;
     return read_rows(r, err);

@@ -49,6 +49,8 @@ static void test_what_follows(void **state)
     CHECK_REFUSED(HEAD "H\n9000000000000000000\nC\n0 0 1\n", NULL, VIC_BAD_INPUT,
                   "counts that the file has rows for");
     CHECK_REFUSED(HEAD "H O\n9000000000000000000 9000000000000000000\nC\n", NULL, VIC_BAD_INPUT, "rows for");
+    CHECK_REFUSED(HEAD "H\n1\nDirect configuration=     1\n0 0 0\nDirect configuration=     2\n0 0 0\n", NULL,
+                  VIC_BAD_INPUT, "line 8: expected Direct or Cartesian of a POSCAR (XDATCAR is not read");
     CHECK_REFUSED(HEAD "H\n0\nC\n", NULL, VIC_BAD_INPUT, "expected counts above 0");
 }
 
