@@ -117,10 +117,9 @@ VIC_API vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const 
 typedef struct vic_structure vic_structure;
 typedef enum vic_altloc { VIC_ALTLOC_HIGHEST = 0, VIC_ALTLOC_ALL = 1 } vic_altloc;
 typedef enum vic_pbc { VIC_PBC_AUTO = 0, VIC_PBC_SET = 1 } vic_pbc;
-
 typedef struct vic_read_options {
     size_t size;
-    int model;          /* model number to take; 0 = the first one.  All others are skipped. */
+    int model;          /* number of the model or frame to take (1, 2, ...); 0 = the first, -1 = the last, -2 = ... */
     vic_altloc altloc;  /* HIGHEST: per residue the label with the highest mean occupancy, ties to the first */
     bool drop_hydrogen; /* H and D */
     bool drop_water;    /* residues HOH, WAT, SOL, TIP3, ... ; docs/concepts.md has the list */
@@ -139,7 +138,8 @@ typedef struct vic_read_options {
             { 0, 0, 0, 0, 0, 0 }, VIC_PBC_AUTO, { false, false, false }, 0                                           \
     }
 
-/* Read PDB, mmCIF, GRO, XYZ or extXYZ, each also gzipped; the format is found by content, not by name.
+/* Read PDB, mmCIF, small-molecule CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data or Amber rst7, each also gzipped; the
+ * format is found by content, not by name.  docs/formats.md says what is read of each.
  * `options` may be NULL (defaults).  CANNOT_READ when the file cannot be opened, BAD_INPUT with file, line, expected
  * and found when its content cannot be trusted.  Cost: linear in the file. */
 VIC_API vic_status vic_structure_read(const char *path, const vic_read_options *options, vic_structure **out,
@@ -173,7 +173,7 @@ typedef struct vic_structure_view {
     bool has_cell;
     double cell[3][3]; /* row vectors; zeros without a cell */
     bool periodic[3];
-    const char *format;          /* "pdb", "mmcif", "gro", "xyz", "extxyz", "arrays"; static */
+    const char *format;          /* "pdb", "mmcif", "cif", "gro", "xyz", "poscar", "lammps", ...; static */
     const char *title;           /* or "" */
     const char *space_group;     /* Hermann-Mauguin or "" */
     int64_t models;              /* in the file */
@@ -183,10 +183,9 @@ typedef struct vic_structure_view {
 } vic_structure_view;
 
 VIC_API vic_structure_view vic_structure_get(const vic_structure *s);
-
-/* Write atoms with a per-atom value: as PDB the value goes into the B-factor column (%6.2f), as extXYZ into a column
- * `value_name`:R:1.  The format follows the ending: .pdb, .xyz, .extxyz.  Written beside and renamed, so a failure
- * leaves no half file.  values [atoms]. */
+/* Write atoms with a per-atom value: as PDB and mmCIF the value is the B-factor (%6.2f; exact), as extXYZ a column
+ * `value_name`:R:1.  The format follows the ending: .pdb, .cif, .mmcif, .xyz, .extxyz.  Written beside and renamed,
+ * so a failure leaves no half file.  values [atoms]. */
 VIC_API vic_status vic_structure_write(const vic_structure *s, const char *path, const char *value_name,
                                        const double *values, vic_error *err) VIC_CHECK_RESULT;
 VIC_API void vic_structure_free(vic_structure *s);

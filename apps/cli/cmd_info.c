@@ -16,6 +16,7 @@ struct summary {
     double mass;  /* u; of the atoms whose element is known */
     bool unknown; /* some atom has no mass */
     int64_t chains, residues;
+    int64_t partial; /* atoms with an occupancy below 1 */
     bool has_cell;
     double length[3], angle[3], volume;
 };
@@ -78,6 +79,7 @@ static vic_status summarise(const vic_structure_view *v, struct summary *s, vic_
         s->elements[v->atomic_numbers[i]]++;
         s->mass += mass;
         s->unknown |= mass == 0.0;
+        s->partial += v->occupancies && v->occupancies[i] < 1.0f;
         for (int k = 0; k < 3; k++) {
             s->low[k] = fmin(s->low[k], v->positions[3 * i + k]);
             s->high[k] = fmax(s->high[k], v->positions[3 * i + k]);
@@ -135,6 +137,7 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     json_object_end(&j);
     json_int(&j, "models", v->models);
     json_int(&j, "altloc_atoms", v->altloc_atoms);
+    json_int(&j, "partial_occupancy", s->partial);
     json_int(&j, "chains", s->chains);
     json_int(&j, "residues", s->residues);
     json_cell(&j, v, s);
@@ -181,6 +184,7 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
     text_row("elements", "%s", elements);
     text_row("models", "%s", count_text(v->models).s);
     if (v->altloc_atoms) text_row("altloc atoms", "%s", count_text(v->altloc_atoms).s);
+    if (s->partial) text_row("occupancy", "below 1 for %s of these atoms", count_text(s->partial).s);
     if (v->labels) text_row("chains, residues", "%s, %s", count_text(s->chains).s, count_text(s->residues).s);
     if (s->has_cell) {
         text_row("cell", "%s %s %s A   %s %s %s degrees", real_text(s->length[0], 6).s, real_text(s->length[1], 6).s,

@@ -223,8 +223,8 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         { "--hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
     };
     const struct option file_rows[] = {
-        { "-o", "FILE", "write the counts per atom: .pdb (in the B column), .xyz or .extxyz", OPTION_TEXT, &out, 0, 0,
-          NULL, NULL },
+        { "-o", "FILE", "write the counts per atom: .pdb or .cif (as B-factors), .xyz or .extxyz", OPTION_TEXT, &out,
+          0, 0, NULL, NULL },
         { "--plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other",
           OPTION_TEXT, &plot, 0, 0, NULL, NULL },
     };

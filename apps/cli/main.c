@@ -28,7 +28,7 @@ static void help(FILE *to)
             vic_version());
     for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fprintf(to, "\n`vicinal SUBCOMMAND --help` lists the options of one; `vicinal --version` prints the version.\n"
-                "Files: PDB, mmCIF, GRO, XYZ and extXYZ, each also gzipped.\n"
+                "Files: PDB, mmCIF, CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data and Amber rst7, each also gzipped.\n"
                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 bad input, 4 no such device or kernel.\n");
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_THREADS = 4096, MOST_REPEATS = 10000 };
+enum { MOST_THREADS = 4096, MOST_REPEATS = 10000, MOST_MODELS = 1000000000 };
 
 void structure_options_init(struct structure_options *s)
 {
@@ -99,6 +99,18 @@ static vic_status take_cell(const struct option *o, const char *text, vic_error 
     return parse_cell(text, s->read.cell, err);
 }
 
+/* Models and frames are one thing under two names; 0 is none of either. */
+static vic_status take_model(const struct option *o, const char *text, vic_error *err)
+{
+    struct structure_options *s = o->target;
+    int64_t number;
+    if (!number_int64(text, &number) || number == 0 || number > MOST_MODELS || number < -MOST_MODELS)
+        return fail(err, VIC_BAD_ARGUMENT, "%s: expected a number from 1 on, or from -1 (the last) down, got '%s'",
+                    o->name, text);
+    s->read.model = (int)number;
+    return VIC_OK;
+}
+
 static vic_status take_supercell(const struct option *o, const char *text, vic_error *err)
 {
     struct structure_options *s = o->target;
@@ -122,8 +134,10 @@ void structure_options_rows(struct structure_options *s, struct option rows[STRU
         { "--symmetry", NULL, "apply the space group: all atoms of the cell", OPTION_FLAG, &s->read.symmetry, 0, 0,
           NULL, NULL },
         { "--supercell", "AxBxC", "repeat the cell along a, b, c", OPTION_CUSTOM, s, 0, 0, NULL, take_supercell },
-        { "--model", "N", "model number to take; default: the first one", OPTION_INT, &s->read.model, 1, 1e9, NULL,
-          NULL },
+        { "--model", "N", "model number to take, -1 the last; default: the first one", OPTION_CUSTOM, s, 0, 0, NULL,
+          take_model },
+        { "--frame", "N", "the same for frames (GRO, XYZ), numbered from 1", OPTION_CUSTOM, s, 0, 0, NULL,
+          take_model },
         { "--altloc", "WHICH", "alternate locations: highest (by occupancy; default) or all", OPTION_CHOICE,
           &s->altloc, 0, 0, "highest|all", NULL },
         { "--no-hydrogen", NULL, "leave out hydrogen and deuterium", OPTION_FLAG, &s->read.drop_hydrogen, 0, 0, NULL,

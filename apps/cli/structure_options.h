@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-enum { STRUCTURE_OPTIONS = 8, OUTPUT_OPTIONS = 2 };
+enum { STRUCTURE_OPTIONS = 9, OUTPUT_OPTIONS = 2 };
 
 struct structure_options {
     vic_read_options read;

@@ -13,9 +13,6 @@ vic_status vic_structure_read(const char *path, const vic_read_options *options,
     if (!path || !*path)
         return vic_fail(err, VIC_BAD_ARGUMENT, "path is %s: expected a file", path ? "empty" : "NULL");
     TRY(options_copy(&o, sizeof o, options, "vic_read_options", err));
-    if (o.model < 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "model: expected a model number, or 0 for the first, found %d",
-                        o.model);
     if (o.altloc != VIC_ALTLOC_HIGHEST && o.altloc != VIC_ALTLOC_ALL)
         return vic_fail(err, VIC_BAD_ARGUMENT, "altloc: expected VIC_ALTLOC_HIGHEST or VIC_ALTLOC_ALL, found %d",
                         (int)o.altloc);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "structure/element.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char *const symbols[ELEMENT_COUNT] = {
@@ -11,6 +12,20 @@ static const char *const symbols[ELEMENT_COUNT] = {
     "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po",
     "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md",
     "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+};
+
+/* Standard atomic weights (IUPAC 2021, abridged); of elements without one the mass number of the longest-lived
+ * isotope. */
+static const double masses[ELEMENT_COUNT] = {
+    0,      1.008,  4.0026, 6.94,   9.0122, 10.81,  12.011, 14.007, 15.999, 18.998, 20.180, 22.990, 24.305, 26.982,
+    28.085, 30.974, 32.06,  35.45,  39.95,  39.098, 40.078, 44.956, 47.867, 50.942, 51.996, 54.938, 55.845, 58.933,
+    58.693, 63.546, 65.38,  69.723, 72.630, 74.922, 78.971, 79.904, 83.798, 85.468, 87.62,  88.906, 91.224, 92.906,
+    95.95,  98,     101.07, 102.91, 106.42, 107.87, 112.41, 114.82, 118.71, 121.76, 127.60, 126.90, 131.29, 132.91,
+    137.33, 138.91, 140.12, 140.91, 144.24, 145,    150.36, 151.96, 157.25, 158.93, 162.50, 164.93, 167.26, 168.93,
+    173.05, 174.97, 178.49, 180.95, 183.84, 186.21, 190.23, 192.22, 195.08, 196.97, 200.59, 204.38, 207.2,  208.98,
+    209,    210,    222,    223,    226,    227,    232.04, 231.04, 238.03, 237,    244,    243,    247,    247,
+    251,    252,    257,    258,    259,    262,    267,    268,    267,    270,    271,    278,    281,    282,
+    285,    286,    290,    290,    293,    294,    294,
 };
 
 /* Blank-separated words; a word of any length up to 7 is looked up with blanks around it. */
@@ -95,6 +110,15 @@ uint8_t element_from_symbol(const char *text, size_t length)
     for (int z = 1; z < ELEMENT_COUNT; ++z)
         if (symbols[z][0] == first && upper(symbols[z][1]) == second) return (uint8_t)z;
     return 0;
+}
+
+uint8_t element_from_mass(double mass)
+{
+    uint8_t best = 0;
+    if (fabs(mass - 2.014) <= 0.1) return 1; /* deuterium */
+    for (uint8_t z = 1; z < ELEMENT_COUNT; ++z)
+        if (fabs(masses[z] - mass) <= 0.1 && (!best || fabs(masses[z] - mass) < fabs(masses[best] - mass))) best = z;
+    return best;
 }
 
 static uint8_t ion_element(const char *name)

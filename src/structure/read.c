@@ -31,6 +31,19 @@ static const char *at_line(const struct request *r, char place[32])
     return place;
 }
 
+/* Numbers of a file may overflow when they are scaled or meet a cell. */
+static vic_status check_finite(const struct request *r, const struct vic_structure *s, vic_error *err)
+{
+    for (size_t i = 0; i < 3 * s->atoms.count; ++i)
+        if (!isfinite(s->atoms.positions[i]))
+            return vic_fail(err, VIC_BAD_INPUT,
+                            "%s: expected finite positions, found %g for atom %zu after scaling; mend the cell or "
+                            "the "
+                            "position",
+                            r->source->name, s->atoms.positions[i], i / 3 + 1);
+    return VIC_OK;
+}
+
 static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error *err)
 {
     const struct file_cell *cell = &r->content.cell;
@@ -38,6 +51,11 @@ static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error
     if (r->options->has_cell) {
         if (!cell_from_parameters(r->options->cell, s->cell, why, sizeof why))
             return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s", why);
+    } else if (cell->kind == FILE_CELL_PARAMETERS && cell->missing) {
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected %s, found none beside the rest of the cell; add it, or give a cell "
+                        "(--cell a,b,c,alpha,beta,gamma)",
+                        r->source->name, cell->missing);
     } else if (cell->kind == FILE_CELL_PARAMETERS) {
         if (!cell_from_parameters(cell->parameters, s->cell, why, sizeof why))
             return vic_fail(err, VIC_BAD_INPUT,
@@ -45,8 +63,13 @@ static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error
                             at_line(r, place), why);
     } else if (cell->kind == FILE_CELL_VECTORS && !cell_is_zero(CELL(cell->vectors))) {
         memcpy(s->cell, cell->vectors, sizeof s->cell);
+    } else if (r->content.fractional) {
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected a cell, as the positions are fractional, found none; add it, or give one "
+                        "(--cell a,b,c,alpha,beta,gamma)",
+                        r->source->name);
     } else {
-        return VIC_OK;
+        return check_finite(r, s, err);
     }
     s->has_cell = true;
     if (cell->has_fractional) {
@@ -55,7 +78,12 @@ static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error
         if (cell_turn_to_frame(CELL(matrix), s->cell))
             for (int i = 0; i < 3; ++i) s->origin[i] = cell->fractional[i][3];
     }
-    return VIC_OK;
+    for (size_t i = 0; r->content.fractional && i < s->atoms.count; ++i) {
+        double fractional[3];
+        memcpy(fractional, s->atoms.positions + 3 * i, sizeof fractional);
+        cell_multiply(fractional, CELL(s->cell), s->atoms.positions + 3 * i);
+    }
+    return check_finite(r, s, err);
 }
 
 static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_error *err)
@@ -85,31 +113,49 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
                     r->source->name, at_line(r, place), why);
 }
 
-static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic_error *err)
+/* The space group by Hall symbol or by name. */
+static vic_status find_operations(const struct request *r, const struct vic_structure *s,
+                                  struct expand_operation operations[SHIM_MAX_OPERATIONS], int *count, vic_error *err)
 {
     struct shim_operation found[SHIM_MAX_OPERATIONS];
-    struct expand_operation operations[SHIM_MAX_OPERATIONS];
     double parameters[6];
-    int count;
+    *count = *r->content.hall ? shim_space_group_hall(r->content.hall, found) : 0;
+    if (!*count && !*s->space_group)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected a space group to apply symmetry, found none in the file; read without symmetry",
+                        r->source->name);
+    if (!*count) {
+        cell_to_parameters(CELL(s->cell), parameters);
+        *count = shim_space_group(s->space_group, parameters[3], parameters[5], found);
+    }
+    if (!*count)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected the Hermann-Mauguin name of a space group (P 21 21 21, C 1 2 1, ...), found "
+                        "\"%s\"; correct it, or read without symmetry",
+                        r->source->name, s->space_group);
+    for (int k = 0; k < *count; ++k) {
+        memcpy(operations[k].rotation, found[k].rotation, sizeof operations[k].rotation);
+        memcpy(operations[k].translation, found[k].translation, sizeof operations[k].translation);
+    }
+    return VIC_OK;
+}
+
+static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic_error *err)
+{
+    struct expand_operation found[SHIM_MAX_OPERATIONS];
+    const struct expand_operation *operations = r->content.operations;
+    int count = r->content.operation_count;
     if (!s->has_cell || !cell_is_full(CELL(s->cell)))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected a cell and a space group to apply symmetry, found no cell; read without "
                         "symmetry, or give the cell (--cell a,b,c,alpha,beta,gamma)",
                         r->source->name);
-    if (!*s->space_group)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected a space group to apply symmetry, found none in the file; read without symmetry",
-                        r->source->name);
-    cell_to_parameters(CELL(s->cell), parameters);
-    count = shim_space_group(s->space_group, parameters[3], parameters[5], found);
-    if (!count)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected the Hermann-Mauguin name of a space group (P 21 21 21, C 1 2 1, ...), found "
-                        "\"%s\"; correct it, or read without symmetry",
-                        r->source->name, s->space_group);
-    for (int k = 0; k < count; ++k) {
-        memcpy(operations[k].rotation, found[k].rotation, sizeof operations[k].rotation);
-        memcpy(operations[k].translation, found[k].translation, sizeof operations[k].translation);
+    if (*r->content.symmetry_problem)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: %s; mend the list, or read without symmetry", r->source->name,
+                        r->content.symmetry_problem);
+    if (!count) {
+        TRY(find_operations(r, s, found, &count, err));
+        operations = found;
     }
     return expand_symmetry(s, operations, count, s->origin, expand_repetitions(r->options->supercell),
                            r->options->max_atoms, r->source->name, err);
@@ -147,27 +193,36 @@ static vic_status build(struct request *r, struct vic_structure *s, vic_error *e
     return expand_supercell(s, r->options->supercell, r->options->max_atoms, r->source->name, err);
 }
 
-vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,
-                          vic_error *err)
+vic_status structure_from_source(const struct source *source, const vic_read_options *options,
+                                 struct vic_structure **out, vic_error *err)
 {
-    struct source source = { { 0 }, NULL, 0 };
     struct request r;
     const struct format *format;
     struct vic_structure *s = NULL;
     vic_status st = VIC_OK;
     memset(&r, 0, sizeof r);
-    r.source = &source;
+    r.source = source;
     r.options = options;
-    TRY(source_read(path, SOURCE_LIMIT, &source, err));
-    TRY_GOTO(format_find(&source, &format, err), done);
-    TRY_GOTO(format->read(&source, options->model, &r.content, err), done);
+    TRY_GOTO(format_find(source, &format, err), done);
+    TRY_GOTO(format->read(source, options->model, &r.content, err), done);
     TRY_GOTO(structure_create(&s, err), done);
     TRY_GOTO(build(&r, s, err), done);
     *out = s;
     s = NULL;
 done:
     structure_free(s);
+    free(r.content.operations);
     atoms_free(&r.content.atoms);
+    return st;
+}
+
+vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,
+                          vic_error *err)
+{
+    struct source source;
+    vic_status st;
+    TRY(source_read(path, SOURCE_LIMIT, &source, err));
+    st = structure_from_source(&source, options, out, err);
     source_free(&source);
     return st;
 }

@@ -124,7 +124,7 @@ vic_status select_drop(struct atoms *a, bool hydrogen, bool water, vic_error *er
     if (!hydrogen && !water) return VIC_OK;
     if (water && !a->has_labels)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "drop_water: expected a format with residue names, found one without (XYZ); keep the waters, "
+                        "drop_water: expected a format with residue names, found one without; keep the waters, "
                         "or use PDB, mmCIF or GRO");
     TRY(mem_array(a->count, sizeof *keep, "flags", &keep, err));
     for (size_t i = 0; i < a->count; ++i)

@@ -30,6 +30,11 @@ vic_status structure_from_arrays(int64_t atoms, const double *positions, const d
 vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,
                           vic_error *err);
 
+/* The same of a text in memory. */
+struct source;
+vic_status structure_from_source(const struct source *source, const vic_read_options *options,
+                                 struct vic_structure **out, vic_error *err);
+
 /* See vic_structure_write(). */
 vic_status structure_write(const struct vic_structure *s, const char *path, const char *value_name,
                            const double *values, vic_error *err);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Atoms with a value each, as PDB or extXYZ.  Written to a file beside the wanted one and renamed when it is whole.
+/* Atoms with a value each, as PDB, mmCIF (write_mmcif.c) or extXYZ.  Written to a file beside the wanted one and
+ * renamed when it is whole.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "structure/write.h"
 #include "structure/cell.h"
 #include "structure/element.h"
 #include "structure/number.h"
-#include "structure/structure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct writing {
-    FILE *file;
-    const char *path, *value_name;
-    const double *values;
-};
 
 /* ---- PDB ---- */
 
@@ -220,7 +215,11 @@ static writer *find_writer(const char *path)
     static const struct {
         const char *ending;
         writer *write;
-    } writers[] = { { ".pdb", write_pdb }, { ".xyz", write_extxyz }, { ".extxyz", write_extxyz } };
+    } writers[] = { { ".pdb", write_pdb },
+                    { ".cif", write_mmcif },
+                    { ".mmcif", write_mmcif },
+                    { ".xyz", write_extxyz },
+                    { ".extxyz", write_extxyz } };
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof writers / sizeof *writers; ++i) {
         size_t ending = strlen(writers[i].ending);
@@ -265,7 +264,9 @@ vic_status structure_write(const struct vic_structure *s, const char *path, cons
     bool wrong;
     if (!write)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "%s: expected a name that ends in .pdb, .xyz or .extxyz, which choose the format", path);
+                        "%s: expected a name that ends in .pdb, .cif, .mmcif, .xyz or .extxyz, which choose the "
+                        "format",
+                        path);
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* renaming would replace a device or fail at a directory */
         return vic_fail(err, VIC_CANNOT_WRITE,
                         "%s: expected a regular file to write or replace, found something else", path);

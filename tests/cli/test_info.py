@@ -4,7 +4,7 @@ import pytest
 
 from conftest import write_pdb, write_xyz
 
-KEYS = {"file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "chains", "residues",
+KEYS = {"file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "partial_occupancy", "chains", "residues",
         "cell", "periodic", "space_group", "symmetry_operations", "box", "density"}
 
 
@@ -69,3 +69,27 @@ def test_real_protein(vicinal, real_structure):
     full = vicinal("info", real_structure("small/4hhb.pdb"), "--json", "--symmetry").json
     assert full["symmetry_operations"] == 2 and full["atoms"] == 2 * 4779
     assert 0.5 < full["density"]["g_per_cm3"] < 1.5
+
+
+def test_frames(vicinal, tmp_path):
+    path = tmp_path / "t.xyz"
+    path.write_text("".join(f"{n}\nframe {n}\n" + "C 0 0 0\n" * n for n in (1, 2, 3)))
+    for arguments, atoms in ((["--frame", "2"], 2), (["--frame", "-1"], 3), (["--model=-3"], 1), ([], 1),
+                             (["--frame", "1", "--model", "-2"], 2)):
+        answer = vicinal("info", path, "--json", *arguments).json
+        assert answer["atoms"] == atoms and answer["models"] == 3
+    assert "no frame 4; the file has 3: 1 to 3" in vicinal("info", path, "--frame", "4", code=3).err
+    for wrong in (["--frame", "0"], ["--frame", "last"]):
+        assert "--frame: expected" in vicinal("info", path, *wrong, code=2).err
+
+
+def test_crystal_of_partly_occupied_sites(vicinal, tmp_path):
+    path = tmp_path / "x.cif"
+    path.write_text("data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n"
+                    "_cell_angle_beta 90\n_cell_angle_gamma 90\nloop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,-z\n"
+                    "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+                    "_atom_site_occupancy\nNa1 0 0 0 .5\nK1 0 0 0 .5\nCl1 .3 .2 .1 1\n")
+    answer = vicinal("info", path, "--json", "--symmetry").json
+    assert answer["format"] == "cif" and answer["elements"] == {"Na": 1, "Cl": 2, "K": 1}
+    assert answer["partial_occupancy"] == 2 and answer["symmetry_operations"] == 2
+    assert "below 1 for 2 of these atoms" in vicinal("info", path).out

@@ -4,6 +4,7 @@
 #define VIC_STRUCTURE_IO_FORMAT_H
 
 #include "structure/atoms.h"
+#include "structure/expand.h"
 #include "structure/io/source.h"
 #include "structure/io/text.h"
 
@@ -13,6 +14,7 @@ enum file_cell_kind { FILE_CELL_NONE, FILE_CELL_PARAMETERS, FILE_CELL_VECTORS };
 struct file_cell {
     enum file_cell_kind kind;
     double parameters[6];
+    const char *missing; /* NULL, or the parameter that the file lacks (static) */
     double vectors[3][3];
     int64_t line;            /* or 0 */
     bool has_fractional;     /* SCALEn, fract_transf_matrix: the frame in which the atoms are given */
@@ -28,16 +30,22 @@ struct file_content {
     char title[512];
     char space_group[32];
     int64_t models;
+    bool fractional; /* positions are fractional: of the file's cell, or of the one given in its place */
+    /* Symmetry as the file lists it, identity first; NULL: by name.  The caller frees it. */
+    struct expand_operation *operations;
+    int operation_count;
+    char hall[80];
+    char symmetry_problem[256]; /* why the operations cannot be used, for those who ask for them */
 };
 
 struct format {
     const char *name;
     bool (*looks_like)(const struct source *s); /* by the first lines; cheap */
-    /* model 0 is the first; the content is freed by the caller, also after failure */
+    /* model 0 is the first, -1 the last; the content is freed by the caller, also after failure */
     vic_status (*read)(const struct source *s, int model, struct file_content *out, vic_error *err);
 };
 
-extern const struct format format_pdb, format_mmcif, format_gro, format_xyz;
+extern const struct format format_poscar, format_cif, format_lammps, format_amber, format_gro, format_xyz, format_pdb;
 
 vic_status format_find(const struct source *s, const struct format **out, vic_error *err);
 
@@ -45,6 +53,8 @@ vic_status format_find(const struct source *s, const struct format **out, vic_er
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
 /* The same where frames are numbered 1 to `frames`. */
 vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err);
+/* 1 to `frames` for what is asked for (0 is the first, negative from the end); 0 when there is no such frame. */
+int64_t format_frame(int model, int64_t frames);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
 void format_set_title(char title[512], struct piece text); /* appends; control characters and bad UTF-8 as '?' */
 bool format_cell_is_dummy(const double parameters[6]);     /* 1 x 1 x 1 or zeros: what non-crystals carry */

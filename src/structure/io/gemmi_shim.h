@@ -29,51 +29,46 @@ struct shim_operation {
  * alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
 int shim_space_group(const char *name, double alpha, double gamma,
                      struct shim_operation operations[SHIM_MAX_OPERATIONS]);
+/* The same from a Hall symbol, which leaves no choice of origin or axes open. */
+int shim_space_group_hall(const char *hall, struct shim_operation operations[SHIM_MAX_OPERATIONS]);
 
 /* ---- CIF ---- */
 
+/* Blocks, tags and values of a text, which must outlive it: what is handed out points into that text. */
 struct shim_cif;
 
-/* Columns of _atom_site, in the order of shim_cell's argument.  An absent column gives NULL. */
-enum shim_column {
-    SHIM_X,
-    SHIM_Y,
-    SHIM_Z,
-    SHIM_ID,
-    SHIM_GROUP,
-    SHIM_SYMBOL,
-    SHIM_NAME,
-    SHIM_AUTH_NAME,
-    SHIM_ALTLOC,
-    SHIM_RESIDUE,
-    SHIM_AUTH_RESIDUE,
-    SHIM_CHAIN,
-    SHIM_AUTH_CHAIN,
-    SHIM_SEQUENCE,
-    SHIM_AUTH_SEQUENCE,
-    SHIM_INSERTION,
-    SHIM_OCCUPANCY,
-    SHIM_B_FACTOR,
-    SHIM_MODEL,
-    SHIM_COLUMNS
-};
-extern const char *const shim_column_names[SHIM_COLUMNS]; /* "Cartn_x", ... */
-
 struct shim_text {
-    const char *text; /* NULL when the column or the tag is absent; quotes taken off; not always terminated */
+    const char *text; /* NULL when the column or the tag is absent; quotes taken off; not terminated */
     size_t length;
-    bool null; /* an unquoted ? or . */
+    bool null; /* absent, or an unquoted ? or . */
 };
 
-/* Parse, and find the first block with macromolecular atoms.  false: `why` tells (from gemmi, "line:column: ..." at
- * its start where it knows them; *line is that line or 0).  *rows = 0 when no block has _atom_site.Cartn_x. */
-bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t *rows, int64_t *line, char *why,
-                   size_t why_size);
-bool shim_cif_has_fractional_sites(const struct shim_cif *cif); /* _atom_site_fract_x: a small-molecule CIF */
-struct shim_text shim_cif_site(const struct shim_cif *cif, int64_t row, enum shim_column column);
-struct shim_text shim_cif_value(const struct shim_cif *cif, const char *tag); /* of the same block */
-int64_t shim_cif_sites_line(const struct shim_cif *cif); /* line of the atoms' loop_, or 0 when it is not a loop */
-void shim_cif_close(struct shim_cif *cif);
+/* false: `why` tells (from gemmi, "line:column: ..." at its start where it knows them; *line is that line or 0,
+ * and -1 when memory ran out). */
+bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t *line, char *why, size_t why_size);
+int shim_cif_blocks(const struct shim_cif *cif);
+void shim_cif_close(struct shim_cif *cif); /* NULL is fine */
+
+/* Tags are compared without regard to case; a '?' in `tag` stands for '.' or '_', between which the dictionaries of
+ * small molecules waver.  A loop of one row counts as a value. */
+struct shim_text shim_cif_value(const struct shim_cif *cif, int block, const char *tag);
+
+enum { SHIM_MOST_COLUMNS = 24 };
+
+/* Some columns of one loop, or of tag-value pairs, which make a table of one row. */
+struct shim_table {
+    int64_t rows;
+    int64_t line; /* of loop_, or of the first pair */
+    int block;
+    int loop;                       /* -1: pairs */
+    int columns[SHIM_MOST_COLUMNS]; /* -1: absent */
+};
+
+/* The table that holds tags[0]; false when the block has none. */
+bool shim_cif_table(const struct shim_cif *cif, int block, const char *const *tags, int count,
+                    struct shim_table *out);
+/* Absent where the table has no such column or row. */
+struct shim_text shim_cif_cell(const struct shim_cif *cif, const struct shim_table *table, int64_t row, int column);
 
 #ifdef __cplusplus
 }

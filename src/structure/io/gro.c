@@ -123,13 +123,12 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
     return VIC_OK;
 }
 
-static vic_status read_gro(const struct source *s, int model, struct file_content *out, vic_error *err)
+/* Goes through all frames and takes the one that is wanted; 0 takes none. */
+static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece title, line;
-    int64_t wanted = model ? model : 1;
-    out->format = "gro";
-    out->atoms.has_labels = true;
+    out->models = 0;
     while (!lines_only_blank_left(&l) && lines_next(&l, &title)) {
         struct frame f = { 0 };
         if (!lines_next(&l, &line) || !is_count(line, &f.count))
@@ -144,6 +143,20 @@ static vic_status read_gro(const struct source *s, int model, struct file_conten
         TRY(read_rows(s, &l, &f, out, err));
         TRY(read_box(s, &l, f.taking, &out->cell, err));
     }
+    return VIC_OK;
+}
+
+static vic_status read_gro(const struct source *s, int model, struct file_content *out, vic_error *err)
+{
+    int64_t wanted = model > 0 ? model : 1;
+    out->format = "gro";
+    out->atoms.has_labels = true;
+    if (model < 0) {
+        TRY(read_frames(s, 0, out, err));
+        wanted = format_frame(model, out->models);
+        if (!wanted) return format_no_frame(s, model, out->models, err);
+    }
+    TRY(read_frames(s, wanted, out, err));
     if (out->models < wanted) return format_no_frame(s, model, out->models, err);
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }

@@ -15,7 +15,8 @@ struct model_mark {
 struct reading {
     const struct source *source;
     struct file_content *out;
-    int wanted; /* 0 = the first */
+    int wanted;
+    bool any_model; /* the first will do */
     struct model_mark *models;
     size_t model_count, model_capacity;
     bool in_model, taking; /* inside a model; it is the chosen one */
@@ -56,7 +57,7 @@ static vic_status begin_model(struct reading *r, int64_t number, int64_t line, v
     TRY(mem_grow(&r->models, &r->model_capacity, r->model_count + 1, sizeof *r->models, "models", err));
     r->models[r->model_count].number = number;
     r->models[r->model_count].line = line;
-    r->taking = !r->taken && (r->wanted == 0 || number == r->wanted);
+    r->taking = !r->taken && (r->any_model || number == r->wanted);
     r->model_count++;
     r->in_model = true;
     return r->taking ? duplicates_new_residue(&r->duplicates, err) : VIC_OK;
@@ -215,19 +216,49 @@ static vic_status check_models(struct reading *r, vic_error *err)
     return st;
 }
 
+/* Reads all lines; atoms are taken of the wanted model only. */
+static vic_status read_lines(struct reading *r, vic_error *err)
+{
+    struct lines l = lines_of(r->source->text, r->source->size);
+    struct piece line;
+    while (lines_next(&l, &line)) TRY(read_line(r, line, &l, err));
+    return VIC_OK;
+}
+
+/* Models count from the end in the order in which they stand in the file; their numbers are their own. */
+static vic_status find_from_end(const struct source *s, int model, int *number, vic_error *err)
+{
+    struct file_content nothing = { 0 };
+    struct reading r = { 0 };
+    vic_status st = VIC_OK;
+    int64_t wanted;
+    r.source = s;
+    r.out = &nothing;
+    r.taken = true; /* so that none is taken */
+    TRY_GOTO(read_lines(&r, err), done);
+    wanted = format_frame(model, (int64_t)r.model_count);
+    if (!wanted)
+        st = format_no_frame(s, model, (int64_t)r.model_count, err);
+    else
+        *number = (int)r.models[wanted - 1].number;
+done:
+    free(r.models);
+    return st;
+}
+
 static vic_status read_pdb(const struct source *s, int model, struct file_content *out, vic_error *err)
 {
     struct reading r = { 0 };
-    struct lines l = lines_of(s->text, s->size);
-    struct piece line;
     vic_status st = VIC_OK;
     r.source = s;
     r.out = out;
     r.wanted = model;
+    r.any_model = model == 0;
     out->format = "pdb";
     out->atoms.has_labels = out->atoms.has_b_factors = out->atoms.has_occupancies = true;
+    if (model < 0) TRY(find_from_end(s, model, &r.wanted, err));
     TRY_GOTO(atoms_reserve(&out->atoms, s->size / 81 + 16, err), done);
-    while (lines_next(&l, &line)) TRY_GOTO(read_line(&r, line, &l, err), done);
+    TRY_GOTO(read_lines(&r, err), done);
     TRY_GOTO(check_models(&r, err), done);
     if (!out->atoms.count) {
         st = format_no_atoms(s, "ATOM or HETATM records", err);

@@ -5,7 +5,9 @@
 #include <string.h>
 
 /* The one list.  The first that recognises the content reads it: strict ones first. */
-static const struct format *const formats[] = { &format_mmcif, &format_gro, &format_xyz, &format_pdb };
+static const struct format *const formats[] = {
+    &format_poscar, &format_cif, &format_lammps, &format_amber, &format_gro, &format_xyz, &format_pdb,
+};
 
 vic_status format_find(const struct source *s, const struct format **out, vic_error *err)
 {
@@ -19,8 +21,8 @@ vic_status format_find(const struct source *s, const struct format **out, vic_er
     while (lines_next(&l, &line) && piece_is_blank(line)) {
     }
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected PDB, mmCIF, GRO, XYZ or extXYZ, found %s, which begins none of them; "
-                    "convert the file to one of these",
+                    "%s line %lld: expected PDB, CIF, GRO, XYZ, POSCAR, LAMMPS data or Amber rst7, found %s, which "
+                    "begins none of them; convert the file to one of these",
                     s->name, (long long)l.number, quoted(line).text);
 }
 
@@ -33,15 +35,23 @@ vic_status format_no_model(const struct source *s, int model, const int64_t *num
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%lld", i ? ", " : "", (long long)numbers[i]);
     if (shown < count) snprintf(list + at, sizeof list - at, ", ... %lld", (long long)numbers[count - 1]);
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s: no model %d; the file has %zu: %s; ask for one of these, or 0 for the first", s->name, model,
-                    count, list);
+                    "%s: no model %d; the file has %zu: %s; ask for one of these, 0 for the first or -1 for the last",
+                    s->name, model, count, list);
+}
+
+int64_t format_frame(int model, int64_t frames)
+{
+    int64_t wanted = model > 0 ? model : model < 0 ? frames + 1 + model : 1;
+    return wanted >= 1 && wanted <= frames ? wanted : 0;
 }
 
 vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err)
 {
     const int64_t numbers[2] = { 1, frames };
     if (frames <= 2) return format_no_model(s, model, numbers, (size_t)frames, err);
-    return vic_fail(err, VIC_BAD_INPUT, "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these",
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these, or -1 for "
+                    "the last",
                     s->name, model, (long long)frames, (long long)frames);
 }
 

@@ -103,6 +103,19 @@ done:
     return st;
 }
 
+/* A CR that belongs to no CRLF ends a line too, as on old Macs: otherwise a comment would reach to the end of the
+ * file.  A run of CRs before a newline is left to it. */
+static void mend_newlines(struct source *s)
+{
+    char *at = s->text, *end = s->text + s->size;
+    while ((at = memchr(at, '\r', (size_t)(end - at)))) {
+        char *after = at;
+        while (after < end && *after == '\r') ++after;
+        if (after == end || *after != '\n') memset(at, '\n', (size_t)(after - at));
+        at = after;
+    }
+}
+
 static vic_status check_text(struct source *s, vic_error *err)
 {
     const char *nul;
@@ -117,6 +130,7 @@ static vic_status check_text(struct source *s, vic_error *err)
                         "%s: expected text, found a NUL byte at offset %zu; binary formats (MMTF, BinaryCIF, DCD) "
                         "and UTF-16 are not read: convert to PDB, mmCIF, GRO or extXYZ",
                         s->name, (size_t)(nul - s->text));
+    mend_newlines(s);
     return VIC_OK;
 }
 
@@ -141,6 +155,29 @@ static vic_status check_compression(const unsigned char *bytes, size_t count, co
     return VIC_OK;
 }
 
+static void set_name(struct source *s, const char *path)
+{
+    size_t length = strlen(path);
+    memset(s, 0, sizeof *s);
+    if (length < sizeof s->name)
+        snprintf(s->name, sizeof s->name, "%s", path);
+    else
+        snprintf(s->name, sizeof s->name, "...%s", path + length - (sizeof s->name - 4));
+}
+
+vic_status source_from_bytes(const char *name, const void *bytes, size_t size, struct source *out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    set_name(out, name);
+    TRY(mem_array(size + 1, 1, "bytes of the file", &out->text, err));
+    if (size) memcpy(out->text, bytes, size);
+    out->text[size] = 0;
+    out->size = size;
+    st = check_text(out, err);
+    if (st != VIC_OK) source_free(out);
+    return st;
+}
+
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -148,12 +185,8 @@ vic_status source_read(const char *path, size_t limit, struct source *out, vic_e
     unsigned char *input = NULL;
     FILE *file = NULL;
     struct stat info;
-    size_t length = strlen(path), have;
-    memset(out, 0, sizeof *out);
-    if (length < sizeof out->name)
-        snprintf(out->name, sizeof out->name, "%s", path);
-    else
-        snprintf(out->name, sizeof out->name, "...%s", path + length - (sizeof out->name - 4));
+    size_t have;
+    set_name(out, path);
     file = fopen(path, "rb");
     if (!file) return vic_fail(err, VIC_CANNOT_READ, "%s: cannot open: %s", out->name, strerror(errno));
     if (fstat(fileno(file), &info) == 0) {

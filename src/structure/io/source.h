@@ -13,13 +13,16 @@
 
 struct source {
     char name[256]; /* the path for messages, its end where it is long */
-    char *text;     /* size bytes and a NUL; holds no other NUL; a byte order mark is cut */
+    char *text;     /* size bytes and a NUL; holds no other NUL; a byte order mark is cut,
+                     * lines end in \n or \r\n */
     size_t size;
 };
 
 /* Read until the end, so pipes work.  Gzip is found by its first bytes, in any number of members.  CANNOT_READ when
  * the file cannot be opened or read, BAD_INPUT when it is empty, larger than `limit`, broken or binary. */
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err);
+/* The same of bytes in memory, which are copied and not inflated; `name` is for messages. */
+vic_status source_from_bytes(const char *name, const void *bytes, size_t size, struct source *out, vic_error *err);
 void source_free(struct source *s);
 
 #endif

@@ -101,8 +101,9 @@ static vic_status read_extended_row(const struct source *s, int64_t line, struct
             }
             if (expected) {
                 char what[64];
-                size_t length = p->name.length < 40 ? p->name.length : 40;
-                memcpy(what, p->name.text, length);
+                size_t length;
+                label_set(what, 41, p->name.text, p->name.length);
+                length = strlen(what);
                 memcpy(what + length, " (column)", 10);
                 return bad_word(s, line, expected, what, row, word, err);
             }
@@ -147,12 +148,12 @@ static vic_status read_frame(const struct source *s, struct lines *l, const stru
     return VIC_OK;
 }
 
-static vic_status read_xyz(const struct source *s, int model, struct file_content *out, vic_error *err)
+/* Goes through all frames and takes the one that is wanted; 0 takes none. */
+static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece line;
-    int64_t wanted = model ? model : 1;
-    out->format = "xyz";
+    out->models = 0;
     while (!lines_only_blank_left(&l) && lines_next(&l, &line)) {
         struct frame f;
         struct piece comment = { "", 0 };
@@ -170,6 +171,19 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
         for (int64_t i = 0; i < f.count; ++i)
             if (!lines_next(&l, &line)) return short_file(s, &f, i, err);
     }
+    return VIC_OK;
+}
+
+static vic_status read_xyz(const struct source *s, int model, struct file_content *out, vic_error *err)
+{
+    int64_t wanted = model > 0 ? model : 1;
+    out->format = "xyz";
+    if (model < 0) {
+        TRY(read_frames(s, 0, out, err));
+        wanted = format_frame(model, out->models);
+        if (!wanted) return format_no_frame(s, model, out->models, err);
+    }
+    TRY(read_frames(s, wanted, out, err));
     if (out->models < wanted) return format_no_frame(s, model, out->models, err);
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }

@@ -85,10 +85,12 @@ static void test_bad_syntax(void **state)
     CHECK_REFUSED(LOOP ROW_N "ATOM 2 C\n", NULL, VIC_BAD_INPUT, "Wrong number of values in the loop");
     CHECK_REFUSED("data_x\n_a.b\n;never closed\n", NULL, VIC_BAD_INPUT,
                   "line 4: expected correct CIF, found: unterminated text field");
-    CHECK_REFUSED("data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nC 0 "
-                  "0 0\n",
-                  NULL, VIC_BAD_INPUT, "small-molecule CIF");
-    CHECK_REFUSED("data_x\nloop_\n_s\n1\n2\n", NULL, VIC_BAD_INPUT, "expected a CIF with an _atom_site.Cartn_x loop");
+    CHECK_REFUSED("data_x\n_a.b\n_a.c 1\n", NULL, VIC_BAD_INPUT,
+                  "line 2: expected correct CIF, found: _a.b has no value");
+    CHECK_REFUSED("data_x\n_a.b 2\n_A.B 1\n", NULL, VIC_BAD_INPUT,
+                  "line 3: expected correct CIF, found: duplicate tag");
+    CHECK_REFUSED("data_x\n_a.b 2\ndata_X\n_a.b 1\n", NULL, VIC_BAD_INPUT, "duplicate block name");
+    CHECK_REFUSED("data_x\nloop_\n_s\n1\n2\n", NULL, VIC_BAD_INPUT, "expected a CIF with an _atom_site.Cartn_x or");
 }
 
 static void test_models_may_be_mixed(void **state)
@@ -111,6 +113,12 @@ static void test_models_may_be_mixed(void **state)
     vic_structure_free(s);
     o.model = 2;
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 2; the file has 2: 1, 3");
+    o.model = -1; /* the highest number */
+    s = files_read(text, &o);
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    vic_structure_free(s);
+    o.model = -3;
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model -3; the file has 2: 1, 3");
 }
 
 int main(void)

@@ -161,6 +161,21 @@ static void test_models(void **state)
     vic_structure_free(s);
     o.model = 2;
     CHECK_REFUSED(three, &o, VIC_BAD_INPUT, "no model 2; the file has 3: 1, 5, 9");
+    for (int i = 1; i <= 3; ++i) { /* from the end: the same atoms as by number */
+        static const int number[] = { 0, 9, 5, 1 };
+        vic_structure *end;
+        o.model = -i;
+        end = files_read(three, &o);
+        o.model = number[i];
+        s = files_read(three, &o);
+        assert_int_equal(vic_structure_get(end).atoms, vic_structure_get(s).atoms);
+        assert_memory_equal(vic_structure_get(end).positions, vic_structure_get(s).positions,
+                            (size_t)vic_structure_get(s).atoms * 3 * sizeof(double));
+        vic_structure_free(end);
+        vic_structure_free(s);
+    }
+    o.model = -4;
+    CHECK_REFUSED(three, &o, VIC_BAD_INPUT, "no frame -4; the file has 3: 1 to 3");
     CHECK_REFUSED("MODEL 1\n" N1 "ENDMDL\nMODEL 1\n" N1 "ENDMDL\n", NULL, VIC_BAD_INPUT,
                   "line 4: expected each model number once, found MODEL 1 again after line 1");
     CHECK_REFUSED("MODEL x\n" N1, NULL, VIC_BAD_INPUT, "expected MODEL and its number");

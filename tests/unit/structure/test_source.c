@@ -2,6 +2,7 @@
 #include "files.h"
 
 #include "structure/io/source.h"
+#include "structure/structure.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -123,14 +124,32 @@ static void test_a_pipe_is_read_to_its_end(void **state)
     waitpid(child, NULL, 0);
 }
 
+static void test_bytes_in_memory(void **state)
+{
+    static const char text[] = "2\rt\rH 0 0 0\rO 1 2 3"; /* not terminated: the last byte is left out */
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_error err = { VIC_OK, "" };
+    struct source source;
+    struct vic_structure *s;
+    (void)state;
+    o.max_atoms = ATOMS_MOST;
+    CHECK_OK(source_from_bytes("memory", text, sizeof text - 1, &source, &err));
+    CHECK_OK(structure_from_source(&source, &o, &s, &err));
+    CHECK_POSITION(structure_view(s), 1, 1, 2, 3);
+    structure_free(s);
+    source_free(&source);
+    CHECK_FAILS(source_from_bytes("memory", text, sizeof text, &source, &err), VIC_BAD_INPUT,
+                "memory: expected text, found a NUL");
+    assert_null(source.text);
+    CHECK_FAILS(source_from_bytes("memory", NULL, 0, &source, &err), VIC_BAD_INPUT, "found an empty file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_and_gzip),
-        cmocka_unit_test(test_broken_gzip),
-        cmocka_unit_test(test_gzip_bomb),
-        cmocka_unit_test(test_what_cannot_be_read),
-        cmocka_unit_test(test_a_pipe_is_read_to_its_end),
+        cmocka_unit_test(test_bytes_in_memory),     cmocka_unit_test(test_plain_and_gzip),
+        cmocka_unit_test(test_broken_gzip),         cmocka_unit_test(test_gzip_bomb),
+        cmocka_unit_test(test_what_cannot_be_read), cmocka_unit_test(test_a_pipe_is_read_to_its_end),
     };
     return FILES_TESTS("structure_source", tests);
 }

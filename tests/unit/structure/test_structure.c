@@ -67,7 +67,6 @@ static void test_options_are_checked(void **state)
         CHECK_REFUSED(plain, &bad, VIC_BAD_ARGUMENT, part);                                                          \
     } while (0)
     REFUSED(size, sizeof o + 8, "vic_read_options.size");
-    REFUSED(model, -1, "model: expected");
     REFUSED(altloc, (vic_altloc)7, "altloc: expected");
     REFUSED(pbc, (vic_pbc)2, "pbc: expected");
     REFUSED(supercell[1], 0, "supercell[1]: expected at least 1");
@@ -83,7 +82,7 @@ static void test_unknown_content(void **state)
 {
     (void)state;
     CHECK_REFUSED("\n\nITEM: TIMESTEP\n0\n", NULL, VIC_BAD_INPUT,
-                  "line 3: expected PDB, mmCIF, GRO, XYZ or extXYZ, found");
+                  "line 3: expected PDB, CIF, GRO, XYZ, POSCAR, LAMMPS data or Amber rst7, found");
     CHECK_REFUSED("   \n\n", NULL, VIC_BAD_INPUT, "found nothing");
     CHECK_REFUSED("\001\002\003 binary \377\n", NULL, VIC_BAD_INPUT, "found \"??? binary ?\"");
 }

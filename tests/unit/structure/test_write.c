@@ -139,6 +139,41 @@ static void test_extxyz_is_exact(void **state)
     vic_structure_free(s);
 }
 
+/* Names that CIF must quote, a frame of its own, and exact numbers come back. */
+static void test_mmcif(void **state)
+{
+    static const char source[] =
+        "data_x\n_cell.length_a 10\n_cell.length_b 11\n_cell.length_c 12\n_cell.angle_alpha 80\n_cell.angle_beta 95\n"
+        "_cell.angle_gamma 103\n_symmetry.space_group_name_H-M 'P 1'\nloop_\n_atom_site.group_PDB\n"
+        "_atom_site.label_atom_id\n_atom_site.label_alt_id\n_atom_site.label_comp_id\n_atom_site.auth_asym_id\n"
+        "_atom_site.auth_seq_id\n_atom_site.pdbx_PDB_ins_code\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n"
+        "_atom_site.Cartn_z\n_atom_site.occupancy\n"
+        "ATOM \"O5'\" . DA 'data_' -5 ? 0.1 -1e-7 12345.678901 0.5\nHETATM '_X' A '#1' \"a' \" 7 B 1 2 3 1\n"
+        "ATOM 'a\"b' . \"?\" A 8 ? 1 2 3 1\nATOM\n;a\"' b'\n; . X A 9 ? 1 2 3 1\n";
+    const double values[4] = { 1.0 / 3, -1e10, 0, 7 };
+    vic_read_options all = VIC_READ_OPTIONS_INIT;
+    vic_error err = { VIC_OK, "" };
+    vic_structure *s, *back;
+    vic_structure_view v, w;
+    (void)state;
+    all.altloc = VIC_ALTLOC_ALL;
+    s = files_read(source, &all);
+    v = vic_structure_get(s);
+    CHECK_OK(vic_structure_write(s, files_path("out.cif"), NULL, values, &err));
+    CHECK_OK(vic_structure_read(files_path("out.cif"), &all, &back, &err));
+    w = vic_structure_get(back);
+    assert_int_equal(w.atoms, 4);
+    assert_string_equal(w.format, "mmcif");
+    assert_string_equal(w.labels[3].name, "a\"' b'");
+    assert_memory_equal(w.labels, v.labels, 4 * sizeof *v.labels);
+    assert_memory_equal(w.positions, v.positions, 12 * sizeof(double));
+    assert_memory_equal(w.occupancies, v.occupancies, 4 * sizeof(float));
+    for (int i = 0; i < 4; ++i) assert_true(w.b_factors[i] == (float)values[i]);
+    for (int i = 0; i < 9; ++i) assert_true(fabs(w.cell[i / 3][i % 3] - v.cell[i / 3][i % 3]) < 1e-9);
+    vic_structure_free(back);
+    vic_structure_free(s);
+}
+
 static void test_failures_leave_nothing(void **state)
 {
     const double positions[3] = { 1, 2, 3 }, far[3] = { 1, -1000, 3 },
@@ -158,8 +193,10 @@ static void test_failures_leave_nothing(void **state)
     CHECK_FAILS(vic_structure_write(s, pdb, NULL, &low, &err), VIC_CANNOT_WRITE,
                 "the value of atom 1 within -99.99 to 999.99");
     CHECK_FAILS(vic_structure_write(s, pdb, NULL, &none, &err), VIC_CANNOT_WRITE, "the value");
-    CHECK_FAILS(vic_structure_write(s, files_path("fail.cif"), "v", &fits, &err), VIC_BAD_ARGUMENT,
-                ".pdb, .xyz or .extxyz");
+    CHECK_FAILS(vic_structure_write(s, files_path("fail.gro"), "v", &fits, &err), VIC_BAD_ARGUMENT,
+                ".pdb, .cif, .mmcif, .xyz or .extxyz");
+    CHECK_FAILS(vic_structure_write(s, files_path("fail.cif"), "v", &none, &err), VIC_CANNOT_WRITE,
+                "expected a finite value for atom 1");
     CHECK_FAILS(vic_structure_write(s, files_path("fail.xyz"), "a b", &fits, &err), VIC_BAD_ARGUMENT,
                 "found \"a b\"");
     CHECK_FAILS(vic_structure_write(s, files_path("fail.xyz"), NULL, &fits, &err), VIC_BAD_ARGUMENT, "value_name");
@@ -176,6 +213,7 @@ static void test_failures_leave_nothing(void **state)
     vic_structure_free(s);
     CHECK_OK(vic_structure_from_arrays(1, positions, left, NULL, NULL, &s, &err));
     CHECK_FAILS(vic_structure_write(s, pdb, NULL, &fits, &err), VIC_CANNOT_WRITE, "right-handed");
+    CHECK_FAILS(vic_structure_write(s, files_path("fail.cif"), NULL, &fits, &err), VIC_CANNOT_WRITE, "right-handed");
     vic_structure_free(s);
     assert_int_equal(files_count(), before);
 }
@@ -187,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_pdb_keeps_the_frame),
         cmocka_unit_test(test_pdb_of_many_atoms),
         cmocka_unit_test(test_extxyz_is_exact),
+        cmocka_unit_test(test_mmcif),
         cmocka_unit_test(test_failures_leave_nothing),
     };
     return FILES_TESTS("structure_write", tests);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files.h"
+
+#define HEAD "title\n2\n1 0 0\n0 2 0\n0 0 3\n"
+
+static void check_numbers(const char *text, int first, int second)
+{
+    vic_structure *s = files_read(text, NULL);
+    vic_structure_view v = vic_structure_get(s);
+    CHECK(strcmp(v.format, "poscar") == 0, "read as %s: %s", v.format, text);
+    CHECK(v.atomic_numbers[0] == first && v.atomic_numbers[1] == second, "%d %d: %s", v.atomic_numbers[0],
+          v.atomic_numbers[1], text);
+    vic_structure_free(s);
+}
+
+static void test_elements(void **state)
+{
+    (void)state;
+    check_numbers(HEAD "Fe O\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", 26, 8);
+    check_numbers(HEAD "Fe_pv O/ab12\n1 1 ! counts\nSelective\nDirect\n0 0 0 T T T\n.5 .5 .5 F F F\n", 26, 8);
+    check_numbers(HEAD "1 1\nDirect\n0 0 0\n.5 .5 .5\n", 0, 0);
+    check_numbers("Fe O\n2\n1 0 0\n0 2 0\n0 0 3\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", 26, 8);
+    check_numbers("# Co1 C1\n2\n1 0 0\n0 2 0\n0 0 3\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", 27, 6);
+    check_numbers("CO\n2\n1 0 0\n0 2 0\n0 0 3\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", 6, 8);
+    check_numbers("Fe O H\n2\n1 0 0\n0 2 0\n0 0 3\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", 0, 0);
+    check_numbers(HEAD "1 1\nDirect\n0 0 0 T T T Na\n.5 .5 .5 F F F Cl1\n", 11, 17);
+    check_numbers(HEAD "1 1\nDirect\n0 0 0 # V1\n.5 .5 .5 # O2\n", 23, 8);
+    check_numbers(HEAD "1 1\nDirect\n0 0 0 # V1\n.5 .5 .5\n", 0, 0);
+    check_numbers("12\n1\n9 0 0\n0 9 0\n0 0 9\nH He\n1 1\nC\n0 0 0\n1 1 1\n", 1, 2); /* not GRO, not XYZ */
+}
+
+static void test_what_follows(void **state)
+{
+    vic_structure *s = files_read(HEAD "H\r\n1\r\nC\r\n0 0 1\r\n\r\n 1 2 3\r\n", NULL); /* velocities */
+    (void)state;
+    CHECK_POSITION(vic_structure_get(s), 0, 0, 0, 2);
+    vic_structure_free(s);
+    CHECK_REFUSED(HEAD "H\n1\nC\n0 0 1\n0 0 2\n", NULL, VIC_BAD_INPUT, "line 10: expected 1 rows, as the counts");
+    CHECK_REFUSED(HEAD "H\n2\nC\n0 0 1\n", NULL, VIC_BAD_INPUT,
+                  "line 7: expected 2 rows, as these counts say, found 1");
+    CHECK_REFUSED(HEAD "H\n1\nC\n0 0 1..\n", NULL, VIC_BAD_INPUT, "line 9: expected x, y, z of atom 1 of the 1");
+    CHECK_REFUSED(HEAD "H\n1\nC\n0 nan 1\n", NULL, VIC_BAD_INPUT, "found \"0 nan 1\"");
+    CHECK_REFUSED(HEAD "H\n1\nXYZ\n0 0 1\n", NULL, VIC_BAD_INPUT,
+                  "line 8: expected Direct or Cartesian, found \"XYZ\"");
+    CHECK_REFUSED(HEAD "H\n1\n", NULL, VIC_BAD_INPUT, "line 7: expected Direct or Cartesian after this line");
+    CHECK_REFUSED(HEAD "H O\n1\nC\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 7: expected as many counts");
+    CHECK_REFUSED(HEAD "H\n1 1\nC\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 7: expected as many counts");
+    CHECK_REFUSED(HEAD "H\n-1\nC\n0 0 1\n", NULL, VIC_BAD_INPUT, "the number of atoms of each species");
+    CHECK_REFUSED(HEAD "H\n9000000000000000000\nC\n0 0 1\n", NULL, VIC_BAD_INPUT,
+                  "counts that the file has rows for");
+    CHECK_REFUSED(HEAD "H O\n9000000000000000000 9000000000000000000\nC\n", NULL, VIC_BAD_INPUT, "rows for");
+    CHECK_REFUSED(HEAD "H\n1\nDirect configuration=     1\n0 0 0\nDirect configuration=     2\n0 0 0\n", NULL,
+                  VIC_BAD_INPUT, "line 8: expected Direct or Cartesian of a POSCAR (XDATCAR is not read");
+    CHECK_REFUSED(HEAD "H\n0\nC\n", NULL, VIC_BAD_INPUT, "expected counts above 0");
+}
+
+static void test_bad_cells(void **state)
+{
+    const char *path;
+    vic_error err = { VIC_OK, "" };
+    vic_structure *s;
+    (void)state;
+    CHECK_REFUSED("t\n0\n1 0 0\n0 2 0\n0 0 3\n1\nC\n0 0 0\n", NULL, VIC_BAD_INPUT,
+                  "line 2: expected a scale other than 0");
+    CHECK_REFUSED("t\n1 1 -1\n1 0 0\n0 2 0\n0 0 3\n1\nC\n0 0 0\n", NULL, VIC_BAD_INPUT, "three scales above 0");
+    CHECK_REFUSED("t\n-5\n1 0 0\n2 0 0\n0 0 3\n1\nC\n0 0 0\n", NULL, VIC_BAD_INPUT,
+                  "line 3: expected cell vectors with a volume");
+    CHECK_REFUSED("t\n5\n1 0 0\n2 0 0\n0 0 3\n1\nC\n0 0 0\n", NULL, VIC_BAD_INPUT,
+                  "line 3: expected periodic cell vectors");
+    CHECK_REFUSED("t\n1e300\n1e300 0 0\n0 2 0\n0 0 3\n1\nC\n0 0 0\n", NULL, VIC_BAD_INPUT, "finite cell vectors");
+    CHECK_REFUSED("t\n1e9\n1e-9 0 0\n0 1e-9 0\n0 0 1e-9\n1\nC\n1e308 0 0\n", NULL, VIC_BAD_INPUT, "finite positions");
+    path = files_write("POSCAR_broken", "t\n1\n1 0\n0 2 0\n0 0 3\n1\nC\n0 0 0\n"); /* by its name */
+    CHECK_FAILS(vic_structure_read(path, NULL, &s, &err), VIC_BAD_INPUT, "line 3: expected a cell vector as three");
+    assert_null(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_what_follows),
+        cmocka_unit_test(test_bad_cells),
+    };
+    return FILES_TESTS("structure_poscar", tests);
+}
