@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are not the cutoff of a structure file: what the words of a command line ask for. */
+#include "infile.h"
 #include "ints.h"
 #include "pattern_files.h"
 #include "pattern_report.h"
@@ -68,7 +69,7 @@ void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS
 
 /* ---- what is asked for ---- */
 
-enum source { SOURCE_STRUCTURE, SOURCE_GENERATED, SOURCE_ATOMS, SOURCE_MASK, SOURCE_PATTERN };
+enum source { SOURCE_STRUCTURE, SOURCE_GENERATED, SOURCE_ATOMS, SOURCE_MASK, SOURCE_PATTERN, SOURCE_UNREADABLE };
 
 /* Texts first: a file of such a name is reached as ./atoms:8. */
 static enum source source_of(const char *text)
@@ -78,6 +79,7 @@ static enum source source_of(const char *text)
     switch (file_kind(text)) {
     case FILE_ZIP: return SOURCE_MASK;
     case FILE_VNP: return SOURCE_PATTERN;
+    case FILE_UNREADABLE: return SOURCE_UNREADABLE;
     default: return SOURCE_STRUCTURE;
     }
 }
@@ -242,6 +244,12 @@ static vic_status take_view(struct pattern_built *b, vic_error *err)
 vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     enum source source = source_of(in->file);
+    if (source == SOURCE_UNREADABLE) { /* before options are held against what it may be */
+        struct infile file;
+        TRY(infile_open(&file, in->file, err));
+        infile_close(&file);
+        return fail(err, VIC_CANNOT_READ, "cannot read %s: it could not be opened a moment ago", in->file);
+    }
     TRY(check_ways(in, source, err));
     TRY(open_source(in, out, source, err));
     TRY(combine(&in->ways, out, err));

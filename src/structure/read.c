@@ -102,6 +102,7 @@ static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic
                         r->source->name);
     cell_to_parameters(CELL(s->cell), parameters);
     count = shim_space_group(s->space_group, parameters[3], parameters[5], found);
+    if (count < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: space group", r->source->name);
     if (!count)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected the Hermann-Mauguin name of a space group (P 21 21 21, C 1 2 1, ...), found "

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npy: tensors, whole numbers, flags, lists of pairs. */
+#include "cli/ints.h"
+#include "cli/pattern_files.h"
 #include "fuzz/file.h"
-#include "ints.h"
-#include "pattern_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npz: lists of pairs and block masks.  Each input is read as it is and once more with the checksums of its stored
  * members made right. */
+#include "cli/pattern_files.h"
 #include "fuzz/file.h"
-#include "pattern_files.h"
 
 #include <zlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Command lines: each line of the input is a word. */
+#include "cli/options.h"
+#include "cli/structure_options.h"
 #include "fuzz/file.h"
-#include "options.h"
-#include "structure_options.h"
 
 enum { WORDS = 64, OWN = 6 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --radial: sums of terms, as text, and tables from .npy files. */
+#include "cli/run.h"
+#include "cli/tensor_io.h"
 #include "fuzz/file.h"
-#include "run.h"
-#include "tensor_io.h"
 
 static char link_path[64];
 

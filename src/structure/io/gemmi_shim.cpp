@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <new>
 #include <string>
 
 namespace cif = gemmi::cif;
@@ -44,6 +45,7 @@ struct shim_cif {
     int columns[SHIM_COLUMNS] = {};
     int64_t line = 0;
     bool fractional = false;
+    mutable bool no_memory = false; // asking for a value builds its tag, which may fail
 };
 
 bool shim_read_double(const char *text, const char *end, double *value)
@@ -69,6 +71,8 @@ int shim_space_group(const char *name, double alpha, double gamma,
             ++count;
         }
         return count;
+    } catch (const std::bad_alloc &) {
+        return -1;
     } catch (const std::exception &) {
         return 0;
     }
@@ -131,6 +135,8 @@ bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t
             *rows = 1;
         *out = c.release();
         return true;
+    } catch (const std::bad_alloc &) {
+        *line = -1;
     } catch (const std::exception &e) {
         explain(e.what(), line, why, why_size);
     } catch (...) {
@@ -175,8 +181,14 @@ struct shim_text shim_cif_value(const struct shim_cif *c, const char *tag)
     try {
         return as_text(c->block ? c->block->find_value(tag) : nullptr);
     } catch (...) {
+        c->no_memory = true; // nothing else is thrown there; a lost cell must not pass for a file without one
         return as_text(nullptr);
     }
+}
+
+bool shim_cif_no_memory(const struct shim_cif *c)
+{
+    return c->no_memory;
 }
 
 int64_t shim_cif_sites_line(const struct shim_cif *c)

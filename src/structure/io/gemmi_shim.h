@@ -25,8 +25,8 @@ struct shim_operation {
     double translation[3];
 };
 
-/* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known.
- * alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
+/* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known,
+ * -1 without memory.  alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
 int shim_space_group(const char *name, double alpha, double gamma,
                      struct shim_operation operations[SHIM_MAX_OPERATIONS]);
 
@@ -66,12 +66,14 @@ struct shim_text {
 };
 
 /* Parse, and find the first block with macromolecular atoms.  false: `why` tells (from gemmi, "line:column: ..." at
- * its start where it knows them; *line is that line or 0).  *rows = 0 when no block has _atom_site.Cartn_x. */
+ * its start where it knows them; *line is that line or 0; -1 = out of memory).  *rows = 0 when no block has
+ * _atom_site.Cartn_x. */
 bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t *rows, int64_t *line, char *why,
                    size_t why_size);
 bool shim_cif_has_fractional_sites(const struct shim_cif *cif); /* _atom_site_fract_x: a small-molecule CIF */
 struct shim_text shim_cif_site(const struct shim_cif *cif, int64_t row, enum shim_column column);
 struct shim_text shim_cif_value(const struct shim_cif *cif, const char *tag); /* of the same block */
+bool shim_cif_no_memory(const struct shim_cif *cif);     /* a value was not found for want of memory */
 int64_t shim_cif_sites_line(const struct shim_cif *cif); /* line of the atoms' loop_, or 0 when it is not a loop */
 void shim_cif_close(struct shim_cif *cif);
 

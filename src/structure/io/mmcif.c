@@ -287,6 +287,7 @@ static vic_status open_cif(struct reading *r, vic_error *err)
     char why[300], place[40] = "";
     int64_t line;
     if (!shim_cif_open(s->text, s->size, &r->cif, &r->rows, &line, why, sizeof why)) {
+        if (line < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: parsing the CIF", s->name);
         if (line) snprintf(place, sizeof place, " line %lld", (long long)line);
         return vic_fail(err, VIC_BAD_INPUT, "%s%s: expected correct CIF, found: %s; mend it there or fetch it again",
                         s->name, place, why);
@@ -312,6 +313,10 @@ static vic_status read_mmcif(const struct source *s, int model, struct file_cont
     TRY_GOTO(open_cif(&r, err), done);
     TRY_GOTO(read_cell(&r, err), done);
     read_heading(&r);
+    if (shim_cif_no_memory(r.cif)) {
+        st = vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: reading the CIF's cell and names", s->name);
+        goto done;
+    }
     TRY_GOTO(take_model(&r, model, err), done);
     out->atoms.has_b_factors = r.any_b_factor;
     out->atoms.has_occupancies = r.any_occupancy;
