@@ -159,7 +159,7 @@ vic_status structure_read(const char *path, const vic_read_options *options, str
     memset(&r, 0, sizeof r);
     r.source = &source;
     r.options = options;
-    TRY(source_read(path, SOURCE_LIMIT, &source, err));
+    TRY(source_read(path, source_limit(), &source, err));
     TRY_GOTO(format_find(&source, &format, err), done);
     TRY_GOTO(format->read(&source, options->model, &r.content, err), done);
     TRY_GOTO(structure_create(&s, err), done);
