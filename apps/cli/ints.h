@@ -24,6 +24,7 @@ vic_status ints_read_shape(const char *path, const char *name, bool *found, stru
 
 /* What a file begins with. */
 enum file_kind { FILE_OTHER, FILE_ZIP, FILE_NPY, FILE_VNP, FILE_UNREADABLE };
-enum file_kind file_kind(const char *path); /* OTHER also for folders, pipes and names of nothing */
+vic_status file_unreadable(const char *path, vic_error *err); /* says why, for a file of that kind */
+enum file_kind file_kind(const char *path);                   /* OTHER also for folders, pipes and names of nothing */
 
 #endif

@@ -323,3 +323,11 @@ enum file_kind file_kind(const char *path)
     infile_close(&in);
     return kind;
 }
+
+vic_status file_unreadable(const char *path, vic_error *err)
+{
+    struct infile in;
+    TRY(infile_open(&in, path, err));
+    infile_close(&in);
+    return fail(err, VIC_CANNOT_READ, "cannot read %s: it could not be opened a moment ago", path);
+}

@@ -86,7 +86,11 @@ done:
 vic_status pairs_read(const char *path, struct pair_file *out, vic_error *err)
 {
     memset(out, 0, sizeof *out);
-    return file_kind(path) == FILE_ZIP ? read_pairs_npz(path, out, err) : read_pairs_npy(path, out, err);
+    switch (file_kind(path)) {
+    case FILE_ZIP: return read_pairs_npz(path, out, err);
+    case FILE_UNREADABLE: return file_unreadable(path, err);
+    default: return read_pairs_npy(path, out, err);
+    }
 }
 
 vic_status skip_read(const char *path, int64_t atoms, uint8_t **out, vic_error *err)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are not the cutoff of a structure file: what the words of a command line ask for. */
-#include "infile.h"
 #include "ints.h"
 #include "pattern_files.h"
 #include "pattern_report.h"
@@ -244,12 +243,8 @@ static vic_status take_view(struct pattern_built *b, vic_error *err)
 vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     enum source source = source_of(in->file);
-    if (source == SOURCE_UNREADABLE) { /* before options are held against what it may be */
-        struct infile file;
-        TRY(infile_open(&file, in->file, err));
-        infile_close(&file);
-        return fail(err, VIC_CANNOT_READ, "cannot read %s: it could not be opened a moment ago", in->file);
-    }
+    /* Before options are held against what it may be. */
+    if (source == SOURCE_UNREADABLE) return file_unreadable(in->file, err);
     TRY(check_ways(in, source, err));
     TRY(open_source(in, out, source, err));
     TRY(combine(&in->ways, out, err));

@@ -11,11 +11,14 @@ struct operation {
     const char *name;
     vic_status (*run)(const char *argument, vic_error *err);
     const char *argument, *output; /* NULL = writes nothing */
+    bool reads;                    /* a file: also done ten thousand times */
 };
 
 extern const struct operation library_operations[];
 extern const struct operation cli_operations[];
 extern const int library_operation_count, cli_operation_count;
+
+vic_status command(const char *line, vic_error *err); /* "info seed.pdb", with exactly one space between words */
 
 void operations_setup(void); /* makes the files, with nothing failing */
 void operations_teardown(void);

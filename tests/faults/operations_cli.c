@@ -8,7 +8,7 @@
 
 enum { WORDS = 32 };
 
-static vic_status command(const char *line, vic_error *err)
+vic_status command(const char *line, vic_error *err)
 {
     char copy[256], *words[WORDS], *rest = NULL;
     int count = 0;
@@ -24,13 +24,19 @@ static vic_status command(const char *line, vic_error *err)
 }
 
 const struct operation cli_operations[] = {
-    { "vicinal info", command, "info seed.pdb --json", NULL },
-    { "vicinal run -o .npy", command, "run seed.extxyz --cutoff 3 --threads 2 --check -o out.npy", "out.npy" },
+    { "vicinal info", command, "info seed.pdb --json", NULL, false },
+    { "vicinal run -o .npy", command, "run seed.extxyz --cutoff 3 --threads 2 --check -o out.npy", "out.npy", false },
     { "vicinal run -o .safetensors", command,
-      "run seed.cif --cutoff 3 --threads 1 --lse --radial linear:-0.5+cosine -o out.safetensors", "out.safetensors" },
-    { "vicinal pattern -o", command, "pattern seed.gro --cutoff 3 --threads 1 -o out.vnp", "out.vnp" },
-    { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz" },
-    { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg" },
-    { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb" },
+      "run seed.cif --cutoff 3 --threads 1 --lse --radial linear:-0.5+cosine -o out.safetensors", "out.safetensors",
+      false },
+    { "vicinal pattern -o", command, "pattern seed.gro --cutoff 3 --threads 1 -o out.vnp", "out.vnp", false },
+    { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", false },
+    { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", false },
+    { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", false },
+    { "vicinal run --q .npy", command, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy", NULL,
+      true },
+    { "vicinal run --q .safetensors", command,
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.safetensors:out", NULL, true },
+    { "vicinal pattern --pairs", command, "pattern seed.extxyz --threads 1 --pairs seed.npz", NULL, true },
 };
 const int cli_operation_count = sizeof cli_operations / sizeof *cli_operations;

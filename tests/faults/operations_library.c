@@ -57,6 +57,9 @@ void operations_setup(void)
     CHECK_OK(vic_structure_from_arrays(ATOMS, positions, cell, NULL, NULL, &crystal, &err));
     CHECK_OK(vic_pattern_build(crystal, &o, &made, &err));
     CHECK_OK(vic_pattern_save(made, "seed.vnp", &err));
+    CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.npy", &err));
+    CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.safetensors", &err));
+    CHECK_OK(command("pattern seed.extxyz --cutoff 3 --threads 1 --json --pairs-out seed.npz", &err));
 }
 
 void operations_teardown(void)
@@ -181,30 +184,30 @@ static vic_status attention(const char *check, vic_error *err)
 }
 
 const struct operation library_operations[] = {
-    { "read PDB", read_file, "seed.pdb", NULL },
-    { "read PDB, gzipped", read_file, "seed.pdb.gz", NULL },
-    { "read mmCIF", read_file, "seed.cif", NULL },
-    { "read GRO", read_file, "seed.gro", NULL },
-    { "read XYZ", read_file, "seed.xyz", NULL },
-    { "read extXYZ", read_file, "seed.extxyz", NULL },
-    { "structure from arrays", from_arrays, NULL, NULL },
-    { "write PDB", write_structure, "out.pdb", "out.pdb" },
-    { "write extXYZ", write_structure, "out.extxyz", "out.extxyz" },
-    { "pattern: cutoff", make_pattern, "cutoff", NULL },
-    { "pattern: two sets", make_pattern, "points", NULL },
-    { "pattern: atoms skipped", make_pattern, "skip", NULL },
-    { "pattern: nearest", make_pattern, "nearest", NULL },
-    { "pattern: windows", make_pattern, "windows", NULL },
-    { "pattern: blocks", make_pattern, "blocks", NULL },
-    { "pattern: pairs", make_pattern, "pairs", NULL },
-    { "pattern: structures", make_pattern, "structures", NULL },
-    { "pattern: union", make_pattern, "unite", NULL },
-    { "pattern: exclusion", make_pattern, "exclude", NULL },
-    { "pattern: update", update_pattern, NULL, NULL },
-    { "pattern: neighbours and pairs", list_pairs, NULL, NULL },
-    { "pattern: save", save_pattern, "out.vnp", "out.vnp" },
-    { "pattern: load", make_pattern, "load", NULL },
-    { "plan and attention", attention, NULL, NULL },
-    { "attention and reference", attention, "check", NULL },
+    { "read PDB", read_file, "seed.pdb", NULL, true },
+    { "read PDB, gzipped", read_file, "seed.pdb.gz", NULL, true },
+    { "read mmCIF", read_file, "seed.cif", NULL, true },
+    { "read GRO", read_file, "seed.gro", NULL, true },
+    { "read XYZ", read_file, "seed.xyz", NULL, true },
+    { "read extXYZ", read_file, "seed.extxyz", NULL, true },
+    { "structure from arrays", from_arrays, NULL, NULL, false },
+    { "write PDB", write_structure, "out.pdb", "out.pdb", false },
+    { "write extXYZ", write_structure, "out.extxyz", "out.extxyz", false },
+    { "pattern: cutoff", make_pattern, "cutoff", NULL, false },
+    { "pattern: two sets", make_pattern, "points", NULL, false },
+    { "pattern: atoms skipped", make_pattern, "skip", NULL, false },
+    { "pattern: nearest", make_pattern, "nearest", NULL, false },
+    { "pattern: windows", make_pattern, "windows", NULL, false },
+    { "pattern: blocks", make_pattern, "blocks", NULL, false },
+    { "pattern: pairs", make_pattern, "pairs", NULL, false },
+    { "pattern: structures", make_pattern, "structures", NULL, false },
+    { "pattern: union", make_pattern, "unite", NULL, false },
+    { "pattern: exclusion", make_pattern, "exclude", NULL, false },
+    { "pattern: update", update_pattern, NULL, NULL, false },
+    { "pattern: neighbours and pairs", list_pairs, NULL, NULL, false },
+    { "pattern: save", save_pattern, "out.vnp", "out.vnp", false },
+    { "pattern: load", make_pattern, "load", NULL, true },
+    { "plan and attention", attention, NULL, NULL, false },
+    { "attention and reference", attention, "check", NULL, false },
 };
 const int library_operation_count = sizeof library_operations / sizeof *library_operations;

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,11 @@ static const char old_content[] = "what was there before\n";
 static char folder[64];
 static int standard_output, nowhere;
 static long failures, survived;
+
+static const struct operation *operation(int i)
+{
+    return i < library_operation_count ? &library_operations[i] : &cli_operations[i - library_operation_count];
+}
 
 static int entries(const char *path)
 {
@@ -107,6 +113,37 @@ static void sweep(void **state)
 #endif
 }
 
+/* Ten thousand times, or as many as VIC_TEST_FULL unset allows: no descriptor and no byte more than after the first.
+ */
+static void many_reads(void **state)
+{
+    const char *full = getenv("VIC_TEST_FULL");
+    int times = full && *full ? 10000 : 300, done = 0;
+    (void)state;
+    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+        const struct operation *o = operation(i);
+        vic_error err;
+        if (!o->reads) continue;
+        done++;
+        fflush(stdout);
+        dup2(nowhere, STDOUT_FILENO);
+        for (int k = 0; k < 10; k++) CHECK_OK(o->run(o->argument, &err)); /* streams and threads get their buffers */
+        int descriptors = entries("/proc/self/fd");
+        size_t bytes = mallinfo2().uordblks;
+        for (int k = 0; k < times; k++) CHECK_OK(o->run(o->argument, &err));
+        size_t bytes_after = mallinfo2().uordblks;
+        fflush(stdout);
+        dup2(standard_output, STDOUT_FILENO);
+        CHECK(entries("/proc/self/fd") == descriptors, "%s: descriptors are left open", o->name);
+        CHECK(bytes_after == bytes, "%s: %zu bytes before, %zu after %d times", o->name, bytes, bytes_after, times);
+    }
+    assert_true(done >= 10);
+#if defined(__SANITIZE_ADDRESS__)
+    CHECK(!__lsan_do_recoverable_leak_check(), "memory is lost");
+#endif
+    print_message("%d reads of each of %d kinds\n", times, done);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -114,7 +151,10 @@ static int setup(void **state)
     standard_output = dup(STDOUT_FILENO);
     nowhere = open("/dev/null", O_WRONLY);
     if (!mkdtemp(folder) || chdir(folder) != 0) return -1;
+    dup2(nowhere, STDOUT_FILENO);
     operations_setup();
+    fflush(stdout);
+    dup2(standard_output, STDOUT_FILENO);
     return 0;
 }
 
@@ -135,13 +175,13 @@ int main(void)
     struct CMUnitTest tests[64];
     size_t count = 0;
     for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
-        const struct operation *o =
-            i < library_operation_count ? &library_operations[i] : &cli_operations[i - library_operation_count];
+        const struct operation *o = operation(i);
         union {
             const struct operation *in;
             void *out;
         } shared = { o };
         tests[count++] = (struct CMUnitTest){ o->name, sweep, NULL, NULL, shared.out };
     }
+    tests[count++] = (struct CMUnitTest){ "many reads", many_reads, NULL, NULL, NULL };
     return _cmocka_run_group_tests("faults", tests, count, setup, teardown);
 }
