@@ -308,3 +308,12 @@ def test_patterns_that_lie(hostile, tmp_path):
             struct.pack_into("<I", lie, 28, zlib.crc32(lie[:head_bytes]))
             path.write_bytes(lie)
             hostile("pattern", path)
+
+
+def test_a_mask_without_blocks_of_a_huge_size(hostile, tmp_path):
+    path = tmp_path / "mask.npz"
+    side = 2**30
+    np.savez(path, format=np.bytes_("bsr"), shape=np.array([side, side]), indptr=np.zeros(2, "i4"),
+             indices=np.zeros(0, "i4"), data=np.zeros((0, side, side), "f4"))
+    assert path.stat().st_size < 2000
+    hostile("pattern", path, words=["at most 65536 atoms"])
