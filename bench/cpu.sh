@@ -7,7 +7,7 @@ data=${1:?usage: bench/cpu.sh DATA}
 cd "$(dirname "$0")/.."
 apoa1=$data/large/apoa1.pdb.gz
 for threads in 1 2; do build/release/bench_fma_peak $threads; done
-box=(--cell 108.8612,108.8612,77.758)
+box=(--cell "108.8612,108.8612,77.758")
 # Words of the line after `vicinal bench`; no path of this machine in a result.
 bench() {
     printf '%s\n' "$*" >&2

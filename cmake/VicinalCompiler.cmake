@@ -29,6 +29,11 @@ if(VIC_SANITIZE)
   add_link_options(-fsanitize=${VIC_SANITIZE})
 endif()
 
+if(VIC_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
 # Bodies compiled once per instruction set, with the choice at run time: src/kernels/cpu/attention_body.h and
 # src/pattern/blocks_body.h.  Neither holds the pair rule, so a*b+c may be one rounding there.
 function(vicinal_kernel_flags)

@@ -38,6 +38,8 @@ LAYERS = {
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/base"],
+    "tests/fuzz": ["tests", "apps/cli", "src/pattern", "src/contract", "src/base"],
+    "tests/faults": ["tests", "apps/cli"],
     "tests": [],
     "include": [],
 }
@@ -74,7 +76,7 @@ def allowed(layer):
 
 def resolve(root, file, name):
     """Where a quoted include leads, by its path below the root; None when it is not in the tree."""
-    for folder in (file.parent, root / "src", root / "include", root / "tests"):
+    for folder in (file.parent, root / "src", root / "include", root / "tests", root / "apps"):
         target = (folder / name).resolve()
         if target.is_file() and root in target.parents:
             return target.relative_to(root).as_posix()

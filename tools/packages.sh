@@ -6,7 +6,8 @@
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
 TEST_PACKAGES=(libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
-CI_PACKAGES=(clang-format valgrind) # for the test api/format, and for tools/count-instructions
+# For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
+CI_PACKAGES=(clang-format valgrind clang clang-tidy cppcheck shellcheck)
 
 export LC_ALL=C.UTF-8
 

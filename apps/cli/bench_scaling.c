@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What can be scaled over: the option that each value is given to. */
@@ -85,13 +86,13 @@ done:
 static void default_values(const struct scaling *s, char *out, size_t size)
 {
     vic_device_info cpu;
-    int most = 1;
+    int most;
     if (quantities[s->over].values) {
         snprintf(out, size, "%s", quantities[s->over].values);
         return;
     }
     (void)vic_devices(1, &cpu, NULL);
-    (void)sscanf(cpu.detail, "%d", &most);
+    most = (int)strtol(cpu.detail, NULL, 10); /* "2 threads, ..." */
     snprintf(out, size, "1");
     for (int n = 2; n < 2 * most; n *= 2) {
         size_t used = strlen(out);

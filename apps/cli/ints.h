@@ -23,7 +23,8 @@ vic_status ints_read_shape(const char *path, const char *name, bool *found, stru
                            vic_error *err);
 
 /* What a file begins with. */
-enum file_kind { FILE_OTHER, FILE_ZIP, FILE_NPY, FILE_VNP };
-enum file_kind file_kind(const char *path); /* OTHER also when it cannot be read */
+enum file_kind { FILE_OTHER, FILE_ZIP, FILE_NPY, FILE_VNP, FILE_UNREADABLE };
+vic_status file_unreadable(const char *path, vic_error *err); /* says why, for a file of that kind */
+enum file_kind file_kind(const char *path);                   /* OTHER also for folders, pipes and names of nothing */
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 enum { LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50 };
@@ -309,12 +310,24 @@ enum file_kind file_kind(const char *path)
     vic_error ignored;
     unsigned char start[6] = { 0 };
     enum file_kind kind = FILE_OTHER;
-    if (infile_open(&in, path, &ignored) != VIC_OK) return FILE_OTHER;
-    if (in.size >= sizeof start && infile_read(&in, 0, start, sizeof start, &ignored) == VIC_OK) {
+    struct stat about;
+    if (infile_open(&in, path, &ignored) != VIC_OK)
+        return stat(path, &about) == 0 && S_ISREG(about.st_mode) ? FILE_UNREADABLE : FILE_OTHER;
+    if (in.size >= sizeof start && infile_read(&in, 0, start, sizeof start, &ignored) != VIC_OK) {
+        kind = FILE_UNREADABLE;
+    } else {
         if (memcmp(start, "PK\x03\x04", 4) == 0) kind = FILE_ZIP;
         if (memcmp(start, "\x93NUMPY", 6) == 0) kind = FILE_NPY;
         if (memcmp(start, "\x89VNP\r\n", 6) == 0) kind = FILE_VNP;
     }
     infile_close(&in);
     return kind;
+}
+
+vic_status file_unreadable(const char *path, vic_error *err)
+{
+    struct infile in;
+    TRY(infile_open(&in, path, err));
+    infile_close(&in);
+    return fail(err, VIC_CANNOT_READ, "cannot read %s: it could not be opened a moment ago", path);
 }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CSR_BLOCK = 128 };
+/* A matrix of no blocks says its block size in a few bytes, and one block row of it would be any number of atoms. */
+enum { CSR_BLOCK = 128, MOST_BLOCK = 65536 };
 
 static vic_status to_int32(const char *path, const char *what, const struct ints *a, int32_t *out, vic_error *err)
 {
@@ -86,7 +87,11 @@ done:
 vic_status pairs_read(const char *path, struct pair_file *out, vic_error *err)
 {
     memset(out, 0, sizeof *out);
-    return file_kind(path) == FILE_ZIP ? read_pairs_npz(path, out, err) : read_pairs_npy(path, out, err);
+    switch (file_kind(path)) {
+    case FILE_ZIP: return read_pairs_npz(path, out, err);
+    case FILE_UNREADABLE: return file_unreadable(path, err);
+    default: return read_pairs_npy(path, out, err);
+    }
 }
 
 vic_status skip_read(const char *path, int64_t atoms, uint8_t **out, vic_error *err)
@@ -146,6 +151,9 @@ static vic_status read_mask(const char *path, struct mask *m, vic_error *err)
             return fail(err, VIC_BAD_INPUT, "%s: data: expected shape [blocks, size, size], blocks being square",
                         path);
         m->block = m->data.shape[1];
+        if (m->block > MOST_BLOCK)
+            return fail(err, VIC_BAD_INPUT, "%s: data: expected blocks of at most %d atoms, found %lld", path,
+                        MOST_BLOCK, (long long)m->block);
     }
     return VIC_OK;
 }

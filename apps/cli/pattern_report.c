@@ -75,11 +75,9 @@ vic_status pattern_build_from(const struct pattern_input *in, struct pattern_bui
     return VIC_OK;
 }
 
-vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+static vic_status read_structure(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     memset(out, 0, sizeof *out);
-    if (pattern_ways_asked(in))
-        return fail(err, VIC_BAD_ARGUMENT, "only patterns of a structure and a cutoff are built here");
     switch (input_kind(in->file)) {
     case INPUT_DENSE:
         if (in->cutoff != 0.0)
@@ -97,13 +95,21 @@ vic_status pattern_read(const struct pattern_input *in, struct pattern_built *ou
     return VIC_OK;
 }
 
+vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+{
+    memset(out, 0, sizeof *out);
+    if (pattern_ways_asked(in))
+        return fail(err, VIC_BAD_ARGUMENT, "only patterns of a structure and a cutoff are built here");
+    return read_structure(in, out, err);
+}
+
 vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     if (pattern_ways_asked(in)) {
         memset(out, 0, sizeof *out);
         return pattern_ways_open(in, out, err);
     }
-    TRY(pattern_read(in, out, err));
+    TRY(read_structure(in, out, err));
     return pattern_build_from(in, out, err);
 }
 

@@ -68,7 +68,7 @@ void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS
 
 /* ---- what is asked for ---- */
 
-enum source { SOURCE_STRUCTURE, SOURCE_GENERATED, SOURCE_ATOMS, SOURCE_MASK, SOURCE_PATTERN };
+enum source { SOURCE_STRUCTURE, SOURCE_GENERATED, SOURCE_ATOMS, SOURCE_MASK, SOURCE_PATTERN, SOURCE_UNREADABLE };
 
 /* Texts first: a file of such a name is reached as ./atoms:8. */
 static enum source source_of(const char *text)
@@ -78,6 +78,7 @@ static enum source source_of(const char *text)
     switch (file_kind(text)) {
     case FILE_ZIP: return SOURCE_MASK;
     case FILE_VNP: return SOURCE_PATTERN;
+    case FILE_UNREADABLE: return SOURCE_UNREADABLE;
     default: return SOURCE_STRUCTURE;
     }
 }
@@ -242,6 +243,8 @@ static vic_status take_view(struct pattern_built *b, vic_error *err)
 vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     enum source source = source_of(in->file);
+    /* Before options are held against what it may be. */
+    if (source == SOURCE_UNREADABLE) return file_unreadable(in->file, err);
     TRY(check_ways(in, source, err));
     TRY(open_source(in, out, source, err));
     TRY(combine(&in->ways, out, err));

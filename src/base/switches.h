@@ -10,6 +10,7 @@
     X(THREADS, "VIC_THREADS", "threads to use where none are asked for; default: all this process may use")          \
     X(LOG, "VIC_LOG", "comma-separated topics to report on stderr: pattern, plan")                                   \
     X(FORCE_KERNEL, "VIC_FORCE_KERNEL", "use this kernel and no other; `vicinal env` lists them")                    \
+    X(READ_LIMIT, "VIC_READ_LIMIT_MB", "largest text of a structure, after inflating, in MiB; default: 2048")        \
     X(DISABLE_CPU, "VIC_DISABLE_CPU", "comma-separated CPU features to leave unused: avx2, avx512")
 
 enum switch_id {

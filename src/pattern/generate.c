@@ -136,9 +136,9 @@ static void choose(const struct request *r, int64_t *row_ptr, int32_t *column)
     int64_t at = 0;
     row_ptr[0] = 0;
     for (int64_t i = 0; i < r->rows; i++) {
-        for (int64_t j = 0; j < r->columns; j++, left--) {
+        for (int64_t j = 0; j < r->columns && wanted > 0; j++, left--) {
             /* 0 .. left - 1; both factors stay below 2^33, so the product of the upper half fits. */
-            if (wanted > 0 && ((splitmix64(&state) >> 32) * left) >> 32 < wanted) {
+            if (((splitmix64(&state) >> 32) * left) >> 32 < wanted) {
                 column[at++] = (int32_t)j;
                 wanted--;
             }

@@ -57,8 +57,10 @@ static vic_status build_strip(const struct search *search, const struct block_te
         c->n_partial++;
     }
     c->partial_count[in_tile] = (int64_t)(c->n_partial - first);
-    struct strip_blocks found = { c->partial_count[in_tile], c->cluster + first, bits, s->pairs,
-                                  c->run_count[in_tile],     c->runs + first_run };
+    struct strip_blocks found = {
+        c->partial_count[in_tile],           c->cluster + first, bits, s->pairs, c->run_count[in_tile],
+        c->runs ? c->runs + first_run : NULL
+    };
     int64_t most = strip_blocks_fullest(&found);
     if (most > s->summary.max_pairs) s->summary.max_pairs = most;
     big_row_add(&s->big_row, &found);

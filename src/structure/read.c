@@ -120,6 +120,7 @@ static vic_status find_operations(const struct request *r, const struct vic_stru
     struct shim_operation found[SHIM_MAX_OPERATIONS];
     double parameters[6];
     *count = *r->content.hall ? shim_space_group_hall(r->content.hall, found) : 0;
+    if (*count < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: space group", r->source->name);
     if (!*count && !*s->space_group)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected a space group to apply symmetry, found none in the file; read without symmetry",
@@ -127,6 +128,7 @@ static vic_status find_operations(const struct request *r, const struct vic_stru
     if (!*count) {
         cell_to_parameters(CELL(s->cell), parameters);
         *count = shim_space_group(s->space_group, parameters[3], parameters[5], found);
+        if (*count < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: space group", r->source->name);
     }
     if (!*count)
         return vic_fail(err, VIC_BAD_INPUT,
@@ -221,7 +223,7 @@ vic_status structure_read(const char *path, const vic_read_options *options, str
 {
     struct source source;
     vic_status st;
-    TRY(source_read(path, SOURCE_LIMIT, &source, err));
+    TRY(source_read(path, source_limit(), &source, err));
     st = structure_from_source(&source, options, out, err);
     source_free(&source);
     return st;

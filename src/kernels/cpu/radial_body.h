@@ -52,7 +52,11 @@ static void look_up(const float *table, int group, struct strip_scratch *s)
     for (int i = 0; i < s->key_count[group] * GROUP; i += 4) {
         v4 a = (v4)(v2d){ load_points(table, m[i]), load_points(table, m[i + 1]) };
         v4 b = (v4)(v2d){ load_points(table, m[i + 2]), load_points(table, m[i + 3]) };
+#if defined(__clang__)
+        v4 low = __builtin_shufflevector(a, b, 0, 2, 4, 6), high = __builtin_shufflevector(a, b, 1, 3, 5, 7);
+#else
         v4 low = __builtin_shuffle(a, b, (v4i){ 0, 2, 4, 6 }), high = __builtin_shuffle(a, b, (v4i){ 1, 3, 5, 7 });
+#endif
         *(v4 *)(s->terms[0] + i) = low + *(const v4 *)(f + i) * (high - low);
     }
 }

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ int shim_space_group(const char *name, double alpha, double gamma,
     try {
         const gemmi::SpaceGroup *group = gemmi::find_spacegroup_by_name(name, alpha, gamma);
         return group ? take_operations(group->operations(), operations) : 0;
+    } catch (const std::bad_alloc &) {
+        return -1;
     } catch (const std::exception &) {
         return 0;
     }
@@ -56,6 +59,8 @@ int shim_space_group_hall(const char *hall, struct shim_operation operations[SHI
 {
     try {
         return take_operations(gemmi::symops_from_hall(hall), operations);
+    } catch (const std::bad_alloc &) {
+        return -1;
     } catch (const std::exception &) {
         return 0;
     }

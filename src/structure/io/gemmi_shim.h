@@ -25,8 +25,8 @@ struct shim_operation {
     double translation[3];
 };
 
-/* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known.
- * alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
+/* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known,
+ * -1 without memory.  alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
 int shim_space_group(const char *name, double alpha, double gamma,
                      struct shim_operation operations[SHIM_MAX_OPERATIONS]);
 /* The same from a Hall symbol, which leaves no choice of origin or axes open. */

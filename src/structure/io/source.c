@@ -3,6 +3,7 @@
 #include "structure/io/source.h"
 
 #include "base/memory.h"
+#include "base/switches.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,8 +23,9 @@ static vic_status make_room(struct growing *g, size_t room, const char *name, vi
 {
     if (g->size > g->limit)
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected at most %zu MiB of text (after inflating), found more; split the file, or "
-                        "check that it is no archive bomb",
+                        "%s: expected at most %zu MiB of text (after inflating), found more; split the file, check "
+                        "that it is no "
+                        "archive bomb, or raise the limit (VIC_READ_LIMIT_MB)",
                         name, g->limit >> 20);
     return mem_grow(&g->text, &g->capacity, g->size + room + 1, 1, "bytes of the file", err);
 }
@@ -176,6 +178,12 @@ vic_status source_from_bytes(const char *name, const void *bytes, size_t size, s
     st = check_text(out, err);
     if (st != VIC_OK) source_free(out);
     return st;
+}
+
+size_t source_limit(void)
+{
+    int limit = switch_int(SWITCH_READ_LIMIT, SOURCE_LIMIT_MB);
+    return (size_t)(limit > 0 ? limit : SOURCE_LIMIT_MB) << 20;
 }
 
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err)

@@ -8,8 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Most text that is read, after inflating: some 25 million atoms as PDB.  A gzip bomb stops here. */
-#define SOURCE_LIMIT ((size_t)2 << 30)
+/* Most text that is read, after inflating, where VIC_READ_LIMIT_MB says nothing else: some 25 million atoms as PDB. A
+ * gzip bomb stops here. */
+#define SOURCE_LIMIT_MB 2048
+size_t source_limit(void);
 
 struct source {
     char name[256]; /* the path for messages, its end where it is long */

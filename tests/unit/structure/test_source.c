@@ -29,7 +29,7 @@ static void check_text(const char *path, const char *expected)
 {
     struct source s;
     vic_error err = { VIC_OK, "" };
-    CHECK_OK(source_read(path, SOURCE_LIMIT, &s, &err));
+    CHECK_OK(source_read(path, source_limit(), &s, &err));
     assert_int_equal(s.size, strlen(expected));
     assert_string_equal(s.text, expected);
     source_free(&s);
@@ -58,7 +58,7 @@ static void test_plain_and_gzip(void **state)
     memset(packed + a + b, 0, 50);
     check_text(files_write_bytes("padded.gz", packed, a + b + 50), twice);
     packed[a + b] = 'x';
-    check_fails(files_write_bytes("behind.gz", packed, a + b + 50), SOURCE_LIMIT, VIC_BAD_INPUT, "after its end");
+    check_fails(files_write_bytes("behind.gz", packed, a + b + 50), source_limit(), VIC_BAD_INPUT, "after its end");
     check_text(files_write("bom.xyz", "\xef\xbb\xbf"
                                       "2\n"),
                "2\n");
@@ -69,10 +69,10 @@ static void test_broken_gzip(void **state)
     unsigned char packed[600];
     size_t a = gzip(two, strlen(two), packed, sizeof packed);
     (void)state;
-    check_fails(files_write_bytes("cut.gz", packed, a - 9), SOURCE_LIMIT, VIC_BAD_INPUT, "its end missing");
-    check_fails(files_write_bytes("head.gz", packed, 2), SOURCE_LIMIT, VIC_BAD_INPUT, "its end missing");
+    check_fails(files_write_bytes("cut.gz", packed, a - 9), source_limit(), VIC_BAD_INPUT, "its end missing");
+    check_fails(files_write_bytes("head.gz", packed, 2), source_limit(), VIC_BAD_INPUT, "its end missing");
     packed[a - 6] ^= 1; /* the checksum */
-    check_fails(files_write_bytes("sum.gz", packed, a), SOURCE_LIMIT, VIC_BAD_INPUT, "incorrect data check");
+    check_fails(files_write_bytes("sum.gz", packed, a), source_limit(), VIC_BAD_INPUT, "incorrect data check");
 }
 
 /* 64 MiB of zeros are 64 KiB as gzip: memory stays near the limit, not near what they would inflate to. */
@@ -94,15 +94,15 @@ static void test_gzip_bomb(void **state)
 static void test_what_cannot_be_read(void **state)
 {
     (void)state;
-    check_fails(files_path("missing.pdb"), SOURCE_LIMIT, VIC_CANNOT_READ, "No such file");
-    check_fails(files_folder, SOURCE_LIMIT, VIC_CANNOT_READ, "is a directory");
-    check_fails(files_write("empty", ""), SOURCE_LIMIT, VIC_BAD_INPUT, "empty file");
-    check_fails(files_write_bytes("nul", "2\nab\0cd\n", 8), SOURCE_LIMIT, VIC_BAD_INPUT, "NUL byte at offset 4");
-    check_fails(files_write("bz2", "BZh91AY"), SOURCE_LIMIT, VIC_BAD_INPUT, "bzip2");
+    check_fails(files_path("missing.pdb"), source_limit(), VIC_CANNOT_READ, "No such file");
+    check_fails(files_folder, source_limit(), VIC_CANNOT_READ, "is a directory");
+    check_fails(files_write("empty", ""), source_limit(), VIC_BAD_INPUT, "empty file");
+    check_fails(files_write_bytes("nul", "2\nab\0cd\n", 8), source_limit(), VIC_BAD_INPUT, "NUL byte at offset 4");
+    check_fails(files_write("bz2", "BZh91AY"), source_limit(), VIC_BAD_INPUT, "bzip2");
     if (geteuid() != 0) {
         const char *path = files_write("secret", two);
         assert_int_equal(chmod(path, 0), 0);
-        check_fails(path, SOURCE_LIMIT, VIC_CANNOT_READ, "Permission denied");
+        check_fails(path, source_limit(), VIC_CANNOT_READ, "Permission denied");
     }
 }
 

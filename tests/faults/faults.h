@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Allocations, file operations and starts of threads that fail when told to.  The linker puts these in the place of
+ * the C library's (--wrap) in the test program alone, so that the library is tested as it is built for users. */
+#ifndef VIC_TESTS_FAULTS_H
+#define VIC_TESTS_FAULTS_H
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* From now on the n-th operation fails, and with `all_after` every later one too; n is counted from 1. */
+void faults_begin(long n, bool all_after);
+
+/* Nothing fails any more.  Has anything?  *operation: the name of the first that did. */
+bool faults_end(const char **operation);
+
+/* For the replacements: count this one; shall it fail? */
+bool faults_hit(const char *operation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done with one failure after the other.  An operation returns its status and has freed everything; when it
+ * succeeds it has looked at its result.  It runs in an empty folder with the files of operations_setup(), and
+ * `output` is the only file that it may change. */
+#ifndef VIC_TESTS_FAULTS_OPERATIONS_H
+#define VIC_TESTS_FAULTS_OPERATIONS_H
+
+#include "check.h"
+
+struct operation {
+    const char *name;
+    vic_status (*run)(const char *argument, vic_error *err);
+    const char *argument, *output; /* NULL = writes nothing */
+    bool reads;                    /* a file: also done ten thousand times */
+};
+
+extern const struct operation library_operations[];
+extern const struct operation cli_operations[];
+extern const int library_operation_count, cli_operation_count;
+
+vic_status command(const char *line, vic_error *err); /* "info seed.pdb", with exactly one space between words */
+
+void operations_setup(void); /* makes the files, with nothing failing */
+void operations_teardown(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command, in this process: its subcommands are functions. */
+#include "cli/cli.h"
+#include "faults/operations.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { WORDS = 32 };
+
+vic_status command(const char *line, vic_error *err)
+{
+    char copy[256], *words[WORDS], *rest = NULL;
+    int count = 0;
+    assert_true(strlen(line) < sizeof copy);
+    strcpy(copy, line);
+    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) words[count++] = word;
+    words[count] = NULL;
+    vic_status (*run)(int, char **, vic_error *) = strcmp(words[0], "run") == 0       ? cmd_run
+                                                   : strcmp(words[0], "info") == 0    ? cmd_info
+                                                   : strcmp(words[0], "packing") == 0 ? cmd_packing
+                                                                                      : cmd_pattern;
+    return run(count - 1, words + 1, err);
+}
+
+const struct operation cli_operations[] = {
+    { "vicinal info", command, "info seed.pdb --json", NULL, false },
+    { "vicinal run -o .npy", command, "run seed.extxyz --cutoff 3 --threads 2 --check -o out.npy", "out.npy", false },
+    { "vicinal run -o .safetensors", command,
+      "run seed.cif --cutoff 3 --threads 1 --lse --radial linear:-0.5+cosine -o out.safetensors", "out.safetensors",
+      false },
+    { "vicinal pattern -o", command, "pattern seed.gro --cutoff 3 --threads 1 -o out.vnp", "out.vnp", false },
+    { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", false },
+    { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", false },
+    { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", false },
+    { "vicinal run --q .npy", command, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy", NULL,
+      true },
+    { "vicinal run --q .safetensors", command,
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.safetensors:out", NULL, true },
+    { "vicinal pattern --pairs", command, "pattern seed.extxyz --threads 1 --pairs seed.npz", NULL, true },
+};
+const int cli_operation_count = sizeof cli_operations / sizeof *cli_operations;

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every operation with its first, second, third, ... allocation, file operation or thread failing, until it comes
+ * through without meeting one; once with that failure alone and once with all that follow failing too, as at a full
+ * disk.  Checked each time: a status that fits, with its words; no descriptor left open; no file left behind or half
+ * written; under AddressSanitizer, no byte lost. */
+#include "faults/faults.h"
+#include "faults/operations.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
+static const char old_content[] = "what was there before\n";
+static char folder[64];
+static int standard_output, nowhere;
+static long failures, survived;
+
+static const struct operation *operation(int i)
+{
+    return i < library_operation_count ? &library_operations[i] : &cli_operations[i - library_operation_count];
+}
+
+static int entries(const char *path)
+{
+    DIR *open_folder = opendir(path);
+    int count = 0;
+    assert_non_null(open_folder);
+    while (readdir(open_folder)) count++;
+    closedir(open_folder);
+    return count;
+}
+
+static void put_old(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(old_content, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool has_old(const char *path)
+{
+    char text[64] = "";
+    FILE *file = fopen(path, "r");
+    size_t got;
+    assert_non_null(file);
+    got = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    return got == sizeof old_content - 1 && memcmp(text, old_content, got) == 0;
+}
+
+static bool fits(vic_status st)
+{
+    return st == VIC_NO_MEMORY || st == VIC_CANNOT_READ || st == VIC_CANNOT_WRITE || st == VIC_FAILED;
+}
+
+/* Returns whether a failure was met. */
+static bool attempt(const struct operation *o, long n, bool all_after, size_t complete)
+{
+    const char *failed;
+    vic_error err = { VIC_OK, "" };
+    struct stat about;
+    int files, descriptors;
+    if (o->output) put_old(o->output);
+    files = entries(".");
+    descriptors = entries("/proc/self/fd");
+    fflush(stdout);
+    dup2(nowhere, STDOUT_FILENO); /* what the command says is not the subject */
+    faults_begin(n, all_after);
+    vic_status st = o->run(o->argument, &err);
+    bool met = faults_end(&failed);
+    fflush(stdout);
+    dup2(standard_output, STDOUT_FILENO);
+    CHECK(entries("/proc/self/fd") == descriptors, "%s, %s (%ld) failing: a descriptor is left open", o->name, failed,
+          n);
+    CHECK(entries(".") == files, "%s, %s (%ld) failing: a file is left behind or gone", o->name, failed, n);
+    if (!met) CHECK(st == VIC_OK, "%s, nothing failing: %s", o->name, err.text);
+    if (st != VIC_OK) {
+        CHECK(fits(st) && err.status == st && err.text[0], "%s, %s (%ld) failing: %s: %s", o->name, failed, n,
+              vic_status_name(st), err.text);
+        if (o->output) CHECK(has_old(o->output), "%s, %s (%ld) failing: the old file is damaged", o->name, failed, n);
+    } else if (o->output) {
+        CHECK(stat(o->output, &about) == 0 && (!complete || (size_t)about.st_size == complete),
+              "%s, %s (%ld) failing: success, but the file is not complete", o->name, failed, n);
+    }
+    if (met) failures++;
+    if (met && st == VIC_OK) survived++;
+    return met;
+}
+
+static void sweep(void **state)
+{
+    const struct operation *o = *state;
+    struct stat about = { .st_size = 0 };
+    size_t complete = 0;
+    attempt(o, 1L << 60, false, 0);
+    if (o->output && stat(o->output, &about) == 0) complete = (size_t)about.st_size;
+    if (o->output) assert_false(has_old(o->output));
+    for (int all_after = 0; all_after < 2; all_after++) {
+        long n = 1;
+        while (attempt(o, n, all_after, complete)) n++;
+        assert_true(n > 1);
+    }
+    if (o->output) remove(o->output);
+#if defined(__SANITIZE_ADDRESS__) /* once for all, as it stops the process each time */
+    CHECK(!__lsan_do_recoverable_leak_check(), "%s: memory is lost after one of the failures", o->name);
+#endif
+}
+
+/* Ten thousand times, or as many as VIC_TEST_FULL unset allows: no descriptor and no byte more than after the first.
+ */
+static void many_reads(void **state)
+{
+    const char *full = getenv("VIC_TEST_FULL");
+    int times = full && *full ? 10000 : 300, done = 0;
+    (void)state;
+    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+        const struct operation *o = operation(i);
+        vic_error err;
+        if (!o->reads) continue;
+        done++;
+        fflush(stdout);
+        dup2(nowhere, STDOUT_FILENO);
+        for (int k = 0; k < 10; k++) CHECK_OK(o->run(o->argument, &err)); /* streams and threads get their buffers */
+        int descriptors = entries("/proc/self/fd");
+        size_t bytes = mallinfo2().uordblks;
+        for (int k = 0; k < times; k++) CHECK_OK(o->run(o->argument, &err));
+        size_t bytes_after = mallinfo2().uordblks;
+        fflush(stdout);
+        dup2(standard_output, STDOUT_FILENO);
+        CHECK(entries("/proc/self/fd") == descriptors, "%s: descriptors are left open", o->name);
+        CHECK(bytes_after == bytes, "%s: %zu bytes before, %zu after %d times", o->name, bytes, bytes_after, times);
+    }
+    assert_true(done >= 10);
+#if defined(__SANITIZE_ADDRESS__)
+    CHECK(!__lsan_do_recoverable_leak_check(), "memory is lost");
+#endif
+    print_message("%d reads of each of %d kinds\n", times, done);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/vicinal-faults-XXXXXX");
+    standard_output = dup(STDOUT_FILENO);
+    nowhere = open("/dev/null", O_WRONLY);
+    if (!mkdtemp(folder) || chdir(folder) != 0) return -1;
+    dup2(nowhere, STDOUT_FILENO);
+    operations_setup();
+    fflush(stdout);
+    dup2(standard_output, STDOUT_FILENO);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    DIR *here = opendir(".");
+    (void)state;
+    operations_teardown();
+    print_message("%ld failures met: %ld reported, %ld lived through\n", failures, failures - survived, survived);
+    for (struct dirent *e; here && (e = readdir(here));)
+        if (e->d_name[0] != '.') remove(e->d_name);
+    if (here) closedir(here);
+    return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[64];
+    size_t count = 0;
+    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+        const struct operation *o = operation(i);
+        union {
+            const struct operation *in;
+            void *out;
+        } shared = { o };
+        tests[count++] = (struct CMUnitTest){ o->name, sweep, NULL, NULL, shared.out };
+    }
+    tests[count++] = (struct CMUnitTest){ "many reads", many_reads, NULL, NULL, NULL };
+    return _cmocka_run_group_tests("faults", tests, count, setup, teardown);
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""seeds.py FOLDER: small inputs for each fuzz target to begin with, FOLDER/TARGET/NAME, and words its inputs are made
+of, FOLDER/TARGET.dict.  (fuzz_vnp's come from the program fuzz_seeds.)  Needs numpy and scipy for .npy and .npz."""
+import gzip
+import json
+import pathlib
+import struct
+import sys
+
+ATOM = "ATOM  %5d  %-3s ALA A%4d    %8.3f%8.3f%8.3f%6.2f%6.2f          %2s\n"
+PDB = ("HEADER    MADE BY HAND\nTITLE     SEED\nCRYST1   20.000   21.000   22.000  90.00 100.00  90.00 P 1 21 1      4\n"
+       "SCALE1      0.050000  0.000000  0.008816        0.00000\nMODEL        1\n" +
+       "".join(ATOM % (i + 1, n, 1 + i // 2, 1.5 * i, 2.0, 3.25, 1.0, 10.0, n[0])
+               for i, n in enumerate(["N", "CA", "C", "O", "CB"])) +
+       "HETATM    6  O   HOH B   1       9.000   9.000   9.000  0.50 20.00           O\nTER\nENDMDL\nEND\n")
+ALTLOC = PDB.replace("CA  ALA", "CA AALA") + PDB.replace("MODEL        1", "MODEL        2").split("22.000")[1][40:]
+CIF = ("data_seed\n_cell.length_a 20\n_cell.length_b 21\n_cell.length_c 22\n_cell.angle_alpha 90\n_cell.angle_beta 90\n"
+       "_cell.angle_gamma 90\n_symmetry.space_group_name_H-M 'P 21 21 21'\nloop_\n" +
+       "".join("_atom_site.%s\n" % c for c in (
+           "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id auth_seq_id "
+           "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv pdbx_PDB_model_num").split()) +
+       "ATOM 1 N N . ALA A 1 1 ? 1.0 2.0 3.0 1.0 10.0 1\nATOM 2 C CA A ALA A 1 1 ? 2.0 2.5(1) 3.0 0.6 10.0 1\n"
+       "ATOM 3 C CA B ALA A 1 1 ? 2.1 2.5 3.0 0.4 10.0 1\nHETATM 4 O \"O5'\" . HOH B . 1 ? 7.0 2.0 3.0 1.0 10.0 1\n#\n")
+GRO = ("made by hand, t= 0.0\n    3\n    1SOL     OW    1   0.126   1.624   1.679  0.1227 -0.0580  0.0434\n"
+       "    1SOL    HW1    2   0.190   1.661   1.747\n    1SOL    HW2    3   0.177   1.568   1.613\n"
+       "   1.82060   1.82060   1.82060   0.00000   0.00000   0.50000   0.00000   0.10000   0.20000\n")
+XYZ = "3\nwater\nO 0.0 0.0 0.0\nH 0.757 0.586 0.0\nH -0.757 0.586 0.0\n"
+EXTXYZ = ('2\nLattice="5 0 0 0 5 0 0 1 5" Properties=species:S:1:pos:R:3:charge:R:1:tag:I:1:ok:L:1 pbc="T T F" '
+          "energy=-1.5 config_type='a b'\nSi 0 0 0 0.5 1 T\nO 1.5 1e0 2.0 -.5 2 F\n")
+
+
+def structure(folder):
+    texts = {"pdb": PDB, "altloc": ALTLOC, "cif": CIF, "gro": GRO, "xyz": XYZ, "extxyz": EXTXYZ,
+             "cr": PDB.replace("\n", "\r"), "crlf": XYZ.replace("\n", "\r\n"), "bom": "\ufeff" + XYZ}
+    for name, text in texts.items():
+        for options in (0, 1 | 16, 2, 4 | 8):
+            (folder / f"{name}-{options}").write_bytes(bytes([options]) + text.encode())
+    for name, text in (("gz", PDB), ("gz2", XYZ)):
+        (folder / name).write_bytes(b"\0" + gzip.compress(text.encode(), mtime=0))
+
+
+def arrays():
+    import numpy as np
+    rng = np.random.default_rng(1)
+    return np, rng, {
+        "f32": rng.random((4, 2, 3)).astype("f4"), "f64": rng.random((2, 5)), "f16": rng.random(6).astype("f2"),
+        "pairs": rng.integers(0, 9, (7, 2)).astype("i4"), "flags": rng.integers(0, 2, 4).astype("?"),
+        "fortran": np.asfortranarray(rng.random((3, 2)).astype("f4")), "empty": np.zeros((0, 2), "i8"),
+        "big": rng.random(3).astype(">f4"), "scalar": np.float32(1), "u8": np.arange(4, dtype="u8")}
+
+
+def npy(folder):
+    np, _, all_arrays = arrays()
+    for name, a in all_arrays.items():
+        np.save(folder / f"{name}.npy", a)
+
+
+def npz(folder):
+    import scipy.sparse
+    np, rng, _ = arrays()
+    i, j = np.arange(5, dtype="i4"), np.arange(5, dtype="i8")[::-1]
+    np.savez(folder / "pairs.npz", i=i, j=j)
+    np.savez(folder / "images.npz", i=i, j=j, image=np.zeros((5, 3), "i1"))
+    np.savez_compressed(folder / "packed.npz", i=i, j=j)
+    dense = (rng.random((6, 6)) < 0.4).astype("i1")
+    scipy.sparse.save_npz(folder / "csr.npz", scipy.sparse.csr_matrix(dense), compressed=False)
+    scipy.sparse.save_npz(folder / "packed-csr.npz", scipy.sparse.csr_matrix(dense))
+    blocks = scipy.sparse.bsr_matrix(np.kron(dense[:3, :3], np.ones((16, 16), "i1")), blocksize=(16, 16))
+    scipy.sparse.save_npz(folder / "bsr.npz", blocks, compressed=False)
+
+
+def safetensors(folder):
+    def write(name, header, data):
+        text = json.dumps(header).encode()
+        (folder / name).write_bytes(struct.pack("<Q", len(text)) + text + data)
+    entry = {"dtype": "F32", "shape": [2, 1, 2], "data_offsets": [0, 16]}
+    write("one", {"a": entry}, bytes(16))
+    write("two", {"__metadata__": {"format": "pt", "x\\u00e9": "\\n"}, "q": entry,
+                  "b": {"dtype": "BF16", "shape": [], "data_offsets": [16, 18]}}, bytes(18))
+    write("other", {"q": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, bytes(8))
+    write("empty", {}, b"")
+    (folder / "long").write_bytes(struct.pack("<Q", 1 << 62) + b"{}")
+
+
+def radial(folder):
+    np, rng, _ = arrays()
+    np.save(folder / "table.npy", rng.random(16).astype("f4"))
+    np.save(folder / "heads.npy", np.full((4, 8), -np.inf, "f4"))
+    texts(folder, ["linear:-0.5", "linear:-0.5+cosine", "gaussian:2,1,0.5+polynomial", "polynomial:6+linear:+1e-3",
+                   "gaussian:0,0", "cosine+cosine", "linear", "+", "lineer:1"])
+
+
+def blocks(folder):
+    texts(folder, ["blocks:6x6:n=8,seed=1", "blocks:5x7:density=0.2,block=64", "origin:800", "blocks:3x3:n=9,block=16",
+                   "blocks:9999999999x1:n=1", "blocks:3x3:density=1.5", "blocks:2x2:n=5", "blocks:131072x131072:n=0"])
+
+
+def options(folder):
+    texts(folder, ["a.pdb\n--cutoff\n8\n--heads=4\n-o\nx.npy\n--check", "--help", "--\n-a.pdb",
+                   "--cell\n1,2,3,90,90,90\n--supercell\n2x2x1\n--pbc\nxy\na", "--seed\n18446744073709551616\na",
+                   "--dtype\nfp\na\nb", "--cutof=1e999\na", "--cutoff\n0x10\na", "--model\n-1\na"])
+
+
+def texts(folder, lines):
+    for i, line in enumerate(lines):
+        (folder / f"text{i}").write_text(line)
+
+
+WORDS = {
+    "structure": ["ATOM  ", "HETATM", "CRYST1", "MODEL ", "ENDMDL", "SCALE1", "ORIGX1", "TER", "loop_", "data_", "Lattice=",
+                  "Properties=", "pbc=", "species:S:1", "pos:R:3", "_atom_site.Cartn_x", "_cell.length_a", "save_", "nan",
+                  "inf", "1e308", "-1e-320", "P 21 21 21", "\\x1f\\x8b\\x08", "\\x0d\\x0a", ";", "99999999999999999999"],
+    "npy": ["descr", "fortran_order", "shape", "True", "False", "<f4", "<f8", "|b1", "<i8", "{'", "}", "(,)", "-1"],
+    "npz": ["PK\\x01\\x02", "PK\\x03\\x04", "PK\\x05\\x06", "PK\\x06\\x06", "PK\\x06\\x07", "indptr.npy", "i.npy", "<i8",
+            "\\xff\\xff\\xff\\xff"],
+    "safetensors": ["dtype", "shape", "data_offsets", "__metadata__", "F32", "BF16", "[0,", "\\\\u0000", "18446744073709551615"],
+    "radial": ["linear:", "gaussian:", "cosine", "polynomial:", "+", "-inf", "nan", "1e308", "descr", "shape"],
+    "blocks": ["blocks:", "origin:", "n=", "density=", "seed=", "block=", "x", ":", ","],
+    "options": ["--cutoff", "--heads", "--seed", "--dtype", "-o", "--cell", "--pbc", "--supercell", "--help", "--", "=",
+                "\\x0a"],
+}
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    for make in (structure, npy, npz, safetensors, radial, blocks, options):
+        folder = root / make.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
+        words = "".join('"%s"\n' % w for w in WORDS[make.__name__])
+        (root / f"{make.__name__}.dict").write_text(words)
+
+
+main()
