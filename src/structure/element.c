@@ -116,8 +116,9 @@ uint8_t element_from_mass(double mass)
 {
     uint8_t best = 0;
     if (fabs(mass - 2.014) <= 0.1) return 1; /* deuterium */
-    for (uint8_t z = 1; z < ELEMENT_COUNT; ++z)
-        if (fabs(masses[z] - mass) <= 0.1 && (!best || fabs(masses[z] - mass) < fabs(masses[best] - mass))) best = z;
+    for (int z = 1; z < ELEMENT_COUNT; ++z)
+        if (fabs(masses[z] - mass) <= 0.1 && (!best || fabs(masses[z] - mass) < fabs(masses[best] - mass)))
+            best = (uint8_t)z;
     return best;
 }
 

@@ -46,8 +46,9 @@ static bool looks_like_amber(const struct source *s)
     double v[PER_LINE];
     int64_t count;
     int fields;
-    if (!lines_next(&l, &line) || !lines_next(&l, &line) || !read_count(line, &count) || !lines_next(&l, &line))
-        return false;
+    for (int skipped = 0; skipped < 2; ++skipped) /* the title; then the count is in the line at hand */
+        if (!lines_next(&l, &line)) return false;
+    if (!read_count(line, &count) || !lines_next(&l, &line)) return false;
     fields = read_fields(line, v);
     return fields == (count >= 2 ? PER_LINE : 3);
 }

@@ -303,7 +303,7 @@ static vic_status read_row(const struct reading *r, const struct style *style, i
 
 static vic_status read_atoms(struct reading *r, vic_error *err)
 {
-    const struct style *style;
+    const struct style *style = NULL;
     struct lines l = r->atoms_at, before;
     struct piece row;
     TRY(find_style(r, &style, err));

@@ -80,7 +80,8 @@ static bool looks_like_poscar(const struct source *s)
     struct piece line, rest;
     double v[4];
     int count;
-    if (!lines_next(&l, &line) || !lines_next(&l, &line)) return false;
+    for (int skipped = 0; skipped < 2; ++skipped) /* the comment; then the scale is in the line at hand */
+        if (!lines_next(&l, &line)) return false;
     count = numbers_of(line, v, 4, &rest);
     if (count != 1 && count != 3) return false;
     if (has_poscar_name(s->name)) return true;
