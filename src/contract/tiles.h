@@ -5,7 +5,10 @@
  * needs is gathered once, in stages of eight groups of 8 keys (half a cluster: the rows that a wgmma operand's core
  * matrices have).  Groups that the same strips need share stages, so that a warpgroup uses a stage whole or not at
  * all.  The CTA's stages pass through a ring in shared memory; a strip has the list of stages that it takes from
- * there. */
+ * there.
+ *
+ * Or a tile is one strip, cut: each warpgroup takes its part of the stages, and in the end the parts come together
+ * through the ring.  Where below it says "strip of a tile", that is then a part. */
 #ifndef VIC_CONTRACT_TILES_H
 #define VIC_CONTRACT_TILES_H
 
@@ -48,15 +51,20 @@ struct tile_item {
     uint32_t mask_first;         /* in tile_layout.masks */
     int32_t head;
     int32_t tile;
-    int32_t unused[3]; /* 32 bytes, so that none straddles two sectors */
+    int32_t places;    /* 0, or those in the ring, behind the stages, through which parts come together */
+    int32_t unused[2]; /* 32 bytes, so that none straddles two sectors */
 };
 
 /* ... and as each of its warpgroups does, which takes one of the strips: tasks[item * strips_per_tile + warpgroup].
  */
 struct tile_task {
     uint32_t list; /* of tile_strip */
-    int32_t strip, head;
-    int32_t stages; /* of the tile */
+    int32_t strip;
+    int32_t stages; /* of the tile, and its places for parts */
+    uint16_t head;
+    uint8_t part;              /* of a cut strip: 0 gathers the others */
+    uint8_t places : 6;        /* of tile_item */
+    uint8_t odd : 1, odds : 1; /* the CTA has an odd number of cut strips before this one; of all */
 };
 
 /* CTA c works through items[first[c] .. first[c + 1]). */
@@ -70,7 +78,8 @@ struct tile_schedule {
 
 struct tile_layout {
     int strips_per_tile;
-    int64_t tiles, n_stages, n_entries, n_masks, steps;
+    int64_t tiles, full_tiles; /* the full ones have the first strips, the cut ones behind them one each */
+    int64_t n_stages, n_entries, n_masks, steps;
     int32_t *stage_first;      /* [tiles + 1] */
     uint32_t *mask_first;      /* [tiles] */
     struct tile_stage *stages; /* [n_stages + 1], the last one a copy that only prefetches read */

@@ -52,9 +52,10 @@ done:
 }
 
 /* Tiles for a GPU, and what its kernel makes of them. */
-static vic_status lay_out(vic_plan *plan, vic_error *err)
+static vic_status lay_out(vic_plan *plan, bool whole_tiles, vic_error *err)
 {
     vic_status st = VIC_OK;
+    const vic_pattern *p = plan->pattern;
     const struct device_row *row = plan->kernel->device_row;
     struct tile_layout layout = { 0 };
     struct tile_shape shape;
@@ -62,8 +63,12 @@ static vic_status lay_out(vic_plan *plan, vic_error *err)
     struct pool *pool = NULL;
     TRY(row->tile_shape(plan, &shape, err));
     TRY_GOTO(pool_create(0, &pool, err), done);
-    TRY_GOTO(tiles_make(plan->pattern, shape.strips_per_tile, shape.reach, pool, &layout, err), done);
-    TRY_GOTO(tiles_schedule(&layout, plan->shape.heads, shape.ctas, &schedule, err), done);
+    int strips = shape.strips_per_tile;
+    if (whole_tiles)
+        TRY_GOTO(tiles_lay_out(p, strips, (p->strips + strips - 1) / strips, shape.reach, pool, &layout, err), done);
+    else
+        TRY_GOTO(tiles_make(p, strips, shape.reach, pool, &layout, err), done);
+    TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, &schedule, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
     plan->bytes = sizeof *plan;
     TRY_GOTO(row->prepare(plan, &layout, &schedule, err), done);
@@ -87,7 +92,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->pattern_order = request->pattern_order;
     plan->radial = request->features & FEATURE_RADIAL;
     plan->kernel = kernel;
-    TRY_GOTO(kernel->device_row ? lay_out(plan, err) : schedule(plan, err), done);
+    TRY_GOTO(kernel->device_row ? lay_out(plan, request->whole_tiles, err) : schedule(plan, err), done);
     *out = plan;
     plan = NULL;
 done:

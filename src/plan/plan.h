@@ -11,6 +11,7 @@ struct plan_request {
     bool pattern_order;
     unsigned features;  /* kernel_features */
     const char *kernel; /* forced by name; NULL = the best that fits */
+    bool whole_tiles;   /* for tests: also small patterns in whole tiles (plan/tiles.h) */
 };
 
 /* The cheapest of `rows` that fits.  NO_KERNEL tells what was asked for and what each row lacks. */

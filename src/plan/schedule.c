@@ -5,11 +5,16 @@
 
 #include <string.h>
 
-static const int64_t item_overhead = 16; /* of an item, in steps of one warpgroup: queries in, results out */
+enum {
+    OVERHEAD = 16,   /* of a warpgroup in an item, in steps: queries in, results out */
+    GATHER = 4,      /* for the part of a cut strip that gathers the others */
+    TOGETHER = 1024, /* bytes of keys and values per row, of the heads that are worked on side by side */
+    LAST_ITEMS = 2,  /* per CTA, that even out what they have to do */
+};
 
 struct load {
     int64_t work;
-    int32_t cta, items;
+    int32_t cta;
 };
 
 static bool lighter(const struct load *a, const struct load *b)
@@ -45,19 +50,14 @@ static int heaviest_first(const void *a, const void *b)
     return (p->tile > q->tile) - (p->tile < q->tile);
 }
 
-static int by_tile_and_head(const void *a, const void *b)
-{
-    const struct tile_item *p = a, *q = b;
-    if (p->tile != q->tile) return p->tile < q->tile ? -1 : 1;
-    return (p->head > q->head) - (p->head < q->head);
-}
-
 /* In each item of a CTA the strip with most steps goes to the warpgroup that has done least. */
 static void place_strips(const struct tile_layout *l, const struct tile_item *items, int32_t count,
                          struct tile_task *tasks)
 {
     int64_t done[4] = { 0 };
     int n = l->strips_per_tile;
+    unsigned cut = 0, cuts = 0;
+    for (int32_t i = 0; i < count; i++) cuts += items[i].places > 0;
     for (int32_t i = 0; i < count; i++) {
         unsigned taken_strips = 0, taken_groups = 0;
         const struct tile_strip *strips = &l->strips[(int64_t)items[i].tile * n];
@@ -70,11 +70,20 @@ static void place_strips(const struct tile_layout *l, const struct tile_item *it
             }
             taken_strips |= 1u << strip;
             taken_groups |= 1u << group;
-            add[group] = strips[strip].steps;
-            tasks[(int64_t)i * n + group] =
-                (struct tile_task){ strips[strip].list, strips[strip].strip, items[i].head, items[i].stages };
+            add[group] = strips[strip].steps + (items[i].places > 0 && strip == 0 ? GATHER : 0);
+            tasks[(int64_t)i * n + group] = (struct tile_task){
+                .list = strips[strip].list,
+                .strip = strips[strip].strip,
+                .stages = items[i].stages + items[i].places,
+                .head = (uint16_t)items[i].head,
+                .part = (uint8_t)(items[i].places > 0 ? strip : 0),
+                .places = (uint8_t)(items[i].places & 63),
+                .odd = cut & 1,
+                .odds = cuts & 1,
+            };
         }
         for (int g = 0; g < 4; g++) done[g] += add[g];
+        cut += items[i].places > 0;
     }
 }
 
@@ -87,22 +96,47 @@ static struct tile_item item_of(const struct tile_layout *l, int32_t tile, int32
         .mask_first = l->mask_first[tile],
         .head = head,
         .tile = tile,
+        .places = tile < l->full_tiles ? 0 : l->strips_per_tile - 1,
     };
 }
 
-vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, struct tile_schedule *out, vic_error *err)
+/* CTAs work on tiles that lie side by side, so that what they read is still in L2 for the others: tile after tile for
+ * as many heads as L2 has room for, then for the next ones.  The lightest items come last, the heavier of them first.
+ * Fills sequence [tiles * heads] with tile * heads + head. */
+static void make_sequence(const struct tile_layout *l, const struct weighed_tile *heaviest, int heads, int together,
+                          int ctas, bool *last, int64_t *sequence)
+{
+    int64_t n = 0, early = l->tiles - (LAST_ITEMS * (int64_t)ctas + heads - 1) / heads;
+    if (early < 0) early = 0;
+    for (int64_t i = early; i < l->tiles; i++) last[heaviest[i].tile] = true;
+    for (int first = 0; first < heads; first += together)
+        for (int64_t tile = 0; tile < l->tiles; tile++)
+            for (int h = first; !last[tile] && h < heads && h < first + together; h++)
+                sequence[n++] = tile * heads + h;
+    for (int64_t i = early; i < l->tiles; i++)
+        for (int h = 0; h < heads; h++) sequence[n++] = (int64_t)heaviest[i].tile * heads + h;
+}
+
+vic_status tiles_schedule(const struct tile_layout *l, const struct attention_shape *shape, int ctas,
+                          struct tile_schedule *out, vic_error *err)
 {
     vic_status st = VIC_OK;
+    int heads = shape->heads, group = heads / shape->kv_heads, together = TOGETHER / (2 * (shape->d_qk + shape->d_v));
     int64_t n = l->tiles * heads;
     struct weighed_tile *tiles = NULL;
     struct load *heap = NULL;
     int32_t *owner = NULL, *next = NULL;
+    int64_t *sequence = NULL, *work = NULL;
+    bool *last = NULL;
     *out = (struct tile_schedule){ .ctas = ctas, .n_items = n };
     if (n > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "%lld tiles and %d heads are more work items than 2^31",
                         (long long)l->tiles, heads);
     TRY_GOTO(mem_array((size_t)l->tiles, sizeof *tiles, "tiles", &tiles, err), done);
+    TRY_GOTO(mem_array((size_t)l->tiles, sizeof *work, "tiles", &work, err), done);
+    TRY_GOTO(mem_array_zero((size_t)l->tiles, sizeof *last, "tiles", &last, err), done);
     TRY_GOTO(mem_array((size_t)ctas, sizeof *heap, "CTAs", &heap, err), done);
+    TRY_GOTO(mem_array((size_t)n, sizeof *sequence, "work items", &sequence, err), done);
     TRY_GOTO(mem_array((size_t)n, sizeof *owner, "work items", &owner, err), done);
     TRY_GOTO(mem_array((size_t)n, sizeof *out->items, "work items", &out->items, err), done);
     TRY_GOTO(mem_array((size_t)n * (size_t)l->strips_per_tile, sizeof *out->tasks, "work items", &out->tasks, err),
@@ -110,16 +144,17 @@ vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, stru
     TRY_GOTO(mem_array_zero((size_t)ctas + 1, sizeof *out->first, "CTAs", &out->first, err), done);
     TRY_GOTO(mem_array((size_t)ctas, sizeof *next, "CTAs", &next, err), done);
     for (int64_t t = 0; t < l->tiles; t++) {
-        int64_t work = item_overhead * l->strips_per_tile;
-        for (int s = 0; s < l->strips_per_tile; s++) work += l->strips[t * l->strips_per_tile + s].steps;
-        tiles[t] = (struct weighed_tile){ work, (int32_t)t };
+        work[t] = OVERHEAD * l->strips_per_tile;
+        for (int s = 0; s < l->strips_per_tile; s++) work[t] += l->strips[t * l->strips_per_tile + s].steps;
+        tiles[t] = (struct weighed_tile){ work[t], (int32_t)t };
     }
     qsort(tiles, (size_t)l->tiles, sizeof *tiles, heaviest_first);
-    for (int c = 0; c < ctas; c++) heap[c] = (struct load){ 0, c, 0 };
-    for (int64_t i = 0; i < n; i++) { /* heads innermost: they share a tile's lists and masks */
+    make_sequence(l, tiles, heads, (together > 1 ? together : 1) * group, ctas, last, sequence);
+    for (int c = 0; c < ctas; c++) heap[c] = (struct load){ 0, c };
+    for (int64_t i = 0; i < n; i++) { /* each to the CTA that has least to do so far */
         owner[i] = heap[0].cta;
-        out->first[heap[0].cta + 1]++;
-        heap[0].work += tiles[i / heads].work;
+        out->first[owner[i] + 1]++;
+        heap[0].work += work[sequence[i] / heads];
         sift_down(heap, ctas);
     }
     for (int c = 0; c < ctas; c++) {
@@ -127,16 +162,16 @@ vic_status tiles_schedule(const struct tile_layout *l, int heads, int ctas, stru
         next[c] = out->first[c];
     }
     for (int64_t i = 0; i < n; i++)
-        out->items[next[owner[i]]++] = item_of(l, tiles[i / heads].tile, (int32_t)(i % heads));
-    for (int c = 0; c < ctas; c++) {
-        struct tile_item *items = out->items + out->first[c];
-        int32_t count = out->first[c + 1] - out->first[c];
-        qsort(items, (size_t)count, sizeof *items, by_tile_and_head);
-        place_strips(l, items, count, out->tasks + (int64_t)out->first[c] * l->strips_per_tile);
-    }
+        out->items[next[owner[i]]++] = item_of(l, (int32_t)(sequence[i] / heads), (int32_t)(sequence[i] % heads));
+    for (int c = 0; c < ctas; c++)
+        place_strips(l, out->items + out->first[c], out->first[c + 1] - out->first[c],
+                     out->tasks + (int64_t)out->first[c] * l->strips_per_tile);
 done:
     free(tiles);
+    free(work);
+    free(last);
     free(heap);
+    free(sequence);
     free(owner);
     free(next);
     if (st != VIC_OK) tiles_schedule_free(out);

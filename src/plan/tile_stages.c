@@ -32,12 +32,13 @@ static bool is_full(const uint64_t *bits)
     return all == UINT64_MAX;
 }
 
-static vic_status collect(const struct vic_pattern *p, int64_t tile, int strips, struct tile *t, vic_error *err)
+static vic_status collect(const struct vic_pattern *p, struct tile *t, vic_error *err)
 {
     size_t n = 0, merged = 0;
-    for (int s = 0; s < strips && tile * strips + s < p->strips; s++) {
+    int strips = t->cut ? 1 : t->strips;
+    for (int s = 0; s < strips && t->strip + s < p->strips; s++) {
         size_t first = n;
-        for (struct block_walk w = block_walk_start(p, tile * strips + s); block_walk_next(&w);) {
+        for (struct block_walk w = block_walk_start(p, t->strip + s); block_walk_next(&w);) {
             TRY(mem_grow(&t->needs, &t->need_capacity, n + CLUSTER / GROUP_KEYS, sizeof *t->needs, "keys of a tile",
                          err));
             for (int k = 0; k < CLUSTER; k += GROUP_KEYS) {
@@ -86,10 +87,10 @@ static vic_status add_stage(struct tile *t, const int32_t *needs, int count, vic
 
 /* Each strip's own groups, the ones with its diagonal, make a stage at the ring's front: taken first, it gives
  * nearly every row a score to set its reference by. */
-static vic_status make_own_stages(int64_t tile, int strips, struct tile *t, bool *done, vic_error *err)
+static vic_status make_own_stages(struct tile *t, bool *done, vic_error *err)
 {
-    for (int s = 0; s < strips; s++) {
-        int32_t own[STAGE_GROUPS], first = (int32_t)((tile * strips + s) * STAGE_GROUPS);
+    for (int s = 0; s < (t->cut ? 1 : t->strips); s++) {
+        int32_t own[STAGE_GROUPS], first = (int32_t)((t->strip + s) * STAGE_GROUPS);
         int count = 0;
         for (size_t i = 0; i < t->n_needs && count < STAGE_GROUPS; i++) {
             const struct need *need = &t->needs[i];
@@ -184,19 +185,28 @@ static void order_stages(struct tile *t, size_t first, size_t end, struct stage 
     if (n > 0) memcpy(t->stages + first, ordered, n * sizeof *ordered);
 }
 
-int64_t own_stage(const struct tile *t, int strips, int s, int64_t strip)
+int64_t own_stage(const struct tile *t, int s)
 {
-    for (int64_t i = 0; i < (int64_t)t->n_stages && i < strips; i++)
-        if ((t->stages[i].users >> s & 1) && t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == strip) return i;
+    for (int64_t i = 0; i < (int64_t)t->n_stages && i < t->strips; i++)
+        if ((t->stages[i].users >> s & 1) &&
+            t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == t->strip + strip_of(t, s))
+            return i;
     return -1;
 }
 
+/* The parts of a cut strip take its stages in turn; the one that gathers the others begins last. */
+static void deal_out(struct tile *t)
+{
+    for (size_t i = 0; i < t->n_stages; i++)
+        t->stages[i].users = 1u << (t->strips - 1 - (int)(i % (size_t)t->strips));
+}
+
 /* See tiles_make().  The own stage is taken out of turn, so it does not count between the ones around it. */
-static void keep_in_sight(struct tile *t, int64_t tile, int strips, int reach)
+static void keep_in_sight(struct tile *t, int reach)
 {
     int64_t n = (int64_t)t->n_stages;
-    for (int s = 0; s < strips; s++) {
-        int64_t last = -reach, own = own_stage(t, strips, s, tile * strips + s);
+    for (int s = 0; s < t->strips; s++) {
+        int64_t last = -reach, own = own_stage(t, s);
         for (int64_t i = 0; i < n; i++) {
             if (i == own && last >= 0) continue;
             if (!looks_at(&t->stages[i], s) && (i - last >= 2 * reach || (i == n - 1 && n - last > reach)))
@@ -206,17 +216,16 @@ static void keep_in_sight(struct tile *t, int64_t tile, int strips, int reach)
     }
 }
 
-vic_status tile_stages_make(const struct vic_pattern *p, int64_t tile, int strips, int reach, struct tile *t,
-                            vic_error *err)
+vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile *t, vic_error *err)
 {
     vic_status st = VIC_OK;
     bool *done = NULL;
     struct stage *ordered = NULL;
     size_t own, full;
-    TRY(collect(p, tile, strips, t, err));
+    TRY(collect(p, t, err));
     t->n_stages = t->n_left = 0;
     TRY_GOTO(mem_array_zero(t->n_needs, sizeof *done, "keys of a tile", &done, err), done);
-    if (p->one_set) TRY_GOTO(make_own_stages(tile, strips, t, done, err), done);
+    if (p->one_set) TRY_GOTO(make_own_stages(t, done, err), done);
     own = t->n_stages;
     TRY_GOTO(make_class_stages(t, done, true, err), done);
     full = t->n_stages;
@@ -225,7 +234,8 @@ vic_status tile_stages_make(const struct vic_pattern *p, int64_t tile, int strip
     TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
     order_stages(t, own, full, ordered); /* those without masks first */
     order_stages(t, full, t->n_stages, ordered);
-    keep_in_sight(t, tile, strips, reach);
+    if (t->cut) deal_out(t);
+    keep_in_sight(t, reach);
     if (t->n_stages > STEP_STAGE_MASK)
         st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
                       STEP_STAGE_MASK * STAGE_KEYS);

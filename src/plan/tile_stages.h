@@ -28,6 +28,9 @@ struct stage {
 
 /* One tile while it is made; reused from tile to tile. */
 struct tile {
+    int64_t strip; /* the first */
+    int strips;    /* how many; cut: parts of the one */
+    bool cut;
     struct need *needs;
     size_t n_needs, need_capacity;
     struct stage *stages;
@@ -36,9 +39,8 @@ struct tile {
     size_t n_left, left_capacity;
 };
 
-/* Fill t->stages for strips tile * strips .. of the pattern; `reach` as for tiles_make(). */
-vic_status tile_stages_make(const struct vic_pattern *p, int64_t tile, int strips, int reach, struct tile *t,
-                            vic_error *err);
+/* Fill t->stages for t->strip, t->strips, t->cut; `reach` as for tiles_make(). */
+vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile *t, vic_error *err);
 void tile_free(struct tile *t);
 
 /* Needs it, or only keeps the ring in sight with it. */
@@ -47,7 +49,13 @@ static inline bool looks_at(const struct stage *stage, int s)
     return (stage->users | stage->watchers) >> s & 1;
 }
 
+/* Which strip of the pattern, counted from t->strip, place s of the tile works on. */
+static inline int strip_of(const struct tile *t, int s)
+{
+    return t->cut ? 0 : s;
+}
+
 /* The strip's own stage, which is at the front with the others' own ones; -1 = it has none. */
-int64_t own_stage(const struct tile *t, int strips, int s, int64_t strip);
+int64_t own_stage(const struct tile *t, int s);
 
 #endif

@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-enum { TILES_PER_TASK = 16 };
+enum {
+    TILES_PER_TASK = 16,
+    FEW_STRIPS = 132, /* as many as a Hopper GPU has multiprocessors */
+};
 
 /* What one task makes of its tiles; offsets in out->strips and out->*_first count from the piece's own beginning. */
 struct piece {
@@ -41,8 +44,9 @@ static uint64_t spread(uint64_t bits)
 static void fill_masks(const struct tile *t, const struct stage *stage, int s, uint32_t words[STEP_WORDS])
 {
     memset(words, 0, STEP_WORDS * sizeof *words);
+    if (!(stage->users >> s & 1)) return; /* it only looks on */
     for (int place = 0; place < STAGE_GROUPS; place++) {
-        const uint64_t *bits = stage->need[place] < 0 ? NULL : t->needs[stage->need[place]].bits[s];
+        const uint64_t *bits = stage->need[place] < 0 ? NULL : t->needs[stage->need[place]].bits[strip_of(t, s)];
         if (!bits) continue;
         for (int k = 0; k < GROUP_KEYS / 2; k++) {
             if (!(bits[2 * k] | bits[2 * k + 1])) continue;
@@ -67,9 +71,9 @@ static vic_status add_entry(struct piece *piece, uint32_t entry, vic_error *err)
 
 /* The strip's own stage, if it has one, is taken first although others may stand before it: the front of the ring is
  * there together.  -1 = the tile has no stage. */
-static int64_t first_stage(const struct tile *t, int strips, int s, int64_t strip)
+static int64_t first_stage(const struct tile *t, int s)
 {
-    int64_t own = own_stage(t, strips, s, strip);
+    int64_t own = own_stage(t, s);
     if (own >= 0) return own;
     for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
         if (looks_at(&t->stages[i], s)) return i;
@@ -77,17 +81,16 @@ static int64_t first_stage(const struct tile *t, int strips, int s, int64_t stri
 }
 
 /* Who takes which stage with mask words, and these. */
-static vic_status make_masks(struct piece *piece, struct tile *t, int strips, const int64_t first[MAX_STRIPS],
-                             vic_error *err)
+static vic_status make_masks(struct piece *piece, struct tile *t, const int64_t first[MAX_STRIPS], vic_error *err)
 {
     for (size_t i = 0; i < t->n_stages; i++) {
         struct stage *stage = &t->stages[i];
         stage->masked = stage->watchers | (stage->full ? 0 : stage->users);
-        for (int s = 0; s < strips; s++)
+        for (int s = 0; s < t->strips; s++)
             if (first[s] == (int64_t)i) stage->masked |= 1u << s;
         TRY(mem_grow(&piece->masks, &piece->mask_capacity, (size_t)piece->n_masks + MAX_STRIPS, sizeof *piece->masks,
                      "mask words", err));
-        for (int s = 0; s < strips; s++)
+        for (int s = 0; s < t->strips; s++)
             if (stage->masked >> s & 1) fill_masks(t, stage, s, piece->masks[piece->n_masks++]);
     }
     return VIC_OK;
@@ -100,14 +103,15 @@ static uint32_t entry_of(const struct tile *t, int64_t index, int s)
     return (uint32_t)index | (masked >> s & 1 ? STEP_MASKED | before << STEP_MASK_SHIFT : 0u);
 }
 
-static vic_status make_list(struct piece *piece, const struct tile *t, int s, int64_t strip, int64_t first,
-                            struct tile_strip *out, vic_error *err)
+static vic_status make_list(struct piece *piece, const struct tile *t, int s, int64_t first, struct tile_strip *out,
+                            vic_error *err)
 {
     int64_t begin = piece->n_entries;
     if (first >= 0) TRY(add_entry(piece, entry_of(t, first, s), err));
     for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
         if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(piece, entry_of(t, i, s), err));
-    *out = (struct tile_strip){ (uint32_t)begin, (int32_t)strip, (int32_t)(piece->n_entries - begin) };
+    *out = (struct tile_strip){ (uint32_t)begin, (int32_t)t->strip + strip_of(t, s),
+                                (int32_t)(piece->n_entries - begin) };
     piece->steps += out->steps;
     return add_entry(piece, (uint32_t)STEP_END, err);
 }
@@ -130,16 +134,16 @@ static vic_status add_stages(struct piece *piece, const struct tile *t, vic_erro
 static vic_status add_tile(const struct job *job, struct piece *piece, int64_t tile, struct tile *t, vic_error *err)
 {
     struct tile_layout *out = job->out;
-    int strips = out->strips_per_tile;
-    int64_t first[MAX_STRIPS] = { -1, -1, -1, -1 };
-    TRY(tile_stages_make(job->p, tile, strips, job->reach, t, err));
-    for (int s = 0; s < strips; s++) first[s] = first_stage(t, strips, s, tile * strips + s);
+    int64_t first[MAX_STRIPS], full = out->full_tiles;
+    t->strips = out->strips_per_tile;
+    t->cut = tile >= full;
+    t->strip = t->cut ? full * t->strips + tile - full : tile * t->strips;
+    TRY(tile_stages_make(job->p, job->reach, t, err));
+    for (int s = 0; s < t->strips; s++) first[s] = first_stage(t, s);
     out->mask_first[tile] = (uint32_t)piece->n_masks;
-    TRY(make_masks(piece, t, strips, first, err));
-    for (int s = 0; s < strips; s++) {
-        int64_t strip = tile * strips + s;
-        TRY(make_list(piece, t, s, strip, first[s], &out->strips[strip], err));
-    }
+    TRY(make_masks(piece, t, first, err));
+    for (int s = 0; s < t->strips; s++)
+        TRY(make_list(piece, t, s, first[s], &out->strips[tile * t->strips + s], err));
     TRY(add_stages(piece, t, err));
     out->stage_first[tile + 1] = (int32_t)piece->n_stages;
     return VIC_OK;
@@ -233,14 +237,15 @@ static void job_free(struct job *job, int workers)
     free(job->mask_base);
 }
 
-vic_status tiles_make(const struct vic_pattern *p, int strips_per_tile, int reach, struct pool *pool,
-                      struct tile_layout *out, vic_error *err)
+vic_status tiles_lay_out(const struct vic_pattern *p, int strips_per_tile, int64_t full_tiles, int reach,
+                         struct pool *pool, struct tile_layout *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct job job = { .p = p, .reach = reach, .out = out };
     int workers = pool_threads(pool);
-    *out = (struct tile_layout){ .strips_per_tile = strips_per_tile };
-    out->tiles = (p->strips + strips_per_tile - 1) / strips_per_tile;
+    int64_t behind = p->strips - full_tiles * strips_per_tile;
+    *out = (struct tile_layout){ .strips_per_tile = strips_per_tile, .full_tiles = full_tiles };
+    out->tiles = full_tiles + (behind > 0 ? behind : 0);
     job.n_pieces = (out->tiles + TILES_PER_TASK - 1) / TILES_PER_TASK;
     TRY_GOTO(mem_array_zero((size_t)out->tiles + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err), done);
     TRY_GOTO(mem_array((size_t)out->tiles, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
@@ -254,6 +259,21 @@ done:
     job_free(&job, workers);
     if (st != VIC_OK) tiles_free(out);
     return st;
+}
+
+/* Few strips are cut, so that they occupy four times as many CTAs.  A cut strip shares no keys with its neighbours:
+ * where strips need mostly the same ones, as in dense patterns, only the last of them are cut, which then even out
+ * what CTAs have to do. */
+vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct pool *pool, struct tile_layout *out,
+                      vic_error *err)
+{
+    int64_t tiles = (p->strips + strips - 1) / strips;
+    if (p->strips <= FEW_STRIPS) return tiles_lay_out(p, strips, 0, reach, pool, out, err);
+    TRY(tiles_lay_out(p, strips, tiles, reach, pool, out, err));
+    if (p->strips > 2 * FEW_STRIPS) return VIC_OK;
+    bool alike = out->steps * 4 >= out->n_stages * 3 * strips;
+    tiles_free(out);
+    return tiles_lay_out(p, strips, alike ? (p->strips - p->strips / 8) / strips : 0, reach, pool, out, err);
 }
 
 void tiles_free(struct tile_layout *l)

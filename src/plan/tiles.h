@@ -3,20 +3,25 @@
 #define VIC_PLAN_TILES_H
 
 #include "base/threads.h"
-#include "contract/pattern.h"
+#include "contract/attention.h"
 #include "contract/tiles.h"
 
-/* Lay a pattern out in tiles of `strips` (at most 4) strips.  A strip's list never goes on by more than 2 reach
- * stages at a time, begins within the first reach + 1 stages or with the strip's own, and comes to one of the last
- * `reach`: its warpgroup must not lose sight of the ring.  Where it needs none of these, it takes one with all bits
- * clear. A function of its arguments alone.  Cost: O(blocks log blocks of a tile). */
+/* Lay a pattern out in tiles of `strips` (at most 4) strips, or of one strip cut in as many parts where the pattern
+ * is small (contract/tiles.h).  A strip's list never goes on by more than 2 reach stages at a time, begins within the
+ * first reach + 1 stages or with the strip's own, and comes to one of the last `reach`: its warpgroup must not lose
+ * sight of the ring.  Where it needs none of these, it takes one with all bits clear. A function of its arguments
+ * alone.  Cost: O(blocks log blocks of a tile). */
 vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err);
+
+/* The same with that decided: the first `full_tiles` whole, the strips behind them cut. */
+vic_status tiles_lay_out(const struct vic_pattern *p, int strips, int64_t full_tiles, int reach, struct pool *pool,
+                         struct tile_layout *out, vic_error *err);
 void tiles_free(struct tile_layout *layout);
 
-/* Share tiles x heads among `ctas`: longest tile first to the CTA with least work so far. */
-vic_status tiles_schedule(const struct tile_layout *layout, int heads, int ctas, struct tile_schedule *out,
-                          vic_error *err);
+/* Share tiles x heads among `ctas`, evenly, and so that those worked on at one time read the same keys. */
+vic_status tiles_schedule(const struct tile_layout *layout, const struct attention_shape *shape, int ctas,
+                          struct tile_schedule *out, vic_error *err);
 void tiles_schedule_free(struct tile_schedule *schedule);
 
 #endif

@@ -29,5 +29,7 @@ int main(void)
         cmocka_unit_test(test_odd_strides_are_refused),
     };
     tested = VIC_CUDA;
-    return cmocka_run_group_tests_name("gpu_attention", tests, start_pools, stop_pools);
+    int failed = cmocka_run_group_tests_name("gpu_attention", tests, start_pools, stop_pools);
+    whole_tiles = true; /* problems this small are cut otherwise */
+    return failed + cmocka_run_group_tests_name("gpu_attention_whole_tiles", tests, start_pools, stop_pools);
 }

@@ -97,34 +97,47 @@ static void check_users(const struct tile_layout *l, int place, int reach)
     free(taken);
 }
 
-/* Every tile and head once, its strips one to a warpgroup. */
-static void check_schedule(const struct tile_layout *l, int heads, int ctas)
+/* Every tile and head once, its strips or parts one to a warpgroup. */
+static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas)
 {
+    const struct attention_shape shape = { VIC_F16, heads, kv_heads, d, d };
     struct tile_schedule s;
     vic_error err;
-    CHECK_OK(tiles_schedule(l, heads, ctas, &s, &err));
+    CHECK_OK(tiles_schedule(l, &shape, ctas, &s, &err));
     char *seen = calloc((size_t)(l->tiles * heads + 1), 1);
     assert_non_null(seen);
     assert_int_equal(s.first[0], 0);
     assert_int_equal(s.first[ctas], l->tiles * heads);
     assert_int_equal(s.n_items, l->tiles * heads);
-    for (int64_t k = 0; k < s.n_items; k++) {
+    for (int64_t k = 0, cta = 0, cut = 0, cuts = 0; k < s.n_items; k++) {
         const struct tile_item *item = &s.items[k];
         unsigned places = 0;
         assert_false(seen[item->tile * heads + item->head]++);
         assert_int_equal(item->mask_first, l->mask_first[item->tile]);
         assert_int_equal(item->stage_first, l->stage_first[item->tile]);
         assert_int_equal(item->stages, l->stage_first[item->tile + 1] - l->stage_first[item->tile]);
+        bool is_cut = item->tile >= l->full_tiles;
+        while (k == s.first[cta + 1]) cta++;
+        if (k == s.first[cta]) cut = cuts = 0;
+        for (int64_t i = s.first[cta]; k == s.first[cta] && i < s.first[cta + 1]; i++)
+            cuts += s.items[i].tile >= l->full_tiles;
+        assert_int_equal(item->places, is_cut ? l->strips_per_tile - 1 : 0);
         for (int w = 0; w < l->strips_per_tile; w++) {
             const struct tile_task *task = &s.tasks[k * l->strips_per_tile + w];
-            const struct tile_strip *strip = &l->strips[task->strip];
-            assert_int_equal(task->strip / l->strips_per_tile, item->tile);
+            int place = is_cut ? task->part : task->strip % l->strips_per_tile;
+            const struct tile_strip *strip = &l->strips[item->tile * l->strips_per_tile + place];
+            assert_int_equal(task->strip, strip->strip);
             assert_int_equal(task->head, item->head);
-            assert_int_equal(task->stages, item->stages);
+            assert_int_equal(task->stages, item->stages + item->places);
             assert_int_equal(task->list, strip->list);
-            places |= 1u << (task->strip % l->strips_per_tile);
+            assert_int_equal(task->places, item->places);
+            if (is_cut) assert_int_equal(task->odd, cut % 2);
+            if (is_cut) assert_int_equal(task->odds, cuts % 2);
+            if (!is_cut) assert_int_equal(task->part, 0);
+            places |= 1u << place;
         }
         assert_int_equal(places, (1u << l->strips_per_tile) - 1);
+        cut += is_cut;
     }
     free(seen);
     tiles_schedule_free(&s);
@@ -137,7 +150,7 @@ static void check_threads(const vic_pattern *p, int strips, int reach, const str
     struct pool *pool;
     vic_error err;
     CHECK_OK(pool_create(3, &pool, &err));
-    CHECK_OK(tiles_make(p, strips, reach, pool, &many, &err));
+    CHECK_OK(tiles_lay_out(p, strips, one->full_tiles, reach, pool, &many, &err));
     pool_free(pool);
     assert_int_equal(many.n_stages, one->n_stages);
     assert_int_equal(many.n_entries, one->n_entries);
@@ -155,34 +168,80 @@ static void check_threads(const vic_pattern *p, int strips, int reach, const str
     tiles_free(&many);
 }
 
+/* Every strip's pairs are in its list, or in its parts' lists together. */
+static void check_pairs(const vic_pattern *p, const struct tile_layout *l)
+{
+    size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
+    int64_t strip = 0;
+    for (int64_t tile = 0; tile < l->tiles; tile++) {
+        bool cut = tile >= l->full_tiles;
+        for (int place = 0; place < l->strips_per_tile; place += cut ? l->strips_per_tile : 1, strip++) {
+            uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
+            assert_true(expected && found);
+            if (strip < p->strips) count_pattern(p, strip, expected);
+            for (int part = 0; part < (cut ? l->strips_per_tile : 1); part++) {
+                const struct tile_strip *s = &l->strips[tile * l->strips_per_tile + place + part];
+                assert_int_equal(s->strip, strip);
+                count_layout(l, s, tile, found);
+            }
+            assert_memory_equal(expected, found, size);
+            free(expected);
+            free(found);
+        }
+    }
+    assert_true(strip >= p->strips);
+}
+
 static void check_pattern(vic_pattern *p)
 {
     static const int shapes[][2] = { { 4, 6 }, { 3, 2 }, { 4, 11 }, { 2, 3 } };
     vic_error err;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct tile_layout l;
-        size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-        struct pool *pool;
-        CHECK_OK(pool_create(1, &pool, &err));
-        CHECK_OK(tiles_make(p, shapes[i][0], shapes[i][1], pool, &l, &err));
-        pool_free(pool);
-        check_threads(p, shapes[i][0], shapes[i][1], &l);
-        for (int64_t tile = 0; tile < l.tiles; tile++)
-            for (int place = 0; place < l.strips_per_tile; place++) {
-                const struct tile_strip *s = &l.strips[tile * l.strips_per_tile + place];
-                uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
-                assert_true(expected && found);
-                if (s->strip < p->strips) count_pattern(p, s->strip, expected);
-                count_layout(&l, s, tile, found);
-                assert_memory_equal(expected, found, size);
-                free(expected);
-                free(found);
-            }
-        for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place, shapes[i][1]);
-        check_schedule(&l, 3, 7);
-        tiles_free(&l);
+        int64_t tiles = (p->strips + shapes[i][0] - 1) / shapes[i][0];
+        const int64_t full_tiles[] = { 0, tiles / 2, tiles }; /* all strips cut, some, none */
+        for (int f = tiles > 1 ? 0 : 1; f < 3; f++) {
+            struct tile_layout l;
+            struct pool *pool;
+            CHECK_OK(pool_create(1, &pool, &err));
+            CHECK_OK(tiles_lay_out(p, shapes[i][0], full_tiles[f], shapes[i][1], pool, &l, &err));
+            pool_free(pool);
+            check_threads(p, shapes[i][0], shapes[i][1], &l);
+            check_pairs(p, &l);
+            for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place, shapes[i][1]);
+            check_schedule(&l, 3, 3, 64, 7);
+            check_schedule(&l, 6, 3, 128, 5);
+            tiles_free(&l);
+        }
     }
     pattern_release(p);
+}
+
+/* Which strips are cut: all of a small pattern's, the last ones where strips need the same keys. */
+static void small_patterns_are_cut(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t full_tiles, tiles;
+    } cases[] = { { "origin:800", 0, 126 },
+                  { "origin:3200", 0, 252 },
+                  { "blocks:66x66:density=1", 0, 132 },
+                  { "blocks:128x128:density=1", 56, 56 + 32 },
+                  { "blocks:133x133:n=1000,seed=3", 67, 67 } };
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tile_layout l;
+        struct pool *pool;
+        vic_pattern *p;
+        CHECK_OK(vic_pattern_generate(cases[i].text, NULL, &p, &err));
+        CHECK_OK(pool_create(0, &pool, &err));
+        CHECK_OK(tiles_make(p, 4, 6, pool, &l, &err));
+        assert_int_equal(l.full_tiles, cases[i].full_tiles);
+        assert_int_equal(l.tiles, cases[i].tiles);
+        tiles_free(&l);
+        pool_free(pool);
+        vic_pattern_free(p);
+    }
 }
 
 static void tiles_hold_the_pattern(void **state)
@@ -247,6 +306,7 @@ static void tiles_hold_other_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern),
-                                        cmocka_unit_test(tiles_hold_other_patterns) };
+                                        cmocka_unit_test(tiles_hold_other_patterns),
+                                        cmocka_unit_test(small_patterns_are_cut) };
     return cmocka_run_group_tests_name("plan_tiles", tests, NULL, NULL);
 }

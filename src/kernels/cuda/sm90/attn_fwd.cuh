@@ -6,6 +6,7 @@
 // Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
 // Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
+#include "kernels/cuda/sm90/parts.cuh"
 #include "kernels/cuda/sm90/producer.cuh"
 #include "kernels/cuda/sm90/ring_place.cuh"
 #include "kernels/cuda/sm90/rows_io.cuh"
@@ -216,12 +217,19 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
         w.begin = uniform(w.begin + task.stages);
+        const uint32_t first_place = w.begin - task.places, odd = task.odd ^ (task.odds & batch);
         if (left > 1) {
             const tile_task after = task_at(there);
             w.start(p, after.list);
             ask_q<D>(p, after, next_batch, t);
         }
-        store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
+        if (task.places > 0) {
+            if (task.part > 0)
+                leave_part<D>(first_place + task.part - 1, task.part, t);
+            else
+                gather_parts<D>(first_place, task.places, odd, t);
+        }
+        if (task.part == 0) store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         item = next;
         batch = next_batch;
         const uint32_t swap = here;
@@ -245,6 +253,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
             ptx::mbarrier_init(C::FULL + 16 * i + 8, C::PRODUCERS);
             ptx::mbarrier_init(C::EMPTY + 8 * i, 128 * C::WARPGROUPS);
         }
+        for (int i = 0; i < C::WARPGROUPS - 1; i++) ptx::mbarrier_init(C::WRITTEN + 8 * i, 128);
         ptx::fence_mbarrier_init();
         ptx::fence_proxy_async();
     }

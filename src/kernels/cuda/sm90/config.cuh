@@ -30,6 +30,7 @@ template <int D> struct attn_fwd_config {
     static constexpr bool LATE = D == 128; // P V a step behind: at D = 64 there are too few registers for it
     static constexpr int REACH = (LATE ? RING - 1 : RING) / 2;
 
+    static_assert(REACH >= WARPGROUPS - 1, "from a part's place in the ring to the next item's stages");
     static_assert(RING <= 32, "ring_place has 5 bits for a slot");
     static_assert(RING > WARPGROUPS, "a strip's own stage is taken out of turn, from the front of the ring");
 
@@ -42,9 +43,11 @@ template <int D> struct attn_fwd_config {
     // empty.
     static constexpr uint32_t FULL = QUERIES + WARPGROUPS * QUERY_BYTES;
     static constexpr uint32_t EMPTY = FULL + 16 * RING;
-    static constexpr uint32_t TASKS = (EMPTY + 8 * RING + 15) / 16 * 16; // two records for each consumer warp
+    static constexpr uint32_t WRITTEN = EMPTY + 8 * RING; // of each part of a cut strip but the first, to its place
+    static constexpr uint32_t TASKS = (WRITTEN + 8 * (WARPGROUPS - 1) + 15) / 16 * 16; // two for each consumer warp
     static constexpr uint32_t SHARED_BYTES = TASKS + 4 * WARPGROUPS * 2 * sizeof(tile_task) - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
+    static_assert(STAGE_BYTES == 64 * D * sizeof(float), "a part's sums fill a stage");
 
     // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.
     // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one

@@ -12,6 +12,7 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 {
     using C = attn_fwd_config<D>;
     uint32_t slot = 0, turn = 0;
+    uint32_t number = 0, granted = 0; // stages and places so far; where the last places began, plus RING
     const CUtensorMap *map = warp & 1 ? v_map : k_map;
     const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
     const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
@@ -59,6 +60,26 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                     turn++;
                 }
             }
+            number += item.stages;
+            for (int i = 0; i < item.places; i++) {
+                ptx::mbarrier_wait(C::EMPTY + 8 * slot, ~turn & 1);
+                if (warp == 0) {
+                    // The same part's last place must be done with: WRITTEN has one bit of phase.
+                    const uint32_t before = granted + i - C::RING;
+                    if (granted > 0 && number < granted)
+                        ptx::mbarrier_wait(C::EMPTY + 8 * (before % C::RING), before / C::RING & 1);
+                    if (C::WARPGROUPS > 2 && ptx::elect_sync())
+                        ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 128 * (C::WARPGROUPS - 2));
+                }
+                if (ptx::elect_sync()) ptx::mbarrier_arrive(C::FULL + 16 * slot + 8 * (turn & 1));
+                __syncwarp();
+                if (++slot == C::RING) {
+                    slot = 0;
+                    turn++;
+                }
+            }
+            if (item.places > 0) granted = number + C::RING;
+            number += item.places;
         }
     }
 }
