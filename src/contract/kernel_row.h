@@ -27,7 +27,7 @@ struct vic_plan {
 
 /* How a GPU row wants its tiles (src/plan/tiles.h), and for how many CTAs. */
 struct tile_shape {
-    int strips_per_tile, reach, ctas;
+    int places, reach, ctas;
 };
 
 /* What a row does that works in device memory; NULL in rows that work on the CPU. */

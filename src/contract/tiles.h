@@ -7,8 +7,9 @@
  * all.  The CTA's stages pass through a ring in shared memory; a strip has the list of stages that it takes from
  * there.
  *
- * Or a tile is one strip, cut: each warpgroup takes its part of the stages, and in the end the parts come together
- * through the ring.  Where below it says "strip of a tile", that is then a part. */
+ * Where a pattern has few strips they are cut: a tile is one or two strips, and the warpgroups that share one take a
+ * part of its stages each; in the end the parts come together through the ring.  So a tile has a fixed number of
+ * places, each for a strip or a part of one, and a warpgroup works on a place. */
 #ifndef VIC_CONTRACT_TILES_H
 #define VIC_CONTRACT_TILES_H
 
@@ -27,7 +28,7 @@ enum {
 struct tile_stage {
     int32_t group[STAGE_GROUPS];
 };
-enum { STAGE_USERS_SHIFT = 28, STAGE_GROUP_MASK = (1 << 28) - 1 };
+enum { STAGE_USERS_SHIFT = 28, STAGE_GROUP_MASK = (1 << 28) - 1, STAGE_OVERRUN = 8 };
 
 /* An entry of a strip's list: the stage's number in the tile, and which of the stage's masks is the strip's.  The
  * first entry always has one. */
@@ -51,39 +52,37 @@ struct tile_item {
     uint32_t mask_first;         /* in tile_layout.masks */
     int32_t head;
     int32_t tile;
-    int32_t places;    /* 0, or those in the ring, behind the stages, through which parts come together */
-    int32_t unused[2]; /* 32 bytes, so that none straddles two sectors */
+    int32_t unused[3]; /* 32 bytes, so that none straddles two sectors */
 };
 
-/* ... and as each of its warpgroups does, which takes one of the strips: tasks[item * strips_per_tile + warpgroup].
- */
+/* ... and as each of its warpgroups does, which takes one of the places: tasks[item * places + warpgroup]. */
 struct tile_task {
     uint32_t list; /* of tile_strip */
     int32_t strip;
-    int32_t stages; /* of the tile, and its places for parts */
+    int32_t stages; /* of the tile */
     uint16_t head;
-    uint8_t part;              /* of a cut strip: 0 gathers the others */
-    uint8_t places : 6;        /* of tile_item */
-    uint8_t odd : 1, odds : 1; /* the CTA has an odd number of cut strips before this one; of all */
+    uint8_t part;  /* of a cut strip: 0 gathers the others */
+    uint8_t inbox; /* the part's own (tile_layout.inboxes), or the first that it gathers */
 };
 
-/* CTA c works through items[first[c] .. first[c + 1]). */
+/* CTA c works through items[first[c] .. first[c + 1]); in item b of a batch through the list of CTA
+ * (c + b * rotation) % ctas, so that in the end all have done as much. */
 struct tile_schedule {
-    int ctas;
+    int ctas, rotation;
     int64_t n_items;         /* tiles * heads */
     struct tile_item *items; /* [n_items] */
-    struct tile_task *tasks; /* [n_items, strips_per_tile] */
+    struct tile_task *tasks; /* [n_items, places] */
     int32_t *first;          /* [ctas + 1] */
 };
 
 struct tile_layout {
-    int strips_per_tile;
-    int64_t tiles, full_tiles; /* the full ones have the first strips, the cut ones behind them one each */
-    int64_t n_stages, n_entries, n_masks, steps;
+    int places, parts; /* of a tile; of a strip, which divides `places`: 1 = not cut */
+    int inboxes;       /* parts of a tile that others gather; each lies in the ring, behind the tile's stages */
+    int64_t tiles, n_stages, n_entries, n_masks, steps;
     int32_t *stage_first;      /* [tiles + 1] */
     uint32_t *mask_first;      /* [tiles] */
-    struct tile_stage *stages; /* [n_stages + 1], the last one a copy that only prefetches read */
-    struct tile_strip *strips; /* [tiles * strips_per_tile] */
+    struct tile_stage *stages; /* [n_stages + STAGE_OVERRUN]: more than there are may be read */
+    struct tile_strip *strips; /* [tiles * places]; the parts of a strip follow each other */
     uint32_t *list;            /* [n_entries + LIST_OVERRUN] */
 
     /* [n_masks], by tile, stage and strip.  In the order of wgmma's accumulators: bit 4 j + b of thread t is row

@@ -52,7 +52,7 @@ done:
 }
 
 /* Tiles for a GPU, and what its kernel makes of them. */
-static vic_status lay_out(vic_plan *plan, bool whole_tiles, vic_error *err)
+static vic_status lay_out(vic_plan *plan, int parts, vic_error *err)
 {
     vic_status st = VIC_OK;
     const vic_pattern *p = plan->pattern;
@@ -63,11 +63,10 @@ static vic_status lay_out(vic_plan *plan, bool whole_tiles, vic_error *err)
     struct pool *pool = NULL;
     TRY(row->tile_shape(plan, &shape, err));
     TRY_GOTO(pool_create(0, &pool, err), done);
-    int strips = shape.strips_per_tile;
-    if (whole_tiles)
-        TRY_GOTO(tiles_lay_out(p, strips, (p->strips + strips - 1) / strips, shape.reach, pool, &layout, err), done);
+    if (parts > 0 && shape.places % parts == 0)
+        TRY_GOTO(tiles_lay_out(p, shape.places, parts, shape.reach, pool, &layout, err), done);
     else
-        TRY_GOTO(tiles_make(p, strips, shape.reach, pool, &layout, err), done);
+        TRY_GOTO(tiles_make(p, shape.places, shape.reach, pool, &layout, err), done);
     TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, &schedule, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
     plan->bytes = sizeof *plan;
@@ -92,7 +91,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->pattern_order = request->pattern_order;
     plan->radial = request->features & FEATURE_RADIAL;
     plan->kernel = kernel;
-    TRY_GOTO(kernel->device_row ? lay_out(plan, request->whole_tiles, err) : schedule(plan, err), done);
+    TRY_GOTO(kernel->device_row ? lay_out(plan, request->parts, err) : schedule(plan, err), done);
     *out = plan;
     plan = NULL;
 done:

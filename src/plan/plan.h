@@ -11,7 +11,7 @@ struct plan_request {
     bool pattern_order;
     unsigned features;  /* kernel_features */
     const char *kernel; /* forced by name; NULL = the best that fits */
-    bool whole_tiles;   /* for tests: also small patterns in whole tiles (plan/tiles.h) */
+    int parts; /* for tests: cut strips in so many where a tile can (plan/tiles.h); 0 = as the pattern asks */
 };
 
 /* The cheapest of `rows` that fits.  NO_KERNEL tells what was asked for and what each row lacks. */

@@ -50,14 +50,12 @@ static int heaviest_first(const void *a, const void *b)
     return (p->tile > q->tile) - (p->tile < q->tile);
 }
 
-/* In each item of a CTA the strip with most steps goes to the warpgroup that has done least. */
+/* In each item of a CTA the place with most steps goes to the warpgroup that has done least. */
 static void place_strips(const struct tile_layout *l, const struct tile_item *items, int32_t count,
                          struct tile_task *tasks)
 {
     int64_t done[4] = { 0 };
-    int n = l->strips_per_tile;
-    unsigned cut = 0, cuts = 0;
-    for (int32_t i = 0; i < count; i++) cuts += items[i].places > 0;
+    int n = l->places;
     for (int32_t i = 0; i < count; i++) {
         unsigned taken_strips = 0, taken_groups = 0;
         const struct tile_strip *strips = &l->strips[(int64_t)items[i].tile * n];
@@ -70,20 +68,17 @@ static void place_strips(const struct tile_layout *l, const struct tile_item *it
             }
             taken_strips |= 1u << strip;
             taken_groups |= 1u << group;
-            add[group] = strips[strip].steps + (items[i].places > 0 && strip == 0 ? GATHER : 0);
+            add[group] = strips[strip].steps + (l->parts > 1 && strip % l->parts == 0 ? GATHER : 0);
             tasks[(int64_t)i * n + group] = (struct tile_task){
                 .list = strips[strip].list,
                 .strip = strips[strip].strip,
-                .stages = items[i].stages + items[i].places,
+                .stages = items[i].stages,
                 .head = (uint16_t)items[i].head,
-                .part = (uint8_t)(items[i].places > 0 ? strip : 0),
-                .places = (uint8_t)(items[i].places & 63),
-                .odd = cut & 1,
-                .odds = cuts & 1,
+                .part = (uint8_t)(strip % l->parts),
+                .inbox = (uint8_t)(strip - strip / l->parts - (strip % l->parts > 0)),
             };
         }
         for (int g = 0; g < 4; g++) done[g] += add[g];
-        cut += items[i].places > 0;
     }
 }
 
@@ -96,7 +91,6 @@ static struct tile_item item_of(const struct tile_layout *l, int32_t tile, int32
         .mask_first = l->mask_first[tile],
         .head = head,
         .tile = tile,
-        .places = tile < l->full_tiles ? 0 : l->strips_per_tile - 1,
     };
 }
 
@@ -139,13 +133,12 @@ vic_status tiles_schedule(const struct tile_layout *l, const struct attention_sh
     TRY_GOTO(mem_array((size_t)n, sizeof *sequence, "work items", &sequence, err), done);
     TRY_GOTO(mem_array((size_t)n, sizeof *owner, "work items", &owner, err), done);
     TRY_GOTO(mem_array((size_t)n, sizeof *out->items, "work items", &out->items, err), done);
-    TRY_GOTO(mem_array((size_t)n * (size_t)l->strips_per_tile, sizeof *out->tasks, "work items", &out->tasks, err),
-             done);
+    TRY_GOTO(mem_array((size_t)n * (size_t)l->places, sizeof *out->tasks, "work items", &out->tasks, err), done);
     TRY_GOTO(mem_array_zero((size_t)ctas + 1, sizeof *out->first, "CTAs", &out->first, err), done);
     TRY_GOTO(mem_array((size_t)ctas, sizeof *next, "CTAs", &next, err), done);
     for (int64_t t = 0; t < l->tiles; t++) {
-        work[t] = OVERHEAD * l->strips_per_tile;
-        for (int s = 0; s < l->strips_per_tile; s++) work[t] += l->strips[t * l->strips_per_tile + s].steps;
+        work[t] = OVERHEAD * l->places;
+        for (int s = 0; s < l->places; s++) work[t] += l->strips[t * l->places + s].steps;
         tiles[t] = (struct weighed_tile){ work[t], (int32_t)t };
     }
     qsort(tiles, (size_t)l->tiles, sizeof *tiles, heaviest_first);
@@ -158,14 +151,16 @@ vic_status tiles_schedule(const struct tile_layout *l, const struct attention_sh
         sift_down(heap, ctas);
     }
     for (int c = 0; c < ctas; c++) {
+        if (out->first[c + 1] > 0) out->rotation++;
         out->first[c + 1] += out->first[c];
         next[c] = out->first[c];
     }
+    if (out->rotation == ctas) out->rotation = ctas / 3 + 1; /* all have work, perhaps not the same */
     for (int64_t i = 0; i < n; i++)
         out->items[next[owner[i]]++] = item_of(l, (int32_t)(sequence[i] / heads), (int32_t)(sequence[i] % heads));
     for (int c = 0; c < ctas; c++)
         place_strips(l, out->items + out->first[c], out->first[c + 1] - out->first[c],
-                     out->tasks + (int64_t)out->first[c] * l->strips_per_tile);
+                     out->tasks + (int64_t)out->first[c] * l->places);
 done:
     free(tiles);
     free(work);

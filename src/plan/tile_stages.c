@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CLASSES = 1 << MAX_STRIPS }; /* which strips need a group */
+enum { CLASSES = 1 << MAX_PLACES }; /* which strips need a group */
 
 /* ---- what a tile needs ---- */
 
@@ -35,7 +35,7 @@ static bool is_full(const uint64_t *bits)
 static vic_status collect(const struct vic_pattern *p, struct tile *t, vic_error *err)
 {
     size_t n = 0, merged = 0;
-    int strips = t->cut ? 1 : t->strips;
+    int strips = t->places / t->parts;
     for (int s = 0; s < strips && t->strip + s < p->strips; s++) {
         size_t first = n;
         for (struct block_walk w = block_walk_start(p, t->strip + s); block_walk_next(&w);) {
@@ -89,7 +89,7 @@ static vic_status add_stage(struct tile *t, const int32_t *needs, int count, vic
  * nearly every row a score to set its reference by. */
 static vic_status make_own_stages(struct tile *t, bool *done, vic_error *err)
 {
-    for (int s = 0; s < (t->cut ? 1 : t->strips); s++) {
+    for (int s = 0; s < t->places / t->parts; s++) {
         int32_t own[STAGE_GROUPS], first = (int32_t)((t->strip + s) * STAGE_GROUPS);
         int count = 0;
         for (size_t i = 0; i < t->n_needs && count < STAGE_GROUPS; i++) {
@@ -156,9 +156,9 @@ static vic_status make_mixed_stages(struct tile *t, vic_error *err)
 static void order_stages(struct tile *t, size_t first, size_t end, struct stage *ordered)
 {
     size_t next[CLASSES], n = end - first;
-    double total[MAX_STRIPS] = { 0 }, so_far[MAX_STRIPS] = { 0 };
+    double total[MAX_PLACES] = { 0 }, so_far[MAX_PLACES] = { 0 };
     for (size_t i = first; i < end; i++)
-        for (int s = 0; s < MAX_STRIPS; s++) total[s] += t->stages[i].users >> s & 1;
+        for (int s = 0; s < MAX_PLACES; s++) total[s] += t->stages[i].users >> s & 1;
     for (size_t c = 0; c < CLASSES; c++) next[c] = first;
     for (size_t place = 0; place < n; place++) {
         size_t best = 0;
@@ -169,7 +169,7 @@ static void order_stages(struct tile *t, size_t first, size_t end, struct stage 
             next[c] = i;
             if (i == end) continue;
             double cost = 0;
-            for (int s = 0; s < MAX_STRIPS; s++) {
+            for (int s = 0; s < MAX_PLACES; s++) {
                 double ahead = so_far[s] + (double)(c >> s & 1) - total[s] * ((double)place + 1) / (double)n;
                 cost += ahead * ahead;
             }
@@ -179,7 +179,7 @@ static void order_stages(struct tile *t, size_t first, size_t end, struct stage 
             }
         }
         t->stages[best].taken = true;
-        for (int s = 0; s < MAX_STRIPS; s++) so_far[s] += t->stages[best].users >> s & 1;
+        for (int s = 0; s < MAX_PLACES; s++) so_far[s] += t->stages[best].users >> s & 1;
         ordered[place] = t->stages[best];
     }
     if (n > 0) memcpy(t->stages + first, ordered, n * sizeof *ordered);
@@ -187,25 +187,32 @@ static void order_stages(struct tile *t, size_t first, size_t end, struct stage 
 
 int64_t own_stage(const struct tile *t, int s)
 {
-    for (int64_t i = 0; i < (int64_t)t->n_stages && i < t->strips; i++)
+    for (int64_t i = 0; i < (int64_t)t->n_stages && i < t->places; i++)
         if ((t->stages[i].users >> s & 1) &&
             t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == t->strip + strip_of(t, s))
             return i;
     return -1;
 }
 
-/* The parts of a cut strip take its stages in turn; the one that gathers the others begins last. */
+/* The parts of a strip take in turn the stages that the same strips need; the part that gathers the others begins
+ * last. From here on users are places. */
 static void deal_out(struct tile *t)
 {
-    for (size_t i = 0; i < t->n_stages; i++)
-        t->stages[i].users = 1u << (t->strips - 1 - (int)(i % (size_t)t->strips));
+    int taken[CLASSES] = { 0 };
+    for (size_t i = 0; i < t->n_stages; i++) {
+        unsigned strips = t->stages[i].users;
+        int part = t->parts - 1 - taken[strips]++ % t->parts;
+        t->stages[i].users = 0;
+        for (int s = 0; s < t->places / t->parts; s++)
+            if (strips >> s & 1) t->stages[i].users |= 1u << (s * t->parts + part);
+    }
 }
 
 /* See tiles_make().  The own stage is taken out of turn, so it does not count between the ones around it. */
 static void keep_in_sight(struct tile *t, int reach)
 {
     int64_t n = (int64_t)t->n_stages;
-    for (int s = 0; s < t->strips; s++) {
+    for (int s = 0; s < t->places; s++) {
         int64_t last = -reach, own = own_stage(t, s);
         for (int64_t i = 0; i < n; i++) {
             if (i == own && last >= 0) continue;
@@ -234,7 +241,7 @@ vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile 
     TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
     order_stages(t, own, full, ordered); /* those without masks first */
     order_stages(t, full, t->n_stages, ordered);
-    if (t->cut) deal_out(t);
+    deal_out(t);
     keep_in_sight(t, reach);
     if (t->n_stages > STEP_STAGE_MASK)
         st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",

@@ -7,7 +7,7 @@
 #include "contract/pattern.h"
 #include "contract/tiles.h"
 
-enum { MAX_STRIPS = 4 };
+enum { MAX_PLACES = 4 };
 
 /* A group that strips of the tile need.  A strip that sees a group under several images needs it as often; images do
  * not matter otherwise, so strips share it even when they see it under different ones. */
@@ -15,7 +15,7 @@ struct need {
     int32_t group, turn;              /* turn: under how many images the strip has seen it before */
     unsigned users;                   /* bit per strip */
     bool full;                        /* for every user */
-    const uint64_t *bits[MAX_STRIPS]; /* [GROUP_KEYS] as in block_bits */
+    const uint64_t *bits[MAX_PLACES]; /* of each strip, [GROUP_KEYS] as in block_bits */
 };
 
 struct stage {
@@ -28,9 +28,8 @@ struct stage {
 
 /* One tile while it is made; reused from tile to tile. */
 struct tile {
-    int64_t strip; /* the first */
-    int strips;    /* how many; cut: parts of the one */
-    bool cut;
+    int64_t strip;     /* the first */
+    int places, parts; /* as in tile_layout */
     struct need *needs;
     size_t n_needs, need_capacity;
     struct stage *stages;
@@ -39,7 +38,7 @@ struct tile {
     size_t n_left, left_capacity;
 };
 
-/* Fill t->stages for t->strip, t->strips, t->cut; `reach` as for tiles_make(). */
+/* Fill t->stages for t->strip, t->places, t->parts; `reach` as for tiles_make(). */
 vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile *t, vic_error *err);
 void tile_free(struct tile *t);
 
@@ -52,7 +51,7 @@ static inline bool looks_at(const struct stage *stage, int s)
 /* Which strip of the pattern, counted from t->strip, place s of the tile works on. */
 static inline int strip_of(const struct tile *t, int s)
 {
-    return t->cut ? 0 : s;
+    return s / t->parts;
 }
 
 /* The strip's own stage, which is at the front with the others' own ones; -1 = it has none. */

@@ -81,16 +81,16 @@ static int64_t first_stage(const struct tile *t, int s)
 }
 
 /* Who takes which stage with mask words, and these. */
-static vic_status make_masks(struct piece *piece, struct tile *t, const int64_t first[MAX_STRIPS], vic_error *err)
+static vic_status make_masks(struct piece *piece, struct tile *t, const int64_t first[MAX_PLACES], vic_error *err)
 {
     for (size_t i = 0; i < t->n_stages; i++) {
         struct stage *stage = &t->stages[i];
         stage->masked = stage->watchers | (stage->full ? 0 : stage->users);
-        for (int s = 0; s < t->strips; s++)
+        for (int s = 0; s < t->places; s++)
             if (first[s] == (int64_t)i) stage->masked |= 1u << s;
-        TRY(mem_grow(&piece->masks, &piece->mask_capacity, (size_t)piece->n_masks + MAX_STRIPS, sizeof *piece->masks,
+        TRY(mem_grow(&piece->masks, &piece->mask_capacity, (size_t)piece->n_masks + MAX_PLACES, sizeof *piece->masks,
                      "mask words", err));
-        for (int s = 0; s < t->strips; s++)
+        for (int s = 0; s < t->places; s++)
             if (stage->masked >> s & 1) fill_masks(t, stage, s, piece->masks[piece->n_masks++]);
     }
     return VIC_OK;
@@ -134,16 +134,16 @@ static vic_status add_stages(struct piece *piece, const struct tile *t, vic_erro
 static vic_status add_tile(const struct job *job, struct piece *piece, int64_t tile, struct tile *t, vic_error *err)
 {
     struct tile_layout *out = job->out;
-    int64_t first[MAX_STRIPS], full = out->full_tiles;
-    t->strips = out->strips_per_tile;
-    t->cut = tile >= full;
-    t->strip = t->cut ? full * t->strips + tile - full : tile * t->strips;
+    int64_t first[MAX_PLACES];
+    t->places = out->places;
+    t->parts = out->parts;
+    t->strip = tile * (t->places / t->parts);
     TRY(tile_stages_make(job->p, job->reach, t, err));
-    for (int s = 0; s < t->strips; s++) first[s] = first_stage(t, s);
+    for (int s = 0; s < t->places; s++) first[s] = first_stage(t, s);
     out->mask_first[tile] = (uint32_t)piece->n_masks;
     TRY(make_masks(piece, t, first, err));
-    for (int s = 0; s < t->strips; s++)
-        TRY(make_list(piece, t, s, first[s], &out->strips[tile * t->strips + s], err));
+    for (int s = 0; s < t->places; s++)
+        TRY(make_list(piece, t, s, first[s], &out->strips[tile * t->places + s], err));
     TRY(add_stages(piece, t, err));
     out->stage_first[tile + 1] = (int32_t)piece->n_stages;
     return VIC_OK;
@@ -185,8 +185,8 @@ static void gather_task(void *context, int64_t task, int worker)
     for (int64_t i = first; i < out->tiles && i < first + TILES_PER_TASK; i++) {
         out->stage_first[i + 1] += (int32_t)stage;
         out->mask_first[i] += (uint32_t)job->mask_base[task];
-        for (int s = 0; s < out->strips_per_tile; s++)
-            out->strips[i * out->strips_per_tile + s].list += (uint32_t)job->entry_base[task];
+        for (int s = 0; s < out->places; s++)
+            out->strips[i * out->places + s].list += (uint32_t)job->entry_base[task];
     }
     piece_free(piece);
 }
@@ -216,12 +216,12 @@ static vic_status gather(struct job *job, struct pool *pool, vic_error *err)
                         "the pattern is too large for one GPU plan: %lld steps and %lld stages, expected fewer than "
                         "2^32 and 2^31",
                         (long long)out->steps, (long long)out->n_stages);
-    TRY(mem_array((size_t)out->n_stages + 1, sizeof *out->stages, "stages", &out->stages, err));
+    TRY(mem_array((size_t)out->n_stages + STAGE_OVERRUN, sizeof *out->stages, "stages", &out->stages, err));
     TRY(mem_array((size_t)out->n_entries + LIST_OVERRUN, sizeof *out->list, "steps", &out->list, err));
     TRY(mem_array((size_t)out->n_masks, sizeof *out->masks, "mask words", &out->masks, err));
     pool_run(pool, job->n_pieces, gather_task, job);
     /* What prefetches read past the end. */
-    out->stages[out->n_stages] = (struct tile_stage){ { 0 } };
+    memset(out->stages + out->n_stages, 0, STAGE_OVERRUN * sizeof *out->stages);
     for (int i = 0; i < LIST_OVERRUN; i++) out->list[out->n_entries + i] = (uint32_t)STEP_END;
     return VIC_OK;
 }
@@ -237,20 +237,18 @@ static void job_free(struct job *job, int workers)
     free(job->mask_base);
 }
 
-vic_status tiles_lay_out(const struct vic_pattern *p, int strips_per_tile, int64_t full_tiles, int reach,
-                         struct pool *pool, struct tile_layout *out, vic_error *err)
+vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
+                         struct tile_layout *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct job job = { .p = p, .reach = reach, .out = out };
-    int workers = pool_threads(pool);
-    int64_t behind = p->strips - full_tiles * strips_per_tile;
-    *out = (struct tile_layout){ .strips_per_tile = strips_per_tile, .full_tiles = full_tiles };
-    out->tiles = full_tiles + (behind > 0 ? behind : 0);
+    int workers = pool_threads(pool), strips = places / parts;
+    *out = (struct tile_layout){ .places = places, .parts = parts, .inboxes = places - strips };
+    out->tiles = (p->strips + strips - 1) / strips;
     job.n_pieces = (out->tiles + TILES_PER_TASK - 1) / TILES_PER_TASK;
     TRY_GOTO(mem_array_zero((size_t)out->tiles + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err), done);
     TRY_GOTO(mem_array((size_t)out->tiles, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
-    TRY_GOTO(mem_array((size_t)(out->tiles * strips_per_tile), sizeof *out->strips, "strips", &out->strips, err),
-             done);
+    TRY_GOTO(mem_array((size_t)(out->tiles * places), sizeof *out->strips, "strips", &out->strips, err), done);
     TRY_GOTO(mem_array_zero((size_t)job.n_pieces, sizeof *job.pieces, "tiles", &job.pieces, err), done);
     TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.scratch, "workers", &job.scratch, err), done);
     pool_run(pool, job.n_pieces, make_task, &job);
@@ -261,19 +259,18 @@ done:
     return st;
 }
 
-/* Few strips are cut, so that they occupy four times as many CTAs.  A cut strip shares no keys with its neighbours:
- * where strips need mostly the same ones, as in dense patterns, only the last of them are cut, which then even out
- * what CTAs have to do. */
-vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct pool *pool, struct tile_layout *out,
+/* Few strips are cut, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
+ * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips. */
+vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err)
 {
-    int64_t tiles = (p->strips + strips - 1) / strips;
-    if (p->strips <= FEW_STRIPS) return tiles_lay_out(p, strips, 0, reach, pool, out, err);
-    TRY(tiles_lay_out(p, strips, tiles, reach, pool, out, err));
-    if (p->strips > 2 * FEW_STRIPS) return VIC_OK;
-    bool alike = out->steps * 4 >= out->n_stages * 3 * strips;
+    int halves = places % 2 == 0 ? 2 : places;
+    if (2 * p->strips <= FEW_STRIPS) return tiles_lay_out(p, places, places, reach, pool, out, err);
+    if (p->strips <= FEW_STRIPS) return tiles_lay_out(p, places, halves, reach, pool, out, err);
+    TRY(tiles_lay_out(p, places, 1, reach, pool, out, err));
+    if (p->strips > 2 * FEW_STRIPS || out->steps * 4 >= out->n_stages * 3 * places) return VIC_OK;
     tiles_free(out);
-    return tiles_lay_out(p, strips, alike ? (p->strips - p->strips / 8) / strips : 0, reach, pool, out, err);
+    return tiles_lay_out(p, places, halves, reach, pool, out, err);
 }
 
 void tiles_free(struct tile_layout *l)

@@ -6,16 +6,16 @@
 #include "contract/attention.h"
 #include "contract/tiles.h"
 
-/* Lay a pattern out in tiles of `strips` (at most 4) strips, or of one strip cut in as many parts where the pattern
- * is small (contract/tiles.h).  A strip's list never goes on by more than 2 reach stages at a time, begins within the
- * first reach + 1 stages or with the strip's own, and comes to one of the last `reach`: its warpgroup must not lose
- * sight of the ring.  Where it needs none of these, it takes one with all bits clear. A function of its arguments
- * alone.  Cost: O(blocks log blocks of a tile). */
-vic_status tiles_make(const struct vic_pattern *p, int strips, int reach, struct pool *pool, struct tile_layout *out,
+/* Lay a pattern out in tiles of `places` (at most 4; contract/tiles.h), whose strips are cut where there are few. The
+ * list of a place never goes on by more than 2 reach stages at a time, begins within the first reach + 1 stages or
+ * with the strip's own, and comes to one of the last `reach`: its warpgroup must not lose sight of the ring.  Where
+ * it needs none of these, it takes one with all bits clear.  A function of its arguments alone.  Cost: O(blocks log
+ * blocks of a tile). */
+vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err);
 
-/* The same with that decided: the first `full_tiles` whole, the strips behind them cut. */
-vic_status tiles_lay_out(const struct vic_pattern *p, int strips, int64_t full_tiles, int reach, struct pool *pool,
+/* The same with that decided: strips in `parts`, a divisor of `places`. */
+vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
                          struct tile_layout *out, vic_error *err);
 void tiles_free(struct tile_layout *layout);
 

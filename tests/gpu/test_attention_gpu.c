@@ -30,6 +30,8 @@ int main(void)
     };
     tested = VIC_CUDA;
     int failed = cmocka_run_group_tests_name("gpu_attention", tests, start_pools, stop_pools);
-    whole_tiles = true; /* problems this small are cut otherwise */
-    return failed + cmocka_run_group_tests_name("gpu_attention_whole_tiles", tests, start_pools, stop_pools);
+    parts_of_strips = 1; /* problems this small are cut otherwise */
+    failed += cmocka_run_group_tests_name("gpu_attention_whole_strips", tests, start_pools, stop_pools);
+    parts_of_strips = 2;
+    return failed + cmocka_run_group_tests_name("gpu_attention_half_strips", tests, start_pools, stop_pools);
 }

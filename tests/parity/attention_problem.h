@@ -260,14 +260,14 @@ static void move_view(struct attention_tensor *view, const unsigned char *host, 
 }
 
 /* The status comes back, so that a test may ask for a refusal. */
-static bool whole_tiles; /* also where the plan would cut them */
+static int parts_of_strips; /* 0 = as the plan decides */
 
 static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem *p, vic_error *err)
 {
     enum { GUARD = 256 };
     vic_status st;
     const struct plan_request request = {
-        .shape = p->shape, .device = the_gpu, .pattern_order = !p->args.q_rows, .whole_tiles = whole_tiles
+        .shape = p->shape, .device = the_gpu, .pattern_order = !p->args.q_rows, .parts = parts_of_strips
     };
     struct tensor *owners[] = { &p->q, p->k.buffer ? &p->k : &p->q, p->v.buffer ? &p->v : &p->q, &p->out, &p->lse };
     struct attention_args args = item_args(p, p->first_item);

@@ -108,10 +108,12 @@ vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error
         return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
                         device.index, major);
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
-    out->strips_per_tile = i.strips_per_tile;
+    out->places = i.places;
     out->reach = i.reach;
-    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
-                 err);
+    TRY(check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
+              err));
+    if (out->ctas > MOST_CTAS) out->ctas = MOST_CTAS;
+    return VIC_OK;
 }
 
 void cuda_sm90_release(vic_plan *plan)
@@ -140,14 +142,11 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
         size_t bytes;
         const void **to;
     } parts[] = {
-        { l->stages, (size_t)(l->n_stages + 1) * sizeof *l->stages, (const void **)&d->params.stages },
+        { l->stages, (size_t)(l->n_stages + STAGE_OVERRUN) * sizeof *l->stages, (const void **)&d->params.stages },
         { l->list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *l->list, (const void **)&d->params.list },
         { l->masks, (size_t)l->n_masks * sizeof *l->masks, (const void **)&d->params.masks },
         { schedule->items, n_items * sizeof *schedule->items, (const void **)&d->params.items },
-        { schedule->tasks, n_items * (size_t)l->strips_per_tile * sizeof *schedule->tasks,
-          (const void **)&d->params.tasks },
-        { schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first,
-          (const void **)&d->params.item_first },
+        { schedule->tasks, n_items * (size_t)l->places * sizeof *schedule->tasks, (const void **)&d->params.tasks },
         { p->q_order, orders ? (size_t)p->n_q * sizeof *p->q_order : 0, (const void **)&d->q_order },
         { p->k_order, orders ? (size_t)p->n_k * sizeof *p->k_order : 0, (const void **)&d->k_order },
     };
@@ -163,6 +162,10 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
         *part.to = to;
         at += (part.bytes + 255) / 256 * 256;
     }
+    std::memcpy(d->params.item_first, schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first);
+    d->params.parts = l->parts;
+    d->params.inboxes = l->inboxes;
+    d->params.rotation = schedule->rotation;
     d->params.n_q = p->n_q;
     d->params.heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
     d->params.d_qk = plan->shape.d_qk;
@@ -297,9 +300,18 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     p.out_words = aligned(&a->out, 2);
     p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
     void *arguments[] = { &k_map, &v_map, &p };
-    return check(cudaLaunchKernel(d->instance.kernel, dim3(d->ctas), dim3(d->instance.threads), arguments,
-                                  d->instance.shared_bytes, stream),
-                 "launching the kernel", err);
+    // The kernel may begin, up to its griddepcontrol.wait, while the one before it on the stream ends.
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t launch = {};
+    launch.gridDim = dim3(d->ctas);
+    launch.blockDim = dim3(d->instance.threads);
+    launch.dynamicSmemBytes = d->instance.shared_bytes;
+    launch.stream = stream;
+    launch.attrs = &early;
+    launch.numAttrs = 1;
+    return check(cudaLaunchKernelExC(&launch, d->instance.kernel, arguments), "launching the kernel", err);
 }
 
 } // extern "C"

@@ -76,13 +76,13 @@ static void check_users(const struct tile_layout *l, int place, int reach)
     char *taken = calloc((size_t)l->n_stages + 1, 1);
     assert_non_null(taken);
     for (int64_t tile = 0; tile < l->tiles; tile++) {
-        const struct tile_strip *s = &l->strips[tile * l->strips_per_tile + place];
+        const struct tile_strip *s = &l->strips[tile * l->places + place];
         int64_t n = l->stage_first[tile + 1] - l->stage_first[tile], last = -reach, end = -1;
         for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
             int64_t at = *e & STEP_STAGE_MASK, stage = begin + at;
             assert_false(taken[stage]);
             taken[stage] = 1;
-            if (last >= 0 || at >= l->strips_per_tile) assert_true(at - last <= 2 * reach);
+            if (last >= 0 || at >= l->places) assert_true(at - last <= 2 * reach);
             last = at;
             end = at > end ? at : end;
         }
@@ -109,35 +109,28 @@ static void check_schedule(const struct tile_layout *l, int heads, int kv_heads,
     assert_int_equal(s.first[0], 0);
     assert_int_equal(s.first[ctas], l->tiles * heads);
     assert_int_equal(s.n_items, l->tiles * heads);
-    for (int64_t k = 0, cta = 0, cut = 0, cuts = 0; k < s.n_items; k++) {
+    assert_in_range(s.rotation, 0, ctas - 1);
+    for (int64_t k = 0; k < s.n_items; k++) {
         const struct tile_item *item = &s.items[k];
         unsigned places = 0;
         assert_false(seen[item->tile * heads + item->head]++);
         assert_int_equal(item->mask_first, l->mask_first[item->tile]);
         assert_int_equal(item->stage_first, l->stage_first[item->tile]);
         assert_int_equal(item->stages, l->stage_first[item->tile + 1] - l->stage_first[item->tile]);
-        bool is_cut = item->tile >= l->full_tiles;
-        while (k == s.first[cta + 1]) cta++;
-        if (k == s.first[cta]) cut = cuts = 0;
-        for (int64_t i = s.first[cta]; k == s.first[cta] && i < s.first[cta + 1]; i++)
-            cuts += s.items[i].tile >= l->full_tiles;
-        assert_int_equal(item->places, is_cut ? l->strips_per_tile - 1 : 0);
-        for (int w = 0; w < l->strips_per_tile; w++) {
-            const struct tile_task *task = &s.tasks[k * l->strips_per_tile + w];
-            int place = is_cut ? task->part : task->strip % l->strips_per_tile;
-            const struct tile_strip *strip = &l->strips[item->tile * l->strips_per_tile + place];
+        for (int w = 0; w < l->places; w++) {
+            const struct tile_task *task = &s.tasks[k * l->places + w];
+            int place = (int)(task->strip % (l->places / l->parts)) * l->parts + task->part;
+            const struct tile_strip *strip = &l->strips[item->tile * l->places + place];
+            int first_inbox = place / l->parts * (l->parts - 1);
             assert_int_equal(task->strip, strip->strip);
             assert_int_equal(task->head, item->head);
-            assert_int_equal(task->stages, item->stages + item->places);
+            assert_int_equal(task->stages, item->stages);
             assert_int_equal(task->list, strip->list);
-            assert_int_equal(task->places, item->places);
-            if (is_cut) assert_int_equal(task->odd, cut % 2);
-            if (is_cut) assert_int_equal(task->odds, cuts % 2);
-            if (!is_cut) assert_int_equal(task->part, 0);
+            assert_int_equal(task->inbox, first_inbox + (task->part > 0 ? task->part - 1 : 0));
+            assert_true(l->parts == 1 || task->inbox < l->inboxes);
             places |= 1u << place;
         }
-        assert_int_equal(places, (1u << l->strips_per_tile) - 1);
-        cut += is_cut;
+        assert_int_equal(places, (1u << l->places) - 1);
     }
     free(seen);
     tiles_schedule_free(&s);
@@ -150,17 +143,17 @@ static void check_threads(const vic_pattern *p, int strips, int reach, const str
     struct pool *pool;
     vic_error err;
     CHECK_OK(pool_create(3, &pool, &err));
-    CHECK_OK(tiles_lay_out(p, strips, one->full_tiles, reach, pool, &many, &err));
+    CHECK_OK(tiles_lay_out(p, strips, one->parts, reach, pool, &many, &err));
     pool_free(pool);
     assert_int_equal(many.n_stages, one->n_stages);
     assert_int_equal(many.n_entries, one->n_entries);
     assert_int_equal(many.n_masks, one->n_masks);
     assert_int_equal(many.steps, one->steps);
     assert_memory_equal(many.stage_first, one->stage_first, (size_t)(one->tiles + 1) * sizeof *one->stage_first);
-    assert_memory_equal(many.stages, one->stages, (size_t)(one->n_stages + 1) * sizeof *one->stages);
+    assert_memory_equal(many.stages, one->stages, (size_t)(one->n_stages + STAGE_OVERRUN) * sizeof *one->stages);
     assert_memory_equal(many.list, one->list, (size_t)(one->n_entries + LIST_OVERRUN) * sizeof *one->list);
     if (one->tiles > 0) {
-        size_t strip_bytes = (size_t)(one->tiles * one->strips_per_tile) * sizeof *one->strips;
+        size_t strip_bytes = (size_t)(one->tiles * one->places) * sizeof *one->strips;
         assert_memory_equal(many.mask_first, one->mask_first, (size_t)one->tiles * sizeof *one->mask_first);
         assert_memory_equal(many.strips, one->strips, strip_bytes);
     }
@@ -172,61 +165,64 @@ static void check_threads(const vic_pattern *p, int strips, int reach, const str
 static void check_pairs(const vic_pattern *p, const struct tile_layout *l)
 {
     size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-    int64_t strip = 0;
-    for (int64_t tile = 0; tile < l->tiles; tile++) {
-        bool cut = tile >= l->full_tiles;
-        for (int place = 0; place < l->strips_per_tile; place += cut ? l->strips_per_tile : 1, strip++) {
-            uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
-            assert_true(expected && found);
-            if (strip < p->strips) count_pattern(p, strip, expected);
-            for (int part = 0; part < (cut ? l->strips_per_tile : 1); part++) {
-                const struct tile_strip *s = &l->strips[tile * l->strips_per_tile + place + part];
-                assert_int_equal(s->strip, strip);
-                count_layout(l, s, tile, found);
-            }
-            assert_memory_equal(expected, found, size);
-            free(expected);
-            free(found);
+    int64_t strips = l->tiles * (l->places / l->parts);
+    assert_true(strips >= p->strips);
+    assert_int_equal(l->inboxes, l->places - l->places / l->parts);
+    for (int64_t strip = 0; strip < strips; strip++) {
+        uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
+        assert_true(expected && found);
+        if (strip < p->strips) count_pattern(p, strip, expected);
+        for (int part = 0; part < l->parts; part++) {
+            const struct tile_strip *s = &l->strips[strip * l->parts + part];
+            assert_int_equal(s->strip, strip);
+            count_layout(l, s, strip / (l->places / l->parts), found);
         }
+        assert_memory_equal(expected, found, size);
+        free(expected);
+        free(found);
     }
-    assert_true(strip >= p->strips);
 }
 
 static void check_pattern(vic_pattern *p)
 {
-    static const int shapes[][2] = { { 4, 6 }, { 3, 2 }, { 4, 11 }, { 2, 3 } };
+    static const int shapes[][2] = { { 4, 6 }, { 3, 2 }, { 4, 11 }, { 2, 3 } }; /* places, reach */
     vic_error err;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        int64_t tiles = (p->strips + shapes[i][0] - 1) / shapes[i][0];
-        const int64_t full_tiles[] = { 0, tiles / 2, tiles }; /* all strips cut, some, none */
-        for (int f = tiles > 1 ? 0 : 1; f < 3; f++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int parts = 1; parts <= shapes[i][0]; parts++) {
             struct tile_layout l;
             struct pool *pool;
+            if (shapes[i][0] % parts != 0) continue;
             CHECK_OK(pool_create(1, &pool, &err));
-            CHECK_OK(tiles_lay_out(p, shapes[i][0], full_tiles[f], shapes[i][1], pool, &l, &err));
+            CHECK_OK(tiles_lay_out(p, shapes[i][0], parts, shapes[i][1], pool, &l, &err));
             pool_free(pool);
             check_threads(p, shapes[i][0], shapes[i][1], &l);
             check_pairs(p, &l);
-            for (int place = 0; place < l.strips_per_tile; place++) check_users(&l, place, shapes[i][1]);
+            for (int place = 0; place < l.places; place++) check_users(&l, place, shapes[i][1]);
             check_schedule(&l, 3, 3, 64, 7);
             check_schedule(&l, 6, 3, 128, 5);
             tiles_free(&l);
         }
-    }
     pattern_release(p);
 }
 
-/* Which strips are cut: all of a small pattern's, the last ones where strips need the same keys. */
+/* In how many parts strips are cut: by how few there are, and whether they need the same keys. */
 static void small_patterns_are_cut(void **state)
 {
     static const struct {
         const char *text;
-        int64_t full_tiles, tiles;
-    } cases[] = { { "origin:800", 0, 126 },
-                  { "origin:3200", 0, 252 },
-                  { "blocks:66x66:density=1", 0, 132 },
-                  { "blocks:128x128:density=1", 56, 56 + 32 },
-                  { "blocks:133x133:n=1000,seed=3", 67, 67 } };
+        int places, parts;
+    } cases[] = {
+        { "blocks:33x33:n=99,seed=2", 4, 4 },
+        { "blocks:33x33:density=1", 4, 4 },
+        { "blocks:33x33:density=1", 3, 3 },
+        { "origin:800", 4, 2 },
+        { "origin:800", 3, 3 },
+        { "blocks:66x66:density=1", 4, 2 },
+        { "origin:3200", 4, 2 },
+        { "blocks:128x128:density=1", 4, 1 },
+        { "blocks:128x128:density=1", 3, 1 },
+        { "blocks:133x133:n=1000,seed=3", 4, 1 },
+    };
     vic_error err;
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -235,9 +231,8 @@ static void small_patterns_are_cut(void **state)
         vic_pattern *p;
         CHECK_OK(vic_pattern_generate(cases[i].text, NULL, &p, &err));
         CHECK_OK(pool_create(0, &pool, &err));
-        CHECK_OK(tiles_make(p, 4, 6, pool, &l, &err));
-        assert_int_equal(l.full_tiles, cases[i].full_tiles);
-        assert_int_equal(l.tiles, cases[i].tiles);
+        CHECK_OK(tiles_make(p, cases[i].places, 6, pool, &l, &err));
+        assert_int_equal(l.parts, cases[i].parts);
         tiles_free(&l);
         pool_free(pool);
         vic_pattern_free(p);

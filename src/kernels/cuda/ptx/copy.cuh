@@ -17,6 +17,12 @@ __device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUten
                  : "memory");
 }
 
+// The map itself into its cache, before the first copy asks for it.
+__device__ __forceinline__ void prefetch_tensormap(const CUtensorMap *map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
 {
     uint32_t value;

@@ -21,6 +21,18 @@ __device__ __forceinline__ void barrier_sync(int id, int threads)
     asm volatile("barrier.sync.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Programmatic dependent launch: the kernel behind this one may be set up, the kernels before are over and their
+// writes visible.  No effect in launches without it.
+__device__ __forceinline__ void griddepcontrol_launch_dependents()
+{
+    asm volatile("griddepcontrol.launch_dependents;");
+}
+
+__device__ __forceinline__ void griddepcontrol_wait()
+{
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
 // True in one thread of a converged warp.
 __device__ __forceinline__ bool elect_sync()
 {

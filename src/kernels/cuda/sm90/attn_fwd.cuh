@@ -6,6 +6,7 @@
 // Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
 // Read contract/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
+#include "kernels/cuda/sm90/item_walk.cuh"
 #include "kernels/cuda/sm90/parts.cuh"
 #include "kernels/cuda/sm90/producer.cuh"
 #include "kernels/cuda/sm90/ring_place.cuh"
@@ -192,21 +193,21 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
     using C = attn_fwd_config<D>;
     ring_place<D> w;
     strip_state<D> t;
-    const int first = uniform(p.item_first[blockIdx.x]), last = uniform(p.item_first[blockIdx.x + 1]);
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
-    int item = first, batch = 0, left = (last - first) * p.batch;
-    if (left > 0) {
-        fetch_task<D>(p, item, here);
-        fetched();
-        const tile_task task = task_at(here);
-        w.start(p, task.list);
-        ask_q<D>(p, task, batch, t);
-    }
-    for (; left > 0; left--) {
-        const bool wraps = item + 1 == last;
-        const int next = wraps ? first : item + 1, next_batch = batch + (wraps ? 1 : 0);
+    uint32_t odd = 0; // whether an odd number of items is done
+    item_walk at(p);
+    if (at.item < 0) return;
+    fetch_task<D>(p, at.item, here);
+    fetched();
+    const tile_task first = task_at(here);
+    w.start(p, first.list);
+    ptx::griddepcontrol_wait(); // until here only the plan was read
+    ask_q<D>(p, first, at.batch, t);
+    while (at.item >= 0) {
+        const int batch = at.batch;
+        at.next(p);
         if constexpr (C::Q_SHARED) q_fetched();
-        fetch_task<D>(p, next, there);
+        fetch_task<D>(p, at.item < 0 ? 0 : at.item, there);
         w.ready(p);
         t.sum[0] = t.sum[1] = 0.0f;
         t.max[0] = t.max[1] = -INFINITY;
@@ -216,22 +217,20 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         fetched();
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
-        w.begin = uniform(w.begin + task.stages);
-        const uint32_t first_place = w.begin - task.places, odd = task.odd ^ (task.odds & batch);
-        if (left > 1) {
+        const uint32_t number = w.begin + task.stages + task.inbox;
+        w.begin = uniform(w.begin + task.stages + p.inboxes);
+        if (at.item >= 0) {
             const tile_task after = task_at(there);
             w.start(p, after.list);
-            ask_q<D>(p, after, next_batch, t);
+            ask_q<D>(p, after, at.batch, t);
         }
-        if (task.places > 0) {
-            if (task.part > 0)
-                leave_part<D>(first_place + task.part - 1, task.part, t);
-            else
-                gather_parts<D>(first_place, task.places, odd, t);
+        if (task.part > 0) {
+            leave_part<D>(task.inbox, number, t);
+        } else {
+            if (p.parts > 1) gather_parts<D>(task.inbox, number, p.parts - 1, odd, t);
+            store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         }
-        if (task.part == 0) store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
-        item = next;
-        batch = next_batch;
+        odd ^= 1;
         const uint32_t swap = here;
         here = there;
         there = swap;
@@ -245,6 +244,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
 {
     using C = attn_fwd_config<D>;
     extern __shared__ __align__(1024) uint8_t shared[];
+    ptx::griddepcontrol_launch_dependents();
     const int warpgroup = __shfl_sync(WARP, threadIdx.x >> 7, 0), warp = __shfl_sync(WARP, threadIdx.x >> 5 & 3, 0);
     if (threadIdx.x == 0) {
         if (ptx::shared_address(shared) != C::BASE) __trap(); // the constants above would be wrong

@@ -14,7 +14,7 @@ template <int D> attn_fwd_instance instance(bool bf16)
                     : reinterpret_cast<const void *>(attn_fwd<half_type::f16, D>);
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;
-    i.strips_per_tile = C::WARPGROUPS;
+    i.places = C::WARPGROUPS;
     i.reach = C::REACH;
     i.panel = C::PANEL;
     return i;

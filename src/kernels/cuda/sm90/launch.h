@@ -11,8 +11,8 @@
 struct attn_fwd_instance {
     const void *kernel;
     unsigned threads, shared_bytes;
-    int strips_per_tile, reach; /* as tiles_make() wants them */
-    int panel;                  /* columns of a tensor map's box */
+    int places, reach; /* as tiles_make() wants them */
+    int panel;         /* columns of a tensor map's box */
 };
 
 struct attn_fwd_instance attn_fwd_d32(bool bf16);

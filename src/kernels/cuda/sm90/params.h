@@ -12,6 +12,8 @@ struct attn_fwd_tensor {
     int64_t row, head, batch;
 };
 
+enum { MOST_CTAS = 159 };
+
 struct attn_fwd_params {
     /* the plan */
     const struct tile_stage *stages; /* [n_stages + 1] */
@@ -19,7 +21,8 @@ struct attn_fwd_params {
     const uint32_t *masks;           /* [n_masks, 128] */
     const struct tile_item *items;   /* [tiles * heads] */
     const struct tile_task *tasks;   /* [tiles * heads, warpgroups] */
-    const int32_t *item_first;       /* [CTAs + 1] */
+    int parts, inboxes, rotation;
+    int32_t item_first[MOST_CTAS + 1];
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
     const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */

@@ -1,46 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of a cut strip come together: each warpgroup but the one that gathers leaves its sums in a place of the
-// ring that the producer keeps free for it behind the item's stages.
+// The parts of a cut strip come together: each warpgroup but the one that gathers leaves its sums in an inbox, a
+// place of the ring that the producer keeps free for it behind the item's stages.
 #pragma once
 #include "kernels/cuda/sm90/softmax.cuh"
 
 namespace sm90
 {
-// `place`: its number among all stages.
-template <int D> __device__ __forceinline__ void leave_part(uint32_t place, int part, strip_state<D> &t)
+// Where in an inbox this thread's O is, and its rows' references and sums.
+template <int D> __device__ __forceinline__ uint32_t inbox_sums(uint32_t slot)
+{
+    return attn_fwd_config<D>::BASE + slot * attn_fwd_config<D>::STAGE_BYTES + 16 * (threadIdx.x & 127);
+}
+
+template <int D> __device__ __forceinline__ uint32_t inbox_rows(uint32_t slot)
 {
     using C = attn_fwd_config<D>;
-    const uint32_t slot = uniform(place % C::RING), turn = uniform(place / C::RING), thread = threadIdx.x & 127;
-    const uint32_t sums = C::BASE + slot * C::STAGE_BYTES + 16 * thread;
-    const uint32_t rows = C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES) + 16 * (thread >> 2);
+    return C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES) + 4 * (threadIdx.x & 124);
+}
+
+// `inbox` among those of the item; `number` among all stages and inboxes.
+template <int D> __device__ __forceinline__ void leave_part(uint32_t inbox, uint32_t number, const strip_state<D> &t)
+{
+    using C = attn_fwd_config<D>;
+    const uint32_t slot = uniform(number % C::RING), turn = uniform(number / C::RING);
+    const uint32_t sums = inbox_sums<D>(slot);
     const float sum0 = quad_sum(t.sum[0]), sum1 = quad_sum(t.sum[1]);
-    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1); // nothing was copied: the place is free
+    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1); // nothing was copied there: it is free
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
         ptx::st_shared_v4(sums + 2048 * i, make_float4(t.o[4 * i], t.o[4 * i + 1], t.o[4 * i + 2], t.o[4 * i + 3]));
-    if ((thread & 3) == 0) ptx::st_shared_v4(rows, make_float4(t.max[0], t.max[1], sum0, sum1));
+    if ((threadIdx.x & 3) == 0) ptx::st_shared_v4(inbox_rows<D>(slot), make_float4(t.max[0], t.max[1], sum0, sum1));
+    ptx::mbarrier_arrive(C::WRITTEN + 8 * inbox);
     ptx::fence_proxy_async(); // copies will fill the place again
-    ptx::mbarrier_arrive(C::WRITTEN + 8 * (part - 1));
     ptx::mbarrier_arrive(C::EMPTY + 8 * slot);
 }
 
-// The strip's state becomes that of all parts together, in their order.  Factors are powers of two.  `odd`: the CTA
-// has had an odd number of cut strips before.
+// The strip's state becomes that of all its parts, in their order; their inboxes follow each other.  Factors are
+// powers of two.  `odd`: the CTA has had an odd number of items before.
 template <int D>
-__device__ __forceinline__ void gather_parts(uint32_t first_place, int places, uint32_t odd, strip_state<D> &t)
+__device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, int inboxes, uint32_t odd,
+                                             strip_state<D> &t)
 {
     using C = attn_fwd_config<D>;
-    const uint32_t thread = threadIdx.x & 127;
     t.sum[0] = quad_sum(t.sum[0]);
     t.sum[1] = quad_sum(t.sum[1]);
 #pragma unroll 1
-    for (int i = 0; i < places; i++) {
-        const uint32_t slot = uniform((first_place + i) % C::RING);
-        const uint32_t sums = C::BASE + slot * C::STAGE_BYTES + 16 * thread;
-        const uint32_t rows = C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES) + 16 * (thread >> 2);
-        ptx::mbarrier_wait(C::WRITTEN + 8 * i, odd);
-        const float4 row = ptx::ld_shared_v4(rows);
-        const float max[2] = { row.x, row.y }, sum[2] = { row.z, row.w };
+    for (int i = 0; i < inboxes; i++) {
+        const uint32_t slot = uniform((number + i) % C::RING), sums = inbox_sums<D>(slot);
+        ptx::mbarrier_wait(C::WRITTEN + 8 * (inbox + i), odd);
+        const float4 rows = ptx::ld_shared_v4(inbox_rows<D>(slot));
+        const float max[2] = { rows.x, rows.y }, sum[2] = { rows.z, rows.w };
         float ours[2], theirs[2];
 #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -62,9 +71,9 @@ __device__ __forceinline__ void gather_parts(uint32_t first_place, int places, u
                     (theirs[k >> 1] == 0.0f ? 0.0f : their[k] * theirs[k >> 1]);
             }
         }
-        ptx::fence_proxy_async();
-        ptx::mbarrier_arrive(C::EMPTY + 8 * slot);
     }
-    if ((thread & 3) != 0) t.sum[0] = t.sum[1] = 0.0f; // store_rows() adds up the four
+    ptx::fence_proxy_async();
+    for (int i = 0; i < inboxes; i++) ptx::mbarrier_arrive(C::EMPTY + 8 * uniform((number + i) % C::RING));
+    if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f; // store_rows() adds up the four
 }
 } // namespace sm90

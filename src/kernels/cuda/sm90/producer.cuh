@@ -1,86 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
 // The producers: K, V and mask words of a CTA's stages into the ring, in the order in which it will need them.
 #pragma once
-#include "kernels/cuda/sm90/strip.cuh"
+#include "kernels/cuda/sm90/item_walk.cuh"
 
 namespace sm90
 {
+// Where a producer stands in the ring.
+template <int D> struct ring_end {
+    uint32_t slot = 0, turn = 0;
+
+    __device__ __forceinline__ void wait_empty() const
+    {
+        ptx::mbarrier_wait(attn_fwd_config<D>::EMPTY + 8 * slot, ~turn & 1); // a fresh one is complete in parity 1
+    }
+    __device__ __forceinline__ uint32_t full() const
+    {
+        return attn_fwd_config<D>::FULL + 16 * slot + 8 * (turn & 1);
+    }
+    __device__ __forceinline__ void advance()
+    {
+        if (++slot < attn_fwd_config<D>::RING) return;
+        slot = 0;
+        turn++;
+    }
+};
+
+// Behind an item's stages: places in the ring through which the parts of cut strips come together (parts.cuh).
+// `number` is that of the first inbox among all stages and inboxes; `before` that of the item before, plus RING, 0 =
+// there was none.
+template <int D>
+__device__ __forceinline__ void leave_inboxes(ring_end<D> &ring, int inboxes, uint32_t number, uint32_t before,
+                                              int warp)
+{
+    using C = attn_fwd_config<D>;
+    for (int i = 0; i < inboxes; i++) {
+        ring.wait_empty();
+        if (warp == 0) {
+            // The same inbox of the item before must be done with: WRITTEN has one bit of phase.
+            const uint32_t last = before + i - C::RING;
+            if (before > 0 && number < before)
+                ptx::mbarrier_wait(C::EMPTY + 8 * (last % C::RING), last / C::RING & 1);
+            if (C::WARPGROUPS > 2 && ptx::elect_sync())
+                ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - 2));
+        }
+        if (ptx::elect_sync()) ptx::mbarrier_arrive(ring.full());
+        __syncwarp();
+        ring.advance();
+    }
+}
+
 // Producer warp `warp` brings panel warp / 2 of K (even) or V (odd); the first one mask words, too.
 template <int D>
 __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         int warp)
 {
     using C = attn_fwd_config<D>;
-    uint32_t slot = 0, turn = 0;
-    uint32_t number = 0, granted = 0; // stages and places so far; where the last places began, plus RING
+    constexpr int AT_ONCE = 32 / STAGE_GROUPS; // stages whose groups are read at a time, a word a lane
+    ring_end<D> ring;
+    uint32_t number = 0, before = 0;
     const CUtensorMap *map = warp & 1 ? v_map : k_map;
     const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
     const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
-    const int first = p.item_first[blockIdx.x], last = p.item_first[blockIdx.x + 1];
-    for (int batch = 0; batch < p.batch; batch++) {
-        for (int i = first; i < last; i++) {
-            const tile_item item = p.items[i];
-            const int kv_head = item.head / p.heads_per_kv;
-            const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
-            const int32_t *stages = p.stages[item.stage_first].group + lane % STAGE_GROUPS;
-            int32_t next = __ldg(stages);
-            for (int s = 0; s < item.stages; s++) {
-                const int32_t mine = next;
-                next = __ldg(stages += STAGE_GROUPS); // the array ends with one that is never used
-                int rows[STAGE_GROUPS];
+    const auto groups_at = [&](int stage) { return __ldg(p.stages[stage].group + lane); };
+    ptx::prefetch_tensormap(map);
+    item_walk at(p);
+    if (at.item < 0) return;
+    tile_item item = p.items[at.item];
+    int32_t loaded = groups_at(item.stage_first);
+    ptx::griddepcontrol_wait(); // K and V may come from the kernel before
+    while (at.item >= 0) {
+        const int batch = at.batch, kv_head = item.head / p.heads_per_kv;
+        const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
+        at.next(p);
+        const tile_item after = p.items[at.item < 0 ? 0 : at.item];
+        int32_t groups = 0;
+        for (int s = 0; s < item.stages; s++) {
+            if (s % AT_ONCE == 0) {
+                groups = loaded;
+                loaded = groups_at(s + AT_ONCE < item.stages ? item.stage_first + s + AT_ONCE : after.stage_first);
+            }
+            const int first = s % AT_ONCE * STAGE_GROUPS;
+            int rows[STAGE_GROUPS];
+#pragma unroll
+            for (int g = 0; g < STAGE_GROUPS; g++)
+                rows[g] = (__shfl_sync(WARP, groups, first + g) & STAGE_GROUP_MASK) * GROUP_KEYS;
+            const int looking = __popc(__shfl_sync(WARP, static_cast<uint32_t>(groups), first) >> STAGE_USERS_SHIFT);
+            const uint32_t mask_bytes =
+                __popc(__shfl_sync(WARP, static_cast<uint32_t>(groups), first + 1) >> STAGE_USERS_SHIFT) *
+                C::MASK_BYTES;
+            ring.wait_empty();
+            if (ptx::elect_sync()) {
+                const uint32_t full = ring.full(), to = into + ring.slot * C::STAGE_BYTES;
+                if (warp == 0) {
+                    ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES + mask_bytes);
+                    if (mask_bytes > 0)
+                        ptx::cp_async_bulk(C::MASKS + ring.slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
+                                           full);
+                    // For the warpgroups that will not look at this stage.
+                    if (looking < C::WARPGROUPS)
+                        ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - looking));
+                } else {
+                    ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
+                }
 #pragma unroll
                 for (int g = 0; g < STAGE_GROUPS; g++)
-                    rows[g] = (__shfl_sync(WARP, mine, g) & STAGE_GROUP_MASK) * GROUP_KEYS;
-                const int looking = __popc(__shfl_sync(WARP, static_cast<uint32_t>(mine), 0) >> STAGE_USERS_SHIFT);
-                const uint32_t mask_bytes =
-                    __popc(__shfl_sync(WARP, static_cast<uint32_t>(mine), 1) >> STAGE_USERS_SHIFT) * C::MASK_BYTES;
-                ptx::mbarrier_wait(C::EMPTY + 8 * slot, ~turn & 1); // a fresh one counts as complete in parity 1
-                if (ptx::elect_sync()) {
-                    const uint32_t full = C::FULL + 16 * slot + 8 * (turn & 1), to = into + slot * C::STAGE_BYTES;
-                    if (warp == 0) {
-                        ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES + mask_bytes);
-                        if (mask_bytes > 0)
-                            ptx::cp_async_bulk(C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
-                                               full);
-                        // For the warpgroups that will not look at this stage.
-                        if (looking < C::WARPGROUPS)
-                            ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 128 * (C::WARPGROUPS - looking));
-                    } else {
-                        ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
-                    }
-#pragma unroll
-                    for (int g = 0; g < STAGE_GROUPS; g++)
-                        ptx::cp_async_bulk_tensor_4d(to + g * C::GROUP_BYTES, map, column, rows[g], kv_head, batch,
-                                                     full);
-                }
-                __syncwarp();
-                masks += mask_bytes / 4;
-                if (++slot == C::RING) {
-                    slot = 0;
-                    turn++;
-                }
+                    ptx::cp_async_bulk_tensor_4d(to + g * C::GROUP_BYTES, map, column, rows[g], kv_head, batch, full);
             }
-            number += item.stages;
-            for (int i = 0; i < item.places; i++) {
-                ptx::mbarrier_wait(C::EMPTY + 8 * slot, ~turn & 1);
-                if (warp == 0) {
-                    // The same part's last place must be done with: WRITTEN has one bit of phase.
-                    const uint32_t before = granted + i - C::RING;
-                    if (granted > 0 && number < granted)
-                        ptx::mbarrier_wait(C::EMPTY + 8 * (before % C::RING), before / C::RING & 1);
-                    if (C::WARPGROUPS > 2 && ptx::elect_sync())
-                        ptx::mbarrier_arrive(C::EMPTY + 8 * slot, 128 * (C::WARPGROUPS - 2));
-                }
-                if (ptx::elect_sync()) ptx::mbarrier_arrive(C::FULL + 16 * slot + 8 * (turn & 1));
-                __syncwarp();
-                if (++slot == C::RING) {
-                    slot = 0;
-                    turn++;
-                }
-            }
-            if (item.places > 0) granted = number + C::RING;
-            number += item.places;
+            __syncwarp();
+            masks += mask_bytes / 4;
+            ring.advance();
         }
+        if (item.stages == 0) loaded = groups_at(after.stage_first);
+        number += item.stages;
+        leave_inboxes<D>(ring, p.inboxes, number, before, warp);
+        before = number + C::RING;
+        number += p.inboxes;
+        item = after;
     }
 }
 } // namespace sm90
