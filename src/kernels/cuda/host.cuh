@@ -20,6 +20,21 @@ inline vic_status check(cudaError_t code, const char *what, vic_error *err)
                     "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
 }
 
+// NO_DEVICE where there is no GPU of this index, or one that the kernels are not compiled for.
+inline vic_status check_hopper(vic_device device, vic_error *err)
+{
+    int devices = 0, major = 0;
+    TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
+    if (device.index >= devices)
+        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
+    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
+              err));
+    if (major != 9)
+        return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
+                        device.index, major);
+    return VIC_OK;
+}
+
 // The caller's current device comes back at the end of the scope.
 class on_device
 {

@@ -64,21 +64,12 @@ const char *cuda_sm90_unavailable(void)
 
 vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
 {
-    const vic_device device = plan->device;
-    int devices = 0, major = 0;
-    TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
-    if (device.index >= devices)
-        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
-    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
-              err));
-    if (major != 9)
-        return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
-                        device.index, major);
+    TRY(cuda_host::check_hopper(plan->device, err));
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
     out->strips_per_tile = i.strips_per_tile;
     out->reach = i.reach;
-    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
-                 err);
+    return check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, plan->device.index),
+                 "asking the GPU", err);
 }
 
 void cuda_sm90_release(vic_plan *plan)
