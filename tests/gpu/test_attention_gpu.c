@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of attention, the same as the CPU's, on a GPU's rows; skipped where there is none. */
-#include "parity/way_cases.h"
+#include "parity/attention_cases.h"
 
 /* In pattern order keys and values go straight from the caller's tensors, whose strides the copy engine must know. */
 static void test_odd_strides_are_refused(void **state)
@@ -26,7 +26,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SHARED_TESTS,
-        WAY_TESTS,
         cmocka_unit_test(test_odd_strides_are_refused),
     };
     tested = VIC_CUDA;

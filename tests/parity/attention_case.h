@@ -24,7 +24,7 @@ enum values {
 };
 
 struct attention_case;
-/* Another way to a pattern than a cutoff (way_cases.h); n_q, n_k and the points are the case's. */
+/* Another way to a pattern than a cutoff (ways.h); n_q, n_k and the points are the case's. */
 typedef vic_pattern *pattern_way(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
 
 struct attention_case {

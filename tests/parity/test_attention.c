@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of attention on every row of the CPU, and what only the CPU promises. */
-#include "way_cases.h"
+#include "attention_cases.h"
 
 /* ---- NaN and infinity reach neighbours only ------------------------------------------------------------------ */
 
@@ -141,7 +141,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         SHARED_TESTS,
-        WAY_TESTS,
         cmocka_unit_test(test_non_finite),
         cmocka_unit_test(test_threads_give_the_same_bits),
     };
