@@ -318,8 +318,8 @@ VIC_API vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr,
 VIC_API vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs,
                                       vic_error *err) VIC_CHECK_RESULT;
 
-/* Copy features between the caller's order and pattern order: `out` has the shape and type of `in`, [n, ...] with n
- * query (or key) atoms.  Once per model, not once per layer. */
+/* Copy features between the caller's order and pattern order: `out` has shape, type and device of `in`, [n, ...], n
+ * query (or key) atoms.  Once per model, not per layer: on a GPU a call uploads the order and blocks until done. */
 VIC_API vic_status vic_pattern_sort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
                                     vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_unsort(const vic_pattern *p, vic_side side, const vic_tensor *in,

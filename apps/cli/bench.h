@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of `bench` share: bench_measure.c times attention, bench_latency.c, bench_scaling.c and
- * bench_pattern.c are the subcommands, bench_report.c tells. */
+/* What the files of `bench` share: bench_measure.c times attention, bench_sustain.c for long, bench_latency.c,
+ * bench_scaling.c and bench_pattern.c are the subcommands, bench_report.c tells. */
 #ifndef VICINAL_CLI_BENCH_H
 #define VICINAL_CLI_BENCH_H
 
+#include "gpu_watch.h"
 #include "run.h"
 
-enum { BENCH_OPTIONS = 5 };
+enum { BENCH_OPTIONS = 6 };
 
 struct bench_options {
     struct run_options run;
@@ -14,6 +15,7 @@ struct bench_options {
     int launches;     /* 0: 1,000 on a GPU, what fits three seconds on the CPU */
     int in_graph;     /* launches in a graph; GPU only */
     bool cold;
+    double sustain; /* seconds, 0 = not; GPU only */
 };
 
 /* Of single launches, in seconds. */
@@ -22,11 +24,20 @@ struct bench_times {
     double p50, p95, p99, min, mean, sigma;
 };
 
+/* Launches without pause, in graphs. */
+struct bench_sustained {
+    double seconds; /* by the clock */
+    int64_t launches;
+    struct bench_times times; /* of replays, each by its launches */
+    struct gpu_seen gpu;
+};
+
 struct bench_result {
     struct pattern_built built;
     struct run_result run; /* engine, plan, info, check */
     size_t workspace_bytes;
     struct bench_times single, graph, cold;
+    struct bench_sustained sustained;
 };
 
 void bench_options_init(struct bench_options *o);
@@ -38,17 +49,28 @@ void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTION
 vic_status bench_measure(const struct bench_options *o, struct bench_result *out, vic_error *err);
 void bench_close(struct bench_result *r);
 
+/* One phase of about o->sustain seconds, after r->graph is known. */
+vic_status bench_sustain(const struct bench_options *o, struct bench_result *r, const vic_attention_args *args,
+                         vic_error *err);
+
 /* Sorts `seconds`. */
 struct bench_times bench_times_of(double *seconds, int64_t count);
 
-/* 10^9 pairs a second, and 10^12 operations a second of what is needed and of what the kernel executes. */
+/* A second: 10^9 pairs; 10^12 operations of what is needed and of what the kernel executes; 10^9 bytes of q, k, v and
+ * out, each counted once.  Where all pairs are whole blocks of 128 x 128 also as the report counts them that block
+ * sparse attention is often compared with: 2 blocks 128^2 d operations, one of the two products, and those over the
+ * density of the blocks; 0 elsewhere. */
 struct bench_rates {
-    double gpairs, useful, computed;
+    double gpairs, useful, computed, gbytes, origin, effective;
 };
+double bench_bytes(const struct bench_options *o, const struct bench_result *r);
+double bench_origin_flop(const struct bench_options *o, const struct bench_result *r);
+double bench_density(const struct bench_result *r); /* of 128 x 128 blocks */
 struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds);
 
 /* build, machine, device, command: who measured what.  `words` are those of the command line after `name`. */
 void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device);
+void bench_json_rates(struct json *j, const struct bench_options *o, const struct bench_result *r, double seconds);
 void bench_json_times(struct json *j, const char *key, const struct bench_options *o, const struct bench_result *r,
                       const struct bench_times *t);
 void bench_json_result(struct json *j, const struct bench_options *o, const struct bench_result *r);

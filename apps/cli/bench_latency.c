@@ -25,9 +25,36 @@ static void print_times(const char *what, const struct bench_options *o, const s
 {
     struct bench_rates rates = bench_rates(o, r, t->p50);
     if (t->launches == 0) return;
-    printf("  %-18s%8s %10s %10s %10s %10s %7.2f%% %8.3f %9.2f %9.2f %9.2f\n", what, count_text(t->launches).s,
+    printf("  %-18s%8s %10s %10s %10s %10s %7.2f%% %8.3f %9.2f %9.2f %9.2f %9.1f\n", what, count_text(t->launches).s,
            seconds_text(t->p50).s, seconds_text(t->p95).s, seconds_text(t->p99).s, seconds_text(t->min).s,
-           100.0 * t->sigma / t->mean, t->p99 / t->p50, rates.gpairs, rates.computed, rates.useful);
+           100.0 * t->sigma / t->mean, t->p99 / t->p50, rates.gpairs, rates.computed, rates.useful, rates.gbytes);
+}
+
+static void print_sustained(const struct bench_options *o, const struct bench_result *r)
+{
+    const struct bench_sustained *s = &r->sustained;
+    const struct gpu_seen *g = &s->gpu;
+    if (s->launches == 0) return;
+    print_times("without pause", o, r, &s->times);
+    text_row("throughput", "%s launches a second for %s, %s TFLOP/s",
+             count_text((int64_t)((double)s->launches / s->seconds)).s, seconds_text(s->seconds).s,
+             fixed_text(bench_rates(o, r, s->seconds / (double)s->launches).computed, 2).s);
+    if (g->samples == 0) {
+        text_row("SM clock", "%s", g->note);
+        return;
+    }
+    text_row("SM clock", "%.0f MHz before, %.0f median and %.0f least meanwhile, %.0f after; at most %.0f W",
+             g->before.sm_mhz, g->median_mhz, g->least_mhz, g->after.sm_mhz, g->most_watt);
+}
+
+/* The single launches': what the reports that count so have measured. */
+static void print_origin(const struct bench_options *o, const struct bench_result *r)
+{
+    struct bench_rates rates = bench_rates(o, r, r->single.p50);
+    if (rates.origin <= 0.0) return;
+    text_row("one product", "%s TFLOP/s by 2 x %s blocks x 128 x 128 x %d a head; over their density, %s: %s",
+             fixed_text(rates.origin, 2).s, count_text(r->built.info.block128_count).s, o->run.head_dim,
+             real_text(bench_density(r), 3).s, fixed_text(rates.effective, 2).s);
 }
 
 static void print_text(const struct bench_options *o, const struct bench_result *r)
@@ -51,18 +78,21 @@ static void print_text(const struct bench_options *o, const struct bench_result 
                  .s);
     text_row("error", "%s against float64 (at most %s), %s rows", real_text(c->relative_frobenius, 3).s,
              real_text(c->bound, 2).s, count_text(c->rows).s);
-    printf("  %-18s%8s %10s %10s %10s %10s %8s %8s %9s %9s %9s\n", "", "launches", "P50", "P95", "P99", "least",
-           "sigma", "P99/P50", "Gpairs/s", "TFLOP/s", "useful");
+    printf("  %-18s%8s %10s %10s %10s %10s %8s %8s %9s %9s %9s %9s\n", "", "launches", "P50", "P95", "P99", "least",
+           "sigma", "P99/P50", "Gpairs/s", "TFLOP/s", "useful", "GB/s");
     print_times("single launches", o, r, &r->single);
     print_times(graph, o, r, &r->graph);
     print_times("L2 flushed", o, r, &r->cold);
+    print_sustained(o, r);
+    print_origin(o, r);
 }
 
 static const char notes[] =
     "FILE: a structure, or dense:N, N points that all see each other.  Nothing is timed before "
     "rows of the result were\ncompared with float64.  On a GPU single launches are queued and "
     "each lies between two events; what a launch in a graph\ntakes is a replay's time divided "
-    "by its launches.  TFLOP/s count what the kernel computes; useful: pairs in the pattern.";
+    "by its launches.  TFLOP/s count what the kernel computes; useful: pairs in the pattern; GB/s: q, k, v and out "
+    "once.";
 
 vic_status bench_latency(int argc, char **argv, vic_error *err)
 {

@@ -19,6 +19,7 @@ void bench_options_init(struct bench_options *o)
     attention_options_init(&o->run);
     o->batch = 1;
     o->in_graph = 20;
+    o->sustain = 1.0;
 }
 
 void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS])
@@ -32,6 +33,8 @@ void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTION
           &o->launches, 1, 1000000, NULL, NULL },
         { "--in-graph", "N", "launches in one graph (GPU); default 20", OPTION_INT, &o->in_graph, 1, 10000, NULL,
           NULL },
+        { "--sustain", "S", "seconds of launches without pause, with clock and power (GPU); default 1, 0 = none",
+          OPTION_REAL, &o->sustain, -1e-9, 3600, NULL, NULL },
         { "--cold", NULL, "also with L2 flushed before each launch (GPU)", OPTION_FLAG, &o->cold, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
@@ -50,14 +53,6 @@ struct bench_times bench_times_of(double *seconds, int64_t count)
     t.p99 = quantile(seconds, count, 0.99);
     t.min = seconds[0];
     return t;
-}
-
-struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds)
-{
-    double items = (double)o->batch * o->run.heads / seconds;
-    double flop = 2.0 * (o->run.head_dim + o->run.head_dim_v) * items / 1e12;
-    double pairs = (double)r->built.info.pairs;
-    return (struct bench_rates){ pairs * items / 1e9, pairs * flop, (double)r->run.info.computed_pairs * flop };
 }
 
 /* ---- tensors: the items of a batch one behind the other ---- */
@@ -185,7 +180,8 @@ static vic_status measure_on_gpu(const struct bench_options *o, struct bench_res
         TRY(measure(r, args, &t, &r->cold, err));
     }
     t = (vic_time_options){ sizeof t, 1, REPLAYS, o->in_graph, false };
-    return measure(r, args, &t, &r->graph, err);
+    TRY(measure(r, args, &t, &r->graph, err));
+    return o->sustain > 0.0 ? bench_sustain(o, r, args, err) : VIC_OK;
 }
 
 static vic_status run_on_cpu(const struct bench_options *o, struct bench_result *r, vic_error *err)

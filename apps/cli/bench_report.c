@@ -29,10 +29,88 @@ void bench_json_context(struct json *j, const char *name, int argc, char **argv,
     }
 }
 
+double bench_bytes(const struct bench_options *o, const struct bench_result *r)
+{
+    const struct run_options *run = &o->run;
+    double rows = (double)r->built.info.n_q * run->heads + (double)r->built.info.n_k * run->kv_heads;
+    return o->batch * rows * (run->head_dim + run->head_dim_v) * (double)vic_dtype_size(run->dtype);
+}
+
+double bench_density(const struct bench_result *r)
+{
+    const vic_pattern_info *p = &r->built.info;
+    return p->block128_grid ? (double)p->block128_count / (double)p->block128_grid : 0.0;
+}
+
+double bench_origin_flop(const struct bench_options *o, const struct bench_result *r)
+{
+    const vic_pattern_info *p = &r->built.info;
+    if (p->block128_full != p->block128_count) return 0.0;
+    return 2.0 * (double)p->block128_count * 128 * 128 * o->run.head_dim * o->batch * o->run.heads;
+}
+
+struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds)
+{
+    double items = (double)o->batch * o->run.heads / seconds;
+    double flop = 2.0 * (o->run.head_dim + o->run.head_dim_v) * items / 1e12;
+    double pairs = (double)r->built.info.pairs, origin = bench_origin_flop(o, r) / seconds / 1e12;
+    return (struct bench_rates){
+        .gpairs = pairs * items / 1e9,
+        .useful = pairs * flop,
+        .computed = (double)r->run.info.computed_pairs * flop,
+        .gbytes = bench_bytes(o, r) / seconds / 1e9,
+        .origin = origin,
+        .effective = origin > 0.0 ? origin / bench_density(r) : 0.0,
+    };
+}
+
+void bench_json_rates(struct json *j, const struct bench_options *o, const struct bench_result *r, double seconds)
+{
+    struct bench_rates rates = bench_rates(o, r, seconds);
+    json_real(j, "gpairs_per_second", rates.gpairs);
+    json_real(j, "tflops_computed", rates.computed);
+    json_real(j, "tflops_useful", rates.useful);
+    json_real(j, "gb_per_second", rates.gbytes);
+    if (rates.origin <= 0.0) return;
+    json_real(j, "tflops_origin", rates.origin);
+    json_real(j, "tflops_origin_effective", rates.effective);
+}
+
+static void json_seen(struct json *j, const struct gpu_seen *g)
+{
+    if (g->samples == 0) {
+        json_text(j, "clock", g->note);
+        return;
+    }
+    json_object(j, "clock");
+    json_int(j, "samples", g->samples);
+    json_real(j, "sm_mhz_before", g->before.sm_mhz);
+    json_real(j, "sm_mhz_least", g->least_mhz);
+    json_real(j, "sm_mhz_median", g->median_mhz);
+    json_real(j, "sm_mhz_after", g->after.sm_mhz);
+    json_real(j, "watt_before", g->before.watt);
+    json_real(j, "watt_most", g->most_watt);
+    json_real(j, "watt_after", g->after.watt);
+    json_object_end(j);
+}
+
+static void json_sustained(struct json *j, const struct bench_options *o, const struct bench_result *r)
+{
+    const struct bench_sustained *s = &r->sustained;
+    if (s->launches == 0) return;
+    json_object(j, "sustained");
+    json_real(j, "seconds", s->seconds);
+    json_int(j, "launches", s->launches);
+    json_real(j, "launches_per_second", (double)s->launches / s->seconds);
+    bench_json_rates(j, o, r, s->seconds / (double)s->launches);
+    bench_json_times(j, "replays", o, r, &s->times);
+    json_seen(j, &s->gpu);
+    json_object_end(j);
+}
+
 void bench_json_times(struct json *j, const char *key, const struct bench_options *o, const struct bench_result *r,
                       const struct bench_times *t)
 {
-    struct bench_rates rates = bench_rates(o, r, t->p50);
     if (t->launches == 0) return;
     json_object(j, key);
     json_int(j, "launches", t->launches);
@@ -44,9 +122,7 @@ void bench_json_times(struct json *j, const char *key, const struct bench_option
     json_real(j, "sigma", t->sigma);
     json_real(j, "relative_sigma", t->sigma / t->mean);
     json_real(j, "p99_over_p50", t->p99 / t->p50);
-    json_real(j, "gpairs_per_second", rates.gpairs);
-    json_real(j, "tflops_computed", rates.computed);
-    json_real(j, "tflops_useful", rates.useful);
+    bench_json_rates(j, o, r, t->p50);
     json_object_end(j);
 }
 
@@ -73,6 +149,8 @@ void bench_json_result(struct json *j, const struct bench_options *o, const stru
     json_int(j, "computed_pairs", r->run.info.computed_pairs);
     json_real(j, "flop_computed", flop * (double)r->run.info.computed_pairs);
     json_real(j, "flop_useful", flop * (double)r->built.info.pairs);
+    if (bench_origin_flop(o, r) > 0.0) json_real(j, "flop_origin", bench_origin_flop(o, r));
+    json_real(j, "tensor_bytes", bench_bytes(o, r));
     run_check_json(j, "check", NULL, &r->run.check);
     json_object(j, "seconds");
     bench_json_times(j, "single", o, r, &r->single);
@@ -80,4 +158,5 @@ void bench_json_result(struct json *j, const struct bench_options *o, const stru
     bench_json_times(j, "graph", o, r, &r->graph);
     bench_json_times(j, "cold", o, r, &r->cold);
     json_object_end(j);
+    json_sustained(j, o, r);
 }

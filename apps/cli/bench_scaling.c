@@ -4,6 +4,7 @@
 #include "progress.h"
 #include "text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,9 @@ static const struct {
     { "heads", "--heads", "1,2,4,8,16" },
     { "head-dim", "--head-dim", "8,16,32,64,96,128" },
     { "atoms", "--supercell", "1x1x1,2x1x1,2x2x1,2x2x2" },
-    { "threads", "--threads", NULL }, /* 1, 2, 4, ... to what there is */
+    { "batch", "--batch", "1,2,4,8,16" },
+    { "blocks", NULL, "200,400,800,1600,3200" }, /* in place of FILE */
+    { "threads", "--threads", NULL },            /* 1, 2, 4, ... to what there is */
 };
 
 struct scaling {
@@ -25,17 +28,32 @@ struct scaling {
     const char *values;
 };
 
+/* So many blocks of 128 x 128, a fifth of a square grid: origin:800 and its like, of any number. */
+static vic_status set_blocks(struct scaling *s, const char *value, char *text, size_t size, vic_error *err)
+{
+    int64_t n;
+    if (!number_int64(value, &n) || n < 1 || n > 1000000)
+        return fail(err, VIC_BAD_ARGUMENT, "--over blocks: expected whole numbers from 1 to 1000000, got '%s'",
+                    value);
+    int64_t grid = (int64_t)sqrt(5.0 * (double)n);
+    snprintf(text, size, "blocks:%lldx%lld:n=%lld", (long long)grid, (long long)grid, (long long)n);
+    s->bench.run.pattern.file = text;
+    return VIC_OK;
+}
+
 static void print_row(const struct scaling *s, const struct bench_result *r, const char *value, bool first)
 {
     struct bench_rates rates = bench_rates(&s->bench, r, r->single.p50);
     if (first)
-        text_title("%-10s%12s%14s%10s%10s%10s%11s%9s%10s%9s%9s  %s", quantities[s->over].name, "atoms", "pairs",
-                   "order", "build", "plan", "P50", "P99/P50", "Gpairs/s", "TFLOP/s", "useful", "error");
-    printf("%-10s%12s%14s%10s%10s%10s%11s%9.3f%10.2f%9.2f%9.2f  %s\n", value, count_text(r->built.info.n_q).s,
-           count_text(r->built.info.pairs).s, seconds_text(r->built.info.seconds_order).s,
-           seconds_text(r->built.info.seconds_build).s, seconds_text(r->run.plan_seconds).s,
-           seconds_text(r->single.p50).s, r->single.p99 / r->single.p50, rates.gpairs, rates.computed, rates.useful,
-           real_text(r->run.check.relative_frobenius, 2).s);
+        text_title("%-10s%12s%14s%10s%10s%10s%11s%11s%9s%10s%9s%9s%9s  %s", quantities[s->over].name, "atoms",
+                   "pairs", "order", "build", "plan", "P50", "in graph", "P99/P50", "Gpairs/s", "TFLOP/s", "useful",
+                   "GB/s", "error");
+    printf("%-10s%12s%14s%10s%10s%10s%11s%11s%9.3f%10.2f%9.2f%9.2f%9.1f  %s\n", value,
+           count_text(r->built.info.n_q).s, count_text(r->built.info.pairs).s,
+           seconds_text(r->built.info.seconds_order).s, seconds_text(r->built.info.seconds_build).s,
+           seconds_text(r->run.plan_seconds).s, seconds_text(r->single.p50).s,
+           r->graph.launches ? seconds_text(r->graph.p50).s : "-", r->single.p99 / r->single.p50, rates.gpairs,
+           rates.computed, rates.useful, rates.gbytes, real_text(r->run.check.relative_frobenius, 2).s);
 }
 
 static vic_status print_json(const struct scaling *s, const struct bench_result *r, const char *value, int argc,
@@ -60,15 +78,17 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
 {
     struct scaling one = *s;
     struct bench_result r = { 0 };
+    char blocks[64];
     vic_status st;
     /* The table's rows point into *s, so that is where the value goes. */
-    TRY(options_set(options_find(syntax, quantities[s->over].option), value, err));
+    if (quantities[s->over].option) TRY(options_set(options_find(syntax, quantities[s->over].option), value, err));
     one.bench = s->bench;
+    if (!quantities[s->over].option) TRY(set_blocks(&one, value, blocks, sizeof blocks, err));
     attention_options_complete(&one.bench.run);
     attention_choose_device(&one.bench.run);
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
-    if (strcmp(quantities[s->over].option, "--supercell") == 0 && !r.built.view.has_cell) {
+    if (strcmp(quantities[s->over].name, "atoms") == 0 && !r.built.view.has_cell) {
         st = fail(err, VIC_BAD_INPUT,
                   "--over atoms repeats the cell, and %s has none: give --cell, or take another structure",
                   s->bench.run.pattern.file);
@@ -105,6 +125,11 @@ static vic_status run_values(const struct scaling *s, const struct syntax *synta
 {
     char values[1024], *value = values;
     bool first = true;
+    if (!quantities[s->over].option && strncmp(s->bench.run.pattern.file, "origin:", 7) != 0)
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--over blocks makes blocks of 128 x 128 in a fifth of a square grid: give --origin 800 in place "
+                    "of %s",
+                    s->bench.run.pattern.file);
     if (s->values && strlen(s->values) >= sizeof values)
         return fail(err, VIC_BAD_ARGUMENT, "--values: expected at most %zu characters", sizeof values - 1);
     if (s->values)
@@ -130,8 +155,9 @@ vic_status bench_scaling(int argc, char **argv, vic_error *err)
 {
     struct scaling s = { .over = -1 };
     const struct option scaling_rows[] = {
-        { "--over", "WHAT", "cutoff, heads, head-dim, atoms (as supercells) or threads (needed)", OPTION_CHOICE,
-          &s.over, 0, 0, "cutoff|heads|head-dim|atoms|threads", NULL },
+        { "--over", "WHAT",
+          "cutoff, heads, head-dim, atoms (as supercells), batch, blocks (with --origin 800) or threads (needed)",
+          OPTION_CHOICE, &s.over, 0, 0, "cutoff|heads|head-dim|atoms|batch|blocks|threads", NULL },
         { "--values", "A,B,...", "values to take; for atoms as in 1x1x1,2x1x1", OPTION_TEXT, &s.values, 0, 0, NULL,
           NULL },
     };
@@ -148,6 +174,7 @@ vic_status bench_scaling(int argc, char **argv, vic_error *err)
     };
     bool helped;
     bench_options_init(&s.bench);
+    s.bench.sustain = 0.0; /* unless asked for */
     pattern_options_rows(&s.bench.run.pattern, pattern_rows);
     attention_options_rows(&s.bench.run, attention_rows);
     bench_options_rows(&s.bench, bench_rows);
@@ -156,6 +183,7 @@ vic_status bench_scaling(int argc, char **argv, vic_error *err)
     TRY(options_read(&syntax, argc, argv, &s.bench.run.pattern.file, &helped, err));
     if (helped) return VIC_OK;
     if (s.over < 0)
-        return fail(err, VIC_BAD_ARGUMENT, "--over is missing: cutoff, heads, head-dim, atoms or threads");
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--over is missing: cutoff, heads, head-dim, atoms, batch, blocks or threads");
     return run_values(&s, &syntax, argc, argv, err);
 }

@@ -7,7 +7,7 @@
 static const struct command benches[] = {
     { "latency", "attention: how long a launch takes, and how much that varies", bench_latency },
     { "pattern", "building the pattern: seconds, memory, pairs a second", bench_pattern },
-    { "scaling", "latency over cutoff, heads, head size, atoms or threads", bench_scaling },
+    { "scaling", "latency over cutoff, heads, head size, atoms, batch, blocks or threads", bench_scaling },
 };
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 

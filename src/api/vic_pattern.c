@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
+#include "device/permute.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
 #include "pattern/ways.h"
@@ -196,15 +197,40 @@ static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_
         if (in->shape[i] != out->shape[i])
             return vic_fail(err, VIC_BAD_ARGUMENT, "dimension %d: in has %lld, out has %lld", i,
                             (long long)in->shape[i], (long long)out->shape[i]);
-    if (in->device.kind != VIC_CPU || out->device.kind != VIC_CPU)
-        return vic_fail(err, VIC_NO_DEVICE, "sort and unsort work on tensors in CPU memory");
+    if (in->device.kind != out->device.kind || in->device.index != out->device.index)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "in and out lie in the memory of two devices, %s:%d and %s:%d: vic_memory_copy() one of them",
+                        in->device.kind == VIC_CUDA ? "cuda" : "cpu", in->device.index,
+                        out->device.kind == VIC_CUDA ? "cuda" : "cpu", out->device.index);
     int last = in->ndim - 1;
     if (last > 0 && in->shape[last] > 1 && (in->stride[last] != 1 || out->stride[last] != 1))
         return vic_fail(err, VIC_BAD_ARGUMENT, "the last dimension must be contiguous (stride 1), got %lld and %lld",
                         (long long)in->stride[last], (long long)out->stride[last]);
     if (in->data == out->data && n > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "in and out are the same memory: sorting is not done in place");
+    uintptr_t misaligned = ((uintptr_t)in->data | (uintptr_t)out->data) % vic_dtype_size(in->dtype);
+    if (in->device.kind == VIC_CUDA && misaligned)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out: expected data aligned to its type, %zu bytes",
+                        vic_dtype_size(in->dtype));
     return VIC_OK;
+}
+
+/* Bytes from one to the next along dimension `i`; a dimension that `t` has not, or of one, is not stepped along. */
+static int64_t step(const vic_tensor *t, int i, bool has)
+{
+    return has && t->shape[i] > 1 ? t->stride[i] * (int64_t)vic_dtype_size(t->dtype) : 0;
+}
+
+static void permute_on_cpu(const struct device_permutation *m, const int32_t *order)
+{
+    for (int64_t row = 0; row < m->n; row++) {
+        const char *from = (const char *)m->from + (m->scatter ? row : order[row]) * m->from_row;
+        char *to = (char *)m->to + (m->scatter ? order[row] : row) * m->to_row;
+        for (int64_t a = 0; a < m->inner[0]; a++)
+            for (int64_t b = 0; b < m->inner[1]; b++)
+                memcpy(to + a * m->to_inner[0] + b * m->to_inner[1],
+                       from + a * m->from_inner[0] + b * m->from_inner[1], (size_t)m->run);
+    }
 }
 
 static vic_status permute(const vic_pattern *p, vic_side side, bool to_rows, const vic_tensor *in,
@@ -213,18 +239,21 @@ static vic_status permute(const vic_pattern *p, vic_side side, bool to_rows, con
     const int32_t *order = side == VIC_KEY ? p->k_order : p->q_order;
     int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
     TRY(check_pair(in, out, n, err));
-    int64_t size = (int64_t)vic_dtype_size(in->dtype);
-    int64_t d1 = in->ndim > 2 ? in->shape[1] : 1, d2 = in->ndim > 3 ? in->shape[2] : 1;
-    size_t run = (size_t)((in->ndim > 1 ? in->shape[in->ndim - 1] : 1) * size);
-    int64_t i1 = in->ndim > 2 ? in->stride[1] : 0, o1 = in->ndim > 2 ? out->stride[1] : 0;
-    int64_t i2 = in->ndim > 3 ? in->stride[2] : 0, o2 = in->ndim > 3 ? out->stride[2] : 0;
-    for (int64_t row = 0; row < n; row++) {
-        int64_t from = to_rows ? order[row] : row, to = to_rows ? row : order[row];
-        for (int64_t a = 0; a < d1; a++)
-            for (int64_t b = 0; b < d2; b++)
-                memcpy((char *)out->data + (to * out->stride[0] + a * o1 + b * o2) * size,
-                       (const char *)in->data + (from * in->stride[0] + a * i1 + b * i2) * size, run);
-    }
+    bool third = in->ndim > 2, fourth = in->ndim > 3;
+    struct device_permutation m = {
+        .from = in->data,
+        .to = out->data,
+        .n = n,
+        .inner = { third ? in->shape[1] : 1, fourth ? in->shape[2] : 1 },
+        .run = (in->ndim > 1 ? in->shape[in->ndim - 1] : 1) * (int64_t)vic_dtype_size(in->dtype),
+        .from_row = step(in, 0, true),
+        .from_inner = { step(in, 1, third), step(in, 2, fourth) },
+        .to_row = step(out, 0, true),
+        .to_inner = { step(out, 1, third), step(out, 2, fourth) },
+        .scatter = !to_rows,
+    };
+    if (in->device.kind == VIC_CUDA) return device_permute(in->device, &m, order, err);
+    permute_on_cpu(&m, order);
     return VIC_OK;
 }
 

@@ -32,9 +32,10 @@ struct tile_shape {
 
 /* What a row does that works in device memory; NULL in rows that work on the CPU. */
 struct device_row {
-    /* NO_DEVICE when there is no device of that index. */
+    /* NO_DEVICE when there is no device of that index.  NULL: the row works without tiles. */
     vic_status (*tile_shape)(const struct vic_plan *plan, struct tile_shape *out, vic_error *err);
-    /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes. */
+    /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes.  Without tiles both are NULL,
+     * and the row counts plan->computed_pairs itself. */
     vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout,
                           const struct tile_schedule *schedule, vic_error *err);
     void (*release)(struct vic_plan *plan);
@@ -58,7 +59,8 @@ struct kernel_row {
     unsigned dtypes;   /* bit 1 << vic_dtype */
     unsigned features; /* kernel_features */
     int dim_min, dim_max, dim_step;
-    double cost; /* rank among the rows that fit: smaller is better */
+    double cost;       /* rank among the rows that fit: smaller is better */
+    bool only_by_name; /* never chosen by itself, whatever its cost */
 
     /* NULL when this machine can run it, else a phrase that says what it lacks. */
     const char *(*unavailable)(void);

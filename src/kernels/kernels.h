@@ -14,6 +14,7 @@ extern const struct kernel_row attn_fwd_cpu_avx2, attn_fwd_cpu_avx512;
 #ifdef VIC_HAVE_CUDA
 extern const struct kernel_row attn_fwd_sm90_f16_d32, attn_fwd_sm90_f16_d64, attn_fwd_sm90_f16_d128;
 extern const struct kernel_row attn_fwd_sm90_bf16_d32, attn_fwd_sm90_bf16_d64, attn_fwd_sm90_bf16_d128;
+extern const struct kernel_row attn_fwd_unfused_f16, attn_fwd_unfused_bf16;
 #endif
 
 #endif

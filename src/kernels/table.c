@@ -9,6 +9,7 @@ const struct kernel_row *const kernel_table[] = {
 #ifdef VIC_HAVE_CUDA
     &attn_fwd_sm90_f16_d32,  &attn_fwd_sm90_f16_d64,  &attn_fwd_sm90_f16_d128,
     &attn_fwd_sm90_bf16_d32, &attn_fwd_sm90_bf16_d64, &attn_fwd_sm90_bf16_d128,
+    &attn_fwd_unfused_f16,   &attn_fwd_unfused_bf16,
 #endif
 };
 

@@ -16,8 +16,8 @@ static bool dim_fits(const struct kernel_row *row, int dim)
     return dim >= row->dim_min && dim <= row->dim_max && (dim - row->dim_min) % row->dim_step == 0;
 }
 
-/* What the row lacks for the request, as a phrase in `text`; false when it lacks nothing. */
-static bool lacks(const struct kernel_row *row, const struct plan_request *r, char *text, size_t size)
+/* What the row, `named` or not, lacks for the request, as a phrase in `text`; false when it lacks nothing. */
+static bool lacks(const struct kernel_row *row, const struct plan_request *r, bool named, char *text, size_t size)
 {
     const struct attention_shape *s = &r->shape;
     const char *reason;
@@ -33,6 +33,8 @@ static bool lacks(const struct kernel_row *row, const struct plan_request *r, ch
                  missing & FEATURE_GROUP_QUERY ? " group-query heads" : "",
                  missing & FEATURE_UNEQUAL_DIMS ? " unequal head sizes" : "",
                  missing & FEATURE_RADIAL ? " radial term" : "");
+    } else if (row->only_by_name && !named) {
+        snprintf(text, size, "only when asked for by name");
     } else if ((reason = row->unavailable()) != NULL) {
         snprintf(text, size, "%s", reason);
     } else {
@@ -53,7 +55,7 @@ static vic_status nothing_fits(const struct plan_request *r, const struct kernel
         int length;
         if (forced && strcmp(rows[i]->name, forced) != 0) continue;
         if (!forced && on_device && rows[i]->device != r->device.kind) continue; /* of no help */
-        if (!lacks(rows[i], r, phrase, sizeof phrase)) continue;
+        if (!lacks(rows[i], r, forced, phrase, sizeof phrase)) continue;
         length = snprintf(list + used, sizeof list - used, "%s%s: %s", used ? "; " : "", rows[i]->name, phrase);
         used = used + (size_t)length < sizeof list ? used + (size_t)length : sizeof list - 1;
     }
@@ -74,7 +76,7 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel_r
         char phrase[160];
         if (forced && strcmp(rows[i]->name, forced) != 0) continue;
         known = true;
-        if (lacks(rows[i], request, phrase, sizeof phrase)) continue;
+        if (lacks(rows[i], request, forced, phrase, sizeof phrase)) continue;
         if (!best || rows[i]->cost < best->cost) best = rows[i];
     }
     if (forced && !known) {

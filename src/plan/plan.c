@@ -51,7 +51,7 @@ done:
     return st;
 }
 
-/* Tiles for a GPU, and what its kernel makes of them. */
+/* Tiles for a GPU where its kernel wants them, and what it makes of them. */
 static vic_status lay_out(vic_plan *plan, int parts, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -61,6 +61,8 @@ static vic_status lay_out(vic_plan *plan, int parts, vic_error *err)
     struct tile_shape shape;
     struct tile_schedule schedule = { 0 };
     struct pool *pool = NULL;
+    plan->bytes = sizeof *plan;
+    if (!row->tile_shape) return row->prepare(plan, NULL, NULL, err);
     TRY(row->tile_shape(plan, &shape, err));
     TRY_GOTO(pool_create(0, &pool, err), done);
     if (parts > 0 && shape.places % parts == 0)
@@ -69,7 +71,6 @@ static vic_status lay_out(vic_plan *plan, int parts, vic_error *err)
         TRY_GOTO(tiles_make(p, shape.places, shape.reach, pool, &layout, err), done);
     TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, &schedule, err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
-    plan->bytes = sizeof *plan;
     TRY_GOTO(row->prepare(plan, &layout, &schedule, err), done);
 done:
     tiles_free(&layout);

@@ -8,19 +8,29 @@ import oracle
 
 CONTEXT = {"bench", "command", "version", "build", "machine", "machine_detail", "device"}
 TIMES = {"launches", "p50", "p95", "p99", "min", "mean", "sigma", "relative_sigma", "p99_over_p50", "gpairs_per_second",
-         "tflops_computed", "tflops_useful"}
+         "tflops_computed", "tflops_useful", "gb_per_second"}
+ORIGIN = {"tflops_origin", "tflops_origin_effective"}  # where all pairs are whole 128 x 128 blocks
+SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def check_result(r):
     """The figures of one attention result follow from each other."""
     t = r["seconds"]["single"]
-    assert set(t) == TIMES
+    whole = r["block128"]["full"] == r["block128"]["count"]
+    assert set(t) == TIMES | (ORIGIN if whole else set())
     assert 0 < t["min"] <= t["p50"] <= t["p95"] <= t["p99"] and t["sigma"] >= 0
     flop = 2 * r["batch"] * r["heads"] * (r["head_dim"] + r["head_dim_v"])
     assert r["flop_useful"] == flop * r["pairs"] and r["flop_computed"] == flop * r["computed_pairs"]
     assert t["tflops_useful"] == pytest.approx(r["flop_useful"] / t["p50"] / 1e12)
     assert t["tflops_computed"] == pytest.approx(r["flop_computed"] / t["p50"] / 1e12)
     assert t["gpairs_per_second"] == pytest.approx(r["pairs"] * r["heads"] * r["batch"] / t["p50"] / 1e9)
+    rows = r["atoms"] * r["heads"] + r.get("keys", r["atoms"]) * r["kv_heads"]
+    assert r["tensor_bytes"] == rows * r["batch"] * (r["head_dim"] + r["head_dim_v"]) * SIZES[r["dtype"]]
+    assert t["gb_per_second"] == pytest.approx(r["tensor_bytes"] / t["p50"] / 1e9)
+    if whole:
+        assert r["flop_origin"] == 2 * r["batch"] * r["heads"] * r["block128"]["count"] * 128 * 128 * r["head_dim"]
+        assert t["tflops_origin"] == pytest.approx(r["flop_origin"] / t["p50"] / 1e12)
+        assert t["tflops_origin_effective"] == pytest.approx(t["tflops_origin"] / r["block128"]["density"])
     assert t["p99_over_p50"] == pytest.approx(t["p99"] / t["p50"])
     assert r["check"]["pass"] and r["check"]["rows"] > 0
 
@@ -37,6 +47,16 @@ def test_latency(vicinal, cloud, order, batch):
     assert r["pairs"] == len(oracle.pairs(positions, 5.0)[0])
     assert r["seconds"]["single"]["launches"] == 4 and set(r["seconds"]) == {"single"}
     check_result(r)
+
+
+def test_whole_blocks_are_counted_as_others_count_them(vicinal):
+    r = vicinal("bench", "latency", "blocks:8x8:n=13", "--heads", 2, "--head-dim", 8, "--device", "cpu", "--launches", 2,
+                "--sustain", 0, "--json").json
+    assert r["block128"]["count"] == 13 and r["flop_origin"] == 2 * 2 * 13 * 128 * 128 * 8
+    check_result(r)
+    text = vicinal("bench", "latency", "blocks:8x8:n=13", "--heads", 2, "--head-dim", 8, "--device", "cpu", "--launches",
+                   2).out
+    assert "2 x 13 blocks x 128 x 128 x 8 a head" in text
 
 
 def test_latency_as_text(vicinal, cloud):
@@ -68,6 +88,7 @@ def test_pattern(vicinal, crystal):
     ("head-dim", "8,24", "head_dim", [8, 24]),
     ("atoms", "1x1x1,2x1x1", "atoms", [70, 140]),
     ("threads", "1,2", "threads", [1, 2]),
+    ("batch", "1,3", "batch", [1, 3]),
 ])
 def test_scaling(vicinal, crystal, over, values, key, expected):
     done = vicinal("bench", "scaling", crystal[0], "--cutoff", 4, "--over", over, "--values", values, "--device", "cpu",
@@ -78,6 +99,15 @@ def test_scaling(vicinal, crystal, over, values, key, expected):
     for r in rows:
         check_result(r)
         assert r["kv_heads"] == r["heads"] and r["head_dim_v"] == r["head_dim"]
+
+
+def test_scaling_over_blocks(vicinal):
+    done = vicinal("bench", "scaling", "--origin", 800, "--over", "blocks", "--values", "3,20", "--heads", 1, "--head-dim",
+                   8, "--device", "cpu", "--launches", 2, "--json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [(r["block128"]["count"], r["atoms"]) for r in rows] == [(3, 3 * 128), (20, 10 * 128)]
+    for r in rows:
+        check_result(r)
 
 
 def test_scaling_as_text(vicinal, crystal):
@@ -93,11 +123,14 @@ def test_scaling_as_text(vicinal, crystal):
     (["latency", "dense:0"], 2, ["dense:N", "'0'"]),
     (["latency", "dense:5", "--cutoff", "4"], 2, ["--cutoff", "dense:5"]),
     (["latency", "dense:5", "--device", "cpu", "--cold"], 2, ["--cold", "GPU"]),
+    (["latency", "dense:5", "--sustain", "-1"], 2, ["--sustain", "-1"]),
     (["latency", "dense:5", "--head-dim", "12", "--device", "cpu"], 2, ["head_dim", "multiple of 8"]),
     (["pattern", "dense:5", "--repeat", "0"], 2, ["--repeat"]),
     (["scaling", "dense:5"], 2, ["--over is missing"]),
     (["scaling", "dense:5", "--over", "size"], 2, ["--over", "cutoff|heads"]),
     (["scaling", "dense:5", "--over", "heads", "--values", "x"], 2, ["--heads", "'x'"]),
+    (["scaling", "dense:5", "--over", "blocks"], 2, ["--origin 800", "dense:5"]),
+    (["scaling", "--origin", "800", "--over", "blocks", "--values", "0"], 2, ["--over blocks", "'0'"]),
     (["scaling", "dense:5", "--over", "atoms"], 3, ["repeats the cell", "--cell"]),
 ])
 def test_wrong_use(vicinal, arguments, code, words):

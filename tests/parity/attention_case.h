@@ -23,6 +23,10 @@ enum values {
     DEEP,  /* all scores about -1000, no two the same */
 };
 
+struct attention_case;
+/* Another way to a pattern than a cutoff (ways.h); n_q, n_k and the points are the case's. */
+typedef vic_pattern *pattern_way(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
+
 struct attention_case {
     const char *name;
     enum brute_cell cell;
@@ -39,6 +43,8 @@ struct attention_case {
                      have no pair in its first keys */
     bool exclude_self, coincident, pattern_order, no_lse;
     vic_radial radial;
+    pattern_way *way; /* NULL: the cutoff */
+    int way_size;     /* what it counts: rows of a block, neighbours, queries of a window */
 };
 
 struct tensor {

@@ -134,6 +134,12 @@ static void make_pattern(const struct attention_case *c, uint64_t seed, struct p
     vic_error err;
     const struct brute_points *in = &p->points;
     bool periodic = in->periodic[0] || in->periodic[1] || in->periodic[2];
+    if (c->way) {
+        p->built = c->way(c, in, seed);
+        p->pattern = *p->built;
+        CHECK(p->pattern.n_q == c->n_q && (c->n_k < 0 || p->pattern.n_k == c->n_k), "%s: other sizes", c->name);
+        return;
+    }
     if (!c->built) {
         brute_build(in, seed, &p->pattern, NULL);
         return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The GPU's rows: what they can do, what a plan brings to the device, how a launch is put together.
-#include "base/status.h"
 #include "contract/kernel_row.h"
+#include "kernels/cuda/host.cuh"
 #include "kernels/cuda/rows_cuda.h"
 #include "kernels/cuda/sm90/launch.h"
 
@@ -10,6 +10,9 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <new>
+
+using cuda_host::check;
+using cuda_host::on_device;
 
 namespace
 {
@@ -20,42 +23,6 @@ struct device_plan {
     int ctas;
     int64_t n_items;
     void *memory; // all of the above lie in it
-};
-
-vic_status check(cudaError_t code, const char *what, vic_error *err)
-{
-    if (code == cudaSuccess) return VIC_OK;
-    cudaGetLastError(); // told once
-    const bool no_device =
-        code == cudaErrorNoDevice || code == cudaErrorInvalidDevice || code == cudaErrorInsufficientDriver;
-    return vic_fail(err,
-                    code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY
-                    : no_device                       ? VIC_NO_DEVICE
-                                                      : VIC_FAILED,
-                    "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
-}
-
-// The caller's current device comes back at the end of the scope.
-class on_device
-{
-  public:
-    explicit on_device(int index)
-    {
-        if (cudaGetDevice(&before) != cudaSuccess) before = -1;
-        code = before == index ? cudaSuccess : cudaSetDevice(index);
-        changed = before >= 0 && before != index;
-    }
-    ~on_device()
-    {
-        if (changed) cudaSetDevice(before);
-    }
-    on_device(const on_device &) = delete;
-    on_device &operator=(const on_device &) = delete;
-    cudaError_t code;
-
-  private:
-    int before;
-    bool changed;
 };
 
 using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
@@ -97,21 +64,12 @@ const char *cuda_sm90_unavailable(void)
 
 vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
 {
-    const vic_device device = plan->device;
-    int devices = 0, major = 0;
-    TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
-    if (device.index >= devices)
-        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
-    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
-              err));
-    if (major != 9)
-        return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
-                        device.index, major);
+    TRY(cuda_host::check_hopper(plan->device, err));
     const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
     out->places = i.places;
     out->reach = i.reach;
-    TRY(check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
-              err));
+    TRY(check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, plan->device.index),
+              "asking the GPU", err));
     if (out->ctas > MOST_CTAS) out->ctas = MOST_CTAS;
     return VIC_OK;
 }

@@ -270,6 +270,9 @@ static void sort_and_unsort(void **state)
     CHECK_OK(vic_pattern_unsort(p, VIC_KEY, &heads_first, &out, &err));
     assert_memory_equal(a, b, sizeof a);
     CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &in, &err), VIC_BAD_ARGUMENT, "not done in place");
+    out.device.kind = VIC_CUDA;
+    CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT, "cpu:0 and cuda:0");
+    out.device.kind = VIC_CPU;
     out.shape[2] = 7;
     CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT,
                 "dimension 2: in has 8, out has 7");

@@ -41,7 +41,18 @@ static const struct kernel_row absent = { .name = "absent",
                                           .dim_step = 8,
                                           .cost = 0.5,
                                           .unavailable = cannot_run };
-static const struct kernel_row *const rows[] = { &slow, &fast, &absent };
+static const struct kernel_row asked = { .name = "asked",
+                                         .device = VIC_CPU,
+                                         .dtypes = 15,
+                                         .features = 7,
+                                         .dim_min = 8,
+                                         .dim_max = 128,
+                                         .dim_step = 8,
+                                         .cost = 0.1,
+                                         .only_by_name = true,
+                                         .unavailable = can_run };
+static const struct kernel_row *const rows[] = { &slow, &fast, &absent, &asked };
+enum { ROWS = sizeof rows / sizeof *rows };
 
 static struct plan_request request(vic_dtype dtype, int dim)
 {
@@ -54,17 +65,17 @@ static void cheapest_that_fits(void **state)
     const struct kernel_row *chosen;
     vic_error err;
     (void)state;
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &fast);
     r = request(VIC_F32, 64);
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 72);
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 64);
     r.features |= FEATURE_GROUP_QUERY;
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
 }
 
@@ -75,17 +86,31 @@ static void forced(void **state)
     vic_error err;
     (void)state;
     r.kernel = "slow";
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r.kernel = "absent";
-    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "absent: this machine has no such thing");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "absent: this machine has no such thing");
     r.kernel = "fats";
-    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "this build has slow, fast, absent");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+                "this build has slow, fast, absent, asked");
     r.kernel = NULL;
     setenv("VIC_FORCE_KERNEL", "slow", 1);
-    CHECK_OK(plan_choose(&r, rows, 3, &chosen, &err));
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     unsetenv("VIC_FORCE_KERNEL");
+}
+
+/* It is the cheapest of all, and the only one for float64. */
+static void only_by_name(void **state)
+{
+    struct plan_request r = request(VIC_F64, 64);
+    const struct kernel_row *chosen;
+    vic_error err;
+    (void)state;
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "asked: only when asked for by name");
+    r.kernel = "asked";
+    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    assert_ptr_equal(chosen, &asked);
 }
 
 static void nothing_fits(void **state)
@@ -95,11 +120,11 @@ static void nothing_fits(void **state)
     vic_error err;
     (void)state;
     r.device.kind = VIC_CUDA;
-    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
     assert_non_null(strstr(err.text, "slow: runs on cpu"));
     r.device.kind = VIC_CPU;
     r.features |= FEATURE_RADIAL;
-    CHECK_FAILS(plan_choose(&r, rows, 3, &chosen, &err), VIC_NO_KERNEL, "slow: has no radial term");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "slow: has no radial term");
     assert_non_null(strstr(err.text, "fast: has no float32"));
     assert_null(chosen);
 }
@@ -109,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cheapest_that_fits),
         cmocka_unit_test(forced),
+        cmocka_unit_test(only_by_name),
         cmocka_unit_test(nothing_fits),
     };
     return cmocka_run_group_tests_name("plan_choose", tests, NULL, NULL);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the host side of every GPU row needs: CUDA's errors as statuses, and a scope on a device.
+#pragma once
+#include "base/status.h"
+
+#include <cuda_runtime_api.h>
+
+namespace cuda_host
+{
+inline vic_status check(cudaError_t code, const char *what, vic_error *err)
+{
+    if (code == cudaSuccess) return VIC_OK;
+    cudaGetLastError(); // told once
+    const bool no_device =
+        code == cudaErrorNoDevice || code == cudaErrorInvalidDevice || code == cudaErrorInsufficientDriver;
+    return vic_fail(err,
+                    code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY
+                    : no_device                       ? VIC_NO_DEVICE
+                                                      : VIC_FAILED,
+                    "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
+}
+
+// NO_DEVICE where there is no GPU of this index, or one that the kernels are not compiled for.
+inline vic_status check_hopper(vic_device device, vic_error *err)
+{
+    int devices = 0, major = 0;
+    TRY(check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
+    if (device.index >= devices)
+        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
+    TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
+              err));
+    if (major != 9)
+        return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
+                        device.index, major);
+    return VIC_OK;
+}
+
+// The caller's current device comes back at the end of the scope.
+class on_device
+{
+  public:
+    explicit on_device(int index)
+    {
+        if (cudaGetDevice(&before) != cudaSuccess) before = -1;
+        code = before == index ? cudaSuccess : cudaSetDevice(index);
+        changed = before >= 0 && before != index;
+    }
+    ~on_device()
+    {
+        if (changed) cudaSetDevice(before);
+    }
+    on_device(const on_device &) = delete;
+    on_device &operator=(const on_device &) = delete;
+    cudaError_t code;
+
+  private:
+    int before;
+    bool changed;
+};
+} // namespace cuda_host

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Patterns that are no cutoff, and many sizes, heads and items, on a GPU's rows; skipped where there is none. */
+#include "parity/way_cases.h"
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { WAY_TESTS };
+    tested = VIC_CUDA;
+    return cmocka_run_group_tests_name("gpu_ways", tests, start_pools, stop_pools);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running an attention case of the parity tests on rows: twice with different poison, then compared; items alone and
+ * together.  Before anything else main() sets `tested`. */
+#ifndef VIC_TESTS_ATTENTION_RUN_H
+#define VIC_TESTS_ATTENTION_RUN_H
+
+#include "attention_problem.h"
+
+/* Fewer and smaller, for compute-sanitizer. */
+static inline bool small(void)
+{
+    const char *value = getenv("VIC_TEST_SMALL");
+    return value && *value;
+}
+
+/* True, with a word of why, where this machine has no row to test. */
+static inline bool nothing_to_test(void)
+{
+    const char *why = "this build has no CUDA";
+    for (int i = 0; i < kernel_table_size; i++) {
+        if (kernel_table[i]->device != tested) continue;
+        why = kernel_table[i]->unavailable();
+        if (!why) return false;
+    }
+    print_message("skipped: %s\n", why);
+    return true;
+}
+
+/* Calls `body` for every row of the CPU that this machine can run; of a GPU's, for the one that a plan would take. */
+static inline void for_each_kernel(const struct attention_shape *shape,
+                                   void (*body)(const struct kernel_row *, void *), void *context)
+{
+    const struct plan_request request = { .shape = *shape, .device = the_gpu };
+    const struct kernel_row *chosen;
+    vic_error err;
+    for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
+        if (kernel_table[i]->device == VIC_CPU && !kernel_table[i]->unavailable()) body(kernel_table[i], context);
+    if (tested != VIC_CUDA) return;
+    CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &chosen, &err));
+    body(chosen, context);
+}
+
+struct checked {
+    const struct attention_case *c;
+    struct problem *p;
+    uint64_t seed;
+};
+
+static inline void check_kernel(const struct kernel_row *kernel, void *context)
+{
+    struct checked *x = context;
+    char what[256];
+    snprintf(what, sizeof what, "%s, %s, case \"%s\", seed %llu", kernel->name, vic_dtype_name(x->c->dtype),
+             x->c->name, (unsigned long long)x->seed);
+    launch(kernel, x->p, 2, 0x00);
+    if (small()) {
+        compare(x->c, x->p, what);
+        return;
+    }
+    unsigned char *out = copy_of(&x->p->out), *lse = copy_of(&x->p->lse);
+    launch(kernel, x->p, 1, 0xc5);
+    check_poison(&x->p->out, out, 0xc5, 0x00, what);
+    if (x->c->no_lse)
+        for (size_t i = 0; i < x->p->lse.bytes; i++) CHECK(x->p->lse.buffer[i] == 0xc5, "%s: lse written", what);
+    else
+        check_poison(&x->p->lse, lse, 0xc5, 0x00, what);
+    compare(x->c, x->p, what);
+    free(out);
+    free(lse);
+}
+
+static inline void run_one(const struct attention_case *c, uint64_t seed)
+{
+    struct problem p;
+    struct checked x = { c, &p, seed };
+    make_problem(c, seed, &p);
+    for_each_kernel(&p.shape, check_kernel, &x);
+    free_problem(&p);
+}
+
+/* What is float32 on the CPU runs in both half types on a GPU. */
+static inline void run_case(const struct attention_case *c, uint64_t seed)
+{
+    enum { MOST = 700, MOST_KEYS = 3000 };
+    struct attention_case half = *c;
+    if (small() && (c->n_q > MOST || c->n_k > MOST_KEYS)) return;
+    if (tested != VIC_CUDA || c->dtype != VIC_F32) {
+        run_one(c, seed);
+        return;
+    }
+    for (int dtype = VIC_F16; dtype <= VIC_BF16; dtype++) {
+        half.dtype = (vic_dtype)dtype;
+        run_one(&half, seed);
+    }
+}
+
+/* Of a loop over types: on a GPU run_case() makes both of float32. */
+static inline int last_type(void)
+{
+    return tested == VIC_CUDA ? VIC_F32 : VIC_BF16;
+}
+
+#define RUN_ALL(cases, seed)                                                                                         \
+    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++) run_case(&(cases)[i_], (seed) + i_)
+
+/* Do all elements of out and lse of these rows have the bits that they had in the copies? */
+static inline void check_rows_kept(const struct problem *p, const unsigned char *out, const unsigned char *lse,
+                                   const bool *kept, const char *what)
+{
+    for (int item = 0; item < p->items; item++) {
+        struct tensor values = item_of(&p->out, p->first_item + item), sums = item_of(&p->lse, p->first_item + item);
+        for (int64_t row = 0; row < p->pattern.n_q; row++)
+            for (int head = 0; kept[row] && head < p->shape.heads; head++) {
+                const char *at = element_at(&values, row, head, 0), *sum = element_at(&sums, row, head, 0);
+                CHECK(memcmp(at, out + (at - (char *)p->out.buffer),
+                             (size_t)p->shape.d_v * element_size(p->shape.dtype)) == 0,
+                      "%s: other bits in out of row %lld, head %d", what, (long long)row, head);
+                CHECK(memcmp(sum, lse + (sum - (char *)p->lse.buffer), sizeof(float)) == 0,
+                      "%s: other bits in lse of row %lld, head %d", what, (long long)row, head);
+            }
+    }
+}
+
+/* An item has the same bits alone, first of two, and in a batch of three. */
+static inline void check_items(const struct kernel_row *kernel, void *context)
+{
+    static const int parts[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
+    struct problem *p = context;
+    bool *all = brute_alloc(p->pattern.n_q, sizeof *all);
+    char what[160];
+    for (int64_t row = 0; row < p->pattern.n_q; row++) all[row] = true;
+    launch(kernel, p, 2, 0);
+    unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
+    for (size_t i = small() ? 3 : 0; i < sizeof parts / sizeof *parts; i++) {
+        p->first_item = parts[i][0];
+        p->items = parts[i][1];
+        snprintf(what, sizeof what, "%s, %d items from %d on", kernel->name, p->items, p->first_item);
+        launch(kernel, p, 2, 0xc5);
+        check_rows_kept(p, out, lse, all, what);
+    }
+    p->first_item = 0;
+    p->items = p->q.batch;
+    free(out);
+    free(lse);
+    free(all);
+}
+
+#endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Patterns that are no cutoff, and many sizes, heads and items, on every row of the CPU. */
+#include "way_cases.h"
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { WAY_TESTS };
+    return cmocka_run_group_tests_name("parity_ways", tests, start_pools, stop_pools);
+}
