@@ -33,7 +33,8 @@ class DeviceLost(Exception):
 def arguments(words=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--structure", help="positions of the cases apoa1-*: ApoA1, 92,224 atoms")
-    p.add_argument("--box", default=",".join(map(str, host.APOA1_BOX)), help="edges of its cell, A (default: %(default)s)")
+    p.add_argument("--box", default=",".join(map(str, host.APOA1_BOX)),
+                   help="edges of its cell, A (default: %(default)s)")
     p.add_argument("--library", default=os.path.join(ROOT, "build/cuda/libvicinal.so"))
     p.add_argument("--results", default="peers-gpu.jsonl", help="lines are added to this file (default: %(default)s)")
     p.add_argument("--budget", type=float, default=480, metavar="SECONDS",
@@ -41,13 +42,13 @@ def arguments(words=None):
     p.add_argument("--only", default="", metavar="NAMES", help="cases, comma-separated, * allowed; --list names them")
     p.add_argument("--launches", type=int, default=50, help="timed launches of a peer (default: %(default)s)")
     p.add_argument("--own-launches", type=int, default=1000, help="of vicinal, for sigma (default: %(default)s)")
-    p.add_argument("--device", default="cuda:0", help="cuda:0, or cpu for a rehearsal of everything but the GPU's part")
+    p.add_argument("--device", default="cuda:0", help="cuda:0, or cpu for a rehearsal of all but the GPU's part")
     p.add_argument("--small", action="store_true", help="small sizes, for a rehearsal")
     p.add_argument("--list", action="store_true", help="name the cases and stop")
     return p.parse_args(words)
 
 
-# ---- what the results say of the machine -----------------------------------------------------------------------------
+# ---- what the results say of the machine ---------------------------------------------------------------------------
 
 
 def nvidia_smi(fields):
@@ -60,8 +61,9 @@ def nvidia_smi(fields):
 
 
 def environment(torch, library, device):
-    found = {"bench": "peers_gpu", "torch": torch.__version__, "cuda": torch.version.cuda, "python": platform.python_version(),
-             "vicinal": library.version, "build": library.build, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    found = {"bench": "peers_gpu", "torch": torch.__version__, "cuda": torch.version.cuda,
+             "python": platform.python_version(), "vicinal": library.version, "build": library.build,
+             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     for name in ("triton", "flash_attn", "flash_attn_interface"):
         try:
             found[name] = getattr(__import__(name), "__version__", "no version")
@@ -73,7 +75,7 @@ def environment(torch, library, device):
     return found
 
 
-# ---- one process, many peers -----------------------------------------------------------------------------------------
+# ---- one process, many peers ---------------------------------------------------------------------------------------
 
 
 class Session:
@@ -148,7 +150,7 @@ class Session:
         return [best] if best != "none" else host.UNTUNED.get((block, dim), host.TILES[block][:2])
 
     def flex(self, problem, peer, block, what, make_mask, tiles, exact=True, more_options=None, remember=None):
-        """The mask is made once; each tile is a peer of its own.  The fastest is remembered under the key `remember`."""
+        """The mask is made once; each tile is a peer of its own.  The fastest is remembered as `remember`."""
         made = []
 
         def make(options):
@@ -226,7 +228,8 @@ class Session:
             self.flex(problem, name, 0, "no mask", lambda: None, [None, (128, 128, 8, 3)])
         elif name.startswith("sdpa-") and name != "sdpa-padded":
             backend = {"sdpa-cudnn": "CUDNN_ATTENTION", "sdpa-flash": "FLASH_ATTENTION"}[name]
-            self.attempt(problem, name, f"scaled_dot_product_attention, {backend}", lambda: peers.sdpa(problem, backend))
+            self.attempt(problem, name, f"scaled_dot_product_attention, {backend}",
+                         lambda: peers.sdpa(problem, backend))
         else:
             label, make = {
                 "sdpa-padded": ("scaled_dot_product_attention, padded, with a mask", peers.sdpa_padded),
@@ -300,7 +303,7 @@ def main():
             session.case(case)
     except DeviceLost as why:
         session.tell(status="device lost", reason=str(why))
-        print(f"peers_gpu: the device is lost ({why}); run the other cases with --only in a new process", file=sys.stderr)
+        print(f"peers_gpu: the device is lost ({why}); run the rest with --only in a new process", file=sys.stderr)
     print(host.table(session.lines))
 
 

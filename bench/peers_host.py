@@ -27,7 +27,7 @@ class Case:
         return self.kind in ("structure", "ball", "molecules")
 
 
-# "flex64": FlexAttention, exact, on blocks of 64; "tune" tries every tile that TILES lists, otherwise the best so far.
+# "flex64": FlexAttention, exact, on blocks of 64, with the best tile so far; "tune64" tries all that TILES lists.
 ATOMS = ("flex64", "flex128")
 BLOCKS = ("flex-blocks",)
 DENSE = ("sdpa-cudnn", "sdpa-flash", "fa3", "flex-dense")
@@ -93,7 +93,7 @@ def tile_text(tile):
     return "default tile" if tile is None else "tile %d x %d, %d warps, %d stages" % tuple(tile)
 
 
-# ---- points ----------------------------------------------------------------------------------------------------------
+# ---- points --------------------------------------------------------------------------------------------------------
 
 
 def in_ball(count, rng):
@@ -110,7 +110,7 @@ def molecules(count, rng, smallest=20, largest=100):
     return offsets, np.concatenate([in_ball(int(n), rng) for n in np.diff(offsets)])
 
 
-# ---- blocks ----------------------------------------------------------------------------------------------------------
+# ---- blocks --------------------------------------------------------------------------------------------------------
 
 
 def padded_rows(rows):
@@ -173,7 +173,7 @@ def chunk_ends(first, most):
     return cuts
 
 
-# ---- results -----------------------------------------------------------------------------------------------------------
+# ---- results -------------------------------------------------------------------------------------------------------
 
 
 def statistics(ms):
@@ -193,7 +193,7 @@ def timed(lines, case, ours, exact=True):
 
 
 def summary(lines):
-    """One row a case: our two orders, the fastest exact peer, the fastest that is not exact, and ratios to our first."""
+    """One row a case: our two orders, the fastest peer that is exact and that is not, and their ratios to ours."""
     rows = []
     for case in dict.fromkeys(line["case"] for line in lines if "case" in line):
         mine = {line["peer"]: line for line in timed(lines, case, True)}

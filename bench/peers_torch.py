@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bench/peers_gpu.py runs through PyTorch: a case's tensors, what is right in float64, the clock, and the peers.
 
-A peer is a function of a Problem that gives (run, back): run() computes and returns what it made, back() brings that to
-[batch, atoms, heads, head size] in the caller's order."""
+A peer is a function of a Problem that gives (run, back): run() computes and returns what it made, back() brings that
+to [batch, atoms, heads, head size] in the caller's order."""
 import gc
 import math
 import time
@@ -29,7 +29,7 @@ def prepare():
     torch._inductor.config.compile_threads = 1  # one kernel at a time: starting workers would take longer
 
 
-# ---- a case ------------------------------------------------------------------------------------------------------------
+# ---- a case --------------------------------------------------------------------------------------------------------
 
 
 class Problem:
@@ -80,8 +80,8 @@ class Problem:
         return near, sure
 
     def reference(self):
-        """Some atoms, and their softmax attention in float64 for the last item of the batch.  Atoms with a pair so near
-        to the limit that single precision may err are not taken: masks from coordinates would look wrong there."""
+        """Some atoms, and their softmax attention in float64 for the last item of the batch.  Atoms with a pair so
+        near to the limit that single precision may err are left out: masks from coordinates would seem wrong there."""
         k, v = self.k[-1].double(), self.v[-1].double()
         counts = torch.from_numpy(self.pattern.counts()).to(self.device)
         rows = torch.randperm(self.n, generator=self.generator, device=self.device)[:ROWS + ROWS // 4]
@@ -111,7 +111,7 @@ class Problem:
 
     def padded(self, t):
         """[batch, heads, rows, head size] in pattern order, rows to a multiple of 128, zeros at the end."""
-        room = torch.zeros(t.shape[0], t.shape[2], host.padded_rows(self.n), t.shape[3], dtype=t.dtype, device=t.device)
+        room = t.new_zeros(t.shape[0], t.shape[2], host.padded_rows(self.n), t.shape[3])
         room[:, :, :self.n] = t[:, self.order].transpose(1, 2)
         return room
 
@@ -121,11 +121,11 @@ class Problem:
         return out
 
 
-# ---- the clock -----------------------------------------------------------------------------------------------------------
+# ---- the clock -----------------------------------------------------------------------------------------------------
 
 
 def measure(run, device, launches, seconds=1.5):
-    """Median and more of up to `launches` launches, fewer when they would take more than `seconds`, and in a graph."""
+    """Statistics of up to `launches` launches, fewer when they would take more than `seconds`, and in a graph."""
     if device.type == "cpu":
         ms = []
         for _ in range(3):
@@ -166,8 +166,8 @@ def estimate(run):
 
 
 def queued(run, count, issue):
-    """Each launch between two events.  A kernel that waits goes first, so that the CPU is ahead all the time and no gap
-    between launches counts."""
+    """Each launch between two events.  A kernel that waits goes first, so that the CPU is ahead all the time and no
+    gap between launches counts."""
     events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(count)]
     torch.cuda._sleep(int(2e9 * min(0.2, 1e-3 + 1.5 * issue * count)))
     for a, b in events:
@@ -180,7 +180,7 @@ def queued(run, count, issue):
 
 def in_graph(run, once):
     """A replay's time by its launches."""
-    inside = max(1, min(20, int(20 / once)))
+    inside = max(1, min(100, int(20 / once)))
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.cuda.graph(graph):
@@ -203,7 +203,7 @@ def release():
         torch.cuda.empty_cache()
 
 
-# ---- vicinal -------------------------------------------------------------------------------------------------------------
+# ---- vicinal -------------------------------------------------------------------------------------------------------
 
 
 def vicinal(problem, pattern_order):
@@ -238,7 +238,7 @@ def vicinal(problem, pattern_order):
     return run, back, plan
 
 
-# ---- FlexAttention ---------------------------------------------------------------------------------------------------------
+# ---- FlexAttention -------------------------------------------------------------------------------------------------
 
 flex = None  # compiled when first used
 
@@ -257,7 +257,8 @@ def mask_from_coordinates(problem):
     case, n = problem.case, problem.n
     places = np.full((host.padded_rows(n), 3), np.nan)  # the padding is near to nothing
     places[:n] = (problem.positions - problem.positions.mean(0))[problem.pattern.order()]
-    x, y, z = (torch.from_numpy((places[:, axis] / case.cutoff).astype(np.float32)).to(problem.device) for axis in range(3))
+    places = torch.from_numpy((places / case.cutoff).astype(np.float32)).to(problem.device)
+    x, y, z = (places[:, axis].contiguous() for axis in range(3))
 
     def near(b, h, i, j):
         dx, dy, dz = x[j] - x[i], y[j] - y[i], z[j] - z[i]
@@ -306,7 +307,7 @@ def mask_from_bits(problem, lists):
 
 
 def block_mask(problem, lists, mask_mod, empty_full=False):
-    """Without mask_mod the lists' partial blocks count whole.  empty_full: lists of full blocks even where none is."""
+    """Without mask_mod partial blocks count whole.  empty_full: lists of full blocks even where there is none."""
     from torch.nn.attention.flex_attention import BlockMask
 
     def device(array):
@@ -325,7 +326,7 @@ def flex_peer(problem, mask, options):
     return lambda: compiled(q, k, v, block_mask=mask, kernel_options=options), problem.unpadded
 
 
-# ---- the others -----------------------------------------------------------------------------------------------------------
+# ---- the others ----------------------------------------------------------------------------------------------------
 
 
 def sdpa(problem, backend):

@@ -143,8 +143,8 @@ class Library:
 
     def molecules_pattern(self, offsets, positions, cutoff):
         offsets, x = np.ascontiguousarray(offsets, np.int64), np.ascontiguousarray(positions, np.float64)
-        return Pattern(self, "vic_pattern_structures", PatternOptions(cutoff=cutoff), len(offsets) - 1, pointer(offsets),
-                       pointer(x), None, None)
+        return Pattern(self, "vic_pattern_structures", PatternOptions(cutoff=cutoff), len(offsets) - 1,
+                       pointer(offsets), pointer(x), None, None)
 
     def generated_pattern(self, text):
         return Pattern(self, "vic_pattern_generate", PatternOptions(), text.encode())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench/peers_gpu.py: what it does without a GPU.  Block lists and cuts against numpy; with PyTorch also its masks, its
-reference, and a rehearsal on the CPU."""
+"""bench/peers_gpu.py: what it does without a GPU.  Block lists and cuts against numpy; with PyTorch also its masks,
+its reference, and a rehearsal on the CPU."""
 import importlib.util
 import json
 import os
@@ -147,7 +147,8 @@ def test_the_best_peer_is_one_that_is_exact_and_was_timed():
              {"case": "a", "peer": "bad", "label": "bad", "exact": True, "status": "wrong"},
              {"case": "b", "status": "skipped"}]
     a, b = host.summary(lines)
-    assert (a["vicinal"], a["vicinal-caller"], a["peer"], a["peer_ms"], a["peer_ratio"]) == (0.4, 0.6, "flex64", 1.0, 2.5)
+    assert (a["vicinal"], a["vicinal-caller"]) == (0.4, 0.6)
+    assert (a["peer"], a["peer_ms"], a["peer_ratio"]) == ("flex64", 1.0, 2.5)
     assert (a["loose"], a["loose_ms"]) == ("whole", 0.1) and b["vicinal"] is None and b["peer"] is None
     text = host.table(lines).splitlines()
     assert len(text) == 4 and "2.50" in text[1] and "not exact" in text[2] and text[3].split()[:2] == ["b", "-"]
@@ -181,7 +182,8 @@ def peers():
 
 def problem_of(peers, library, **case):
     x = cloud(500, 20.0)
-    return peers.Problem(host.Case("test", "structure", heads=2, dim=16, **case), library, peers.torch.device("cpu"), x)
+    case = host.Case("test", "structure", heads=2, dim=16, **case)
+    return peers.Problem(case, library, peers.torch.device("cpu"), x)
 
 
 @pytest.mark.parametrize("box", [None, (20.0, 21.0, 22.0)])
@@ -203,8 +205,6 @@ def test_peers_agree_with_the_reference(peers, library, name):
     p = problem_of(peers, library, cutoff=6.0)
     run, back, *_ = peers.edges(p) if name == "edges" else peers.vicinal(p, name == "vicinal")
     assert p.error(back(run())) < 1e-5
-    p.v += 1e-3  # the next result is another one
-    p.right = p.reference()[1]
     assert p.right.isfinite().all()
 
 
@@ -218,14 +218,14 @@ def test_a_wrong_peer_is_seen(peers, library):
 
 
 def test_rehearsal(peers, library, tmp_path):
-    """Without compiling, FlexAttention looks at its mask and not at its lists, so on block patterns it is wrong here."""
+    """Without compiling, FlexAttention looks at its mask and not at its lists: on block patterns it is wrong here."""
     results = tmp_path / "out.jsonl"
 
     def run(*words):
         done = subprocess.run(
             [sys.executable, str(BENCH / "peers_gpu.py"), "--device", "cpu", "--small", "--library",
-             os.path.abspath(os.environ["VIC_LIBRARY"]), "--results", str(results), *words], capture_output=True, text=True,
-            timeout=300, env={**os.environ, "TORCHDYNAMO_DISABLE": "1"})
+             os.path.abspath(os.environ["VIC_LIBRARY"]), "--results", str(results), *words], capture_output=True,
+            text=True, timeout=300, env={**os.environ, "TORCHDYNAMO_DISABLE": "1"})
         assert done.returncode == 0, done.stderr
         lines = [json.loads(text) for text in results.read_text().splitlines()]
         results.unlink()
@@ -235,7 +235,8 @@ def test_rehearsal(peers, library, tmp_path):
     assert done["apoa1-6", ""]["status"] == "failed" and "--structure" in done["apoa1-6", ""]["reason"]
     assert done["origin-800", "flex-blocks"]["status"] == "wrong" and "ms" not in done["origin-800", "flex-blocks"]
     for case, peer in (("origin-800", "vicinal"), ("origin-800", "unfused"), ("molecules-256", "vicinal"),
-                       ("molecules-256", "vicinal-caller"), ("molecules-256", "flex64"), ("molecules-256", "sdpa-padded")):
+                       ("molecules-256", "vicinal-caller"), ("molecules-256", "flex64"),
+                       ("molecules-256", "sdpa-padded")):
         at = done[case, peer]
         assert at["status"] == "timed" and at["ms"] > 0 and at["relative_error"] < 1e-5
     assert said.splitlines()[-1].split()[0] == "molecules-256"
