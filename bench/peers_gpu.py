@@ -168,7 +168,8 @@ class Session:
             self.best[remember] = min(done, key=lambda tile: host.time_of(lines[tile]))
 
     def atom_lists(self, problem, block):
-        return host.block_lists(*problem.pattern.blocks(), block, problem.n)
+        """A handful of full blocks is not worth a kernel with a second loop."""
+        return host.block_lists(*problem.pattern.blocks(), block, problem.n, least_full=0.01)
 
     def flex_atoms(self, problem, peer, block, tune=False, more_options=None):
         def mask():

@@ -80,7 +80,7 @@ def chosen(all_cases, only):
 # BLOCK_M, BLOCK_N, num_warps, num_stages of FlexAttention's kernel, by size of block; None: its own choice.
 TILES = {
     64: [(64, 64, 4, 3), (64, 64, 4, 2), (64, 64, 4, 4), (64, 32, 4, 3)],
-    128: [None, (128, 64, 4, 3), (128, 64, 8, 3), (128, 128, 8, 3), (64, 128, 4, 3), (64, 64, 4, 3)],
+    128: [None, (128, 64, 8, 3), (128, 64, 4, 3), (64, 64, 4, 3)],
 }
 UNTUNED = {(64, 128): [(64, 64, 4, 3), (64, 64, 4, 2)], (128, 128): [None, (128, 64, 8, 3)]}  # by (block, head size)
 
@@ -144,14 +144,16 @@ def listed(row, column, side):
     return count, index
 
 
-def block_lists(strip, cluster, pairs, block, rows):
+def block_lists(strip, cluster, pairs, block, rows, least_full=0.0):
     """64 x 16 blocks united to `block` x `block`, for rows padded to a multiple of 128.  A block is full when all of
-    block x block pairs are there, so what overlaps the padding never is; a pair must not come twice (two images)."""
+    block x block pairs are there, so what overlaps the padding never is; a pair must not come twice (two images).
+    Where a smaller share than `least_full` is full, all count as partial."""
     side = padded_rows(rows) // block
     key = (strip.astype(np.int64) * 64 // block) * side + cluster.astype(np.int64) * 16 // block
     united, inverse = np.unique(key, return_inverse=True)
     total = np.bincount(inverse.reshape(-1), weights=pairs, minlength=len(united))
     row, column, full = united // side, united % side, total >= block * block
+    full &= full.sum() >= least_full * len(full)
     return BlockLists(block, *listed(row[~full], column[~full], side), *listed(row[full], column[full], side))
 
 

@@ -61,9 +61,9 @@ class Problem:
         if not self.case.has_points:
             row_ptr, column, _ = self.pattern.blocks128()
             side = len(row_ptr) - 1
-            there = torch.zeros(side, side, dtype=torch.bool, device=self.device)
-            there[np.repeat(np.arange(side), np.diff(row_ptr)), column.astype(np.int64)] = True
-            near = there[rows // 128][:, torch.arange(self.n, device=self.device) // 128]
+            there = np.zeros((side, side), bool)
+            there[np.repeat(np.arange(side), np.diff(row_ptr)), column] = True
+            near = torch.from_numpy(there).to(self.device)[rows // 128][:, torch.arange(self.n, device=self.device) // 128]
             return near, torch.ones_like(rows, dtype=torch.bool)
         x = torch.from_numpy(self.positions).to(self.device)
         d2 = torch.zeros(len(rows), self.n, dtype=torch.float64, device=self.device)

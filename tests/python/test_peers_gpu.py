@@ -106,6 +106,8 @@ def test_lists_say_which_blocks_have_pairs_and_which_have_all(library, n, block,
     lists = host.block_lists(*pattern.blocks(), block, n)
     assert np.array_equal(dense_of(lists, n), right.repeat(block, 0).repeat(block, 1)[:n, :n])
     assert lists.total == (right > 0).sum() and lists.full_total == (right == 2).sum()
+    none_full = host.block_lists(*pattern.blocks(), block, n, least_full=1.1)
+    assert none_full.full_total == 0 and none_full.total == lists.total
 
 
 def test_lists_unite_images(library):
