@@ -9,7 +9,6 @@ list of pairs.  Each result is compared with float64 before it is timed, and one
 installed is left out, saying so.  Positions come through vicinal's reader; boundaries are open.
 """
 import argparse
-import ctypes as c
 import json
 import os
 import platform
@@ -41,105 +40,30 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 import numpy as np  # noqa: E402
 
-# ---- vicinal through ctypes -----------------------------------------------------------------------------------------
+import vicinal_c  # noqa: E402
 
+# ---- vicinal -------------------------------------------------------------------------------------------------------
 
-class Error(c.Structure):
-    _fields_ = [("status", c.c_int), ("text", c.c_char * 1024)]
-
-
-class Device(c.Structure):
-    _fields_ = [("kind", c.c_int), ("index", c.c_int)]
-
-
-class Tensor(c.Structure):
-    _fields_ = [("data", c.c_void_p), ("dtype", c.c_int), ("device", Device), ("ndim", c.c_int), ("shape", c.c_int64 * 4),
-                ("stride", c.c_int64 * 4)]
-
-
-class PatternOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("cutoff", c.c_double), ("exclude_self", c.c_bool), ("threads", c.c_int)]
-
-
-class EngineOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("threads", c.c_int)]
-
-
-class PlanOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("heads", c.c_int), ("kv_heads", c.c_int), ("head_dim", c.c_int),
-                ("head_dim_v", c.c_int), ("dtype", c.c_int), ("device", Device), ("pattern_order", c.c_bool),
-                ("kernel", c.c_char_p)]
-
-
-class Args(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("q", Tensor), ("k", Tensor), ("v", Tensor), ("out", Tensor), ("lse", Tensor),
-                ("scale", c.c_double), ("workspace", c.c_void_p), ("workspace_size", c.c_size_t)]
-
-
-class StructureHead(c.Structure):  # the first members of vic_structure_view; the rest is room
-    _fields_ = [("atoms", c.c_int64), ("positions", c.POINTER(c.c_double)), ("rest", c.c_byte * 512)]
-
-
-class PatternHead(c.Structure):  # the same of vic_pattern_info
-    _fields_ = [(name, c.c_int64) for name in (
-        "n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters", "blocks", "full_blocks",
-        "block128_count", "block128_full", "block128_grid")] + [("rest", c.c_byte * 512)]
-
-
-lib = c.CDLL(A.library)
-lib.vic_structure_get.restype = StructureHead
-lib.vic_pattern_get.restype = PatternHead
-lib.vic_pattern_query_order.restype = c.POINTER(c.c_int32)
-lib.vic_build_info.restype = c.c_char_p
-lib.vic_version.restype = c.c_char_p
-
-
-def call(name, *words):
-    error = Error()
-    if getattr(lib, name)(*words, c.byref(error)) != 0:
-        sys.exit(f"peers_cpu: {name}: {error.text.decode()}")
-
-
-def pointer(array):
-    return c.c_void_p(array.ctypes.data)
-
-
-def read_positions(path):
-    handle = c.c_void_p()
-    call("vic_structure_read", path.encode(), None, c.byref(handle))
-    head = lib.vic_structure_get(handle)
-    return np.ctypeslib.as_array(head.positions, (head.atoms, 3)).copy()
+LIBRARY = vicinal_c.Library(A.library)
 
 
 def build_pattern(x):
-    handle = c.c_void_p()
-    options = PatternOptions(c.sizeof(PatternOptions), A.cutoff, False, A.threads)
-    call("vic_pattern_build_points", c.c_int64(len(x)), pointer(x), c.c_int64(0), None, None, None, c.byref(options),
-         c.byref(handle))
-    return handle
-
-
-def tensor(array):
-    shape = list(array.shape) + [0] * (4 - array.ndim)
-    stride = [s // array.itemsize for s in array.strides] + [0] * (4 - array.ndim)
-    return Tensor(pointer(array), 0, Device(0, 0), array.ndim, (c.c_int64 * 4)(*shape), (c.c_int64 * 4)(*stride))
+    return LIBRARY.cutoff_pattern(x, A.cutoff, threads=A.threads)
 
 
 def vicinal_attention(pattern, q, k, v):
     """A call without arguments that computes; plan and tensors are made before."""
-    engine, plan, out = c.c_void_p(), c.c_void_p(), np.empty_like(q)
-    call("vic_engine_create", c.byref(EngineOptions(c.sizeof(EngineOptions), A.threads)), c.byref(engine))
-    options = PlanOptions(c.sizeof(PlanOptions), A.heads, 0, A.head_dim, 0, 0, Device(0, 0), False, None)
-    call("vic_plan_create", pattern, c.byref(options), c.byref(plan))
-    args = Args(size=c.sizeof(Args), q=tensor(q), k=tensor(k), v=tensor(v), out=tensor(out))
+    plan = vicinal_c.Plan(pattern, A.heads, A.head_dim, "float32", vicinal_c.CPU, False, threads=A.threads)
+    out = np.empty_like(q)
+    args = plan.arguments(*(vicinal_c.tensor(t.ctypes.data, "float32", plan.device, t.shape) for t in (q, k, v, out)))
 
     def run():
-        call("vic_attention", engine, plan, c.byref(args))
+        plan.run(args)
         return out
     return run
 
 
-# ---- what is right, in float64 ----------------------------------------------------------------------------------------
+# ---- what is right, in float64 -------------------------------------------------------------------------------------
 
 
 def neighbours(x, i):
@@ -202,8 +126,7 @@ def torch_here():
 def segments(x, q, k, v, pattern, pairs):
     """Gather, softmax over each query's pairs, scatter: what one writes over a list of pairs, in chunks that fit."""
     torch = torch_here()
-    i, j = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    call("vic_pattern_pairs", pattern, c.c_int64(pairs), pointer(i), pointer(j), None)
+    i, j = pattern.pairs()
     first = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=len(x)))])
     i, j = torch.from_numpy(i).long(), torch.from_numpy(j).long()
     tq, tk, tv = map(torch.from_numpy, (q, k, v))
@@ -234,10 +157,8 @@ def flex(x, q, k, v, pattern, pairs):
     from torch.nn.attention.flex_attention import BlockMask, flex_attention
     n, block = len(x), 128
     rows = -(-n // block)
-    count = lib.vic_pattern_get(pattern).block128_count
-    ptr, column, full = np.empty(rows + 1, np.int64), np.empty(count, np.int32), np.empty(count, np.uint8)
-    call("vic_pattern_blocks128", pattern, pointer(ptr), pointer(column), pointer(full))
-    order = np.ctypeslib.as_array(lib.vic_pattern_query_order(pattern), (n,)).astype(np.int64)
+    ptr, column, _ = pattern.blocks128()
+    order = pattern.order()
     number, index = np.diff(ptr).astype(np.int32), np.zeros((rows, rows), np.int32)
     for r in range(rows):
         index[r, :number[r]] = column[ptr[r]:ptr[r + 1]]
@@ -270,7 +191,7 @@ def flex(x, q, k, v, pattern, pairs):
     return f"PyTorch {torch.__version__}, FlexAttention (compiled, exact mask)", run, unsort
 
 
-# ---- measuring ---------------------------------------------------------------------------------------------------------
+# ---- measuring -----------------------------------------------------------------------------------------------------
 
 
 def best(run):
@@ -303,28 +224,23 @@ def skipped(what, peer, make, *words):
 
 
 def main():
-    x = read_positions(A.file)
+    x = LIBRARY.read_positions(A.file)
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((len(x), A.heads, A.head_dim)).astype(np.float32) for _ in range(3))
     rows = np.sort(rng.choice(len(x), min(ROWS, len(x)), replace=False))
     right_counts = np.array([len(neighbours(x, i)) for i in rows])
     right = reference(x, q, k, v, rows)
     pattern = build_pattern(x)
-    pairs = lib.vic_pattern_get(pattern).pairs
+    pairs = pattern.info.pairs
     case = {"file": os.path.basename(A.file), "cutoff": A.cutoff, "atoms": len(x), "pairs": pairs, "heads": A.heads,
             "head_dim": A.head_dim, "dtype": "float32", "threads": A.threads, "repeat": A.repeat,
             "machine": platform.machine(), "cpu": next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
                                                         if line.startswith("model name")), ""),
-            "build": lib.vic_build_info().decode()}
-    label = "vicinal " + lib.vic_version().decode()
-    counts = np.empty(len(x), np.int64)
-    lib.vic_pattern_counts(pattern, pointer(counts))
-    if not np.array_equal(counts[rows], right_counts):
+            "build": LIBRARY.build}
+    label = "vicinal " + LIBRARY.version
+    if not np.array_equal(pattern.counts()[rows], right_counts):
         sys.exit("peers_cpu: vicinal's pattern has other pairs than float64")
-
-    def build_and_free():
-        lib.vic_pattern_free(build_pattern(x))
-    tell(case, "pairs", "vicinal", label, best(build_and_free))
+    tell(case, "pairs", "vicinal", label, best(lambda: build_pattern(x)))
     for peer, make in (("scipy", scipy_pairs), ("vesin", vesin_pairs), ("ase", ase_pairs)):
         made = skipped("pairs", peer, make, x)
         if not made:
