@@ -12,7 +12,7 @@ enum {
     KEYS_AHEAD = 16,          /* prefetched */
     KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
     ROWS_AHEAD = 8,           /* queries, likewise */
-    UNITS_AHEAD = 2,          /* rows of a head, of the next strip, a step */
+    UNITS_AHEAD = 3,          /* rows of a head, of the next strip, a step */
     DIM_MAX = 128,
 };
 
