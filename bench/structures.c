@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SMALLEST = 20, LARGEST = 100 };
 
@@ -108,6 +109,8 @@ static void attend(const struct bench *b, const vic_plan *plan, int64_t first, i
 
 struct times {
     double pattern, plan, attention;
+    double processor; /* time of all threads in attention: that of other programs does not count */
+    int64_t computed; /* pairs that the kernel computes */
 };
 
 static struct times run_together(const struct bench *b)
@@ -117,11 +120,14 @@ static struct times run_together(const struct bench *b)
     t1 = clock_seconds();
     vic_plan *plan = plan_of(b, p);
     t2 = clock_seconds();
+    clock_t ticks = clock();
     attend(b, plan, 0, b->atoms, b->together);
+    ticks = clock() - ticks;
     t3 = clock_seconds();
+    int64_t computed = vic_plan_get(plan).computed_pairs;
     vic_plan_free(plan);
     vic_pattern_free(p);
-    return (struct times){ t1 - t0, t2 - t1, t3 - t2 };
+    return (struct times){ t1 - t0, t2 - t1, t3 - t2, (double)ticks / CLOCKS_PER_SEC, computed };
 }
 
 static struct times run_alone(const struct bench *b, vic_pattern **patterns, vic_plan **plans)
@@ -131,14 +137,18 @@ static struct times run_alone(const struct bench *b, vic_pattern **patterns, vic
     t1 = clock_seconds();
     for (int64_t m = 0; m < b->molecules; m++) plans[m] = plan_of(b, patterns[m]);
     t2 = clock_seconds();
+    clock_t ticks = clock();
     for (int64_t m = 0; m < b->molecules; m++)
         attend(b, plans[m], b->offsets[m], b->offsets[m + 1] - b->offsets[m], b->alone);
+    ticks = clock() - ticks;
     t3 = clock_seconds();
+    int64_t computed = 0;
     for (int64_t m = 0; m < b->molecules; m++) {
+        computed += vic_plan_get(plans[m]).computed_pairs;
         vic_plan_free(plans[m]);
         vic_pattern_free(patterns[m]);
     }
-    return (struct times){ t1 - t0, t2 - t1, t3 - t2 };
+    return (struct times){ t1 - t0, t2 - t1, t3 - t2, (double)ticks / CLOCKS_PER_SEC, computed };
 }
 
 static void keep_best(struct times *best, struct times one)
@@ -146,6 +156,8 @@ static void keep_best(struct times *best, struct times one)
     best->pattern = fmin(best->pattern, one.pattern);
     best->plan = fmin(best->plan, one.plan);
     best->attention = fmin(best->attention, one.attention);
+    best->processor = fmin(best->processor, one.processor);
+    best->computed = one.computed;
 }
 
 int main(int argc, char **argv)
@@ -155,7 +167,7 @@ int main(int argc, char **argv)
                        .heads = argc > 3 ? atoi(argv[3]) : 4,
                        .dim = argc > 4 ? atoi(argv[4]) : 32 };
     int repeats = argc > 5 ? atoi(argv[5]) : 20;
-    struct times together = { HUGE_VAL, HUGE_VAL, HUGE_VAL }, alone = together;
+    struct times together = { HUGE_VAL, HUGE_VAL, HUGE_VAL, HUGE_VAL, 0 }, alone = together;
     double worst = 0.0;
     must(vic_engine_create(NULL, &b.engine, &err));
     make_molecules(&b);
@@ -172,14 +184,17 @@ int main(int argc, char **argv)
     printf("{\"build\": \"%s\", \"threads\": %d, \"molecules\": %lld, \"atoms\": %lld, \"pairs\": %lld, \"blocks\": "
            "%lld, "
            "\"cutoff\": %g, \"heads\": %d, \"head_dim\": %d, \"repeats\": %d,\n"
-           " \"together\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f},\n"
-           " \"one_by_one\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f},\n"
+           " \"together\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f, \"processor\": %.6f, "
+           "\"computed_pairs\": %lld},\n"
+           " \"one_by_one\": {\"pattern\": %.6f, \"plan\": %.6f, \"attention\": %.6f, \"processor\": %.6f, "
+           "\"computed_pairs\": %lld},\n"
            " \"faster\": {\"pattern\": %.2f, \"attention\": %.2f, \"plan_and_attention\": %.2f}, "
            "\"largest_difference\": %.3g}\n",
            vic_build_info(), vic_engine_threads(b.engine), (long long)b.molecules, (long long)b.atoms,
            (long long)info.pairs, (long long)info.blocks, b.cutoff, b.heads, b.dim, repeats, together.pattern,
-           together.plan, together.attention, alone.pattern, alone.plan, alone.attention,
-           alone.pattern / together.pattern, alone.attention / together.attention,
+           together.plan, together.attention, together.processor, (long long)together.computed, alone.pattern,
+           alone.plan, alone.attention, alone.processor, (long long)alone.computed, alone.pattern / together.pattern,
+           alone.attention / together.attention,
            (alone.plan + alone.attention) / (together.plan + together.attention), worst);
     vic_pattern_free(p);
     free(patterns);

@@ -27,10 +27,8 @@ static inline float f32_from_bf16(uint16_t h)
 
 static inline uint16_t bf16_from_f32(float x)
 {
-    uint32_t u = f32_bits(x);
-    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40u); /* NaN stays NaN, and quiet */
-    u += 0x7fffu + ((u >> 16) & 1u);
-    return (uint16_t)(u >> 16);
+    uint32_t u = f32_bits(x), rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded); /* NaN stays NaN, and quiet */
 }
 
 /* Branch-free, so that loops over it vectorise: the exponent is re-based by an exact multiplication with 2^112, which
@@ -44,20 +42,24 @@ static inline float f32_from_f16(uint16_t h)
     return f32_from_bits(sign | f32_bits(scaled) | special);
 }
 
+/* The choice as arithmetic: GCC makes branches of several in a row, and then no vectors. */
+static inline uint32_t half_choose(uint32_t condition, uint32_t yes, uint32_t no)
+{
+    uint32_t mask = 0u - condition;
+    return (yes & mask) | (no & ~mask);
+}
+
+/* Branch-free, too: all that it could be is computed, and one of it chosen. */
 static inline uint16_t f16_from_f32(float x)
 {
-    uint32_t u = f32_bits(x);
-    uint32_t sign = (u >> 16) & 0x8000u;
-    u &= 0x7fffffffu;
-    if (u > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((u >> 13) & 0x1ffu));
-    if (u >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* rounds to 65520 or more: infinity */
-    if (u < 0x38800000u) {
-        /* Subnormal or zero: adding 0.5 makes the FPU round at 2^-24. */
-        float rounded = f32_from_bits(u) + 0.5f;
-        return (uint16_t)(sign | (f32_bits(rounded) - 0x3f000000u));
-    }
-    u += 0xfffu + ((u >> 13) & 1u);
-    return (uint16_t)(sign | ((u - 0x38000000u) >> 13));
+    uint32_t u = f32_bits(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+    /* Subnormal or zero: adding 0.5 makes the FPU round at 2^-24. */
+    uint32_t small = f32_bits(f32_from_bits(magnitude) + 0.5f) - 0x3f000000u;
+    uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+    uint32_t half = half_choose(magnitude < 0x38800000u, small, (rounded - 0x38000000u) >> 13);
+    half = half_choose(magnitude >= 0x477ff000u, 0x7c00u, half); /* rounds to 65520 or more: infinity */
+    half = half_choose(magnitude > 0x7f800000u, 0x7e00u | ((magnitude >> 13) & 0x1ffu), half);
+    return (uint16_t)(sign | half);
 }
 
 #endif

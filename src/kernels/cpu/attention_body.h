@@ -150,25 +150,80 @@ static void prefetch_queries(const struct cpu_run *run, int64_t row)
     }
 }
 
+INLINE void prefetch_bytes(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int d)
+{
+    const char *at = row_of(t, dtype, row, head);
+    for (int byte = 0; byte < d * (dtype == VIC_F32 ? 4 : 2); byte += 64) __builtin_prefetch(at + byte, 0, 2);
+}
+
+/* Asks for the next of what the coming strip reads (its own rows are most of its keys) and of the results' memory of
+ * this one: a few rows at a time, between the arithmetic, which takes longer than they do. */
+static void look_ahead(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    const struct attention_shape *shape = run->shape;
+    for (int i = 0; i < UNITS_AHEAD; i++) {
+        int64_t row = strip * STRIP + s->ahead_row, next = s->next_strip * STRIP + s->ahead_row;
+        int head = s->ahead_head;
+        if (s->ahead_row == STRIP) return;
+        if (++s->ahead_head == shape->heads) {
+            s->ahead_head = 0;
+            s->ahead_row++;
+        }
+        if (row < run->pattern->n_q)
+            prefetch_bytes(&a->out, shape->dtype, a->q_rows ? a->q_rows[row] : row, head, shape->d_v);
+        if (s->next_strip < 0) continue;
+        if (next < run->pattern->n_q)
+            prefetch_bytes(&a->q, shape->dtype, a->q_rows ? a->q_rows[next] : next, head, shape->d_qk);
+        if (head >= shape->kv_heads || !run->pattern->one_set || next >= run->pattern->n_k) continue;
+        next = a->k_rows ? a->k_rows[next] : next;
+        prefetch_bytes(&a->k, shape->dtype, next, head, shape->d_qk);
+        prefetch_bytes(&a->v, shape->dtype, next, head, shape->d_v);
+    }
+}
+
+/* A row's d values into (out of) a group's place: [d / 4][row % 4][row / 4][4], quarters of a vector that
+ * vec_transpose() turns into (makes of) [d][GROUP]. */
+INLINE void scatter_row(int d, const float *row, int r, float *group)
+{
+    float *to = group + r % 4 * GROUP + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(to + c * GROUP, row + c, 4 * sizeof *row);
+}
+
+INLINE void gather_row(int d, const float *group, int r, float *row)
+{
+    const float *from = group + r % 4 * GROUP + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(row + c, from + c * GROUP, 4 * sizeof *row);
+}
+
 /* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
 static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
+    vic_dtype dtype = run->shape->dtype;
     int d = run->shape->d_qk;
-    float row_values[DIM_MAX] = { 0 };
+    static const float zeros[DIM_MAX];
+    float row_values[DIM_MAX];
     for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
-    for (int r = 0; r < STRIP; r++) {
-        int64_t row = strip * STRIP + r;
-        prefetch_queries(run, row + ROWS_AHEAD);
-        for (int head = 0; head < run->shape->heads; head++) {
-            if (row < run->pattern->n_q) {
-                int64_t at = a->q_rows ? a->q_rows[row] : row;
-                convert(d, run->shape->dtype, row_of(&a->q, run->shape->dtype, at, head), row_values);
-            } else {
-                memset(row_values, 0, sizeof row_values);
+    for (int g = 0; g < GROUPS; g++) {
+        for (int r = 0; r < GROUP; r++) {
+            int64_t row = strip * STRIP + g * GROUP + r, at = row;
+            prefetch_queries(run, row + ROWS_AHEAD);
+            if (row < run->pattern->n_q && a->q_rows) at = a->q_rows[row];
+            for (int head = 0; head < run->shape->heads; head++) {
+                const void *from = row >= run->pattern->n_q ? zeros : row_of(&a->q, dtype, at, head);
+                if (dtype != VIC_F32 && from != zeros) {
+                    convert(d, dtype, from, row_values);
+                    from = row_values;
+                }
+                scatter_row(d, from, r, s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
             }
-            float *to = s->query + ((size_t)head * STRIP + (size_t)(r / GROUP) * GROUP) * (size_t)d + r % GROUP;
-            for (int c = 0; c < d; c++) to[c * GROUP] = row_values[c];
+        }
+        for (int head = 0; head < run->shape->heads; head++) {
+            vf *x = (vf *)(s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
+            for (int c = 0; c < d; c += 4, x += 4 * PARTS)
+                UNROLL for (int w = 0; w < PARTS; w++)
+                    vec_transpose(x + w, x + PARTS + w, x + 2 * PARTS + w, x + 3 * PARTS + w);
         }
     }
 }
@@ -181,10 +236,13 @@ INLINE void prefetch_row(const float *row, int d)
 }
 
 /* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs. */
-static void compute_scores(const struct attention_shape *shape, const float *query, float scale, int keys,
+static void compute_scores(const struct cpu_run *run, int64_t strip, const float *query, int keys,
                            const struct group_key *key, struct strip_scratch *s, vf max[PARTS])
 {
+    const struct attention_shape *shape = run->shape;
+    float scale = (float)run->args->scale;
     for (int i = 0; i < keys; i += STEP_KEYS) {
+        if (s->ahead_row < STRIP) look_ahead(run, strip, s);
         const float *k[STEP_KEYS];
         vf dot[STEP_KEYS][PARTS];
         UNROLL for (int u = 0; u < STEP_KEYS; u++)
@@ -280,7 +338,7 @@ static void group_step(const struct cpu_run *run, int64_t strip, bool careful, i
     vf max[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
 
     UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w];
-    compute_scores(shape, s->query + at * (size_t)shape->d_qk * GROUP, (float)run->args->scale, keys, key, s, max);
+    compute_scores(run, strip, s->query + at * (size_t)shape->d_qk * GROUP, keys, key, s, max);
     if (run->radial) {
         UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w]; /* scores alone say nothing about it */
         add_radial(run, head, group, strip * STRIP + group * GROUP, s, max);
@@ -330,17 +388,23 @@ static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, st
 
 /* ---- Results ----------------------------------------------------------------------------------------------- */
 
-/* sum /= weight, 0 in rows without weight; false when one of the results is not finite. */
+/* sum /= weight, 0 in rows without weight, as gather_row() wants it; false when one of the results is not finite. */
 static bool normalise(int d_v, const float *weight, float *sum)
 {
     vi odd = { 0 };
-    for (int w = 0; w < PARTS; w++) {
+    UNROLL for (int w = 0; w < PARTS; w++)
+    {
         vf total = ((const vf *)weight)[w];
         vf factor = 1.0f / total;
-        for (int c = 0; c < d_v; c++) {
+        for (int c = 0; c < d_v; c += 4) {
             vf *x = (vf *)(sum + c * GROUP) + w;
-            *x = vec_select(total == 0.0f, (vf){ 0 }, *x * factor);
-            odd |= (*x - *x) != 0.0f;
+            UNROLL for (int u = 0; u < 4; u++)
+            {
+                vf *at = x + u * PARTS;
+                *at = vec_select(total == 0.0f, (vf){ 0 }, *at * factor);
+                odd |= (*at - *at) != 0.0f;
+            }
+            vec_transpose(x, x + PARTS, x + 2 * PARTS, x + 3 * PARTS);
         }
     }
     for (int lane = 0; lane < LANES; lane++)
@@ -355,16 +419,15 @@ static void store_group(const struct cpu_run *run, int64_t first_row, int head, 
     int d = run->shape->d_v;
     vic_dtype dtype = run->shape->dtype;
     size_t at = (size_t)head * GROUPS + (size_t)group;
+    float row_values[DIM_MAX];
     for (int r = 0; r < GROUP && first_row + r < run->pattern->n_q; r++) {
         int64_t row = a->q_rows ? a->q_rows[first_row + r] : first_row + r;
-        const float *from = s->sum + at * (size_t)d * GROUP + r;
         void *to = row_of(&a->out, dtype, row, head);
-        if (dtype == VIC_F32)
-            for (int c = 0; c < d; c++) ((float *)to)[c] = from[c * GROUP];
-        else if (dtype == VIC_F16)
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(from[c * GROUP]);
-        else
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(from[c * GROUP]);
+        gather_row(d, s->sum + at * (size_t)d * GROUP, r, dtype == VIC_F32 ? to : row_values);
+        if (dtype == VIC_F16)
+            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(row_values[c]);
+        else if (dtype == VIC_BF16)
+            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(row_values[c]);
         if (a->lse.data) {
             float *lse = row_of(&a->lse, VIC_F32, row, head);
             double weight = s->weight[at * GROUP + (size_t)r];
@@ -377,8 +440,8 @@ static void store_group(const struct cpu_run *run, int64_t first_row, int head, 
 static bool store(const struct cpu_run *run, int64_t strip, bool always, struct strip_scratch *s)
 {
     bool all = true;
-    for (int head = 0; head < run->shape->heads; head++)
-        for (int g = 0; g < GROUPS; g++) {
+    for (int g = 0; g < GROUPS; g++)
+        for (int head = 0; head < run->shape->heads; head++) {
             size_t at = (size_t)head * GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
             int64_t first_row = strip * STRIP + g * GROUP;
             if (!s->todo[at]) continue;
@@ -391,8 +454,10 @@ static bool store(const struct cpu_run *run, int64_t strip, bool always, struct 
     return all;
 }
 
-void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, int64_t next, struct strip_scratch *s)
 {
+    s->next_strip = next;
+    s->ahead_row = s->ahead_head = 0;
     memset(s->todo, 1, (size_t)run->shape->heads * GROUPS);
     load_queries(run, strip, s);
     meet_keys(run, strip, false, s);

@@ -12,6 +12,7 @@ enum {
     KEYS_AHEAD = 16,          /* prefetched */
     KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
     ROWS_AHEAD = 8,           /* queries, likewise */
+    UNITS_AHEAD = 3,          /* rows of a head, of the next strip, a step */
     DIM_MAX = 128,
 };
 
@@ -27,6 +28,8 @@ struct strip_scratch {
     int key_count[GROUPS];
     int32_t rows[CHUNK]; /* slot -> key row of the pattern */
     int slots;
+    int64_t next_strip;                       /* which comes after this one, or -1 */
+    int ahead_row, ahead_head;                /* how far look_ahead() has come in it */
     const float *k_row[CHUNK], *v_row[CHUNK]; /* of one key head: the caller's memory, or k_float and v_float */
 
     /* With a radial term only.  Positions are those of the wrapped copies. */
@@ -66,8 +69,9 @@ void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s);
 float radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int slot,
                    const struct strip_scratch *s);
 
-/* Computes the 64 rows of one strip, all heads. */
-typedef void attention_strip(const struct cpu_run *run, int64_t strip, struct strip_scratch *scratch);
+/* Computes the 64 rows of one strip, all heads.  `next`: the strip that this worker probably does next, whose memory
+ * is asked for meanwhile; -1 = none. */
+typedef void attention_strip(const struct cpu_run *run, int64_t strip, int64_t next, struct strip_scratch *scratch);
 /* y[i] = e^x[i] for x <= 0, as this instruction set computes it; count a multiple of 16, 64-byte aligned.  For tests
  * of its error. */
 typedef void attention_exp(int64_t count, const float *x, float *y);

@@ -29,20 +29,38 @@ static size_t workspace(const struct vic_plan *plan, int threads)
     return strip_scratch_size(&plan->shape, plan->radial) * (size_t)threads;
 }
 
+/* Strips of a task: neighbours share keys and values, and the next one is known.  Single ones in the end, so that
+ * threads end together. */
+enum { TOGETHER = 4, SINGLE = 8 /* a thread */ };
+
 struct launch {
     struct cpu_run run;
     const int32_t *strip_order;
+    int64_t strips, tasks_together; /* tasks of TOGETHER strips; each of the others is one */
+    int threads;
     attention_strip *strip;
     char *workspace;
     size_t scratch_size;
 };
 
-static void run_strip(void *context, int64_t task, int worker)
+/* The first strip of a task, as a place in the order; of the one after the last task, their number. */
+static int64_t first_strip(const struct launch *l, int64_t task)
+{
+    int64_t together = task < l->tasks_together ? task : l->tasks_together;
+    int64_t at = together * TOGETHER + (task - together);
+    return at < l->strips ? at : l->strips;
+}
+
+static void run_task(void *context, int64_t task, int worker)
 {
     const struct launch *l = context;
     struct strip_scratch *scratch =
         strip_scratch_place(l->run.shape, l->run.radial, l->workspace + (size_t)worker * l->scratch_size);
-    l->strip(&l->run, l->strip_order[task], scratch);
+    int64_t end = first_strip(l, task + 1), later = first_strip(l, task + l->threads);
+    for (int64_t at = first_strip(l, task); at < end; at++) {
+        int64_t next = at + 1 < end ? at + 1 : later;
+        l->strip(&l->run, l->strip_order[at], next < l->strips ? l->strip_order[next] : -1, scratch);
+    }
 }
 
 static vic_status launch(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,
@@ -51,11 +69,15 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
     struct launch l = {
         .run = { plan->pattern, &plan->shape, args, plan->radial },
         .strip_order = plan->strip_order,
+        .strips = plan->pattern->strips,
+        .threads = pool_threads(pool),
         .strip = strip,
         .workspace = memory,
         .scratch_size = strip_scratch_size(&plan->shape, plan->radial),
     };
-    pool_run(pool, plan->pattern->strips, run_strip, &l);
+    int64_t many = l.strips - (int64_t)l.threads * SINGLE;
+    l.tasks_together = many > 0 ? many / TOGETHER : 0;
+    pool_run(pool, l.tasks_together + (l.strips - l.tasks_together * TOGETHER), run_task, &l);
     return VIC_OK;
 }
 

@@ -33,6 +33,35 @@ INLINE vf vec_fill(float x)
     return x - (vf){ 0 };
 }
 
+/* Places in two vectors, those of the second from LANES on; `four` says them for the quarter from i on. */
+#if LANES == 16
+#define IN_QUARTERS(four) four(0), four(4), four(8), four(12)
+#elif LANES == 8
+#define IN_QUARTERS(four) four(0), four(4)
+#else
+#define IN_QUARTERS(four) four(0)
+#endif
+#define LOW_ONES(i)   (i), LANES + (i), (i) + 1, LANES + (i) + 1
+#define HIGH_ONES(i)  (i) + 2, LANES + (i) + 2, (i) + 3, LANES + (i) + 3
+#define LOW_PAIRS(i)  (i), (i) + 1, LANES + (i), LANES + (i) + 1
+#define HIGH_PAIRS(i) (i) + 2, (i) + 3, LANES + (i) + 2, LANES + (i) + 3
+#if defined(__clang__)
+#define VEC_MERGE(a, b, four) __builtin_shufflevector(a, b, IN_QUARTERS(four))
+#else
+#define VEC_MERGE(a, b, four) __builtin_shuffle(a, b, (vi){ IN_QUARTERS(four) })
+#endif
+
+/* Each quarter of four vectors is a 4 x 4 matrix: transposes them all. */
+INLINE void vec_transpose(vf *x0, vf *x1, vf *x2, vf *x3)
+{
+    vf low01 = VEC_MERGE(*x0, *x1, LOW_ONES), high01 = VEC_MERGE(*x0, *x1, HIGH_ONES);
+    vf low23 = VEC_MERGE(*x2, *x3, LOW_ONES), high23 = VEC_MERGE(*x2, *x3, HIGH_ONES);
+    *x0 = VEC_MERGE(low01, low23, LOW_PAIRS);
+    *x1 = VEC_MERGE(low01, low23, HIGH_PAIRS);
+    *x2 = VEC_MERGE(high01, high23, LOW_PAIRS);
+    *x3 = VEC_MERGE(high01, high23, HIGH_PAIRS);
+}
+
 /* e^x for x <= 0: at most 1.02 units in the last place in [-87, 0] (all floats tried), exactly 0 below (-inf too),
  * NaN for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 and ln 2 in two parts, so that n * high is exact also where a*b+c
  * rounds twice; e^r by the polynomial of Cephes' expf; 2^n by its exponent bits.  Adding 1.5 * 2^23 leaves round(x /
