@@ -127,9 +127,10 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
 static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece title, line;
+    struct piece title;
     out->models = 0;
     while (!lines_only_blank_left(&l) && lines_next(&l, &title)) {
+        struct piece line = { "", 0 };
         struct frame f = { 0 };
         if (!lines_next(&l, &line) || !is_count(line, &f.count))
             return vic_fail(err, VIC_BAD_INPUT,
