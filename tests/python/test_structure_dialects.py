@@ -396,3 +396,18 @@ def test_amber(count, box, velocities, tmp_path):
         assert np.allclose(ours.cell, ase.cell.Cell.fromcellpar([40, 41, 42, 90, 100, 90]).array, atol=1e-9)
     else:
         assert ours.cell is None
+
+
+# ---- what belongs to other formats ----
+
+
+@pytest.mark.parametrize("text, words", [
+    ("ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\nITEM: ATOMS id x y z\n1 0 0 0\n",
+     'found "ITEM: TIMESTEP", which begins none'),
+    ("2 water\n 1 O 0 0 0 1 2\n 2 H 1 0 0 2 1\n", 'found "2 water", which begins none'),
+    ("4\ncrystal\nC 0 0 0\nTv 5 0 0\nTv 0 5 0\nTv 0 0 5\n", 'line 4: expected an atom, found the lattice vector "Tv 5 0 0"'),
+    ("ATOM      1  N   ALA     1      -1.000   2.000   3.000 -0.300 1.850\n", "the B-factor as a number"),  # PQR
+    ("@<TRIPOS>MOLECULE\nx\n1 0\n", "which begins none"), ("<!DOCTYPE html>\n<html>404</html>\n", "which begins none")])
+def test_other_formats(text, words, tmp_path):
+    with pytest.raises(vic.VicinalError, match=words):
+        read_text(tmp_path, text)

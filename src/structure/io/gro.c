@@ -26,6 +26,7 @@ static bool looks_like_gro(const struct source *s)
     struct piece title, count, row;
     int64_t number;
     if (!lines_next(&l, &title) || !lines_next(&l, &count) || !is_count(count, &number)) return false;
+    if (piece_begins(title, "ITEM:")) return false; /* LAMMPS dump: a time step where the count would be */
     if (!is_count(title, &number)) return true;
     /* A number as title: an XYZ file with a number as comment looks the same up to here. */
     row = lines_next(&l, &row) ? piece_field(row, 0, 5) : title;
