@@ -97,10 +97,12 @@ static void splice(struct text *t, size_t at, size_t old, const uint8_t *bytes, 
 
 static void change(struct text *t)
 {
+    static const char likely[] = " \n\r\t.-+0123456789e,;:'\"()[]{}_#?=TFxX\x80\xe2";
     const struct text *other = &inputs[below(input_count)], *word = &words[below(word_count)];
     size_t at = below(t->size), length = below(below(4) ? 9 : t->size - at + 1), from = below(other->size);
-    uint8_t byte = (uint8_t)(below(3) ? " \n\r\t.-+0123456789e,;:'\"()[]{}_#?=TFxX\x80\xe2"[below(45)] : below(256));
+    uint8_t byte = (uint8_t)below(256);
     if (length > t->size - at) length = t->size - at;
+    if (below(3)) byte = (uint8_t)likely[below(sizeof likely - 1)];
     switch (below(8)) {
     case 0: splice(t, at, length, NULL, 0); break;
     case 1: t->size = at; break;
