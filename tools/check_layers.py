@@ -38,7 +38,7 @@ LAYERS = {
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/base"],
-    "tests/fuzz": ["tests", "apps/cli", "src/pattern", "src/contract", "src/base"],
+    "tests/fuzz": ["tests", "apps/cli", "src/pattern", "src/structure", "src/contract", "src/base"],
     "tests/faults": ["tests", "apps/cli"],
     "tests": [],
     "include": [],

@@ -318,3 +318,46 @@ def test_a_mask_without_blocks_of_a_huge_size(hostile, tmp_path):
              indices=np.zeros(0, "i4"), data=np.zeros((0, side, side), "f4"))
     assert path.stat().st_size < 2000
     hostile("pattern", path, words=["at most 65536 atoms"])
+
+
+def zip64(content):
+    """A stored .npz with the sizes and offsets of its directory in the fields for more than 4 GiB."""
+    end = content.rindex(b"PK\5\6")
+    count, bytes_, at = struct.unpack_from("<HII", content, end + 10)
+    directory, read = b"", at
+    while read < at + bytes_:
+        row = bytearray(content[read:read + 46])
+        packed, size, name, extra, comment = struct.unpack_from("<IIHHH", row, 20)
+        where, = struct.unpack_from("<I", row, 42)
+        field = struct.pack("<HH2x", 9, 2) + struct.pack("<HHQQQ", 1, 24, size, packed, where)
+        struct.pack_into("<IIHH", row, 20, 2**32 - 1, 2**32 - 1, name, len(field))
+        struct.pack_into("<I", row, 42, 2**32 - 1)
+        directory += bytes(row) + content[read + 46:read + 46 + name] + field
+        read += 46 + name + extra + comment
+    end64 = struct.pack("<IQHHIIQQQQ", 0x06064b50, 44, 45, 45, 0, 0, count, count, len(directory), at)
+    locator = struct.pack("<IIQI", 0x07064b50, 0, at + len(directory), 1)
+    return content[:at] + directory + end64 + locator + struct.pack("<IHHHHIIH", 0x06054b50, 0, 0, 65535, 65535, 2**32 - 1,
+                                                                    2**32 - 1, 0)
+
+
+def test_zip64(hostile, tmp_path):
+    cloud, path = tmp_path / "two.xyz", tmp_path / "pairs.npz"
+    cloud.write_text(XYZ)
+    np.savez(path, i=np.array([0, 1]), j=np.array([1, 0]))
+    content = zip64(path.read_bytes())
+    path.write_bytes(content)
+    with np.load(path) as made:
+        assert made["j"].tolist() == [1, 0]
+    done = hostile("pattern", cloud, "--pairs", path, "--json", codes=(0,))
+    assert json.loads(done.stdout)["pairs"] == 2
+    locator, end64 = content.rindex(b"PK\6\7"), content.rindex(b"PK\6\6")
+    row = content.index(b"PK\1\2")
+    field = row + 46 + 5 + 6  # behind the name i.npy and a field of another kind
+    for at, value in [(locator, b"xx"), (locator + 8, struct.pack("<Q", 2**40)), (locator + 8, struct.pack("<Q", 3)),
+                      (end64 + 32, struct.pack("<Q", 2**40)), (end64 + 40, struct.pack("<Q", 2**63)),
+                      (end64 + 48, struct.pack("<Q", 2**63)), (end64 + 40, struct.pack("<Q", 20)),
+                      (field, b"\7\0"), (field + 2, b"\x10\0"), (field + 2, b"\xff\xff"), (field + 4, struct.pack("<Q", 2**62)),
+                      (field + 12, struct.pack("<Q", 2**62)), (field + 20, struct.pack("<Q", 2**62)), (row + 8, b"\1\0"),
+                      (row + 10, b"\5\0"), (row + 16, b"abcd")]:
+        path.write_bytes(content[:at] + value + content[at + len(value):])
+        hostile("pattern", cloud, "--pairs", path, names=path.name)

@@ -7,11 +7,17 @@
 
 #include "check.h"
 
+enum operation_kind {
+    PLAIN,
+    READS, /* a file: also done ten thousand times */
+    DRAWS, /* pictures, 0.2 s each time and seconds under a sanitizer: there not with each failure */
+};
+
 struct operation {
     const char *name;
     vic_status (*run)(const char *argument, vic_error *err);
     const char *argument, *output; /* NULL = writes nothing */
-    bool reads;                    /* a file: also done ten thousand times */
+    enum operation_kind kind;
 };
 
 extern const struct operation library_operations[];

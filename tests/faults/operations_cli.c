@@ -23,20 +23,34 @@ vic_status command(const char *line, vic_error *err)
     return run(count - 1, words + 1, err);
 }
 
+/* Refused for what is in the file, which is named last. */
+static vic_status refused(const char *line, vic_error *err)
+{
+    vic_status st = command(line, err);
+    assert_int_not_equal(st, VIC_OK);
+    if (st != VIC_BAD_INPUT) return st;
+    err->status = VIC_OK;
+    return VIC_OK;
+}
+
 const struct operation cli_operations[] = {
-    { "vicinal info", command, "info seed.pdb --json", NULL, false },
-    { "vicinal run -o .npy", command, "run seed.extxyz --cutoff 3 --threads 2 --check -o out.npy", "out.npy", false },
+    { "vicinal info", command, "info seed.pdb --json", NULL, PLAIN },
+    { "vicinal run -o .npy", command, "run seed.extxyz --cutoff 3 --threads 2 --check -o out.npy", "out.npy", PLAIN },
     { "vicinal run -o .safetensors", command,
       "run seed.cif --cutoff 3 --threads 1 --lse --radial linear:-0.5+cosine -o out.safetensors", "out.safetensors",
-      false },
-    { "vicinal pattern -o", command, "pattern seed.gro --cutoff 3 --threads 1 -o out.vnp", "out.vnp", false },
-    { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", false },
-    { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", false },
-    { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", false },
+      PLAIN },
+    { "vicinal pattern -o", command, "pattern seed.gro --cutoff 3 --threads 1 -o out.vnp", "out.vnp", PLAIN },
+    { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", PLAIN },
+    { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", DRAWS },
+    { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", PLAIN },
     { "vicinal run --q .npy", command, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy", NULL,
-      true },
+      READS },
     { "vicinal run --q .safetensors", command,
-      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.safetensors:out", NULL, true },
-    { "vicinal pattern --pairs", command, "pattern seed.extxyz --threads 1 --pairs seed.npz", NULL, true },
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.safetensors:out", NULL, READS },
+    { "vicinal pattern --pairs", command, "pattern seed.extxyz --threads 1 --pairs seed.npz", NULL, READS },
+    { "broken .npy", refused, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.npy", NULL, READS },
+    { "broken .safetensors", refused, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.safetensors", NULL,
+      READS },
+    { "broken .npz", refused, "pattern seed.extxyz --threads 1 --pairs bad.npz", NULL, READS },
 };
 const int cli_operation_count = sizeof cli_operations / sizeof *cli_operations;

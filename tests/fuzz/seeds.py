@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""seeds.py FOLDER: small inputs for each fuzz target to begin with, FOLDER/TARGET/NAME, and words its inputs are made
-of, FOLDER/TARGET.dict.  (fuzz_vnp's come from the program fuzz_seeds.)  Needs numpy and scipy for .npy and .npz."""
+"""seeds.py FOLDER [DATA]: small inputs for each fuzz target to begin with, FOLDER/TARGET/NAME, and words its inputs are
+made of, FOLDER/TARGET.dict.  (fuzz_vnp's come from the program fuzz_seeds.)  Small real structures below DATA, and the
+beginnings of large ones, join in.  Needs numpy and scipy for .npy and .npz."""
 import gzip
 import json
 import pathlib
 import struct
 import sys
 
+MOST = 6000  # bytes taken of a real structure
 ATOM = "ATOM  %5d  %-3s ALA A%4d    %8.3f%8.3f%8.3f%6.2f%6.2f          %2s\n"
 PDB = ("HEADER    MADE BY HAND\nTITLE     SEED\nCRYST1   20.000   21.000   22.000  90.00 100.00  90.00 P 1 21 1      4\n"
        "SCALE1      0.050000  0.000000  0.008816        0.00000\nMODEL        1\n" +
@@ -30,14 +32,80 @@ EXTXYZ = ('2\nLattice="5 0 0 0 5 0 0 1 5" Properties=species:S:1:pos:R:3:charge:
           "energy=-1.5 config_type='a b'\nSi 0 0 0 0.5 1 T\nO 1.5 1e0 2.0 -.5 2 F\n")
 
 
+SMALL_CIF = ("data_quartz\n_cell_length_a 4.91(1)\n_cell_length_b 4.91\n_cell_length_c 5.40\n_cell_angle_alpha 90\n"
+             "_cell_angle_beta 90\n_cell_angle_gamma 120\n_symmetry_space_group_name_H-M 'P 31 2 1'\nloop_\n"
+             "_symmetry_equiv_pos_as_xyz\nx,y,z\n-y,x-y,z+1/3\n-x+y,-x,z+2/3\ny,x,-z\n-x,-x+y,1/3-z\nx-y,-y,2/3-z\nloop_\n"
+             "_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+             "_atom_site_occupancy\n_atom_site_U_iso_or_equiv\nSi1 Si4+ 0.4697(2) 0 0 1 0.01\n"
+             "O1 O2- 0.413 0.267 0.119 1.0 .\n_chemical_name_common\n;quartz\n;\n")
+GRO_FORMS = {"five": "made by hand\n    1\n    1ION     NA    1   0.12612   1.62412   1.67912\n   1.82060   1.82060   1.82060\n",
+             "frames": GRO + GRO.replace("t= 0.0", "t= 1.0"), "wide": GRO.replace("    1SOL", "99999SOL"),
+             "open": GRO[:GRO.rindex("\n", 0, -1)] + "\n 0 0 0\n"}
+EXTXYZ_FORMS = {"frames": EXTXYZ + EXTXYZ, "plain": XYZ + XYZ,
+                "mace": '1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 0 0 0 1 0 0 0 1" pbc="F F F"\n'
+                        "H 0 0 0 nan 0 0\n",
+                "array": '1\nLattice=[[5,0,0],[0,5,0],[0,0,5]] Properties="species:S:1:pos:R:3" pbc=[T,T,F]\nC 1 2 3\n'}
+POSCAR_FORMS = {"direct": "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0.1 5.6\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n",
+                "selective": "a comment\n-27.0\n3 0 0\n0 3 0\n0 0 3\nFe_pv O/abc\n1 2\nSelective dynamics\nCartesian\n"
+                             "0 0 0 T T F\n0 1 0 F F F\n1 0 0 T F T\n\n0 0 0\n",
+                "four": "Si O\n1 1 2\n3 0 0\n0 3 0\n0 0 3\n1 2\nD\n0 0 0 Si\n.5 .5 .5 O\n.25 0 0 O\n"}
+BOX = "0 10 xlo xhi\n0 11 ylo yhi\n-1 11 zlo zhi\n"
+LAMMPS_FORMS = {"full": "title\n\n2 atoms\n2 atom types\n1 bonds\n" + BOX + "1 -0.5 0.25 xy xz yz\n\nMasses\n\n1 15.9994 # O\n"
+                        "2 1.008\n\nPair Coeffs # lj/cut\n\n1 0.1 3\n\nAtoms # full\n\n1 1 1 -0.8 1 2 3 0 0 -1\n"
+                        "2 1 2 .4 4 5 6 0 1 0\n\nVelocities\n\n1 0 0 0\n2 0 0 0\n\nBonds\n\n1 1 1 2\n",
+                "atomic": "LAMMPS data file\n2 atoms\n1 atom types\n" + BOX + "\nAtoms\n\n1 1 0 0 0\n2 1 1e0 1 1.5\n",
+                "charge": "c\n1 atoms\n1 atom types\n" + BOX + "\nAtoms # charge\n\n1 1 -1.5 2 3 4\n",
+                "vectors": "v\n1 atoms\n1 atom types\n1 2 0 avec\n0 3 0 bvec\n0 1 4 cvec\n0 0 0 abc origin\n\nAtoms # bond\n\n"
+                           "1 1 1 0 0 0\n"}
+
+
+def amber(numbers, columns=6):
+    words = ["%12.7f" % x for x in numbers]
+    return "".join("".join(words[i:i + columns]) + "\n" for i in range(0, len(words), columns))
+
+
+POINTS = [0.5 * i - 1 for i in range(15)]
+AMBER_FORMS = {"plain": "title\n    5\n" + amber(POINTS), "box": "title\n    5  0.1000000E+02\n" + amber(POINTS) +
+               amber([30, 31, 32, 90, 100, 90]),
+               "velocities": "title\n    5  0.1000000E+02  0.3000000E+03\n" + amber(POINTS) + amber(POINTS[::-1]),
+               "both": "title\n5\n" + amber(POINTS) + amber(POINTS[::-1]) + amber([30, 31, 32])}
+FORMATS = {"pdb": {"pdb": PDB, "altloc": ALTLOC, "short": PDB.replace("  0.50 20.00           O", "")},
+           "cif": {"cif": CIF, "small": SMALL_CIF}, "gro": {"gro": GRO, **GRO_FORMS},
+           "xyz": {"xyz": XYZ, "extxyz": EXTXYZ, **EXTXYZ_FORMS}, "poscar": POSCAR_FORMS, "lammps": LAMMPS_FORMS,
+           "amber": AMBER_FORMS}
+OPTIONS = (0, 1 | 16, 2 | 64, 4 | 8, 32)  # see fuzz_read_options()
+
+
+def put(folder, name, text):
+    for options in OPTIONS:
+        (folder / f"{name}-{options}").write_bytes(bytes([options]) + text)
+
+
 def structure(folder):
-    texts = {"pdb": PDB, "altloc": ALTLOC, "cif": CIF, "gro": GRO, "xyz": XYZ, "extxyz": EXTXYZ,
-             "cr": PDB.replace("\n", "\r"), "crlf": XYZ.replace("\n", "\r\n"), "bom": "\ufeff" + XYZ}
+    texts = {name: text for forms in FORMATS.values() for name, text in forms.items()}
+    texts |= {"cr": PDB.replace("\n", "\r"), "crlf": XYZ.replace("\n", "\r\n"), "bom": "\ufeff" + XYZ}
     for name, text in texts.items():
-        for options in (0, 1 | 16, 2, 4 | 8):
-            (folder / f"{name}-{options}").write_bytes(bytes([options]) + text.encode())
+        put(folder, name, text.encode())
     for name, text in (("gz", PDB), ("gz2", XYZ)):
         (folder / name).write_bytes(b"\0" + gzip.compress(text.encode(), mtime=0))
+
+
+def formats(root, data):
+    """A folder for the target of each format, with real structures where there are some."""
+    for target, texts in FORMATS.items():
+        (root / target).mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            put(root / target, name, text.encode())
+        (root / f"{target}.dict").write_text("".join('"%s"\n' % w for w in WORDS[target]))
+    for path in sorted(data.rglob("*")) if data else []:
+        if path.is_dir():
+            continue
+        text = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read(MOST)
+        text = text[:text.rindex(b"\n") + 1] if len(text) == MOST and b"\n" in text else text
+        name = path.name.removesuffix(".gz").lower()
+        kinds = {"pdb": ".pdb", "cif": ".cif", "gro": ".gro", "xyz": ".xyz", "poscar": "poscar", "lammps": "data"}
+        for target in [t for t, part in kinds.items() if part in name]:
+            put(root / target, "real-" + path.name, text)
 
 
 def arrays():
@@ -110,7 +178,19 @@ def texts(folder, lines):
 WORDS = {
     "structure": ["ATOM  ", "HETATM", "CRYST1", "MODEL ", "ENDMDL", "SCALE1", "ORIGX1", "TER", "loop_", "data_", "Lattice=",
                   "Properties=", "pbc=", "species:S:1", "pos:R:3", "_atom_site.Cartn_x", "_cell.length_a", "save_", "nan",
-                  "inf", "1e308", "-1e-320", "P 21 21 21", "\\x1f\\x8b\\x08", "\\x0d\\x0a", ";", "99999999999999999999"],
+                  "inf", "1e308", "-1e-320", "P 21 21 21", "Atoms", "Direct", "\\x1f\\x8b\\x08", "\\x0d\\x0a", ";", "99999999999999999999"],
+    "pdb": ["ATOM  ", "HETATM", "CRYST1", "MODEL ", "ENDMDL", "SCALE1", "TER", "TITLE ", "A000", "*****", "TIP3", "HOH",
+            "\\x0d\\x0a", "nan", "1e308"],
+    "cif": ["data_", "loop_", "save_", "global_", "_atom_site.Cartn_x", "_atom_site_fract_x", "_cell_length_a", "_cell.length_a",
+            "_symmetry_equiv_pos_as_xyz", "x,y,z", "-x,1/2+y,z", "P 21 21 21", "_space_group_name_Hall", "'", ";", "?",
+            "1.0(2)", "fract_transf_matrix", "_atom_site.pdbx_PDB_model_num", "calc_flag", "dum"],
+    "gro": ["SOL", "OW", "0.126", "99999", "0.0", "1.82060", "-0.0001", "1e9"],
+    "xyz": ["Lattice=", "Properties=", "pbc=", "species:S:1", "pos:R:3", "Z:I:1", "T T F", "[[5,0,0],", "nan", "inf",
+            "1e308", ":L:1", "100000"],
+    "poscar": ["Direct", "Cartesian", "Selective dynamics", "T T F", "-1.0", "1e-9", "Na Cl", "1 1", "!", "#"],
+    "lammps": ["atoms", "atom types", "xlo xhi", "ylo yhi", "zlo zhi", "xy xz yz", "avec", "bvec", "cvec", "Atoms # full",
+               "Masses", "Velocities", "Pair Coeffs", "charge", "#", "99999999999999999999"],
+    "amber": ["   0.5000000", "  90.0000000", "0.1000000E+02", "*", "   30.0000000"],
     "npy": ["descr", "fortran_order", "shape", "True", "False", "<f4", "<f8", "|b1", "<i8", "{'", "}", "(,)", "-1"],
     "npz": ["PK\\x01\\x02", "PK\\x03\\x04", "PK\\x05\\x06", "PK\\x06\\x06", "PK\\x06\\x07", "indptr.npy", "i.npy", "<i8",
             "\\xff\\xff\\xff\\xff"],
@@ -130,6 +210,7 @@ def main():
         make(folder)
         words = "".join('"%s"\n' % w for w in WORDS[make.__name__])
         (root / f"{make.__name__}.dict").write_text(words)
+    formats(root, pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None)
 
 
 main()

@@ -9,7 +9,8 @@
 
 #include "check.h"
 
-enum { BRUTE_RANGE = 4 }; /* images -4 .. 4 along periodic axes; a pair at the edge of the range fails the test */
+/* Images -4 .. 4 along periodic axes; a pair at the edge of the range fails the test. */
+enum { BRUTE_RANGE = 4, BRUTE_SIDE = 2 * BRUTE_RANGE + 1, BRUTE_IMAGES = BRUTE_SIDE * BRUTE_SIDE * BRUTE_SIDE };
 
 struct brute_points {
     int64_t n_q, n_k; /* n_k 0 with one_set */
@@ -73,6 +74,25 @@ static inline int brute_compare_images(const void *left, const void *right)
     return 0;
 }
 
+/* Whether the shifted box around the keys comes within the cutoff of the box around the queries; nothing is lost with
+ * the others, and they are most. */
+static inline bool brute_image_counts(const struct brute_points *in, const int32_t image[3], const double shift[3])
+{
+    const double *keys = in->one_set ? in->q : in->k;
+    for (int x = 0; x < 3; x++) {
+        double low[2] = { INFINITY, INFINITY }, high[2] = { -INFINITY, -INFINITY };
+        if (image[x] != 0 && !in->periodic[x]) return false;
+        for (int side = 0; side < 2; side++)
+            for (int64_t i = 0; i < (side && !in->one_set ? in->n_k : in->n_q); i++) {
+                low[side] = fmin(low[side], (side ? keys : in->q)[3 * i + x]);
+                high[side] = fmax(high[side], (side ? keys : in->q)[3 * i + x]);
+            }
+        if (low[1] + shift[x] - high[0] > in->cutoff + 1e-3 || low[0] - high[1] - shift[x] > in->cutoff + 1e-3)
+            return false;
+    }
+    return true;
+}
+
 /* Fills *p (free with brute_free).  Orders are random permutations, wraps random where periodic.  counts, where not
  * NULL, gets the pairs of each query atom. */
 static inline void brute_build(const struct brute_points *in, uint64_t seed, struct vic_pattern *p, int64_t *counts)
@@ -80,7 +100,7 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
     uint64_t state = seed;
     int64_t n_q = in->n_q, n_k = in->one_set ? in->n_q : in->n_k, n = 0, capacity = 1024;
     struct brute_pair *pair = brute_alloc(capacity, sizeof *pair);
-    int32_t range[3], (*wraps[2])[3];
+    int32_t(*wraps[2])[3];
     const struct vic_pattern *made = p;
     double limit = in->cutoff * in->cutoff;
 
@@ -107,34 +127,34 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
     }
     p->q_wrap = (const int32_t(*)[3])wraps[0];
     p->k_wrap = (const int32_t(*)[3])wraps[1];
-    for (int a = 0; a < 3; a++) range[a] = in->periodic[a] ? BRUTE_RANGE : 0;
 
-    for (int64_t qr = 0; qr < n_q; qr++)
-        for (int64_t kr = 0; kr < n_k; kr++) {
-            int64_t i = p->q_order[qr], j = p->k_order[kr];
-            for (int32_t a = -range[0]; a <= range[0]; a++)
-                for (int32_t b = -range[1]; b <= range[1]; b++)
-                    for (int32_t c = -range[2]; c <= range[2]; c++) {
-                        const int32_t image[3] = { a, b, c };
-                        if (!(pair_distance2(p->q_positions + 3 * i, p->k_positions + 3 * j, made->cell, a, b, c) <
-                              limit))
-                            continue;
-                        if (in->exclude_self && in->one_set && i == j && !a && !b && !c) continue;
-                        if (n == capacity) {
-                            capacity *= 2;
-                            pair = realloc(pair, (size_t)capacity * sizeof *pair);
-                            CHECK(pair != NULL, "out of memory");
-                        }
-                        pair[n].query_row = qr;
-                        pair[n].key_row = kr;
-                        for (int x = 0; x < 3; x++) {
-                            CHECK(range[x] == 0 || abs(image[x]) < range[x], "widen BRUTE_RANGE for this test");
-                            pair[n].image[x] = image[x] - p->k_wrap[j][x] + p->q_wrap[i][x];
-                        }
-                        if (counts) counts[i]++;
-                        n++;
-                    }
-        }
+    for (int32_t image = 0; image < BRUTE_IMAGES; image++) {
+        const int32_t m[3] = { image / (BRUTE_SIDE * BRUTE_SIDE) - BRUTE_RANGE,
+                               image / BRUTE_SIDE % BRUTE_SIDE - BRUTE_RANGE, image % BRUTE_SIDE - BRUTE_RANGE };
+        double shift[3];
+        pair_shift(made->cell, m[0], m[1], m[2], shift);
+        if (!brute_image_counts(in, m, shift)) continue;
+        for (int64_t qr = 0; qr < n_q; qr++)
+            for (int64_t kr = 0; kr < n_k; kr++) {
+                int64_t i = p->q_order[qr], j = p->k_order[kr];
+                if (!(pair_shifted_distance2(p->q_positions + 3 * i, p->k_positions + 3 * j, shift) < limit))
+                    continue;
+                if (in->exclude_self && in->one_set && i == j && !m[0] && !m[1] && !m[2]) continue;
+                if (n == capacity) {
+                    capacity *= 2;
+                    pair = realloc(pair, (size_t)capacity * sizeof *pair);
+                    CHECK(pair != NULL, "out of memory");
+                }
+                pair[n].query_row = qr;
+                pair[n].key_row = kr;
+                for (int x = 0; x < 3; x++) {
+                    CHECK(!in->periodic[x] || abs(m[x]) < BRUTE_RANGE, "widen BRUTE_RANGE for this test");
+                    pair[n].image[x] = m[x] - p->k_wrap[j][x] + p->q_wrap[i][x];
+                }
+                if (counts) counts[i]++;
+                n++;
+            }
+    }
     p->info.pairs = n;
 
     /* images that occur, sorted and unique */

@@ -26,6 +26,7 @@ static bool looks_like_gro(const struct source *s)
     struct piece title, count, row;
     int64_t number;
     if (!lines_next(&l, &title) || !lines_next(&l, &count) || !is_count(count, &number)) return false;
+    if (piece_begins(title, "ITEM:")) return false; /* LAMMPS dump: a time step where the count would be */
     if (!is_count(title, &number)) return true;
     /* A number as title: an XYZ file with a number as comment looks the same up to here. */
     row = lines_next(&l, &row) ? piece_field(row, 0, 5) : title;
@@ -127,9 +128,10 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
 static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece title, line;
+    struct piece title;
     out->models = 0;
     while (!lines_only_blank_left(&l) && lines_next(&l, &title)) {
+        struct piece line = { "", 0 };
         struct frame f = { 0 };
         if (!lines_next(&l, &line) || !is_count(line, &f.count))
             return vic_fail(err, VIC_BAD_INPUT,

@@ -11,11 +11,12 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-enum { CHUNK = 256 * 1024 };
+enum { CHUNK = 256 * 1024, SMALL_CHUNK = 4096 };
 
 struct growing {
     char *text;
     size_t size, capacity, limit;
+    size_t chunk; /* read at once: little of small files, which come by the thousand */
 };
 
 /* At least one free byte beyond size (for the closing NUL), and `room` where the limit allows. */
@@ -34,7 +35,7 @@ static vic_status read_plain(FILE *file, const char *name, struct growing *g, vi
 {
     for (;;) {
         size_t got;
-        TRY(make_room(g, CHUNK, name, err));
+        TRY(make_room(g, g->chunk, name, err));
         got = fread(g->text + g->size, 1, g->capacity - g->size - 1, file);
         g->size += got;
         if (got == 0) return make_room(g, 0, name, err);
@@ -67,7 +68,7 @@ static vic_status read_gzip(FILE *file, const char *name, unsigned char *input, 
     for (;;) {
         if (z.avail_in == 0) {
             z.next_in = input;
-            z.avail_in = (uInt)fread(input, 1, CHUNK, file);
+            z.avail_in = (uInt)fread(input, 1, g->chunk, file);
             if (z.avail_in == 0) break;
         }
         if (code == Z_STREAM_END) {
@@ -82,7 +83,7 @@ static vic_status read_gzip(FILE *file, const char *name, unsigned char *input, 
             }
             inflateReset(&z);
         }
-        TRY_GOTO(make_room(g, CHUNK, name, err), done);
+        TRY_GOTO(make_room(g, g->chunk, name, err), done);
         z.next_out = (unsigned char *)g->text + g->size;
         {
             size_t room = g->capacity - g->size - 1;
@@ -189,7 +190,7 @@ size_t source_limit(void)
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err)
 {
     vic_status st = VIC_OK;
-    struct growing g = { NULL, 0, 0, limit };
+    struct growing g = { NULL, 0, 0, limit, CHUNK };
     unsigned char *input = NULL;
     FILE *file = NULL;
     struct stat info;
@@ -202,11 +203,12 @@ vic_status source_read(const char *path, size_t limit, struct source *out, vic_e
             st = vic_fail(err, VIC_CANNOT_READ, "%s: is a directory; expected a structure file", out->name);
             goto done;
         }
+        if (S_ISREG(info.st_mode) && info.st_size < SMALL_CHUNK) g.chunk = SMALL_CHUNK;
         if (S_ISREG(info.st_mode) && info.st_size > 0 && (uintmax_t)info.st_size <= limit)
             TRY_GOTO(mem_grow(&g.text, &g.capacity, (size_t)info.st_size + 2, 1, "bytes of the file", err), done);
     }
-    TRY_GOTO(mem_array(CHUNK, 1, "bytes of the file", &input, err), done);
-    have = fread(input, 1, CHUNK, file);
+    TRY_GOTO(mem_array(g.chunk, 1, "bytes of the file", &input, err), done);
+    have = fread(input, 1, g.chunk, file);
     TRY_GOTO(check_compression(input, have, out->name, err), done);
     if (have >= 2 && input[0] == 0x1f && input[1] == 0x8b) {
         TRY_GOTO(read_gzip(file, out->name, input, have, &g, err), done);

@@ -49,12 +49,24 @@ static vic_status bad_word(const struct source *s, int64_t line, const char *exp
                     (long long)line, expected, what, quoted(word).text, quoted(row).text);
 }
 
+/* Gaussian's and ASE's rows "Tv x y z" are lattice vectors among the atoms. */
+static vic_status check_species(const struct source *s, int64_t line, struct piece row, struct piece species,
+                                vic_error *err)
+{
+    if (!piece_is(species, "Tv") && !piece_is(species, "TV")) return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected an atom, found the lattice vector %s; remove it from the rows and from "
+                    "the count, and write the three as Lattice=\"...\" in line 2",
+                    s->name, (long long)line, quoted(row).text);
+}
+
 static vic_status read_plain_row(const struct source *s, int64_t line, struct piece row, struct atom *a,
                                  vic_error *err)
 {
     static const char *const names[3] = { "x", "y", "z" };
     struct piece rest = row, word;
     if (!piece_next_word(&rest, &word)) return bad_word(s, line, "an element", "the first column", row, word, err);
+    TRY(check_species(s, line, row, word, err));
     a->number = element_of(word);
     for (int axis = 0; axis < 3; ++axis) {
         if (!piece_next_word(&rest, &word) || !number_read(word.text, word.length, 0, &a->position[axis]))

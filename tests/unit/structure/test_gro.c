@@ -48,6 +48,14 @@ static void test_precision_and_touching_fields(void **state)
     vic_structure_free(s);
 }
 
+/* Found by fuzzing: what stood where the count should be was said of the frame before, or read from anywhere. */
+static void test_a_frame_of_a_title_alone(void **state)
+{
+    (void)state;
+    CHECK_REFUSED("t\n3\n" WATER "0 0 0\nt\n", NULL, VIC_BAD_INPUT,
+                  "line 7: expected the number of atoms of frame 2, found nothing");
+}
+
 static void test_no_box(void **state)
 {
     vic_structure *s = files_read("t\n3\n" WATER "0 0 0\n", NULL);
@@ -102,8 +110,11 @@ static void test_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_precision_and_touching_fields),
-        cmocka_unit_test(test_no_box), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_precision_and_touching_fields),
+        cmocka_unit_test(test_a_frame_of_a_title_alone),
+        cmocka_unit_test(test_no_box),
+        cmocka_unit_test(test_counts),
         cmocka_unit_test(test_frames),
     };
     return FILES_TESTS("structure_gro", tests);
