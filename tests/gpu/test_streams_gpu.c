@@ -9,7 +9,8 @@
 
 #include <cuda_runtime_api.h>
 
-enum { N = 2000, HEADS = 2, DIM = 64, SIZE = N * HEADS * DIM };
+/* Short rows, cut, and several of them one after the other on each multiprocessor. */
+enum { N = 9000, HEADS = 8, DIM = 32, SIZE = N * HEADS * DIM };
 
 #define CHECK_CUDA(call)                                                                                             \
     do {                                                                                                             \
@@ -63,8 +64,8 @@ static int start(void **state)
     static double x[3 * N];
     (void)state;
     if (no_gpu()) return 0;
-    for (int i = 0; i < 3 * N; i++) x[i] = 28 * random_uniform(&seed);
-    po.cutoff = 6;
+    for (int i = 0; i < 3 * N; i++) x[i] = 45 * random_uniform(&seed);
+    po.cutoff = 4;
     lo.heads = HEADS;
     lo.head_dim = DIM;
     lo.dtype = VIC_F16;

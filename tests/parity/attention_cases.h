@@ -6,21 +6,22 @@
 
 <<<<<<< HEAD
 #include "attention_run.h"
-    =======
+    == == ==
+    =
 #include "attention_problem.h"
 
 #if defined(__SANITIZE_THREAD__)
-    enum {
-        SANITIZED = 2
-    };
+        enum {
+            SANITIZED = 2
+        };
 #elif defined(__SANITIZE_ADDRESS__)
-    enum {
-        SANITIZED = 1
-    };
+        enum {
+            SANITIZED = 1
+        };
 #else
-    enum {
-        SANITIZED = 0
-    };
+        enum {
+            SANITIZED = 0
+        };
 #endif
 
 /* Fewer and smaller, for compute-sanitizer, and for ThreadSanitizer, under which all of them took ten minutes: what

@@ -18,14 +18,22 @@ template <int D> __device__ __forceinline__ uint32_t inbox_rows(uint32_t slot)
     return C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES) + 4 * (threadIdx.x & 124);
 }
 
+// Until the producer has left the place; then whoever gathered from this inbox before is done with it, too, so that
+// WRITTEN is in this item's phase.
+template <int D> __device__ __forceinline__ void wait_for_inbox(uint32_t number)
+{
+    using C = attn_fwd_config<D>;
+    const uint32_t slot = uniform(number % C::RING), turn = uniform(number / C::RING);
+    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1);
+}
+
 // `inbox` among those of the item; `number` among all stages and inboxes.
 template <int D> __device__ __forceinline__ void leave_part(uint32_t inbox, uint32_t number, const strip_state<D> &t)
 {
     using C = attn_fwd_config<D>;
-    const uint32_t slot = uniform(number % C::RING), turn = uniform(number / C::RING);
-    const uint32_t sums = inbox_sums<D>(slot);
+    const uint32_t slot = uniform(number % C::RING), sums = inbox_sums<D>(slot);
     const float sum0 = quad_sum(t.sum[0]), sum1 = quad_sum(t.sum[1]);
-    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1); // nothing was copied there: it is free
+    wait_for_inbox<D>(number);
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
         ptx::st_shared_v4(sums + 2048 * i, make_float4(t.o[4 * i], t.o[4 * i + 1], t.o[4 * i + 2], t.o[4 * i + 3]));
@@ -47,6 +55,7 @@ __device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, in
 #pragma unroll 1
     for (int i = 0; i < inboxes; i++) {
         const uint32_t slot = uniform((number + i) % C::RING), sums = inbox_sums<D>(slot);
+        wait_for_inbox<D>(number + i);
         ptx::mbarrier_wait(C::WRITTEN + 8 * (inbox + i), odd);
         const float4 rows = ptx::ld_shared_v4(inbox_rows<D>(slot));
         const float max[2] = { rows.x, rows.y }, sum[2] = { rows.z, rows.w };
