@@ -65,10 +65,9 @@ struct tile_task {
     uint8_t inbox; /* the part's own (tile_layout.inboxes), or the first that it gathers */
 };
 
-/* CTA c works through items[first[c] .. first[c + 1]); in item b of a batch through the list of CTA
- * (c + b * rotation) % ctas, so that in the end all have done as much. */
+/* CTA c works through items[first[c] .. first[c + 1]). */
 struct tile_schedule {
-    int ctas, rotation;
+    int ctas;
     int64_t n_items;         /* tiles * heads */
     struct tile_item *items; /* [n_items] */
     struct tile_task *tasks; /* [n_items, places] */

@@ -151,11 +151,9 @@ vic_status tiles_schedule(const struct tile_layout *l, const struct attention_sh
         sift_down(heap, ctas);
     }
     for (int c = 0; c < ctas; c++) {
-        if (out->first[c + 1] > 0) out->rotation++;
         out->first[c + 1] += out->first[c];
         next[c] = out->first[c];
     }
-    if (out->rotation == ctas) out->rotation = ctas / 3 + 1; /* all have work, perhaps not the same */
     for (int64_t i = 0; i < n; i++)
         out->items[next[owner[i]]++] = item_of(l, (int32_t)(sequence[i] / heads), (int32_t)(sequence[i] % heads));
     for (int c = 0; c < ctas; c++)

@@ -123,7 +123,7 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
     std::memcpy(d->params.item_first, schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first);
     d->params.parts = l->parts;
     d->params.inboxes = l->inboxes;
-    d->params.rotation = schedule->rotation;
+    d->params.n_items = static_cast<uint32_t>(schedule->n_items);
     d->params.n_q = p->n_q;
     d->params.heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
     d->params.d_qk = plan->shape.d_qk;
@@ -230,9 +230,10 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = d->params;
     if (plan->pattern->n_q == 0) return VIC_OK;
-    if (a->batch > INT32_MAX / d->n_items)
+    const int64_t most = (INT32_MAX - MOST_CTAS) / d->n_items;
+    if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
-                        (long long)(INT32_MAX / d->n_items), (long long)d->n_items, (long long)a->batch);
+                        (long long)most, (long long)d->n_items, (long long)a->batch);
     on_device scope(plan->device.index);
     TRY(check(scope.code, "choosing the GPU", err));
     if (!plan->pattern_order) {

@@ -195,19 +195,22 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
     strip_state<D> t;
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
     uint32_t odd = 0; // whether an odd number of items is done
-    item_walk at(p);
-    if (at.item < 0) return;
-    fetch_task<D>(p, at.item, here);
-    fetched();
-    const tile_task first = task_at(here);
-    w.start(p, first.list);
-    ptx::griddepcontrol_wait(); // until here only the plan was read
-    ask_q<D>(p, first, at.batch, t);
-    while (at.item >= 0) {
-        const int batch = at.batch;
-        at.next(p);
+    item_walk items(p);
+    int batch = 0;
+    if (items.left > 0) {
+        batch = items.batch();
+        fetch_task<D>(p, items.item(), here);
+        fetched();
+        const tile_task task = task_at(here);
+        w.start(p, task.list);
+        ptx::griddepcontrol_wait(); // until here only the plan was read
+        ask_q<D>(p, task, batch, t);
+    }
+    while (items.left > 0) {
+        items.next();
+        const int next_batch = items.batch();
         if constexpr (C::Q_SHARED) q_fetched();
-        fetch_task<D>(p, at.item < 0 ? 0 : at.item, there);
+        fetch_task<D>(p, items.item(), there);
         w.ready(p);
         t.sum[0] = t.sum[1] = 0.0f;
         t.max[0] = t.max[1] = -INFINITY;
@@ -219,10 +222,10 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         const tile_task task = task_at(here);
         const uint32_t number = w.begin + task.stages + task.inbox;
         w.begin = uniform(w.begin + task.stages + p.inboxes);
-        if (at.item >= 0) {
+        if (items.left > 0) {
             const tile_task after = task_at(there);
             w.start(p, after.list);
-            ask_q<D>(p, after, at.batch, t);
+            ask_q<D>(p, after, next_batch, t);
         }
         if (task.part > 0) {
             leave_part<D>(task.inbox, number, t);
@@ -231,6 +234,7 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
             store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         }
         odd ^= 1;
+        batch = next_batch;
         const uint32_t swap = here;
         here = there;
         there = swap;

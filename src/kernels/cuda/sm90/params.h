@@ -21,7 +21,8 @@ struct attn_fwd_params {
     const uint32_t *masks;           /* [n_masks, 128] */
     const struct tile_item *items;   /* [tiles * heads] */
     const struct tile_task *tasks;   /* [tiles * heads, warpgroups] */
-    int parts, inboxes, rotation;
+    uint32_t n_items;
+    int parts, inboxes;
     int32_t item_first[MOST_CTAS + 1];
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */

@@ -63,16 +63,16 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
     const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
     const auto groups_at = [&](int stage) { return __ldg(p.stages[stage].group + lane); };
     ptx::prefetch_tensormap(map);
-    item_walk at(p);
-    if (at.item < 0) return;
-    tile_item item = p.items[at.item];
+    item_walk items(p);
+    if (items.left <= 0) return;
+    tile_item item = p.items[items.item()];
     int32_t loaded = groups_at(item.stage_first);
     ptx::griddepcontrol_wait(); // K and V may come from the kernel before
-    while (at.item >= 0) {
-        const int batch = at.batch, kv_head = item.head / p.heads_per_kv;
+    while (items.left > 0) {
+        const int batch = items.batch(), kv_head = item.head / p.heads_per_kv;
         const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
-        at.next(p);
-        const tile_item after = p.items[at.item < 0 ? 0 : at.item];
+        items.next();
+        const tile_item after = p.items[items.item()];
         int32_t groups = 0;
         for (int s = 0; s < item.stages; s++) {
             if (s % AT_ONCE == 0) {
