@@ -16,14 +16,14 @@ enum { MOST_CTAS = 159 };
 
 struct attn_fwd_params {
     /* the plan */
-    const struct tile_stage *stages; /* [n_stages + 1] */
+    const struct tile_stage *stages; /* [n_stages + STAGE_OVERRUN] */
     const uint32_t *list;            /* [n_entries + LIST_OVERRUN] */
     const uint32_t *masks;           /* [n_masks, 128] */
     const struct tile_item *items;   /* [tiles * heads] */
     const struct tile_task *tasks;   /* [tiles * heads, warpgroups] */
     uint32_t n_items;
-    int parts, inboxes;
-    int32_t item_first[MOST_CTAS + 1];
+    int parts, inboxes;                /* of tile_layout */
+    int32_t item_first[MOST_CTAS + 1]; /* of tile_schedule; here, so that no load stands before the first one */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
     const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
