@@ -97,6 +97,24 @@ static void check_users(const struct tile_layout *l, int place, int reach)
     free(taken);
 }
 
+/* Who gets the next item has least to do, so nobody has more than the mean and the heaviest item. */
+static void check_balance(const struct tile_layout *l, const struct tile_schedule *s)
+{
+    int64_t total = 0, heaviest = 0, most = 0;
+    for (int cta = 0; cta < s->ctas; cta++) {
+        int64_t sum = 0;
+        for (int64_t i = s->first[cta]; i < s->first[cta + 1]; i++) {
+            int64_t work = 16 * l->places; /* queries in, results out, in steps */
+            for (int p = 0; p < l->places; p++) work += l->strips[(int64_t)s->items[i].tile * l->places + p].steps;
+            if (work > heaviest) heaviest = work;
+            sum += work;
+        }
+        if (sum > most) most = sum;
+        total += sum;
+    }
+    assert_true(s->ctas * most <= total + s->ctas * heaviest);
+}
+
 /* Every tile and head once, its strips or parts one to a warpgroup. */
 static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas)
 {
@@ -131,6 +149,7 @@ static void check_schedule(const struct tile_layout *l, int heads, int kv_heads,
         }
         assert_int_equal(places, (1u << l->places) - 1);
     }
+    check_balance(l, &s);
     free(seen);
     tiles_schedule_free(&s);
 }
