@@ -64,6 +64,7 @@ READ = {
         "a.gro", "made\n1\n*****SOL     OW    1   0.100   0.200   0.300\n   1.0   1.0   1.0\n", {"atoms": 1, "elements": {"O": 1}}),
     "gro: a number as title": (
         "a.gro", "7\n1\n    1SOL     OW    1   0.100   0.200   0.300\n   1.0   1.0   1.0\n", {"format": "gro", "atoms": 1}),
+    "xyz: a last frame of nothing": ("a.xyz", "1\nx\nC 0 0 0\n0\n", {"models": 2, "atoms": 1}),
     "xyz: a number as title and as comment": ("a.xyz", "1\n1\nC 0 0 0\n", {"format": "xyz", "atoms": 1}),
     "mmcif: a blank altloc is none": ("a.cif", cif("ATOM 1 C CA ' ' ALA A 1 1 2 3"), {"altloc_atoms": 0}),
     "mmcif: an empty altloc is none": ("a.cif", cif("ATOM 1 C CA '' ALA A 1 1 2 3"), {"altloc_atoms": 0}),
@@ -73,6 +74,10 @@ READ = {
                                                          "ATOM 2 C CB . ALA A -99999999999 1 2 4"), {"atoms": 2}),
     "mmcif: dummy atoms at places of their own": ("a.cif", cif("HETATM 1 X X . DUM A 1 1 2 3", "HETATM 2 X X . DUM A 1 4 5 6"),
                                                   {"atoms": 2}),
+    "mmcif: a dummy cell is none": (
+        "a.cif", cif("ATOM 1 C CA . ALA A 1 1 2 3",
+                     head="_cell.length_a 1\n_cell.length_b 1\n_cell.length_c 1\n_cell.angle_alpha 90\n_cell.angle_beta 90\n"
+                          "_cell.angle_gamma 90\n"), {"cell": None}),
     "mmcif: an empty space group": (
         "a.cif", cif("ATOM 1 C CA . ALA A 1 1 2 3",
                      head="_cell.length_a 20\n_cell.length_b 20\n_cell.length_c 20\n_cell.angle_alpha 90\n_cell.angle_beta 90\n"
@@ -87,6 +92,10 @@ READ = {
     "pdb: atoms of no residue twice at two places": (
         "a.pdb", pdb(1, name=" X  ", residue="DUM", x=1, element="") + pdb(2, name=" X  ", residue="DUM", x=2, element=""),
         {"atoms": 2}),
+    "pdb: a lipid and no chain": (
+        "a.pdb", pdb(1, residue="POP")[:20] + "C " + pdb(1)[22:] + pdb(2, residue="POP", y=3)[:20] + "E " + pdb(2)[22:],
+        {"atoms": 2, "residues": 2}),
+    "pdb: an end without a line's end": ("a.pdb", pdb(1) + "TER", {"atoms": 1}),
     "pdb: a record name that comes late": ("a.pdb", "FREE TEXT\n" * 25 + "MODEL        1\n" + pdb(1) + "ENDMDL\n", {"atoms": 1}),
     "poscar by its ending .vasp": ("a.vasp", poscar(), {"format": "poscar", "elements": {"Si": 1}}),
     "poscar by its ending .poscar": ("a.poscar", poscar(), {"format": "poscar"}),
@@ -96,9 +105,12 @@ READ = {
     "poscar of VASP 4, one letter at the comment's end": ("POSCAR", poscar(elements="", comment="C"), {"elements": {"C": 1}}),
     "poscar of VASP 4, a comment that is no formula": ("POSCAR", poscar(elements="", comment="C{"), {"elements": {"X": 1}}),
     "cif: a vacancy": ("a.cif", smcif(["V1 Va 0 0 0", "O1 O .5 .5 .5"]), {"atoms": 2, "elements": {"O": 1, "X": 1}}),
+    "cif: two letters that are no element": ("a.cif", smcif(["V1 Vx 0 0 0"]), {"elements": {"V": 1}}),
     "cif: vanadium, no vacancy": ("a.cif", smcif(["V1 V 0 0 0"]), {"elements": {"V": 1}}),
     "cif: an empty name and one behind it": ("a.cif", smcif(["O1 O 0 0 0"], head="_chemical_name_common ''\n_chemical_name_mineral Ice\n"),
                                              {"title": "Ice"}),
+    "a title in UTF-8": ("a.xyz", "1\n\u0800 \ud000 \U00010000 \U0010ffff\nC 0 0 0\n",
+                         {"title": "\u0800 \ud000 \U00010000 \U0010ffff"}),
     "a title that is not UTF-8": ("a.xyz", b"1\n\xed\xa0\x80 \xe0\x80\x80 \xf0\x80\x80\x80 \xf4\x90\x80\x80 \xc3\xa9\nC 0 0 0\n",
                                   {"title": "??? ??? ???? ???? é"}),
     "a cell of zeros and right angles is none": (
@@ -118,6 +130,7 @@ REFUSED = {
     "extxyz: a flag that is none": ("a.xyz", extxyz('Lattice="5 6 7" pbc="T T x"', ["C 0 0 0"]), "pbc as three of T and F"),
     "gro: a count without rows": ("a.gro", "made\n2\n    1SOL     OW    1   0.100   0.200   0.300\n", "end of the file"),
     "lammps: a mass that is no number": ("a.data", lammps(masses="1 heavy"), "an atom type .* and its mass"),
+    "lammps: a type of zero": ("a.data", lammps(masses="0 12.0"), "an atom type .* and its mass"),
     "lammps: a type of none": ("a.data", lammps(masses="2 12.0"), "an atom type .* and its mass"),
     "lammps: a type that is a word": ("a.data", lammps(masses="C 12.0"), "an atom type .* and its mass"),
     "lammps: a mass alone": ("a.data", lammps(masses="1"), "an atom type .* and its mass"),
@@ -161,6 +174,13 @@ def test_what_the_error_says(vicinal, tmp_path, name):
     file, content, said = REFUSED[name]
     error = vicinal("info", write(tmp_path, file, content), code=3).err
     assert re.search(said, error), error
+
+
+def test_frames_that_are_not_there(vicinal, tmp_path):
+    path = write(tmp_path, "a.xyz", "1\nx\nC 0 0 0\n1\ny\nN 0 0 0\n")
+    assert vicinal("info", path, "--json", "--frame", "-2").json["elements"] == {"C": 1}
+    assert "the file has 2" in vicinal("info", path, "--frame", "-3", code=3).err
+    assert "the file has 2" in vicinal("info", path, "--frame", "3", code=3).err
 
 
 def test_a_limit_below_one_is_the_default(vicinal, tmp_path):
