@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Part of attention_body.h, compiled with it for each instruction set: queries, keys and values from the caller's
+ * memory, asked for before they are needed. */
+
+static void convert(int n, vic_dtype dtype, const void *from, float *restrict to)
+{
+    const uint16_t *half = from;
+    if (dtype == VIC_F32)
+        memcpy(to, from, (size_t)n * sizeof(float));
+    else if (dtype == VIC_F16)
+        for (int i = 0; i < n; i++) to[i] = f32_from_f16(half[i]);
+    else
+        for (int i = 0; i < n; i++) to[i] = f32_from_bf16(half[i]);
+}
+
+static void *row_of(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head)
+{
+    int64_t element = row * t->row_stride + head * t->head_stride;
+    return (char *)t->data + element * (dtype == VIC_F32 ? 4 : 2);
+}
+
+static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    const struct attention_shape *shape = run->shape;
+    for (int slot = 0; slot < s->slots; slot++) {
+        int64_t row = a->k_rows ? a->k_rows[s->rows[slot]] : s->rows[slot];
+        const void *k = row_of(&a->k, shape->dtype, row, kv_head), *v = row_of(&a->v, shape->dtype, row, kv_head);
+        if (shape->dtype == VIC_F32) {
+            s->k_row[slot] = k;
+            s->v_row[slot] = v;
+        } else {
+            float *k_float = s->k_float + (size_t)slot * (size_t)shape->d_qk;
+            float *v_float = s->v_float + (size_t)slot * (size_t)shape->d_v;
+            convert(shape->d_qk, shape->dtype, k, k_float);
+            convert(shape->d_v, shape->dtype, v, v_float);
+            s->k_row[slot] = k_float;
+            s->v_row[slot] = v_float;
+        }
+    }
+}
+
+/* Asks for the queries of a row, all heads: nothing else waits for memory as long as they do. */
+static void prefetch_queries(const struct cpu_run *run, int64_t row)
+{
+    const struct attention_args *a = run->args;
+    vic_dtype dtype = run->shape->dtype;
+    int bytes = run->shape->d_qk * (dtype == VIC_F32 ? 4 : 2);
+    if (row >= run->pattern->n_q) return;
+    for (int head = 0; head < run->shape->heads; head++) {
+        const char *at = row_of(&a->q, dtype, a->q_rows ? a->q_rows[row] : row, head);
+        for (int byte = 0; byte < bytes; byte += 64) __builtin_prefetch(at + byte);
+    }
+}
+
+INLINE void prefetch_bytes(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int d)
+{
+    const char *at = row_of(t, dtype, row, head);
+    for (int byte = 0; byte < d * (dtype == VIC_F32 ? 4 : 2); byte += 64) __builtin_prefetch(at + byte, 0, 2);
+}
+
+/* Asks for the next of what the coming strip reads (its own rows are most of its keys) and of the results' memory of
+ * this one: a few rows at a time, between the arithmetic, which takes longer than they do. */
+static void look_ahead(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    const struct attention_shape *shape = run->shape;
+    for (int i = 0; i < UNITS_AHEAD; i++) {
+        int64_t row = strip * STRIP + s->ahead_row, next = s->next_strip * STRIP + s->ahead_row;
+        int head = s->ahead_head;
+        if (s->ahead_row == STRIP) return;
+        if (++s->ahead_head == shape->heads) {
+            s->ahead_head = 0;
+            s->ahead_row++;
+        }
+        if (row < run->pattern->n_q)
+            prefetch_bytes(&a->out, shape->dtype, a->q_rows ? a->q_rows[row] : row, head, shape->d_v);
+        if (s->next_strip < 0) continue;
+        if (next < run->pattern->n_q)
+            prefetch_bytes(&a->q, shape->dtype, a->q_rows ? a->q_rows[next] : next, head, shape->d_qk);
+        if (head >= shape->kv_heads || !run->pattern->one_set || next >= run->pattern->n_k) continue;
+        next = a->k_rows ? a->k_rows[next] : next;
+        prefetch_bytes(&a->k, shape->dtype, next, head, shape->d_qk);
+        prefetch_bytes(&a->v, shape->dtype, next, head, shape->d_v);
+    }
+}
+
+/* A row's d values into (out of) a group's place: [d / 4][row % 4][row / 4][4], quarters of a vector that
+ * vec_transpose() turns into (makes of) [d][GROUP]. */
+INLINE void scatter_row(int d, const float *row, int r, float *group)
+{
+    float *to = group + r % 4 * GROUP + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(to + c * GROUP, row + c, 4 * sizeof *row);
+}
+
+INLINE void gather_row(int d, const float *group, int r, float *row)
+{
+    const float *from = group + r % 4 * GROUP + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(row + c, from + c * GROUP, 4 * sizeof *row);
+}
+
+/* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
+static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+{
+    const struct attention_args *a = run->args;
+    vic_dtype dtype = run->shape->dtype;
+    int d = run->shape->d_qk;
+    static const float zeros[DIM_MAX];
+    float row_values[DIM_MAX];
+    for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
+    for (int g = 0; g < GROUPS; g++) {
+        for (int r = 0; r < GROUP; r++) {
+            int64_t row = strip * STRIP + g * GROUP + r, at = row;
+            prefetch_queries(run, row + ROWS_AHEAD);
+            if (row < run->pattern->n_q && a->q_rows) at = a->q_rows[row];
+            for (int head = 0; head < run->shape->heads; head++) {
+                const void *from = row >= run->pattern->n_q ? zeros : row_of(&a->q, dtype, at, head);
+                if (dtype != VIC_F32 && from != zeros) {
+                    convert(d, dtype, from, row_values);
+                    from = row_values;
+                }
+                scatter_row(d, from, r, s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
+            }
+        }
+        for (int head = 0; head < run->shape->heads; head++) {
+            vf *x = (vf *)(s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
+            for (int c = 0; c < d; c += 4, x += 4 * PARTS)
+                UNROLL for (int w = 0; w < PARTS; w++)
+                    vec_transpose(x + w, x + PARTS + w, x + 2 * PARTS + w, x + 3 * PARTS + w);
+        }
+    }
+}
