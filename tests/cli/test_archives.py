@@ -40,6 +40,10 @@ def archive(save=np.savez, **arrays):
 @pytest.mark.parametrize("text, words, more", [
     (GOOD[:GOOD.index("5,") + 1], "the header is damaged", {}),  # ends within a number
     (GOOD[:GOOD.index("5,") + 1] + " ", "the header is damaged", {}),
+    (GOOD[:GOOD.index("5,")], "the header is damaged", {}),  # before its first number, within a word, within a key
+    (GOOD[:GOOD.index("False") + 2], "the header is damaged", {}),
+    ("{'descr", "the header is damaged", {}),
+    (GOOD.replace("'shape'", "'fortran_order': False, 'shape'"), "the header is damaged", {}),
     (GOOD.replace("5, 1", "5 1"), "the header is damaged", {}),
     (GOOD.replace("(5,", "(9223372036854775808,"), "the header is damaged", {}),
     (GOOD.replace("(5,", "(9223372036854775807,"), "the header says [9223372036854775807, 1, 8] of float32", {}),
@@ -65,6 +69,7 @@ def test_the_end_of_an_archive(pairs, tmp_path):
     wide = END.pack(0x06054b50, 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0)
     pairs(b"PK\3\4" + wide, "it has no zip64 record")  # nothing before it that could be one
     pairs(good[:start] + wide, "it has no zip64 record")
+    pairs(good[:start] + END.pack(0x06054b50, 0, 0, 65535, 65535, 20, 40, 0), "it has no zip64 record")
     pairs(good[:start], "it has no end record")
     pairs(b"PK\3\4" + bytes(10), "it is too short")
     far = zip64(good)
@@ -117,11 +122,30 @@ def test_where_members_lie(pairs):
     pairs(packed[:row + 16] + b"abcd" + packed[row + 20:], "a member's checksum is wrong")
 
 
-def test_a_shape_that_lies_within_an_archive(pairs):
-    with zipfile.ZipFile(out := io.BytesIO(), "w") as zipped:
-        text = "{'descr': '<i8', 'fortran_order': False, 'shape': (4611686018427387904, 4), }"
-        zipped.writestr("i.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode())
-    pairs(out.getvalue(), "the header says [4611686018427387904, 4] of type <i8, but only 0 bytes follow")
+def zipped(**members):
+    with zipfile.ZipFile(out := io.BytesIO(), "w") as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return out.getvalue()
+
+
+def npy(descr, shape, data=b""):
+    text = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, shape)
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode() + data
+
+
+def test_arrays_that_lie_within_an_archive(pairs, vicinal, tmp_path):
+    pairs(zipped(i=npy("<i8", "(4611686018427387904, 4)")),
+          "the header says [4611686018427387904, 4] of type <i8, but only 0 bytes follow")
+    pairs(zipped(i=npy("<i8", "(2,)", bytes(15))), "the header says [2] of type <i8, but only 15 bytes follow")
+    pairs(zipped(i=npy("<u8", "(2,)", bytes(8) + b"\xff" * 8)), "element 1: expected a number below 2^63")
+    pairs(zipped(i=b"nonsense of some length"), "not a .npy file")
+    (tmp_path / "mask.npz").write_bytes(zipped(format=b"nonsense of some length"))
+    assert "mask.npz: not a .npy file" in vicinal("pattern", tmp_path / "mask.npz", code=3).err
+
+
+def test_a_list_of_pairs_that_is_not_there(pairs):
+    pairs(None, "pairs.npz: No such file")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
