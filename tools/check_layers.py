@@ -65,10 +65,15 @@ def layer_of(path):
     return None
 
 
+def mirrored_by(layer):
+    name = layer.split("/")[2]
+    return "apps/cli" if name == "cli" else "src/" + name
+
+
 def allowed(layer):
     """Layers that `layer` may include; a unit test sees the folder it mirrors and what that folder sees."""
     if layer.startswith("tests/unit/"):
-        mirrored = "src/" + layer.split("/")[2]
+        mirrored = mirrored_by(layer)
         below = [name for name in LAYERS if name.startswith(mirrored + "/")]
         return ["tests", mirrored] + below + LAYERS.get(mirrored, [])
     return LAYERS[layer]
@@ -89,8 +94,8 @@ def check_include(root, file, quote, name):
     layer = layer_of(source)
     if layer is None:
         return f"in no layer; add its folder to {pathlib.Path(__file__).name}"
-    if layer.startswith("tests/unit/") and not (root / "src" / layer.split("/")[2]).is_dir():
-        return f"{layer} mirrors nothing: there is no src/{layer.split('/')[2]}"
+    if layer.startswith("tests/unit/") and not (root / mirrored_by(layer)).is_dir():
+        return f"{layer} mirrors nothing: there is no {mirrored_by(layer)}"
     for pattern, folders in OUTSIDE.items():
         if re.match(pattern, name) and not any(source.startswith(folder + "/") for folder in folders):
             return f"{layer} -> <{name}>: only {', '.join(folders)} may include it"

@@ -58,6 +58,16 @@ vic_status npy_parse_header(const char *path, const char *bytes, size_t size, st
 struct buffer;
 void npy_header(const struct npz_member *array, struct buffer *out); /* magic, version, padded dictionary */
 
+/* The records of a zip archive, apart from files too: an archive past 4 GiB is no test.  An entry's record stands
+ * before its bytes and, `central`, in the directory of `size` bytes at `start`, which npz_end() ends. */
+struct npz_entry {
+    char name[64];
+    uint64_t size, offset;
+    uint32_t crc;
+};
+void npz_entry(struct buffer *b, const struct npz_entry *e, bool central);
+void npz_end(struct buffer *b, int count, uint64_t start, uint64_t size);
+
 /* Bytes of a shape; false on a negative entry or overflow. */
 bool array_bytes(int ndim, const int64_t *shape, size_t item, size_t *bytes);
 const char *shape_text(int ndim, const int64_t *shape, char out[128]); /* "[660, 4, 64]" */

@@ -22,14 +22,8 @@ static uint64_t narrow(uint64_t value)
     return value < 0xffffffffu ? value : 0xffffffffu;
 }
 
-struct entry {
-    char name[64];
-    uint64_t size, offset;
-    uint32_t crc;
-};
-
 /* Local and central records begin alike; both sizes go into the zip64 field when either record needs it. */
-static void put_entry(struct buffer *b, const struct entry *e, bool central)
+void npz_entry(struct buffer *b, const struct npz_entry *e, bool central)
 {
     bool wide_size = e->size >= 0xffffffffu, wide_offset = central && e->offset >= 0xffffffffu;
     uint16_t extra = (uint16_t)(wide_size || wide_offset ? 4 + 16 * wide_size + 8 * wide_offset : 0);
@@ -62,7 +56,7 @@ static void put_entry(struct buffer *b, const struct entry *e, bool central)
     if (wide_offset) put(b, e->offset, 8);
 }
 
-static void put_end(struct buffer *b, int count, uint64_t start, uint64_t size)
+void npz_end(struct buffer *b, int count, uint64_t start, uint64_t size)
 {
     if (start >= 0xffffffffu) {
         put(b, END64, 4);
@@ -96,7 +90,7 @@ vic_status npz_write(const char *path, const struct npz_member *arrays, int coun
     vic_status st;
     TRY(outfile_open(&file, path, err));
     for (int i = 0; i < count; i++) {
-        struct entry e = { .offset = at };
+        struct npz_entry e = { .offset = at };
         struct buffer header = { NULL, 0, 0, false };
         size_t bytes;
         if (!array_bytes(arrays[i].ndim, arrays[i].shape, arrays[i].item, &bytes)) {
@@ -109,18 +103,18 @@ vic_status npz_write(const char *path, const struct npz_member *arrays, int coun
         e.crc = (uint32_t)crc32_z(0, (const Bytef *)header.data, header.size);
         e.crc = (uint32_t)crc32_z(e.crc, arrays[i].data, bytes);
         piece.size = 0;
-        put_entry(&piece, &e, false);
+        npz_entry(&piece, &e, false);
         buffer_add(&piece, header.data, header.size);
         piece.failed |= header.failed;
         buffer_free(&header);
-        put_entry(&directory, &e, true);
+        npz_entry(&directory, &e, true);
         TRY_GOTO(buffer_check(&piece, "a zip entry", err), done);
         outfile_write(&file, piece.data, piece.size);
         outfile_write(&file, arrays[i].data, bytes);
         at += piece.size + bytes;
     }
     directory_size = directory.size;
-    put_end(&directory, count, at, directory_size);
+    npz_end(&directory, count, at, directory_size);
     TRY_GOTO(buffer_check(&directory, "a zip directory", err), done);
     outfile_write(&file, directory.data, directory.size);
     st = outfile_commit(&file, err);

@@ -120,16 +120,18 @@ done:
 }
 
 /* The first `want` bytes of a deflated member. */
-static bool inflate_all(const unsigned char *packed, uint64_t packed_bytes, unsigned char *out, uint64_t want)
+static vic_status inflate_all(const char *path, const unsigned char *packed, uint64_t packed_bytes,
+                              unsigned char *out, uint64_t want, vic_error *err)
 {
+    enum { PART = 1 << 20 }; /* zlib counts in 32 bits */
     z_stream z;
     int code = Z_OK;
     uint64_t in_done = 0, out_done = 0;
     memset(&z, 0, sizeof z);
-    if (inflateInit2(&z, -MAX_WBITS) != Z_OK) return false;
+    if (inflateInit2(&z, -MAX_WBITS) != Z_OK) return fail(err, VIC_NO_MEMORY, "out of memory: zip reader");
     while (code == Z_OK && out_done < want) {
-        uInt in_part = packed_bytes - in_done < 1u << 30 ? (uInt)(packed_bytes - in_done) : 1u << 30;
-        uInt out_part = want - out_done < 1u << 30 ? (uInt)(want - out_done) : 1u << 30;
+        uInt in_part = packed_bytes - in_done < PART ? (uInt)(packed_bytes - in_done) : PART;
+        uInt out_part = want - out_done < PART ? (uInt)(want - out_done) : PART;
         union {
             const unsigned char *in;
             unsigned char *out;
@@ -143,7 +145,7 @@ static bool inflate_all(const unsigned char *packed, uint64_t packed_bytes, unsi
         out_done += out_part - z.avail_out;
     }
     inflateEnd(&z);
-    return out_done == want;
+    return out_done == want ? VIC_OK : damaged(path, "a member cannot be inflated", err);
 }
 
 /* The first `most` bytes of the member, all of it when it is shorter; *bytes says how many. */
@@ -172,10 +174,7 @@ static vic_status read_member(struct infile *in, const struct member *m, uint64_
     } else {
         TRY_GOTO(allocate((int64_t)m->packed, 1, "an array", &packed, err), done);
         TRY_GOTO(infile_read(in, at, packed, m->packed, err), done);
-        if (!inflate_all(packed, m->packed, data, want)) {
-            st = damaged(in->path, "a member cannot be inflated", err);
-            goto done;
-        }
+        TRY_GOTO(inflate_all(in->path, packed, m->packed, data, want, err), done);
     }
     if (want == m->size && crc32_z(0, data, want) != m->crc) {
         st = damaged(in->path, "a member's checksum is wrong", err);

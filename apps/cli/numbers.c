@@ -11,7 +11,7 @@ static struct number with_commas(const char *plain)
 {
     struct number out = { "" };
     size_t sign = plain[0] == '-', digits = strspn(plain + sign, "0123456789"), at = 0;
-    for (size_t i = 0; plain[i] && at + 2 < sizeof out.s; i++) {
+    for (size_t i = 0; plain[i]; i++) { /* at most 39 characters, and 6 commas between 19 digits */
         if (i > sign && i < sign + digits && (sign + digits - i) % 3 == 0) out.s[at++] = ',';
         out.s[at++] = plain[i];
     }
@@ -57,23 +57,24 @@ struct number plain_text(double value)
 struct number seconds_text(double seconds)
 {
     struct number out;
-    if (seconds >= 1.0)
-        snprintf(out.s, sizeof out.s, "%.3g s", seconds < 1000.0 ? seconds : floor(seconds));
-    else if (seconds >= 1e-3)
+    if (seconds >= 999.5)
+        snprintf(out.s, sizeof out.s, "%.0f s", seconds);
+    else if (seconds >= 0.9995)
+        snprintf(out.s, sizeof out.s, "%.3g s", seconds);
+    else if (seconds >= 0.9995e-3)
         snprintf(out.s, sizeof out.s, "%.3g ms", seconds * 1e3);
     else
         snprintf(out.s, sizeof out.s, "%.3g us", seconds * 1e6);
-    if (seconds >= 1000.0) snprintf(out.s, sizeof out.s, "%.0f s", seconds);
     return out;
 }
 
 struct number bytes_text(uint64_t bytes)
 {
-    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB" };
+    static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB", "EB" }; /* 18.4 EB is 2^64 */
     struct number out;
     double value = (double)bytes;
     int unit = 0;
-    while (value >= 999.5 && unit < 5) {
+    while (value >= 999.5) {
         value /= 1000.0;
         unit++;
     }

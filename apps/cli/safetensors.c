@@ -209,7 +209,7 @@ vic_status safetensors_write(const char *path, const struct safetensors_member *
         json_object_end(&j);
     }
     json_object_end(&j);
-    while (j.text.size % 8 && !j.text.failed) buffer_text(&j.text, " "); /* the data begins aligned */
+    for (size_t n = (8 - j.text.size % 8) % 8; n > 0; n--) buffer_text(&j.text, " "); /* the data begins aligned */
     TRY_GOTO(buffer_check(&j.text, "the header of a safetensors file", err), done);
     for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)((uint64_t)j.text.size >> (8 * i));
     TRY_GOTO(outfile_open(&file, path, err), done);

@@ -11,12 +11,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static _Atomic bool active, fired;
 static _Atomic long counted;
 static long first;
 static bool sticky;
 static const char *_Atomic failed;
+static enum faults_reads reads;
+static int reads_left;
 
 void faults_begin(long n, bool all_after)
 {
@@ -68,9 +71,30 @@ WRAP(FILE *, fdopen, (int descriptor, const char *mode), (descriptor, mode), NUL
 WRAP(int, mkstemp, (char *path), (path), -1, EMFILE)
 WRAP(int, fchmod, (int descriptor, mode_t mode), (descriptor, mode), -1, EIO)
 WRAP(int, rename, (const char *from, const char *to), (from, to), -1, EIO)
-WRAP(ssize_t, pread, (int descriptor, void *out, size_t bytes, off_t at), (descriptor, out, bytes, at), -1, EIO)
+WRAP(int, fstat, (int descriptor, struct stat *about), (descriptor, about), -1, EIO)
+WRAP(int, inflateInit2_, (z_stream * z, int bits, const char *version, int size), (z, bits, version, size),
+     Z_MEM_ERROR, ENOMEM)
 WRAP(int, pthread_create, (pthread_t * out, const pthread_attr_t *how, void *(*run)(void *), void *context),
      (out, how, run, context), EAGAIN, EAGAIN)
+
+void faults_set_reads(enum faults_reads how, int whole)
+{
+    reads = how;
+    reads_left = whole;
+}
+
+ssize_t __real_pread(int descriptor, void *out, size_t bytes, off_t at);
+ssize_t __wrap_pread(int descriptor, void *out, size_t bytes, off_t at);
+ssize_t __wrap_pread(int descriptor, void *out, size_t bytes, off_t at)
+{
+    static bool interrupt;
+    interrupt = !interrupt;
+    if (reads == READS_NOTHING && reads_left-- <= 0) return 0;
+    if (reads == READS_PIECES && !interrupt) return __real_pread(descriptor, out, (bytes + 1) / 2, at);
+    if (reads != READS_PIECES && !faults_hit("pread")) return __real_pread(descriptor, out, bytes, at);
+    errno = reads == READS_PIECES ? EINTR : EIO;
+    return -1;
+}
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);

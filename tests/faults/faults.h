@@ -16,6 +16,11 @@ void faults_begin(long n, bool all_after);
 /* Nothing fails any more.  Has anything?  *operation: the name of the first that did. */
 bool faults_end(const char **operation);
 
+/* How pread() behaves from the next call on: as it is; each second call interrupted by a signal and the others giving
+ * half of what was asked for; or, after `whole` calls, as at the end of a file that became shorter. */
+enum faults_reads { READS_WHOLE, READS_PIECES, READS_NOTHING };
+void faults_set_reads(enum faults_reads how, int whole);
+
 /* For the replacements: count this one; shall it fail? */
 bool faults_hit(const char *operation);
 

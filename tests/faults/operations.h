@@ -26,6 +26,7 @@ extern const int library_operation_count, cli_operation_count;
 
 vic_status command(const char *line, vic_error *err); /* "info seed.pdb", with exactly one space between words */
 
+void write_archives(void);   /* deflated.npz, wide.npz (zip64), mask.npz, pairs.npy and skip.npy, for seed.extxyz */
 void operations_setup(void); /* makes the files, with nothing failing */
 void operations_teardown(void);
 

@@ -92,6 +92,21 @@ static void write_broken_tensors(void)
     write_text("bad.vnp", "\x89VNP\r\n\x1a\n and no more");
 }
 
+/* Several structures, with their cells, and a union. */
+static void write_joined(void)
+{
+    const int64_t offsets[] = { 0, 50, ATOMS };
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    vic_pattern *several, *joined;
+    vic_error err;
+    o.cutoff = 4.0;
+    CHECK_OK(vic_pattern_structures(2, offsets, positions, NULL, NULL, &o, &several, &err));
+    CHECK_OK(vic_pattern_unite(several, several, &joined, &err));
+    CHECK_OK(vic_pattern_save(joined, "joined.vnp", &err));
+    vic_pattern_free(joined);
+    vic_pattern_free(several);
+}
+
 void operations_setup(void)
 {
     uint64_t state = 7;
@@ -108,6 +123,8 @@ void operations_setup(void)
     CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.safetensors", &err));
     CHECK_OK(command("pattern seed.extxyz --cutoff 3 --threads 1 --json --pairs-out seed.npz", &err));
     write_broken_tensors();
+    write_archives();
+    write_joined();
 }
 
 void operations_teardown(void)
@@ -194,7 +211,7 @@ static vic_status make_pattern(const char *kind, vic_error *err)
         return finish(vic_pattern_from_pairs(crystal, ATOMS, 0, 3, query, key, NULL, &o, &p, err), &p);
     if (strcmp(kind, "unite") == 0) return finish(vic_pattern_unite(made, made, &p, err), &p);
     if (strcmp(kind, "exclude") == 0) return finish(vic_pattern_exclude(made, 3, query, key, NULL, &p, err), &p);
-    if (strcmp(kind, "load") == 0) return finish(vic_pattern_load("seed.vnp", &p, err), &p);
+    if (strstr(kind, ".vnp")) return finish(vic_pattern_load(kind, &p, err), &p);
     o.cutoff = 4.0;
     if (strcmp(kind, "skip") == 0) o.skip = skip;
     if (strcmp(kind, "structures") == 0)
@@ -294,7 +311,8 @@ const struct operation library_operations[] = {
     { "pattern: update", update_pattern, NULL, NULL, PLAIN },
     { "pattern: neighbours and pairs", list_pairs, NULL, NULL, PLAIN },
     { "pattern: save", save_pattern, "out.vnp", "out.vnp", PLAIN },
-    { "pattern: load", make_pattern, "load", NULL, READS },
+    { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
+    { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },
     { "plan and attention", attention, NULL, NULL, PLAIN },
     { "attention and reference", attention, "check", NULL, PLAIN },
 };

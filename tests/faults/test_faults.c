@@ -144,11 +144,45 @@ static void many_reads(void **state)
         CHECK(entries("/proc/self/fd") == descriptors, "%s: descriptors are left open", o->name);
         CHECK(bytes_after == bytes, "%s: %zu bytes before, %zu after %d times", o->name, bytes, bytes_after, times);
     }
-    assert_true(done >= 26);
+    assert_true(done >= 34);
 #if defined(__SANITIZE_ADDRESS__)
     CHECK(!__lsan_do_recoverable_leak_check(), "memory is lost");
 #endif
     print_message("%d reads of each of %d kinds\n", times, done);
+}
+
+static vic_status run_reading(const struct operation *o, enum faults_reads how, int whole, vic_error *err)
+{
+    fflush(stdout);
+    dup2(nowhere, STDOUT_FILENO);
+    faults_set_reads(how, whole);
+    vic_status st = o->run(o->argument, err);
+    faults_set_reads(READS_WHOLE, 0);
+    fflush(stdout);
+    dup2(standard_output, STDOUT_FILENO);
+    return st;
+}
+
+/* Reads that bring a part, or are interrupted, are gone on with; a file that ends before its time is an error, at
+ * whichever read it does. */
+static void reads_in_pieces(void **state)
+{
+    int shorter = 0;
+    (void)state;
+    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+        const struct operation *o = operation(i);
+        vic_error err;
+        if (o->kind != READS) continue;
+        if (run_reading(o, READS_PIECES, 0, &err) != VIC_OK) fail_msg("%s, in pieces: %s", o->name, err.text);
+        for (int whole = 0;; whole++) {
+            vic_status st = run_reading(o, READS_NOTHING, whole, &err);
+            if (st == VIC_OK) break;
+            CHECK(st == VIC_CANNOT_READ && whole < 100, "%s, ended at read %d: %s", o->name, whole, err.text);
+            if (strstr(err.text, "became shorter")) shorter++;
+        }
+    }
+    print_message("%d reads at which a file had become shorter\n", shorter);
+    assert_true(shorter >= 40);
 }
 
 static int setup(void **state)
@@ -179,7 +213,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[64];
+    struct CMUnitTest tests[96];
     size_t count = 0;
     for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
         const struct operation *o = operation(i);
@@ -189,6 +223,7 @@ int main(void)
         } shared = { o };
         tests[count++] = (struct CMUnitTest){ o->name, sweep, NULL, NULL, shared.out };
     }
+    tests[count++] = (struct CMUnitTest){ "reads in pieces", reads_in_pieces, NULL, NULL, NULL };
     tests[count++] = (struct CMUnitTest){ "many reads", many_reads, NULL, NULL, NULL };
     return _cmocka_run_group_tests("faults", tests, count, setup, teardown);
 }

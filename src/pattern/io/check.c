@@ -72,42 +72,37 @@ static vic_status check_images(const struct vnp *f, const char *path, vic_error 
     return VIC_OK;
 }
 
+/* `reach` is the greatest cutoff: as when a pattern is built, one that meets too many images is refused before anyone
+ * goes through them. */
 static vic_status check_cell(const char *path, const char *what, const double cell[3][3], const bool periodic[3],
-                             vic_error *err)
+                             double reach, vic_error *err)
 {
     struct lattice lattice;
     vic_error reason;
+    double images = 1.0;
     for (int i = 0; i < 9; i++)
         if (!isfinite(cell[i / 3][i % 3]))
             return vic_fail(err, VIC_BAD_INPUT, "%s: %s: expected finite numbers, found %g", path, what,
                             cell[i / 3][i % 3]);
-    if (lattice_make(cell, periodic, &lattice, &reason) == VIC_OK) return VIC_OK;
-    return vic_fail(err, VIC_BAD_INPUT, "%s: %s: %.900s", path, what, reason.text);
-}
-
-/* As when a pattern is built: a cutoff that meets too many images is refused before anyone goes through them. */
-static vic_status check_reach(const char *path, const double cell[3][3], const bool periodic[3], double cutoff,
-                              vic_error *err)
-{
-    struct lattice lattice;
-    double images = 1.0;
-    TRY(lattice_make(cell, periodic, &lattice, err));
-    for (int k = 0; k < lattice.rank; k++) images *= 2 * floor(cutoff / lattice.spacing[k] + 1.01) + 1;
+    if (lattice_make(cell, periodic, &lattice, &reason) != VIC_OK)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: %s: %.900s", path, what, reason.text);
+    for (int k = 0; k < lattice.rank; k++) images *= 2 * floor(reach / lattice.spacing[k] + 1.01) + 1;
     if (images <= max_images) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s: expected a cutoff that reaches at most %.0f images of the cell, found %g A", path,
-                    max_images, cutoff);
+                    "%s: %s: expected a cutoff that reaches at most %.0f images of the cell, found %g A", path, what,
+                    max_images, reach);
 }
 
-static vic_status check_all_reaches(const vic_pattern *p, const char *path, double cutoff, vic_error *err)
+/* Of all that is searched by distance; whether it is a cutoff at all is checked beside each. */
+static double greatest_cutoff(const vic_pattern *p)
 {
-    if (p->structures == 0) return check_reach(path, (const double(*)[3])p->cell, p->periodic, cutoff, err);
-    for (int64_t s = 0; s < p->structures; s++)
-        TRY(check_reach(path, (const double(*)[3])p->cells[s].cell, p->cells[s].periodic, cutoff, err));
-    return VIC_OK;
+    double greatest = p->n_rules == 0 ? p->cutoff : 0.0;
+    for (int64_t i = 0; i < p->n_rules; i++)
+        if (p->rules[i].kind == RULE_CUTOFF && p->rules[i].cutoff > greatest) greatest = p->rules[i].cutoff;
+    return greatest;
 }
 
-static vic_status check_structures(const struct vnp *f, const char *path, vic_error *err)
+static vic_status check_structures(const struct vnp *f, const char *path, double reach, vic_error *err)
 {
     const vic_pattern *p = f->p;
     if (p->structures == 0) return VIC_OK;
@@ -121,7 +116,7 @@ static vic_status check_structures(const struct vnp *f, const char *path, vic_er
                              (long long)high, (long long)p->offsets[s]);
     }
     for (int64_t s = 0; s < p->structures; s++)
-        TRY(check_cell(path, "cell of a structure", p->cells[s].cell, p->cells[s].periodic, err));
+        TRY(check_cell(path, "cell of a structure", p->cells[s].cell, p->cells[s].periodic, reach, err));
     return VIC_OK;
 }
 
@@ -132,7 +127,7 @@ static vic_status check_ptr(const struct vnp *f, const char *path, const void *s
 {
     for (int64_t i = 0; i <= rows; i++) {
         int64_t low = i == 0 ? 0 : i == rows ? n : ptr[i - 1], high = i == 0 ? 0 : n;
-        if (ptr[i] < low || ptr[i] > high || (i > 0 && ptr[i] < ptr[i - 1]))
+        if (ptr[i] < low || ptr[i] > high)
             return vnp_wrong(f, path, slot, i, err, "expected %lld to %lld, found %lld", (long long)low,
                              (long long)high, (long long)ptr[i]);
     }
@@ -278,6 +273,7 @@ done:
 vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
 {
     const vic_pattern *p = f->p;
+    double reach = greatest_cutoff(p);
     if (!(p->cutoff >= 0) || p->cutoff > max_cutoff || (p->n_rules == 0 && p->cutoff == 0))
         return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d, cutoff: expected up to %g A%s, found %g", path,
                         VNP_AT_CUTOFF, max_cutoff, p->n_rules == 0 ? " and above 0, as there is no other rule" : "",
@@ -287,7 +283,7 @@ vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
     if (!p->one_set && p->exclude_self)
         return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d: self pairs left out of two sets of atoms, which have none",
                         path, VNP_AT_FLAGS);
-    TRY(check_cell(path, "cell", p->cell, p->periodic, err));
+    TRY(check_cell(path, "cell", p->cell, p->periodic, reach, err));
     TRY(check_positions(f, path, &p->q_positions, p->n_q, p->q_positions, err));
     TRY(check_order(f, path, &p->q_order, p->n_q, p->q_order, err));
     TRY(check_wraps(f, path, &p->q_wrap, p->n_q, p->q_wrap, err));
@@ -297,8 +293,7 @@ vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
         TRY(check_wraps(f, path, &p->k_wrap, p->n_k, p->k_wrap, err));
     }
     TRY(check_images(f, path, err));
-    TRY(check_structures(f, path, err));
-    if (p->n_rules == 0) TRY(check_all_reaches(p, path, p->cutoff, err));
+    TRY(check_structures(f, path, reach, err));
     TRY(check_ptr(f, path, &p->partial_ptr, p->strips, p->partial_ptr, p->n_partial, err));
     TRY(check_ptr(f, path, &p->full_ptr, p->strips, p->full_ptr, f->n_runs, err));
     return check_blocks(f, path, err);
@@ -329,32 +324,38 @@ static vic_status check_list(const struct vnp *f, const char *path, const struct
     return VIC_OK;
 }
 
+static bool has_list(const struct pattern_rule *r)
+{
+    return r->kind == RULE_BLOCKS || r->kind == RULE_PAIRS || r->kind == RULE_EXCLUDE;
+}
+
+/* Does a leaf, or an exclusion, have what its kind needs, and nothing else? */
+static bool fits_kind(const vic_pattern *p, const struct pattern_rule *r)
+{
+    bool geometry = r->kind == RULE_CUTOFF || r->kind == RULE_NEAREST;
+    bool counts = r->kind == RULE_NEAREST || r->kind == RULE_WINDOWS || r->kind == RULE_BLOCKS;
+    if ((r->ptr != NULL) != has_list(r) || (geometry && !p->q_positions)) return false;
+    if (r->exclude_self && !(geometry && p->one_set)) return false;
+    if (r->cutoff != 0 && r->kind != RULE_CUTOFF) return false;
+    if (counts && (r->count < 1 || r->count > INT32_MAX)) return false;
+    switch (r->kind) {
+    case RULE_CUTOFF: return r->cutoff > 0 && r->cutoff <= max_cutoff;
+    case RULE_BLOCKS: return r->count % CLUSTER == 0 && !r->image;
+    case RULE_WINDOWS: return r->keys >= 1 && r->keys <= INT32_MAX && (r->keys - r->count) % 2 == 0;
+    case RULE_EXCLUDE: return !r->q_skip && !r->k_skip;
+    default: return true;
+    }
+}
+
 static vic_status check_leaf(const struct vnp *f, const char *path, int64_t i, vic_error *err)
 {
     const vic_pattern *p = f->p;
     const struct pattern_rule *r = &p->rules[i];
-    bool blocks = r->kind == RULE_BLOCKS, geometry = r->kind == RULE_CUTOFF || r->kind == RULE_NEAREST;
-    bool list = blocks || r->kind == RULE_PAIRS || r->kind == RULE_EXCLUDE, good = (r->ptr != NULL) == list;
-    int64_t rows = p->n_q, below = p->n_k;
-    if (geometry) good = good && p->q_positions;
-    if (r->exclude_self) good = good && geometry && p->one_set;
-    if (r->kind == RULE_CUTOFF) good = good && r->cutoff > 0 && r->cutoff <= max_cutoff;
-    if (r->kind != RULE_CUTOFF) good = good && r->cutoff == 0;
-    if (r->kind == RULE_NEAREST || r->kind == RULE_WINDOWS || blocks)
-        good = good && r->count >= 1 && r->count <= INT32_MAX;
-    if (r->kind == RULE_WINDOWS) good = good && r->keys >= 1 && r->keys <= INT32_MAX && (r->keys - r->count) % 2 == 0;
-    if (blocks && good) {
-        good = r->count % CLUSTER == 0 && !r->image;
-        rows = (p->n_q + r->count - 1) / r->count;
-        below = (p->n_k + r->count - 1) / r->count;
-    }
-    if (list) good = good && r->rows == rows;
-    if (r->kind == RULE_EXCLUDE) good = good && !r->q_skip && !r->k_skip;
-    if (!good)
+    int64_t size = r->kind == RULE_BLOCKS ? r->count : 1; /* atoms of a row and of a column of its list */
+    if (!fits_kind(p, r) || (has_list(r) && r->rows != (p->n_q + size - 1) / size))
         return vnp_wrong(f, path, &f->rules, i, err, "expected a rule of kind %d that goes with the atoms",
                          (int)r->kind);
-    if (r->kind == RULE_CUTOFF) return check_all_reaches(p, path, r->cutoff, err);
-    return list ? check_list(f, path, r, below, err) : VIC_OK;
+    return has_list(r) ? check_list(f, path, r, (p->n_k + size - 1) / size, err) : VIC_OK;
 }
 
 vic_status vnp_check_rules(const struct vnp *f, const char *path, vic_error *err)

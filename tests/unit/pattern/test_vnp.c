@@ -2,73 +2,8 @@
 /* Pattern files that lie: each byte changed, each length cut, and values changed behind checksums that are right.
  * Whatever is accepted must be usable without a fault; run under sanitizers this says more. */
 #include "base/threads.h"
-#include "check.h"
-#include "pattern/io/vnp.h"
 #include "pattern/pattern.h"
-
-#include <unistd.h>
-#include <zlib.h>
-
-static char path[64];
-
-struct bytes {
-    unsigned char *data;
-    size_t n;
-};
-
-static void write_bytes(struct bytes b)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(b.data, 1, b.n, file), b.n);
-    assert_int_equal(fclose(file), 0);
-}
-
-static struct bytes read_bytes(void)
-{
-    FILE *file = fopen(path, "rb");
-    struct bytes b = { NULL, 0 };
-    assert_non_null(file);
-    fseek(file, 0, SEEK_END);
-    b.n = (size_t)ftell(file);
-    rewind(file);
-    b.data = malloc(b.n);
-    assert_non_null(b.data);
-    assert_int_equal(fread(b.data, 1, b.n, file), b.n);
-    fclose(file);
-    return b;
-}
-
-static uint32_t u32(const unsigned char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static uint64_t u64(const unsigned char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-/* Make all checksums right again, so that only the contents can be found wrong. */
-static void seal(struct bytes b)
-{
-    uint32_t sections = u32(b.data + VNP_AT_SECTIONS), crc;
-    if (sections > (b.n - VNP_FIXED) / VNP_SECTION) return;
-    for (uint32_t i = 0; i < sections; i++) {
-        unsigned char *row = b.data + VNP_FIXED + i * VNP_SECTION;
-        uint64_t offset = u64(row + 8), bytes = u64(row + 16);
-        if (offset > b.n || bytes > b.n - offset) break;
-        crc = (uint32_t)crc32_z(0, b.data + offset, bytes);
-        memcpy(row + 24, &crc, sizeof crc);
-    }
-    memset(b.data + VNP_AT_CRC, 0, 4);
-    crc = (uint32_t)crc32_z(0, b.data, VNP_FIXED + (size_t)sections * VNP_SECTION);
-    memcpy(b.data + VNP_AT_CRC, &crc, sizeof crc);
-}
+#include "unit/pattern/vnp_file.h"
 
 /* Loads; what comes is used in every way that reads its arrays. */
 static vic_status try_load(struct pool *pool, vic_error *err)
@@ -279,17 +214,6 @@ static void hostile_values(void **state)
 
 /* ---- words ---- */
 
-/* Where the array of a section begins. */
-static unsigned char *section(struct bytes b, enum vnp_id id)
-{
-    for (uint32_t i = 0; i < u32(b.data + VNP_AT_SECTIONS); i++) {
-        const unsigned char *row = b.data + VNP_FIXED + i * VNP_SECTION;
-        if (u32(row) == id) return b.data + u64(row + 8);
-    }
-    fail_msg("no section %d", (int)id);
-    return NULL;
-}
-
 /* Change one value in the file of `make` and look for the words. */
 static void check_words(vic_pattern *make(void), enum vnp_id id, size_t index, size_t size, uint64_t value,
                         const char *words)
@@ -329,21 +253,24 @@ static void words(void **state)
     check_words(rich, 0, VNP_AT_N_Q / 8, 8, UINT64_MAX, "number of queries: expected 0 to");
     check_words(rich, 0, VNP_AT_PARTIAL / 8, 8, (uint64_t)1 << 62, "number of partial blocks: expected 0 to");
     check_words(rich, 0, VNP_AT_RESERVED / 8, 8, 1, "a reserved byte: expected 0, found 1");
-}
-
-static int set_up(void **state)
-{
-    int file;
-    (void)state;
-    strcpy(path, "/tmp/vnp-test-XXXXXX");
-    file = mkstemp(path);
-    return file < 0 || close(file) != 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return unlink(path);
+    check_words(rich, 0, VNP_AT_N_K / 8, 8, 149, "number of keys, where queries are keys: expected 150, found 149");
+    check_words(rich, VNP_RULES, 1, 4, VNP_LIST_IMAGES, "rules[0]: expected flags that go together, found 4");
+    check_words(rich, VNP_RULES, 1, 4, VNP_K_SKIP, "rules[0]: expected flags that go together, found 16");
+    check_words(rich, VNP_RULES, 1, 4, 32, "rules[0]: expected flags that go together, found 32");
+    check_words(rich, VNP_RULES, 4, 8, UINT64_MAX, "rules[0]: expected a list within the file, found -1 rows of 0");
+    check_words(rich, VNP_RULES, 4, 8, (uint64_t)1 << 40,
+                "expected a list within the file, found 1099511627776 rows");
+    check_words(rich, VNP_RULES, 5, 8, UINT64_MAX, "rules[0]: expected a list within the file, found 0 rows of -1");
+    check_words(rich, VNP_RULES, 5, 8, (uint64_t)1 << 40, "found 0 rows of 1099511627776");
+    check_words(rich, VNP_RULES, 4, 8, 1, "rules[0]: expected no list, found 1 rows");
+    check_words(rich, VNP_RULES, 5, 8, 1, "rules[0]: expected no list, found 0 rows");
+    check_words(rich, VNP_RULES, 6, 8, 1, "rules[0]: expected reserved bytes of 0");
+    check_words(rich, VNP_RULES, 7, 8, 1, "rules[0]: expected reserved bytes of 0");
+    check_words(rich, 0, VNP_FIXED / 4, 4, 99, "section 0, kind: expected 1, found 99");
+    check_words(rich, 0, VNP_FIXED / 4 + 1, 4, 1, "section 0, rule: expected 0, found 1");
+    check_words(rich, 0, VNP_FIXED / 8 + 1, 8, 64, "section 0, offset: expected");
+    check_words(rich, 0, VNP_FIXED / 8 + 2, 8, 64, "section 0, bytes: expected 3600, found 64");
+    check_words(rich, 0, VNP_FIXED / 4 + 7, 4, 1, "section 0, reserved: expected 0, found 1");
 }
 
 int main(void)
