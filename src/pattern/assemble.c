@@ -277,7 +277,7 @@ static size_t rule_bytes(const vic_pattern *p, const struct pattern_rule *r)
     return bytes;
 }
 
-vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err)
+void pattern_fill_info(vic_pattern *p)
 {
     vic_pattern_info *info = &p->info;
     size_t rows = (size_t)(p->n_q + (p->one_set ? 0 : p->n_k));
@@ -297,5 +297,10 @@ vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err)
                   2 * (size_t)(p->strips + 1) * sizeof(int64_t);
     if (p->offsets) info->bytes += (size_t)p->structures * (sizeof *p->offsets + sizeof *p->cells);
     for (int64_t r = 0; r < p->n_rules; r++) info->bytes += rule_bytes(p, &p->rules[r]);
+}
+
+vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err)
+{
+    pattern_fill_info(p);
     return pattern_statistics(p, pool, err);
 }

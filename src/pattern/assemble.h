@@ -30,6 +30,8 @@ typedef vic_status strip_source(void *context, int64_t strip, int worker, struct
 /* Fill the blocks of `p`, whose sizes, orders and images are there; its n_partial, n_full and info.pairs follow. */
 vic_status assemble(vic_pattern *p, struct pool *pool, strip_source *source, void *context, vic_error *err);
 
+/* The counts and sizes in p->info, all but the statistics. */
+void pattern_fill_info(vic_pattern *p);
 /* The last step of every way: what `info` says beyond info.pairs and info.boundary_pairs, which are there. */
 vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err);
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "pattern/assemble.h"
 #include "pattern/pattern.h"
 #include "pattern/tile.h"
 
@@ -194,25 +195,6 @@ static vic_status run_waves(struct build *b, struct pool *pool, vic_error *err)
     return resize(p, a, a->n_partial, a->n_runs, err);
 }
 
-static void fill_info(vic_pattern *p)
-{
-    vic_pattern_info *info = &p->info;
-    size_t per_query = 3 * sizeof(double) + sizeof(int32_t) + (p->q_wrap ? 3 * sizeof(int32_t) : 0);
-    info->n_q = p->n_q;
-    info->n_k = p->n_k;
-    info->strips = p->strips;
-    info->clusters = p->clusters;
-    info->blocks = p->n_partial + p->n_full;
-    info->full_blocks = p->n_full;
-    info->cutoff = p->cutoff;
-    info->block128_grid = ((p->n_q + 127) / 128) * ((p->n_k + 127) / 128);
-    info->bytes = sizeof *p + per_query * (size_t)(p->n_q + (p->one_set ? 0 : p->n_k)) +
-                  (size_t)p->n_images * sizeof *p->images +
-                  (size_t)p->n_partial * (2 * sizeof(int32_t) + sizeof(struct block_bits)) +
-                  (size_t)p->full_ptr[p->strips] * sizeof(struct full_run) +
-                  2 * (size_t)(p->strips + 1) * sizeof(int64_t);
-}
-
 /* ---- all of it ---- */
 
 static void build_free(struct build *b)
@@ -331,7 +313,7 @@ vic_status pattern_rebuild(const struct pattern_input *in, vic_pattern *old, str
     TRY_GOTO(run_waves(&b, pool, err), done);
     for (int w = 0; w < b.workers; w++) pattern_summary_add(&summary, &b.scratch[w].summary);
     pattern_summary_tell(p, &summary);
-    fill_info(p);
+    pattern_fill_info(p);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;
