@@ -37,7 +37,7 @@ struct device_row {
     /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes.  Without tiles both are NULL,
      * and the row counts plan->computed_pairs itself. */
     vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout,
-                          const struct tile_schedule *schedule, vic_error *err);
+                          const struct tile_schedule *schedules, vic_error *err);
     void (*release)(struct vic_plan *plan);
     size_t (*workspace)(const struct vic_plan *plan, int64_t batch);
     /* Enqueue on `stream`; args in device memory, q_rows and k_rows aside, which the plan has there.  Allocates and

@@ -52,29 +52,34 @@ done:
 }
 
 /* Tiles for a GPU where its kernel wants them, and what it makes of them. */
-static vic_status lay_out(vic_plan *plan, int parts, vic_error *err)
+static vic_status lay_out(vic_plan *plan, const struct plan_request *request, vic_error *err)
 {
     vic_status st = VIC_OK;
     const vic_pattern *p = plan->pattern;
     const struct device_row *row = plan->kernel->device_row;
     struct tile_layout layout = { 0 };
     struct tile_shape shape;
-    struct tile_schedule schedule = { 0 };
+    struct tile_schedule schedules[2] = { 0 };
     struct pool *pool = NULL;
     plan->bytes = sizeof *plan;
     if (!row->tile_shape) return row->prepare(plan, NULL, NULL, err);
     TRY(row->tile_shape(plan, &shape, err));
     TRY_GOTO(pool_create(0, &pool, err), done);
-    if (parts > 0 && shape.places % parts == 0)
-        TRY_GOTO(tiles_lay_out(p, shape.places, parts, shape.reach, pool, &layout, err), done);
+    if (request->parts > 0 && shape.places % request->parts == 0)
+        TRY_GOTO(tiles_lay_out(p, shape.places, request->parts, shape.reach, pool, &layout, err), done);
     else
         TRY_GOTO(tiles_make(p, shape.places, shape.reach, pool, &layout, err), done);
-    TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, &schedule, err), done);
+    if (request->most_steps > 0 && layout.shares == layout.tiles)
+        TRY_GOTO(tiles_split(p, shape.reach, request->most_steps, pool, &layout, err), done);
+    TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, request->whole, &schedules[SOME_IN_SHARES], err),
+             done);
+    if (layout.shares > layout.tiles)
+        TRY_GOTO(tiles_schedule(&layout, &plan->shape, shape.ctas, true, &schedules[WHOLE_TILES], err), done);
     plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
-    TRY_GOTO(row->prepare(plan, &layout, &schedule, err), done);
+    TRY_GOTO(row->prepare(plan, &layout, schedules, err), done);
 done:
     tiles_free(&layout);
-    tiles_schedule_free(&schedule);
+    for (int i = 0; i < 2; i++) tiles_schedule_free(&schedules[i]);
     pool_free(pool);
     return st;
 }
@@ -92,7 +97,7 @@ vic_status plan_make(vic_pattern *p, const struct plan_request *request, const s
     plan->pattern_order = request->pattern_order;
     plan->radial = request->features & FEATURE_RADIAL;
     plan->kernel = kernel;
-    TRY_GOTO(kernel->device_row ? lay_out(plan, request->parts, err) : schedule(plan, err), done);
+    TRY_GOTO(kernel->device_row ? lay_out(plan, request, err) : schedule(plan, err), done);
     *out = plan;
     plan = NULL;
 done:

@@ -12,6 +12,8 @@ struct plan_request {
     unsigned features;  /* kernel_features */
     const char *kernel; /* forced by name; NULL = the best that fits */
     int parts; /* for tests: cut strips in so many where a tile can (plan/tiles.h); 0 = as the pattern asks */
+    int64_t most_steps; /* for tests: split longer tiles */
+    bool whole;         /* for tests: each CTA all shares of a tile */
 };
 
 /* The cheapest of `rows` that fits.  NO_KERNEL tells what was asked for and what each row lacks. */

@@ -195,7 +195,7 @@ int64_t own_stage(const struct tile *t, int s)
 }
 
 /* The parts of a strip take in turn the stages that the same strips need; the part that gathers the others begins
- * last. From here on users are places. */
+ * last. */
 static void deal_out(struct tile *t)
 {
     int taken[CLASSES] = { 0 };
@@ -223,7 +223,13 @@ static void keep_in_sight(struct tile *t, int reach)
     }
 }
 
-vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile *t, vic_error *err)
+void tile_stages_deal_out(struct tile *t, int reach)
+{
+    deal_out(t);
+    keep_in_sight(t, reach);
+}
+
+vic_status tile_stages_make(const struct vic_pattern *p, struct tile *t, vic_error *err)
 {
     vic_status st = VIC_OK;
     bool *done = NULL;
@@ -241,8 +247,6 @@ vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile 
     TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
     order_stages(t, own, full, ordered); /* those without masks first */
     order_stages(t, full, t->n_stages, ordered);
-    deal_out(t);
-    keep_in_sight(t, reach);
     if (t->n_stages > STEP_STAGE_MASK)
         st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
                       STEP_STAGE_MASK * STAGE_KEYS);
@@ -257,5 +261,6 @@ void tile_free(struct tile *t)
     free(t->needs);
     free(t->stages);
     free(t->left);
+    free(t->cuts);
     *t = (struct tile){ 0 };
 }

@@ -36,10 +36,15 @@ struct tile {
     size_t n_stages, stage_capacity;
     int32_t *left; /* needs that filled no stage of their class */
     size_t n_left, left_capacity;
+    size_t *cuts; /* where shares begin, and the end */
+    size_t cut_capacity;
 };
 
-/* Fill t->stages for t->strip, t->places, t->parts; `reach` as for tiles_make(). */
-vic_status tile_stages_make(const struct vic_pattern *p, int reach, struct tile *t, vic_error *err);
+/* Fill t->stages for t->strip, t->places, t->parts; users are strips. */
+vic_status tile_stages_make(const struct vic_pattern *p, struct tile *t, vic_error *err);
+
+/* Deal the stages out to the places, which are the users from here on; `reach` as for tiles_make(). */
+void tile_stages_deal_out(struct tile *t, int reach);
 void tile_free(struct tile *t);
 
 /* Needs it, or only keeps the ring in sight with it. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    TILES_PER_TASK = 16,
+    TILES_PER_TASK = 8,
     FEW_STRIPS = 132, /* as many as a Hopper GPU has multiprocessors */
 };
 
@@ -81,8 +81,10 @@ static int64_t first_stage(const struct tile *t, int s)
 }
 
 /* Who takes which stage with mask words, and these. */
-static vic_status make_masks(struct piece *piece, struct tile *t, const int64_t first[MAX_PLACES], vic_error *err)
+static vic_status make_masks(struct piece *piece, struct tile *t, vic_error *err)
 {
+    int64_t first[MAX_PLACES];
+    for (int s = 0; s < t->places; s++) first[s] = first_stage(t, s);
     for (size_t i = 0; i < t->n_stages; i++) {
         struct stage *stage = &t->stages[i];
         stage->masked = stage->watchers | (stage->full ? 0 : stage->users);
@@ -103,17 +105,18 @@ static uint32_t entry_of(const struct tile *t, int64_t index, int s)
     return (uint32_t)index | (masked >> s & 1 ? STEP_MASKED | before << STEP_MASK_SHIFT : 0u);
 }
 
-static vic_status make_list(struct piece *piece, const struct tile *t, int s, int64_t first, struct tile_strip *out,
-                            vic_error *err)
+/* `t` is a share, `before` the stages of its tile before its own, `end` what ends the list. */
+static vic_status make_list(struct piece *piece, const struct tile *t, int s, uint32_t before, int end,
+                            struct tile_strip *out, vic_error *err)
 {
-    int64_t begin = piece->n_entries;
-    if (first >= 0) TRY(add_entry(piece, entry_of(t, first, s), err));
+    int64_t begin = piece->n_entries, first = first_stage(t, s);
+    if (first >= 0) TRY(add_entry(piece, entry_of(t, first, s) + before, err));
     for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
-        if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(piece, entry_of(t, i, s), err));
+        if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(piece, entry_of(t, i, s) + before, err));
     *out = (struct tile_strip){ (uint32_t)begin, (int32_t)t->strip + strip_of(t, s),
                                 (int32_t)(piece->n_entries - begin) };
     piece->steps += out->steps;
-    return add_entry(piece, (uint32_t)STEP_END, err);
+    return add_entry(piece, (uint32_t)end, err);
 }
 
 static vic_status add_stages(struct piece *piece, const struct tile *t, vic_error *err)
@@ -131,21 +134,58 @@ static vic_status add_stages(struct piece *piece, const struct tile *t, vic_erro
     return VIC_OK;
 }
 
+/* Consecutive stages to each of `count` shares, so that they have the same number of steps; a stage at least. */
+static vic_status cut_shares(struct tile *t, int64_t count, vic_error *err)
+{
+    int64_t total = 0, so_far = 0;
+    size_t at = 0;
+    TRY(mem_grow(&t->cuts, &t->cut_capacity, (size_t)count + 1, sizeof *t->cuts, "shares of a tile", err));
+    for (size_t i = 0; i < t->n_stages; i++) total += __builtin_popcount(t->stages[i].users);
+    for (int64_t k = 0; k < count; k++) {
+        size_t last = t->n_stages - (size_t)(count - 1 - k);
+        t->cuts[k] = at;
+        for (; at < last; at++) {
+            int64_t steps = __builtin_popcount(t->stages[at].users);
+            if (k + 1 < count && at > t->cuts[k] && (2 * so_far + steps) * count > 2 * (k + 1) * total) break;
+            so_far += steps;
+        }
+    }
+    t->cuts[count] = at;
+    return VIC_OK;
+}
+
+/* A view of one. */
+static struct tile share_of(const struct tile *t, int64_t k)
+{
+    struct tile share = *t;
+    share.stages = t->stages + t->cuts[k];
+    share.n_stages = t->cuts[k + 1] - t->cuts[k];
+    return share;
+}
+
 static vic_status add_tile(const struct job *job, struct piece *piece, int64_t tile, struct tile *t, vic_error *err)
 {
     struct tile_layout *out = job->out;
-    int64_t first[MAX_PLACES];
+    int64_t first = out->share_first[tile], count = out->share_first[tile + 1] - first;
     t->places = out->places;
     t->parts = out->parts;
     t->strip = tile * (t->places / t->parts);
-    TRY(tile_stages_make(job->p, job->reach, t, err));
-    for (int s = 0; s < t->places; s++) first[s] = first_stage(t, s);
-    out->mask_first[tile] = (uint32_t)piece->n_masks;
-    TRY(make_masks(piece, t, first, err));
+    TRY(tile_stages_make(job->p, t, err));
+    TRY(cut_shares(t, count, err));
+    for (int64_t k = 0; k < count; k++) {
+        struct tile share = share_of(t, k);
+        tile_stages_deal_out(&share, job->reach);
+        out->mask_first[first + k] = (uint32_t)piece->n_masks;
+        TRY(make_masks(piece, &share, err));
+        TRY(add_stages(piece, &share, err));
+        out->stage_first[first + k + 1] = (int32_t)piece->n_stages;
+    }
     for (int s = 0; s < t->places; s++)
-        TRY(make_list(piece, t, s, first[s], &out->strips[tile * t->places + s], err));
-    TRY(add_stages(piece, t, err));
-    out->stage_first[tile + 1] = (int32_t)piece->n_stages;
+        for (int64_t k = 0; k < count; k++) {
+            struct tile share = share_of(t, k);
+            TRY(make_list(piece, &share, s, (uint32_t)t->cuts[k], k + 1 < count ? STEP_SHARE : STEP_END,
+                          &out->strips[(first + k) * t->places + s], err));
+        }
     return VIC_OK;
 }
 
@@ -175,14 +215,15 @@ static void gather_task(void *context, int64_t task, int worker)
     struct job *job = context;
     struct tile_layout *out = job->out;
     struct piece *piece = &job->pieces[task];
-    int64_t first = task * TILES_PER_TASK, stage = job->stage_base[task];
+    int64_t tile = task * TILES_PER_TASK, end = tile + TILES_PER_TASK, stage = job->stage_base[task];
     (void)worker;
+    if (end > out->tiles) end = out->tiles;
     if (piece->n_stages > 0)
         memcpy(out->stages + stage, piece->stages, (size_t)piece->n_stages * sizeof *out->stages);
     if (piece->n_masks > 0)
         memcpy(out->masks + job->mask_base[task], piece->masks, (size_t)piece->n_masks * sizeof *out->masks);
     memcpy(out->list + job->entry_base[task], piece->list, (size_t)piece->n_entries * sizeof *out->list);
-    for (int64_t i = first; i < out->tiles && i < first + TILES_PER_TASK; i++) {
+    for (int64_t i = out->share_first[tile]; i < out->share_first[end]; i++) {
         out->stage_first[i + 1] += (int32_t)stage;
         out->mask_first[i] += (uint32_t)job->mask_base[task];
         for (int s = 0; s < out->places; s++)
@@ -237,8 +278,29 @@ static void job_free(struct job *job, int workers)
     free(job->mask_base);
 }
 
-vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
-                         struct tile_layout *out, vic_error *err)
+/* `like`: in as many shares as its tiles' steps ask for, `most_steps` each; NULL = in one. */
+static vic_status set_shares(const struct tile_layout *like, int64_t most_steps, struct tile_layout *out,
+                             vic_error *err)
+{
+    int64_t shares = 0;
+    TRY(mem_array((size_t)out->tiles + 1, sizeof *out->share_first, "tiles", &out->share_first, err));
+    for (int64_t t = 0; t < out->tiles; t++) {
+        int64_t stages = like ? like->stage_first[t + 1] - like->stage_first[t] : 1;
+        int64_t count = like ? (share_steps(like, t) + most_steps - 1) / most_steps : 1;
+        out->share_first[t] = (int32_t)shares;
+        shares += count < 1 || stages < 1 ? 1 : count > stages ? stages : count;
+        if (shares > INT32_MAX)
+            return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern is too large for one GPU plan: %lld strips",
+                            (long long)(out->tiles * (out->places / out->parts)));
+    }
+    out->share_first[out->tiles] = (int32_t)shares;
+    out->shares = shares;
+    return VIC_OK;
+}
+
+static vic_status lay_out(const struct vic_pattern *p, int places, int parts, int reach,
+                          const struct tile_layout *like, int64_t most_steps, struct pool *pool,
+                          struct tile_layout *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct job job = { .p = p, .reach = reach, .out = out };
@@ -246,9 +308,11 @@ vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int
     *out = (struct tile_layout){ .places = places, .parts = parts, .inboxes = places - strips };
     out->tiles = (p->strips + strips - 1) / strips;
     job.n_pieces = (out->tiles + TILES_PER_TASK - 1) / TILES_PER_TASK;
-    TRY_GOTO(mem_array_zero((size_t)out->tiles + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err), done);
-    TRY_GOTO(mem_array((size_t)out->tiles, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
-    TRY_GOTO(mem_array((size_t)(out->tiles * places), sizeof *out->strips, "strips", &out->strips, err), done);
+    TRY_GOTO(set_shares(like, most_steps, out, err), done);
+    TRY_GOTO(mem_array_zero((size_t)out->shares + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err),
+             done);
+    TRY_GOTO(mem_array((size_t)out->shares, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
+    TRY_GOTO(mem_array((size_t)(out->shares * places), sizeof *out->strips, "strips", &out->strips, err), done);
     TRY_GOTO(mem_array_zero((size_t)job.n_pieces, sizeof *job.pieces, "tiles", &job.pieces, err), done);
     TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.scratch, "workers", &job.scratch, err), done);
     pool_run(pool, job.n_pieces, make_task, &job);
@@ -259,9 +323,26 @@ done:
     return st;
 }
 
+vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
+                         struct tile_layout *out, vic_error *err)
+{
+    return lay_out(p, places, parts, reach, NULL, 0, pool, out, err);
+}
+
+vic_status tiles_split(const struct vic_pattern *p, int reach, int64_t most_steps, struct pool *pool,
+                       struct tile_layout *layout, vic_error *err)
+{
+    struct tile_layout split;
+    if (layout->tiles == 0) return VIC_OK;
+    TRY(lay_out(p, layout->places, layout->parts, reach, layout, most_steps, pool, &split, err));
+    tiles_free(layout);
+    *layout = split;
+    return VIC_OK;
+}
+
 /* Few strips are cut, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
  * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips. */
-vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
+static vic_status cut(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err)
 {
     int halves = places % 2 == 0 ? 2 : places;
@@ -273,8 +354,22 @@ vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct
     return tiles_lay_out(p, places, halves, reach, pool, out, err);
 }
 
+vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
+                      vic_error *err)
+{
+    vic_status st;
+    int64_t most_steps;
+    TRY(cut(p, places, reach, pool, out, err));
+    most_steps = split_limit(out);
+    if (most_steps == 0) return VIC_OK;
+    st = tiles_split(p, reach, most_steps, pool, out, err);
+    if (st != VIC_OK) tiles_free(out);
+    return st;
+}
+
 void tiles_free(struct tile_layout *l)
 {
+    free(l->share_first);
     free(l->stage_first);
     free(l->mask_first);
     free(l->stages);

@@ -22,16 +22,82 @@ static void test_odd_strides_are_refused(void **state)
     free_problem(&p);
 }
 
+/* A CTA that does all shares of a tile adds up in the same order as the kernel that joins those of several. */
+static void test_shares_have_the_bits_of_whole_tiles(void **state)
+{
+    static const struct {
+        int d, heads;
+        bool no_lse;
+    } cases[] = { { 64, 2, false }, { 32, 3, true }, { 128, 1, false }, { 40, 4, true } };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const struct attention_case c = { .name = "shares",
+                                          .n_q = 700,
+                                          .n_k = -1,
+                                          .box = 14,
+                                          .cutoff = 6,
+                                          .dtype = i % 2 ? VIC_BF16 : VIC_F16,
+                                          .heads = cases[i / 2].heads,
+                                          .d_qk = cases[i / 2].d,
+                                          .d_v = cases[i / 2].d,
+                                          .no_lse = cases[i / 2].no_lse,
+                                          .batch = 2 };
+        const struct kernel_row *kernel;
+        struct plan_request request = { .device = the_gpu };
+        struct problem p;
+        vic_error err;
+        make_problem(&c, 7200 + i, &p);
+        request.shape = p.shape;
+        CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &kernel, &err));
+        for (int parts = 0; parts <= 1; parts++) {
+            unsigned char *out = malloc(p.out.bytes), *lse = malloc(p.lse.bytes);
+            assert_true(out && lse);
+            parts_of_strips = parts;
+            steps_of_tiles = 9;
+            for (int whole = 0; whole <= 1; whole++) {
+                memset(p.out.buffer, 0xff, p.out.bytes);
+                memset(p.lse.buffer, 0xff, p.lse.bytes);
+                whole_tiles = whole;
+                CHECK_OK(launch_on_gpu(kernel, &p, &err));
+                if (whole == 0) memcpy(out, p.out.buffer, p.out.bytes);
+                if (whole == 0) memcpy(lse, p.lse.buffer, p.lse.bytes);
+            }
+            assert_memory_equal(out, p.out.buffer, p.out.bytes);
+            assert_memory_equal(lse, p.lse.buffer, p.lse.bytes);
+            free(out);
+            free(lse);
+        }
+        parts_of_strips = steps_of_tiles = 0;
+        whole_tiles = false;
+        free_problem(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SHARED_TESTS,
         cmocka_unit_test(test_odd_strides_are_refused),
+        cmocka_unit_test(test_shares_have_the_bits_of_whole_tiles),
     };
+    static const struct {
+        const char *name;
+        int parts, steps;
+        bool whole;
+    } ways[] = { { "gpu_attention", 0, 0, false }, /* problems this small are cut; so the others: */
+                 { "gpu_attention_whole_strips", 1, 0, false },
+                 { "gpu_attention_half_strips", 2, 0, false },
+                 { "gpu_attention_shares", 1, 9, false },
+                 { "gpu_attention_parts_in_shares", 0, 9, false },
+                 { "gpu_attention_shares_of_one_cta", 1, 9, true } };
+    int failed = 0;
     tested = VIC_CUDA;
-    int failed = cmocka_run_group_tests_name("gpu_attention", tests, start_pools, stop_pools);
-    parts_of_strips = 1; /* problems this small are cut otherwise */
-    failed += cmocka_run_group_tests_name("gpu_attention_whole_strips", tests, start_pools, stop_pools);
-    parts_of_strips = 2;
-    return failed + cmocka_run_group_tests_name("gpu_attention_half_strips", tests, start_pools, stop_pools);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        parts_of_strips = ways[i].parts;
+        steps_of_tiles = ways[i].steps;
+        whole_tiles = ways[i].whole;
+        failed += cmocka_run_group_tests_name(ways[i].name, tests, start_pools, stop_pools);
+    }
+    return failed;
 }

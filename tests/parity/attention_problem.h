@@ -266,15 +266,19 @@ static void move_view(struct attention_tensor *view, const unsigned char *host, 
 }
 
 /* The status comes back, so that a test may ask for a refusal. */
-static int parts_of_strips; /* 0 = as the plan decides */
+static int parts_of_strips, steps_of_tiles; /* 0 = as the plan decides */
+static bool whole_tiles;
 
 static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem *p, vic_error *err)
 {
     enum { GUARD = 256 };
     vic_status st;
-    const struct plan_request request = {
-        .shape = p->shape, .device = the_gpu, .pattern_order = !p->args.q_rows, .parts = parts_of_strips
-    };
+    const struct plan_request request = { .shape = p->shape,
+                                          .device = the_gpu,
+                                          .pattern_order = !p->args.q_rows,
+                                          .parts = parts_of_strips,
+                                          .most_steps = steps_of_tiles,
+                                          .whole = whole_tiles };
     struct tensor *owners[] = { &p->q, p->k.buffer ? &p->k : &p->q, p->v.buffer ? &p->v : &p->q, &p->out, &p->lse };
     struct attention_args args = item_args(p, p->first_item);
     struct attention_tensor *views[] = { &args.q, &args.k, &args.v, &args.out, &args.lse };

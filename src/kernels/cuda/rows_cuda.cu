@@ -18,10 +18,11 @@ namespace
 {
 struct device_plan {
     attn_fwd_instance instance;
-    attn_fwd_params params; // the plan's part
+    attn_fwd_params params[2]; // the plan's part, with each schedule; the same twice where there is one
     const int32_t *q_order, *k_order;
-    int ctas;
-    int64_t n_items;
+    int ctas, places;
+    int64_t tiles;
+    bool shares;  // there are tiles of several
     void *memory; // all of the above lie in it
 };
 
@@ -84,27 +85,43 @@ void cuda_sm90_release(vic_plan *plan)
     plan->on_device = nullptr;
 }
 
-vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_schedule *schedule, vic_error *err)
+// What a schedule brings to the device.
+static void use_schedule(const device_plan *d, const tile_schedule *schedule, attn_fwd_params *p)
+{
+    std::memcpy(p->item_first, schedule->first, (size_t)(d->ctas + 1) * sizeof *schedule->first);
+    p->n_items = static_cast<uint32_t>(schedule->n_items);
+    p->n_joins = static_cast<uint32_t>(schedule->n_joins);
+    p->n_slots = static_cast<uint32_t>(schedule->n_slots);
+}
+
+vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, vic_error *err)
 {
     const vic_pattern *p = plan->pattern;
     device_plan *d = new (std::nothrow) device_plan();
     if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
     plan->on_device = d; // from here cuda_sm90_release() frees it
     d->instance = instance_of(plan->kernel, plan->shape.dtype);
-    d->ctas = schedule->ctas;
-    d->n_items = schedule->n_items;
+    d->ctas = schedules->ctas;
+    d->places = l->places;
+    d->tiles = l->tiles;
+    d->shares = l->shares > l->tiles;
     const bool orders = !plan->pattern_order;
-    const size_t n_items = static_cast<size_t>(schedule->n_items);
+    attn_fwd_params *first = &d->params[SOME_IN_SHARES], *second = &d->params[WHOLE_TILES];
+    const tile_schedule *one = &schedules[SOME_IN_SHARES], *other = &schedules[WHOLE_TILES];
+    const size_t task_bytes = (size_t)l->places * sizeof(tile_task);
     const struct {
         const void *from;
         size_t bytes;
         const void **to;
     } parts[] = {
-        { l->stages, (size_t)(l->n_stages + STAGE_OVERRUN) * sizeof *l->stages, (const void **)&d->params.stages },
-        { l->list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *l->list, (const void **)&d->params.list },
-        { l->masks, (size_t)l->n_masks * sizeof *l->masks, (const void **)&d->params.masks },
-        { schedule->items, n_items * sizeof *schedule->items, (const void **)&d->params.items },
-        { schedule->tasks, n_items * (size_t)l->places * sizeof *schedule->tasks, (const void **)&d->params.tasks },
+        { l->stages, (size_t)(l->n_stages + STAGE_OVERRUN) * sizeof *l->stages, (const void **)&first->stages },
+        { l->list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *l->list, (const void **)&first->list },
+        { l->masks, (size_t)l->n_masks * sizeof *l->masks, (const void **)&first->masks },
+        { one->items, (size_t)one->n_items * sizeof *one->items, (const void **)&first->items },
+        { one->tasks, (size_t)one->n_items * task_bytes, (const void **)&first->tasks },
+        { one->joins, (size_t)one->n_joins * sizeof *one->joins, (const void **)&first->joins },
+        { other->items, (size_t)other->n_items * sizeof *other->items, (const void **)&second->items },
+        { other->tasks, (size_t)other->n_items * task_bytes, (const void **)&second->tasks },
         { p->q_order, orders ? (size_t)p->n_q * sizeof *p->q_order : 0, (const void **)&d->q_order },
         { p->k_order, orders ? (size_t)p->n_k * sizeof *p->k_order : 0, (const void **)&d->k_order },
     };
@@ -120,18 +137,33 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
         *part.to = to;
         at += (part.bytes + 255) / 256 * 256;
     }
-    std::memcpy(d->params.item_first, schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first);
-    d->params.parts = l->parts;
-    d->params.inboxes = l->inboxes;
-    d->params.n_items = static_cast<uint32_t>(schedule->n_items);
-    d->params.n_q = p->n_q;
-    d->params.heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
-    d->params.d_qk = plan->shape.d_qk;
-    d->params.d_v = plan->shape.d_v;
+    use_schedule(d, one, first);
+    first->parts = l->parts;
+    first->inboxes = l->inboxes;
+    first->n_q = p->n_q;
+    first->heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
+    first->d_qk = plan->shape.d_qk;
+    first->d_v = plan->shape.d_v;
+    const tile_item *items = second->items;
+    const tile_task *tasks = second->tasks;
+    *second = *first;
+    if (other->items) {
+        second->items = items;
+        second->tasks = tasks;
+        use_schedule(d, other, second);
+    }
     plan->bytes += total;
     return check(cudaFuncSetAttribute(d->instance.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(d->instance.shared_bytes)),
                  "giving the kernel its shared memory", err);
+}
+
+// Shares on several CTAs are for few items; where there are many, whole tiles occupy all CTAs.
+static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
+{
+    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    const bool many = batch > 1 && d->tiles * plan->shape.heads * batch >= d->ctas;
+    return &d->params[many ? WHOLE_TILES : SOME_IN_SHARES];
 }
 
 // K and V in pattern order, [batch, kv_head, n_k, d] each.
@@ -141,10 +173,19 @@ static size_t permuted_bytes(const vic_plan *plan, int64_t batch, int d)
     return (bytes + 255) / 256 * 256;
 }
 
-size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
+// Keys and values in pattern order, where the caller's are not; behind them the slots of split tiles.
+static size_t slots_at(const vic_plan *plan, int64_t batch)
 {
     if (plan->pattern_order) return 0;
     return permuted_bytes(plan, batch, plan->shape.d_qk) + permuted_bytes(plan, batch, plan->shape.d_v);
+}
+
+size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
+{
+    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    return slots_at(plan, batch) +
+           static_cast<size_t>(batch * params_for(plan, batch)->n_slots + (d->shares ? d->ctas * d->places : 0)) *
+               d->instance.slot_bytes;
 }
 
 // {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
@@ -228,12 +269,12 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     const device_plan *d = static_cast<const device_plan *>(plan->on_device);
     cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
     attention_tensor k = a->k, v = a->v;
-    attn_fwd_params p = d->params;
+    attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
-    const int64_t most = (INT32_MAX - MOST_CTAS) / d->n_items;
+    const int64_t most = (INT32_MAX - MOST_CTAS) / p.n_items;
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
-                        (long long)most, (long long)d->n_items, (long long)a->batch);
+                        (long long)most, (long long)p.n_items, (long long)a->batch);
     on_device scope(plan->device.index);
     TRY(check(scope.code, "choosing the GPU", err));
     if (!plan->pattern_order) {
@@ -253,6 +294,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     p.out = device_tensor(&a->out);
     p.lse = device_tensor(&a->lse);
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
+    p.slots = static_cast<char *>(workspace) + slots_at(plan, a->batch);
     p.batch = static_cast<int>(a->batch);
     p.q_words = aligned(&a->q, 2);
     p.q_vectors = aligned(&a->q, 8);
@@ -270,7 +312,12 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     launch.stream = stream;
     launch.attrs = &early;
     launch.numAttrs = 1;
-    return check(cudaLaunchKernelExC(&launch, d->instance.kernel, arguments), "launching the kernel", err);
+    TRY(check(cudaLaunchKernelExC(&launch, d->instance.kernel, arguments), "launching the kernel", err));
+    if (p.n_joins == 0) return VIC_OK;
+    launch.gridDim = dim3(p.n_joins * static_cast<unsigned>(a->batch));
+    launch.blockDim = dim3(128);
+    launch.dynamicSmemBytes = 0;
+    return check(cudaLaunchKernelExC(&launch, d->instance.join, arguments + 2), "launching the kernel", err);
 }
 
 } // extern "C"

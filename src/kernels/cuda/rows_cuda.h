@@ -13,7 +13,7 @@ extern "C" {
 const char *cuda_sm90_unavailable(void);
 vic_status cuda_sm90_tile_shape(const struct vic_plan *plan, struct tile_shape *out, vic_error *err);
 vic_status cuda_sm90_prepare(struct vic_plan *plan, const struct tile_layout *layout,
-                             const struct tile_schedule *schedule, vic_error *err);
+                             const struct tile_schedule *schedules, vic_error *err);
 void cuda_sm90_release(struct vic_plan *plan);
 size_t cuda_sm90_workspace(const struct vic_plan *plan, int64_t batch);
 vic_status cuda_sm90_launch(const struct vic_plan *plan, const struct attention_args *args, void *workspace,

@@ -44,17 +44,19 @@ static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
                 if (w.bits->key[c] >> r & 1) counts[((int64_t)w.cluster * CLUSTER + c) * STRIP + r]++;
 }
 
-static void count_layout(const struct tile_layout *l, const struct tile_strip *s, int64_t tile, uint8_t *counts)
+/* A strip or part in one share of a tile; `before`: stages of the tile before the share's. */
+static void count_layout(const struct tile_layout *l, const struct tile_strip *s, int64_t share, int64_t before,
+                         uint8_t *counts)
 {
     int steps = 0;
-    for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
-        int64_t stage = *e & STEP_STAGE_MASK;
-        const int32_t *groups = l->stages[l->stage_first[tile] + stage].group;
-        assert_true(stage < l->stage_first[tile + 1] - l->stage_first[tile]);
-        uint32_t mask = l->mask_first[tile] + (*e >> STEP_MASK_SHIFT & 3);
+    for (const uint32_t *e = l->list + s->list; (int32_t)*e >= 0; e++) {
+        int64_t stage = (*e & STEP_STAGE_MASK) - before;
+        const int32_t *groups = l->stages[l->stage_first[share] + stage].group;
+        assert_in_range(stage, 0, l->stage_first[share + 1] - l->stage_first[share] - 1);
+        uint32_t mask = l->mask_first[share] + (*e >> STEP_MASK_SHIFT & 3);
         if (steps++ == 0) assert_true(*e & STEP_MASKED);
         for (int64_t i = 0; i < stage; i++)
-            mask += (uint32_t)__builtin_popcount((unsigned)l->stages[l->stage_first[tile] + i].group[1] >>
+            mask += (uint32_t)__builtin_popcount((unsigned)l->stages[l->stage_first[share] + i].group[1] >>
                                                  STAGE_USERS_SHIFT);
         for (int t = 0; t < STEP_WORDS; t++) {
             uint32_t word = *e & STEP_MASKED ? l->masks[mask][t] : UINT32_MAX;
@@ -75,25 +77,30 @@ static void check_users(const struct tile_layout *l, int place, int reach)
     int64_t begin = 0;
     char *taken = calloc((size_t)l->n_stages + 1, 1);
     assert_non_null(taken);
-    for (int64_t tile = 0; tile < l->tiles; tile++) {
-        const struct tile_strip *s = &l->strips[tile * l->places + place];
-        int64_t n = l->stage_first[tile + 1] - l->stage_first[tile], last = -reach, end = -1;
-        for (const uint32_t *e = l->list + s->list; *e != (uint32_t)STEP_END; e++) {
-            int64_t at = *e & STEP_STAGE_MASK, stage = begin + at;
-            assert_false(taken[stage]);
-            taken[stage] = 1;
-            if (last >= 0 || at >= l->places) assert_true(at - last <= 2 * reach);
-            last = at;
-            end = at > end ? at : end;
+    for (int64_t tile = 0; tile < l->tiles; tile++)
+        for (int64_t share = l->share_first[tile]; share < l->share_first[tile + 1]; share++) {
+            const struct tile_strip *s = &l->strips[share * l->places + place];
+            int64_t before = begin - l->stage_first[l->share_first[tile]];
+            int64_t n = l->stage_first[share + 1] - l->stage_first[share], last = -reach, end = -1;
+            const uint32_t *e = l->list + s->list;
+            for (; (int32_t)*e >= 0; e++) {
+                int64_t at = (*e & STEP_STAGE_MASK) - before, stage = begin + at;
+                assert_false(taken[stage]);
+                taken[stage] = 1;
+                if (last >= 0 || at >= l->places) assert_true(at - last <= 2 * reach);
+                last = at;
+                end = at > end ? at : end;
+            }
+            assert_int_equal((int32_t)*e, share + 1 < l->share_first[tile + 1] ? STEP_SHARE : STEP_END);
+            if ((int32_t)*e == STEP_SHARE) assert_ptr_equal(e + 1, l->list + s[l->places].list);
+            for (int64_t i = 0; i < n; i++) {
+                unsigned users = (unsigned)l->stages[begin + i].group[0] >> STAGE_USERS_SHIFT;
+                assert_int_equal(users >> place & 1, taken[begin + i]);
+                assert_true(users != 0);
+            }
+            if (n > 0) assert_true(n - end <= reach);
+            begin += n;
         }
-        for (int64_t i = 0; i < n; i++) {
-            unsigned users = (unsigned)l->stages[begin + i].group[0] >> STAGE_USERS_SHIFT;
-            assert_int_equal(users >> place & 1, taken[begin + i]);
-            assert_true(users != 0);
-        }
-        if (n > 0) assert_true(n - end <= reach);
-        begin += n;
-    }
     free(taken);
 }
 
@@ -104,8 +111,10 @@ static void check_balance(const struct tile_layout *l, const struct tile_schedul
     for (int cta = 0; cta < s->ctas; cta++) {
         int64_t sum = 0;
         for (int64_t i = s->first[cta]; i < s->first[cta + 1]; i++) {
-            int64_t work = 16 * l->places; /* queries in, results out, in steps */
-            for (int p = 0; p < l->places; p++) work += l->strips[(int64_t)s->items[i].tile * l->places + p].steps;
+            const struct tile_item *item = &s->items[i];
+            /* Queries in, results out, from one share to the next; in steps. */
+            int64_t work = l->shares > l->tiles ? 12 + 10 * (item->shares - 1) : 16 * l->places;
+            for (int32_t k = 0; k < item->shares; k++) work += share_steps(l, item->share + k);
             if (work > heaviest) heaviest = work;
             sum += work;
         }
@@ -115,89 +124,159 @@ static void check_balance(const struct tile_layout *l, const struct tile_schedul
     assert_true(s->ctas * most <= total + s->ctas * heaviest);
 }
 
-/* Every tile and head once, its strips or parts one to a warpgroup. */
-static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas)
+static void check_task(const struct tile_layout *l, const struct tile_item *item, const struct tile_task *task,
+                       unsigned *places)
+{
+    int place = (int)(task->strip % (l->places / l->parts)) * l->parts + task->part;
+    int first_inbox = place / l->parts * (l->parts - 1);
+    const struct tile_strip *strip = &l->strips[item->share * l->places + place];
+    assert_int_equal(task->strip, strip->strip);
+    assert_int_equal(task->head, item->head);
+    assert_int_equal(task->stages, item->stages);
+    assert_int_equal(task->list, strip->list);
+    assert_int_equal(task->before, item->stage_first - l->stage_first[l->share_first[item->tile]]);
+    assert_int_equal(task->slot, item->slot < 0 ? -1 : item->slot + place);
+    assert_int_equal(task->inbox, first_inbox + (task->part > 0 ? task->part - 1 : 0));
+    assert_true(l->parts == 1 || task->inbox < l->inboxes);
+    *places |= 1u << place;
+}
+
+/* Each slot belongs to one share's place, and each share of a tile apart is added up once. */
+static void check_joins(const struct tile_layout *l, const struct tile_schedule *s)
+{
+    char *filled = calloc((size_t)s->n_slots + 1, 1);
+    assert_non_null(filled);
+    for (int64_t k = 0; k < s->n_items; k++)
+        for (int p = 0; p < l->places && s->items[k].slot >= 0; p++) {
+            assert_in_range(s->items[k].slot + p, 0, s->n_slots - 1);
+            assert_false(filled[s->items[k].slot + p]++);
+        }
+    for (int64_t k = 0; k < s->n_joins; k++) {
+        const struct tile_join *join = &s->joins[k];
+        int strips = l->places / l->parts, tile = join->strip / strips;
+        assert_int_equal(join->shares, l->share_first[tile + 1] - l->share_first[tile]);
+        for (int share = 0; share < join->shares; share++)
+            for (int part = 0; part < l->parts; part++) {
+                int slot = join->slot + share * l->places + part, found = 0;
+                for (int64_t i = 0; i < s->n_items; i++) {
+                    const struct tile_item *item = &s->items[i];
+                    found += item->slot >= 0 && item->tile == tile && item->head == join->head &&
+                             item->share == l->share_first[tile] + share &&
+                             item->slot + join->strip % strips * l->parts + part == slot;
+                }
+                assert_int_equal(found, 1);
+                assert_int_equal(filled[slot]++, 1);
+            }
+    }
+    for (int64_t i = 0; i < s->n_slots; i++) assert_int_equal(filled[i], 2);
+    free(filled);
+}
+
+/* Every share of every tile and head once, its strips or parts one to a warpgroup. */
+static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas, bool whole)
 {
     const struct attention_shape shape = { VIC_F16, heads, kv_heads, d, d };
     struct tile_schedule s;
+    int64_t seen_shares = 0;
     vic_error err;
-    CHECK_OK(tiles_schedule(l, &shape, ctas, &s, &err));
-    char *seen = calloc((size_t)(l->tiles * heads + 1), 1);
+    CHECK_OK(tiles_schedule(l, &shape, ctas, whole, &s, &err));
+    char *seen = calloc((size_t)(l->shares * heads + 1), 1);
     assert_non_null(seen);
     assert_int_equal(s.first[0], 0);
-    assert_int_equal(s.first[ctas], l->tiles * heads);
-    assert_int_equal(s.n_items, l->tiles * heads);
+    assert_int_equal(s.first[ctas], s.n_items);
+    if (whole) assert_int_equal(s.n_items, l->tiles * heads);
     for (int64_t k = 0; k < s.n_items; k++) {
         const struct tile_item *item = &s.items[k];
+        bool all = item->shares == l->share_first[item->tile + 1] - l->share_first[item->tile];
         unsigned places = 0;
-        assert_false(seen[item->tile * heads + item->head]++);
-        assert_int_equal(item->mask_first, l->mask_first[item->tile]);
-        assert_int_equal(item->stage_first, l->stage_first[item->tile]);
-        assert_int_equal(item->stages, l->stage_first[item->tile + 1] - l->stage_first[item->tile]);
-        for (int w = 0; w < l->places; w++) {
-            const struct tile_task *task = &s.tasks[k * l->places + w];
-            int place = (int)(task->strip % (l->places / l->parts)) * l->parts + task->part;
-            const struct tile_strip *strip = &l->strips[item->tile * l->places + place];
-            int first_inbox = place / l->parts * (l->parts - 1);
-            assert_int_equal(task->strip, strip->strip);
-            assert_int_equal(task->head, item->head);
-            assert_int_equal(task->stages, item->stages);
-            assert_int_equal(task->list, strip->list);
-            assert_int_equal(task->inbox, first_inbox + (task->part > 0 ? task->part - 1 : 0));
-            assert_true(l->parts == 1 || task->inbox < l->inboxes);
-            places |= 1u << place;
-        }
+        for (int32_t i = 0; i < item->shares; i++) assert_false(seen[(item->share + i) * heads + item->head]++);
+        seen_shares += item->shares;
+        assert_true(item->slot >= 0 ? !all && item->shares == 1 : all);
+        assert_in_range(item->share, l->share_first[item->tile], l->share_first[item->tile + 1] - item->shares);
+        assert_int_equal(item->mask_first, l->mask_first[item->share]);
+        assert_int_equal(item->stage_first, l->stage_first[item->share]);
+        assert_int_equal(item->stages, l->stage_first[item->share + item->shares] - l->stage_first[item->share]);
+        for (int w = 0; w < l->places; w++) check_task(l, item, &s.tasks[k * l->places + w], &places);
         assert_int_equal(places, (1u << l->places) - 1);
     }
+    assert_int_equal(seen_shares, l->shares * heads);
+    if (whole) assert_int_equal(s.n_slots, 0);
+    check_joins(l, &s);
     check_balance(l, &s);
     free(seen);
     tiles_schedule_free(&s);
 }
 
 /* More threads make the same. */
-static void check_threads(const vic_pattern *p, int strips, int reach, const struct tile_layout *one)
+static void check_threads(const vic_pattern *p, int strips, int reach, int most_steps, const struct tile_layout *one)
 {
     struct tile_layout many;
     struct pool *pool;
     vic_error err;
     CHECK_OK(pool_create(3, &pool, &err));
     CHECK_OK(tiles_lay_out(p, strips, one->parts, reach, pool, &many, &err));
+    if (most_steps > 0) CHECK_OK(tiles_split(p, reach, most_steps, pool, &many, &err));
     pool_free(pool);
+    assert_int_equal(many.tiles, one->tiles);
+    assert_int_equal(many.shares, one->shares);
     assert_int_equal(many.n_stages, one->n_stages);
     assert_int_equal(many.n_entries, one->n_entries);
     assert_int_equal(many.n_masks, one->n_masks);
     assert_int_equal(many.steps, one->steps);
-    assert_memory_equal(many.stage_first, one->stage_first, (size_t)(one->tiles + 1) * sizeof *one->stage_first);
+    assert_memory_equal(many.share_first, one->share_first, (size_t)(one->tiles + 1) * sizeof *one->share_first);
+    assert_memory_equal(many.stage_first, one->stage_first, (size_t)(one->shares + 1) * sizeof *one->stage_first);
     assert_memory_equal(many.stages, one->stages, (size_t)(one->n_stages + STAGE_OVERRUN) * sizeof *one->stages);
     assert_memory_equal(many.list, one->list, (size_t)(one->n_entries + LIST_OVERRUN) * sizeof *one->list);
     if (one->tiles > 0) {
-        size_t strip_bytes = (size_t)(one->tiles * one->places) * sizeof *one->strips;
-        assert_memory_equal(many.mask_first, one->mask_first, (size_t)one->tiles * sizeof *one->mask_first);
+        size_t strip_bytes = (size_t)(one->shares * one->places) * sizeof *one->strips;
+        assert_memory_equal(many.mask_first, one->mask_first, (size_t)one->shares * sizeof *one->mask_first);
         assert_memory_equal(many.strips, one->strips, strip_bytes);
     }
     if (one->n_masks > 0) assert_memory_equal(many.masks, one->masks, (size_t)one->n_masks * sizeof *one->masks);
     tiles_free(&many);
 }
 
-/* Every strip's pairs are in its list, or in its parts' lists together. */
+/* Every strip's pairs are in its list, or in those of its parts and shares together. */
 static void check_pairs(const vic_pattern *p, const struct tile_layout *l)
 {
     size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-    int64_t strips = l->tiles * (l->places / l->parts);
-    assert_true(strips >= p->strips);
-    assert_int_equal(l->inboxes, l->places - l->places / l->parts);
-    for (int64_t strip = 0; strip < strips; strip++) {
+    int per_tile = l->places / l->parts;
+    assert_true(l->tiles * per_tile >= p->strips);
+    assert_int_equal(l->inboxes, l->places - per_tile);
+    assert_int_equal(l->share_first[l->tiles], l->shares);
+    for (int64_t strip = 0; strip < l->tiles * per_tile; strip++) {
         uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
+        int64_t first = l->share_first[strip / per_tile], end = l->share_first[strip / per_tile + 1];
         assert_true(expected && found);
         if (strip < p->strips) count_pattern(p, strip, expected);
-        for (int part = 0; part < l->parts; part++) {
-            const struct tile_strip *s = &l->strips[strip * l->parts + part];
-            assert_int_equal(s->strip, strip);
-            count_layout(l, s, strip / (l->places / l->parts), found);
-        }
+        for (int64_t share = first; share < end; share++)
+            for (int part = 0; part < l->parts; part++) {
+                const struct tile_strip *s = &l->strips[share * l->places + strip % per_tile * l->parts + part];
+                assert_int_equal(s->strip, strip);
+                count_layout(l, s, share, l->stage_first[share] - l->stage_first[first], found);
+            }
         assert_memory_equal(expected, found, size);
         free(expected);
         free(found);
+    }
+}
+
+/* Stages are not cut, and keeping the ring in sight takes some steps more. */
+static void check_lengths(const struct tile_layout *l, int most_steps)
+{
+    for (int64_t k = 0; k < l->shares && most_steps > 0; k++)
+        assert_true(share_steps(l, k) <= most_steps + 3 * l->places);
+}
+
+static void check_layout(const vic_pattern *p, int places, int reach, int most_steps, const struct tile_layout *l)
+{
+    check_threads(p, places, reach, most_steps, l);
+    check_pairs(p, l);
+    check_lengths(l, most_steps);
+    for (int place = 0; place < l->places; place++) check_users(l, place, reach);
+    for (int whole = 0; whole <= 1; whole++) {
+        check_schedule(l, 3, 3, 64, 7, whole);
+        check_schedule(l, 6, 3, 128, 5, whole);
     }
 }
 
@@ -213,33 +292,43 @@ static void check_pattern(vic_pattern *p)
             CHECK_OK(pool_create(1, &pool, &err));
             CHECK_OK(tiles_lay_out(p, shapes[i][0], parts, shapes[i][1], pool, &l, &err));
             pool_free(pool);
-            check_threads(p, shapes[i][0], shapes[i][1], &l);
-            check_pairs(p, &l);
-            for (int place = 0; place < l.places; place++) check_users(&l, place, shapes[i][1]);
-            check_schedule(&l, 3, 3, 64, 7);
-            check_schedule(&l, 6, 3, 128, 5);
+            check_layout(p, shapes[i][0], shapes[i][1], 0, &l);
+            for (int most_steps = 1; most_steps <= 25; most_steps += 12) {
+                CHECK_OK(pool_create(1, &pool, &err));
+                CHECK_OK(tiles_split(p, shapes[i][1], most_steps, pool, &l, &err));
+                pool_free(pool);
+                check_layout(p, shapes[i][0], shapes[i][1], most_steps, &l);
+                tiles_free(&l);
+                CHECK_OK(pool_create(1, &pool, &err));
+                CHECK_OK(tiles_lay_out(p, shapes[i][0], parts, shapes[i][1], pool, &l, &err));
+                pool_free(pool);
+            }
             tiles_free(&l);
         }
     pattern_release(p);
 }
 
-/* In how many parts strips are cut: by how few there are, and whether they need the same keys. */
+/* In how many parts strips are cut: by how few there are, and whether they need the same keys.  Where tiles are few
+ * and long, the longest are split, into shares for as many CTAs as there are or a multiple. */
 static void small_patterns_are_cut(void **state)
 {
     static const struct {
         const char *text;
-        int places, parts;
+        int places, parts, shares; /* 0: no tile is split */
     } cases[] = {
-        { "blocks:33x33:n=99,seed=2", 4, 4 },
-        { "blocks:33x33:density=1", 4, 4 },
-        { "blocks:33x33:density=1", 3, 3 },
-        { "origin:800", 4, 2 },
-        { "origin:800", 3, 3 },
-        { "blocks:66x66:density=1", 4, 2 },
-        { "origin:3200", 4, 2 },
-        { "blocks:128x128:density=1", 4, 1 },
-        { "blocks:128x128:density=1", 3, 1 },
-        { "blocks:133x133:n=1000,seed=3", 4, 1 },
+        { "blocks:33x33:n=99,seed=2", 4, 4, 0 },
+        { "blocks:33x33:density=1", 4, 4, 0 },
+        { "blocks:33x33:density=1", 3, 3, 0 },
+        { "origin:800", 4, 2, 0 },
+        { "origin:800", 3, 3, 0 },
+        { "blocks:66x66:density=1", 4, 2, 132 },
+        { "origin:3200", 4, 2, 0 },
+        { "blocks:128x128:density=1", 4, 1, 128 },
+        { "blocks:128x128:density=1", 3, 1, 257 },
+        { "blocks:133x133:n=1000,seed=3", 4, 1, 0 },
+        { "blocks:1x2000:density=1", 4, 4, 132 },
+        { "blocks:1x9000:density=1", 3, 3, 132 },
+        { "blocks:266x266:density=0.5", 4, 1, 0 },
     };
     vic_error err;
     (void)state;
@@ -251,6 +340,7 @@ static void small_patterns_are_cut(void **state)
         CHECK_OK(pool_create(0, &pool, &err));
         CHECK_OK(tiles_make(p, cases[i].places, 6, pool, &l, &err));
         assert_int_equal(l.parts, cases[i].parts);
+        assert_int_equal(l.shares, cases[i].shares > 0 ? cases[i].shares : l.tiles);
         tiles_free(&l);
         pool_free(pool);
         vic_pattern_free(p);

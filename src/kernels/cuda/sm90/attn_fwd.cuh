@@ -12,7 +12,9 @@
 #include "kernels/cuda/sm90/ring_place.cuh"
 #include "kernels/cuda/sm90/rows_io.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
+#include "kernels/cuda/sm90/splits.cuh"
 
+#include <cstddef>
 #include <cstring>
 
 namespace sm90
@@ -188,13 +190,36 @@ __device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task 
         load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
 }
 
+// All of an item: a share, or the shares of a tile one after the other.
+template <half_type TYPE, int D>
+__device__ __forceinline__ void walk_shares(const attn_fwd_params &p, bool one, ring_place<D> &w, strip_state<D> &t)
+{
+    bool more = false; // than the first
+    clear<D>(t);
+#pragma unroll 1
+    for (;;) {
+        walk<TYPE, D>(p, w, t);
+        if (!w.share_ends() || one) break;
+        add_up_row_sums<D>(t);
+        if (more) add<D>(own_slot<D>(p), t);
+        put<D>(own_slot<D>(p), t);
+        clear<D>(t);
+        w.advance(p);
+        more = true;
+    }
+    if (!more) return;
+    add_up_row_sums<D>(t);
+    add<D>(own_slot<D>(p), t);
+    keep_row_sums_once<D>(t);
+}
+
 template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
     ring_place<D> w;
     strip_state<D> t;
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
-    uint32_t odd = 0; // whether an odd number of items is done
+    uint32_t odd = 0; // whether an odd number of items with inboxes is done
     item_walk items(p);
     int batch = 0;
     if (items.left > 0) {
@@ -202,6 +227,7 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         fetch_task<D>(p, items.item(), here);
         fetched();
         const tile_task task = task_at(here);
+        w.begin = uniform(-task.before);
         w.start(p, task.list);
         ptx::griddepcontrol_wait(); // until here only the plan was read
         ask_q<D>(p, task, batch, t);
@@ -212,28 +238,29 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         if constexpr (C::Q_SHARED) q_fetched();
         fetch_task<D>(p, items.item(), there);
         w.ready(p);
-        t.sum[0] = t.sum[1] = 0.0f;
-        t.max[0] = t.max[1] = -INFINITY;
-#pragma unroll
-        for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
-        walk<TYPE, D>(p, w, t);
+        walk_shares<TYPE, D>(p, static_cast<int>(ptx::ld_shared(here + offsetof(tile_task, slot))) >= 0, w, t);
         fetched();
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
-        const uint32_t number = w.begin + task.stages + task.inbox;
-        w.begin = uniform(w.begin + task.stages + p.inboxes);
+        const bool whole = task.slot < 0;
+        const uint32_t number = w.begin + task.before + task.stages + task.inbox;
+        w.begin = uniform(w.begin + task.before + task.stages + (whole ? p.inboxes : 0));
         if (items.left > 0) {
             const tile_task after = task_at(there);
+            w.begin = uniform(w.begin - after.before);
             w.start(p, after.list);
             ask_q<D>(p, after, next_batch, t);
         }
-        if (task.part > 0) {
+        if (!whole) {
+            add_up_row_sums<D>(t);
+            put<D>(slot_at<D>(p, static_cast<int64_t>(batch) * p.n_slots + task.slot), t);
+        } else if (task.part > 0) {
             leave_part<D>(task.inbox, number, t);
         } else {
             if (p.parts > 1) gather_parts<D>(task.inbox, number, p.parts - 1, odd, t);
             store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         }
-        odd ^= 1;
+        odd ^= whole;
         batch = next_batch;
         const uint32_t swap = here;
         here = there;

@@ -12,6 +12,9 @@ template <int D> attn_fwd_instance instance(bool bf16)
     attn_fwd_instance i;
     i.kernel = bf16 ? reinterpret_cast<const void *>(attn_fwd<half_type::bf16, D>)
                     : reinterpret_cast<const void *>(attn_fwd<half_type::f16, D>);
+    i.join = bf16 ? reinterpret_cast<const void *>(join_shares<half_type::bf16, D>)
+                  : reinterpret_cast<const void *>(join_shares<half_type::f16, D>);
+    i.slot_bytes = slot_layout<D>::BYTES;
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;
     i.places = C::WARPGROUPS;

@@ -7,10 +7,12 @@
 
 #include <cuda_runtime_api.h>
 
-/* One instance of the fused kernel; its arguments are two tensor maps and struct attn_fwd_params. */
+/* One instance of the fused kernel; its arguments are two tensor maps and struct attn_fwd_params.  `join`, with the
+ * latter alone, follows it where shares are in slots: 128 threads for each of p.joins and batch entry. */
 struct attn_fwd_instance {
-    const void *kernel;
+    const void *kernel, *join;
     unsigned threads, shared_bytes;
+    size_t slot_bytes;
     int places, reach; /* as tiles_make() wants them */
     int panel;         /* columns of a tensor map's box */
 };

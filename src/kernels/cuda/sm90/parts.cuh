@@ -27,6 +27,34 @@ template <int D> __device__ __forceinline__ void wait_for_inbox(uint32_t number)
     ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1);
 }
 
+// The strip's state, its sums added up over the four threads of a row, becomes that of two parts of its keys. `rows`:
+// the other part's references and sums; `o`(j): its O, as numbers 4 j .. 4 j + 3 of t.o.  Factors are powers of two.
+template <int D, typename F> __device__ __forceinline__ void add_sums(strip_state<D> &t, float4 rows, const F &o)
+{
+    const float max[2] = { rows.x, rows.y }, sum[2] = { rows.z, rows.w };
+    float ours[2], theirs[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        // A part without weight counts for nothing, whatever its sums hold.
+        const float top = fmaxf(t.max[r], max[r]);
+        ours[r] = t.sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - top);
+        theirs[r] = sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(max[r] - top);
+        t.sum[r] = t.sum[r] * ours[r] + sum[r] * theirs[r];
+        t.max[r] = top;
+    }
+#pragma unroll
+    for (int j = 0; j < D / 8; j++) {
+        const float4 x = o(j);
+        const float their[4] = { x.x, x.y, x.z, x.w };
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            float &mine = t.o[4 * j + k];
+            mine = (ours[k >> 1] == 0.0f ? 0.0f : mine * ours[k >> 1]) +
+                   (theirs[k >> 1] == 0.0f ? 0.0f : their[k] * theirs[k >> 1]);
+        }
+    }
+}
+
 // `inbox` among those of the item; `number` among all stages and inboxes.
 template <int D> __device__ __forceinline__ void leave_part(uint32_t inbox, uint32_t number, const strip_state<D> &t)
 {
@@ -43,8 +71,8 @@ template <int D> __device__ __forceinline__ void leave_part(uint32_t inbox, uint
     ptx::mbarrier_arrive(C::EMPTY + 8 * slot);
 }
 
-// The strip's state becomes that of all its parts, in their order; their inboxes follow each other.  Factors are
-// powers of two.  `odd`: the CTA has had an odd number of items before.
+// The strip's state becomes that of all its parts, in their order; their inboxes follow each other.  `odd`: the CTA
+// has had an odd number of items before.
 template <int D>
 __device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, int inboxes, uint32_t odd,
                                              strip_state<D> &t)
@@ -57,29 +85,8 @@ __device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, in
         const uint32_t slot = uniform((number + i) % C::RING), sums = inbox_sums<D>(slot);
         wait_for_inbox<D>(number + i);
         ptx::mbarrier_wait(C::WRITTEN + 8 * (inbox + i), odd);
-        const float4 rows = ptx::ld_shared_v4(inbox_rows<D>(slot));
-        const float max[2] = { rows.x, rows.y }, sum[2] = { rows.z, rows.w };
-        float ours[2], theirs[2];
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            // A part without weight counts for nothing, whatever its sums hold.
-            const float top = fmaxf(t.max[r], max[r]);
-            ours[r] = t.sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - top);
-            theirs[r] = sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(max[r] - top);
-            t.sum[r] = t.sum[r] * ours[r] + sum[r] * theirs[r];
-            t.max[r] = top;
-        }
-#pragma unroll
-        for (int j = 0; j < D / 8; j++) {
-            const float4 x = ptx::ld_shared_v4(sums + 2048 * j);
-            const float their[4] = { x.x, x.y, x.z, x.w };
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                float &o = t.o[4 * j + k];
-                o = (ours[k >> 1] == 0.0f ? 0.0f : o * ours[k >> 1]) +
-                    (theirs[k >> 1] == 0.0f ? 0.0f : their[k] * theirs[k >> 1]);
-            }
-        }
+        add_sums<D>(t, ptx::ld_shared_v4(inbox_rows<D>(slot)),
+                    [=](int j) { return ptx::ld_shared_v4(sums + 2048 * j); });
     }
     ptx::fence_proxy_async();
     for (int i = 0; i < inboxes; i++) ptx::mbarrier_arrive(C::EMPTY + 8 * uniform((number + i) % C::RING));

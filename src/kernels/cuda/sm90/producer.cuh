@@ -26,8 +26,8 @@ template <int D> struct ring_end {
 };
 
 // Behind an item's stages: places in the ring through which the parts of cut strips come together (parts.cuh).
-// `number` is that of the first inbox among all stages and inboxes; `before` that of the item before, plus RING, 0 =
-// there was none.
+// `number` is that of the first inbox among all stages and inboxes; `before` that of the item before
+// that had any, plus RING, 0 = there was none.
 template <int D>
 __device__ __forceinline__ void leave_inboxes(ring_end<D> &ring, int inboxes, uint32_t number, uint32_t before,
                                               int warp)
@@ -112,9 +112,11 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
         }
         if (item.stages == 0) loaded = groups_at(after.stage_first);
         number += item.stages;
-        leave_inboxes<D>(ring, p.inboxes, number, before, warp);
-        before = number + C::RING;
-        number += p.inboxes;
+        if (item.slot < 0) {
+            leave_inboxes<D>(ring, p.inboxes, number, before, warp);
+            before = number + C::RING;
+            number += p.inboxes;
+        }
         item = after;
     }
 }

@@ -12,20 +12,20 @@ namespace sm90
 // the fill two turns ago had been there and was used.
 template <int D> struct ring_place {
     using C = attn_fwd_config<D>;
-    uint32_t begin = 0;       // stages before the item's first
+    uint32_t begin = 0;       // stages and inboxes before the first of the item's tile
     uint32_t loaded, list;    // the next 32 entries of the list, one a lane; where the ones after them are
     uint32_t words, lane;     // the present 32, each made into all that its step needs; which lane comes next
     uint32_t word;            // of the step to take
     uint32_t barrier, parity; // that says that its stage is there
 
-    // A word: 2 slot + which of its barriers; parity; slot * WARPGROUPS + which mask; STEP_MASKED; negative = the
-    // end.
+    // A word: 2 slot + which of its barriers; parity; slot * WARPGROUPS + which mask; STEP_MASKED.  STEP_END and
+    // STEP_SHARE, which are negative, as they are.
     enum { PARITY_SHIFT = 6, MASK_SHIFT = 8 };
     __device__ __forceinline__ uint32_t word_of(uint32_t entry) const
     {
         const uint32_t number = begin + (entry & STEP_STAGE_MASK), turn = number / C::RING,
                        slot = number - turn * C::RING;
-        if (entry == static_cast<uint32_t>(STEP_END)) return entry;
+        if (static_cast<int>(entry) < 0) return entry; // the end, or that of a share
         return slot << 1 | (turn & 1) | (turn >> 1 & 1) << PARITY_SHIFT |
                (slot * C::WARPGROUPS + (entry >> STEP_MASK_SHIFT & 3)) << MASK_SHIFT | (entry & STEP_MASKED);
     }
@@ -79,6 +79,10 @@ template <int D> struct ring_place {
     __device__ __forceinline__ bool more() const
     {
         return static_cast<int>(word) >= 0;
+    }
+    __device__ __forceinline__ bool share_ends() const
+    {
+        return word == static_cast<uint32_t>(STEP_SHARE);
     }
     __device__ __forceinline__ bool masked() const
     {

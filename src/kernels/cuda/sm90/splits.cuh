@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiles of several shares.  Where CTAs work on shares, each leaves what it has of a strip in a slot of the workspace,
+// and a second kernel adds it up and stores the rows.  A CTA that works on all of them keeps the sum of those before
+// in a slot of its own.  Either way part by part, and the shares of a part in order.
+#pragma once
+#include "kernels/cuda/sm90/parts.cuh"
+#include "kernels/cuda/sm90/rows_io.cuh"
+
+namespace sm90
+{
+// A slot: 16 bytes of each thread of the warpgroup, then the next 16; O, at last the rows' references and sums.
+template <int D> struct slot_layout {
+    static constexpr int VECTORS = D / 8 + 1;
+    static constexpr int BYTES = VECTORS * 128 * 16;
+};
+
+template <int D> __device__ __forceinline__ float4 *slot_at(const attn_fwd_params &p, int64_t number)
+{
+    return static_cast<float4 *>(p.slots) + number * (slot_layout<D>::BYTES / 16) + (threadIdx.x & 127);
+}
+
+// Of the warpgroup.
+template <int D> __device__ __forceinline__ float4 *own_slot(const attn_fwd_params &p)
+{
+    return slot_at<D>(p, static_cast<int64_t>(p.batch) * p.n_slots + blockIdx.x * attn_fwd_config<D>::WARPGROUPS +
+                             (threadIdx.x >> 7));
+}
+
+template <int D> __device__ __forceinline__ void add_up_row_sums(strip_state<D> &t)
+{
+    t.sum[0] = quad_sum(t.sum[0]);
+    t.sum[1] = quad_sum(t.sum[1]);
+}
+
+// Afterwards one thread of a row's four has its sum: store_rows() adds these up.
+template <int D> __device__ __forceinline__ void keep_row_sums_once(strip_state<D> &t)
+{
+    if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f;
+}
+
+// With row sums added up.
+template <int D> __device__ __forceinline__ void put(float4 *slot, const strip_state<D> &t)
+{
+#pragma unroll
+    for (int i = 0; i < D / 8; i++)
+        slot[128 * i] = make_float4(t.o[4 * i], t.o[4 * i + 1], t.o[4 * i + 2], t.o[4 * i + 3]);
+    slot[128 * (D / 8)] = make_float4(t.max[0], t.max[1], t.sum[0], t.sum[1]);
+}
+
+template <int D> __device__ __forceinline__ void add(const float4 *slot, strip_state<D> &t)
+{
+    add_sums<D>(t, slot[128 * (D / 8)], [=](int i) { return slot[128 * i]; });
+}
+
+template <int D> __device__ __forceinline__ void clear(strip_state<D> &t)
+{
+    t.sum[0] = t.sum[1] = 0.0f;
+    t.max[0] = t.max[1] = -INFINITY;
+#pragma unroll
+    for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
+}
+
+// A part of a strip: the sum of its shares.
+template <int D> __device__ __forceinline__ void add_shares(const float4 *slot, int shares, strip_state<D> &t)
+{
+    constexpr int VECTORS = slot_layout<D>::VECTORS, AT_ONCE = D == 128 ? 1 : 4; // slots whose loads are under way
+    constexpr int64_t NEXT = attn_fwd_config<D>::WARPGROUPS * VECTORS * 128;
+    clear<D>(t);
+    for (int first = 0; first < shares; first += AT_ONCE) {
+        float4 x[AT_ONCE][VECTORS];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+#pragma unroll
+            for (int v = 0; v < VECTORS; v++)
+                if (first + i < shares) x[i][v] = __ldcg(slot + (first + i) * NEXT + v * 128);
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+            if (first + i < shares) add_sums<D>(t, x[i][D / 8], [&](int v) { return x[i][v]; });
+    }
+}
+
+// A block for each of p.joins and batch entry.
+template <half_type TYPE, int D>
+__global__ void __launch_bounds__(128) join_shares(const __grid_constant__ attn_fwd_params p)
+{
+    ptx::griddepcontrol_launch_dependents();
+    const int batch = blockIdx.x / p.n_joins;
+    const tile_join join = p.joins[blockIdx.x % p.n_joins];
+    const float4 *from = slot_at<D>(p, static_cast<int64_t>(batch) * p.n_slots + join.slot);
+    strip_state<D> t, part;
+    ptx::griddepcontrol_wait(); // until the slots are filled
+    add_shares<D>(from, join.shares, t);
+    for (int i = 1; i < p.parts; i++) {
+        add_shares<D>(from + i * (slot_layout<D>::BYTES / 16), join.shares, part);
+        add_sums<D>(t, make_float4(part.max[0], part.max[1], part.sum[0], part.sum[1]), [&](int v) {
+            return make_float4(part.o[4 * v], part.o[4 * v + 1], part.o[4 * v + 2], part.o[4 * v + 3]);
+        });
+    }
+    keep_row_sums_once<D>(t);
+    store_rows<TYPE, D>(p, join.strip * STRIP_ROWS, join.head, batch, t);
+}
+} // namespace sm90

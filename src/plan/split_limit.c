@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a pattern's tiles are split, and how far.  Decided by the pattern and the tiles' shape alone, for the CTAs
+ * of a GPU with 132 multiprocessors, so that a row has the same bits whatever the number of heads, the batch or the
+ * GPU. The constants are measured: docs/kernels/attn_fwd_sm90.md. */
+#include "plan/tiles.h"
+
+enum {
+    CTAS = 132,
+    MOST_ROUNDS = 3,
+    /* In steps of a tile: */
+    ITEM = 12, /* queries in, results out */
+    JOIN = 16, /* bringing shares together */
+    /* In shorter shares beginning anew costs many heads more than one gains; unless tiles are so few that there is
+     * room for many heads. */
+    LEAST = 160,
+    LEAST_OF_FEW = 48,
+    FEW_TILES = CTAS / 8,
+};
+
+static int64_t count_shares(const struct tile_layout *l, int64_t most_steps)
+{
+    int64_t count = 0;
+    for (int64_t t = 0; t < l->tiles; t++) {
+        int64_t steps = share_steps(l, t);
+        count += steps <= most_steps ? 1 : (steps + most_steps - 1) / most_steps;
+    }
+    return count;
+}
+
+/* The shortest shares of which there are at most `most`. */
+static int64_t shortest_shares(const struct tile_layout *l, int64_t least, int64_t longest, int64_t most)
+{
+    int64_t too_short = least - 1;
+    for (int64_t enough = longest; enough - too_short > 1;) {
+        int64_t middle = too_short + (enough - too_short) / 2;
+        if (count_shares(l, middle) > most)
+            too_short = middle;
+        else
+            enough = middle;
+    }
+    return too_short + 1;
+}
+
+int64_t split_limit(const struct tile_layout *l)
+{
+    int64_t longest = 0, least = l->tiles <= FEW_TILES ? LEAST_OF_FEW : LEAST, best = 0, best_time;
+    for (int64_t t = 0; t < l->tiles; t++) {
+        int64_t steps = share_steps(l, t);
+        if (steps > longest) longest = steps;
+    }
+    if (l->tiles > CTAS || longest <= least) return 0;
+    best_time = longest + ITEM;
+    for (int rounds = 1; rounds <= MOST_ROUNDS; rounds++) { /* as many shares for each CTA */
+        int64_t most_steps = shortest_shares(l, least, longest, (int64_t)rounds * CTAS);
+        int64_t time = rounds * (most_steps + ITEM) + JOIN;
+        if (time >= best_time) continue;
+        best_time = time;
+        best = most_steps;
+    }
+    return best;
+}
