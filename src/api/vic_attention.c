@@ -41,7 +41,8 @@ vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const int64_t 
     for (int i = (ndim < 4 ? ndim : 4) - 1; i >= 0; i--) {
         t.shape[i] = shape[i];
         t.stride[i] = stride;
-        stride *= shape[i];
+        /* A tensor that no memory holds is refused where it is used. */
+        if (__builtin_mul_overflow(stride, shape[i], &stride)) stride = INT64_MAX;
     }
     return t;
 }
