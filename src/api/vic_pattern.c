@@ -32,6 +32,8 @@ static vic_status build(struct pattern_input *input, const vic_pattern_options *
 vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *options, vic_pattern **out,
                              vic_error *err)
 {
+    *out = NULL;
+    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
     vic_structure_view view = vic_structure_get(s);
     struct pattern_input input = { .n_q = view.atoms, .q_positions = view.positions };
     memcpy(input.cell, view.cell, sizeof input.cell);
