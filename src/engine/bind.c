@@ -24,13 +24,13 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device 
                               const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
 {
     char want[96], got[96];
-    int lead = t->ndim - dims;
-    bool fits = lead == 0 || lead == 1;
+    int lead = t->ndim == dims + 1;
+    bool fits = lead || t->ndim == dims;
     for (int i = 0; fits && i < dims; i++) fits = t->shape[lead + i] == expected[i];
     if (fits) fits = lead == 0 ? *batch <= 0 : t->shape[0] >= 1 && (*batch < 0 || *batch == t->shape[0]);
     if (!fits) {
         shape_text(dims, expected, want, sizeof want);
-        shape_text(t->ndim < 0 || t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
+        shape_text(t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "tensor %s: expected shape [%s], with a batch dimension in front in all tensors or in none; "
                         "got [%s]",

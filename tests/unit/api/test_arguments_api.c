@@ -193,9 +193,9 @@ static void sizes(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int64_t n = wrong[i], offsets[] = { 0, n };
         REFUSED(p, vic_pattern_build_points(n, at, 0, NULL, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                n < 0 ? "expected 0 or more, got -" : "input atoms: a pattern holds at most");
+                "numbers of atoms: a pattern holds 0 to");
         REFUSED(p, vic_pattern_build_points(1, at, n, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                n < 0 ? "and -" : "key atoms: a pattern holds at most");
+                "numbers of atoms: a pattern holds 0 to");
         REFUSED(p, vic_pattern_windows(n, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "a pattern holds 0 to");
         REFUSED(p, vic_pattern_from_pairs(NULL, n, 0, 0, NULL, NULL, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
                 "a pattern holds 0 to");
@@ -281,6 +281,20 @@ static void distances_and_updates(void **state)
     vic_pattern_free(p);
 }
 
+/* The stride along a dimension of one says nothing. */
+static void sort_one_wide(const vic_pattern *p, float *a, float *b)
+{
+    const int64_t shape[] = { N, 1 };
+    vic_tensor in = vic_tensor_make(a, VIC_F32, 2, shape), out = vic_tensor_make(b, VIC_F32, 2, shape);
+    const int32_t *order = vic_pattern_query_order(p);
+    vic_error err;
+    in.stride[1] = INT64_MIN;
+    out.stride[1] = 77;
+    memset(b, 0, N * sizeof *b);
+    CHECK_OK(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err));
+    for (int row = 0; row < N; row++) assert_true(b[row] == a[order[row]]);
+}
+
 static void sorted_tensors(void **state)
 {
     static const struct {
@@ -318,6 +332,7 @@ static void sorted_tensors(void **state)
         memcpy(y.stride, wrong[i].out, sizeof y.stride);
         CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &x, &y, &err), VIC_BAD_ARGUMENT, wrong[i].words);
     }
+    sort_one_wide(p, a, b);
     out.ndim = 2;
     CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT, "of one type");
     out.ndim = 1;
@@ -378,6 +393,45 @@ static void plans(void **state)
     vic_pattern_free(p);
 }
 
+static void memory(void **state)
+{
+    const vic_device cpu = { VIC_CPU, 0 };
+    char from[8] = "1234567", *to;
+    void *memory;
+    vic_error err;
+    (void)state;
+    CHECK_OK(vic_memory_alloc(cpu, sizeof from, &memory, &err));
+    to = memory;
+    CHECK_OK(vic_memory_copy(cpu, to, cpu, from, sizeof from, &err));
+    assert_string_equal(to, "1234567");
+    CHECK_OK(vic_memory_copy(cpu, NULL, cpu, NULL, 0, &err));
+    vic_memory_free(cpu, memory);
+    vic_memory_free(cpu, NULL);
+    /* a GPU that no machine has */
+    const vic_device gpu = { VIC_CUDA, 1000 };
+    REFUSED(memory, vic_memory_alloc(gpu, 8, &memory, &err), VIC_NO_DEVICE, "");
+    CHECK_FAILS(vic_memory_copy(gpu, from, cpu, from, 8, &err), VIC_NO_DEVICE, "");
+    CHECK_FAILS(vic_memory_copy(cpu, from, gpu, from, 8, &err), VIC_NO_DEVICE, "");
+    vic_memory_free(gpu, NULL);
+}
+
+static void radial_terms(void **state)
+{
+    static const double wrong[][4] = {
+        { NAN, 1, 1, 5 }, { 1, INFINITY, 1, 5 }, { 1, 1, NAN, 5 }, { 1, 1, INFINITY, 5 }, { 1, 1, -1, 5 }
+    };
+    float table[4] = { 1, 2, 3, 4 };
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_FAILS(vic_radial_add(VIC_RADIAL_GAUSSIAN, wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], 4, table,
+                                   &err),
+                    VIC_BAD_ARGUMENT, "a, center, width: expected");
+    CHECK_FAILS(vic_radial_add(VIC_RADIAL_COSINE, 0, 0, 0, INFINITY, 4, table, &err), VIC_BAD_ARGUMENT, "got inf");
+    CHECK_FAILS(vic_radial_add(VIC_RADIAL_POLYNOMIAL, 65, 0, 0, 5, 4, table, &err), VIC_BAD_ARGUMENT, "got 65");
+    for (int i = 0; i < 4; i++) assert_true(table[i] == (float)(i + 1)); /* as it was */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +445,8 @@ int main(void)
         cmocka_unit_test(distances_and_updates),
         cmocka_unit_test(sorted_tensors),
         cmocka_unit_test(plans),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(radial_terms),
     };
     return cmocka_run_group_tests_name("api_arguments", tests, NULL, NULL);
 }
