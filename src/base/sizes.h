@@ -6,42 +6,20 @@
 
 #include "vicinal.h"
 
-#include <stddef.h>
-#include <stdint.h>
+#ifdef __cplusplus
+extern "C" { /* the CUDA rows are C++ */
+#endif
 
-static inline size_t size_times(size_t a, size_t b)
-{
-    size_t product;
-    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
-}
-
-static inline size_t size_plus(size_t a, size_t b)
-{
-    size_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
-}
-
-/* The next multiple of `unit`; SIZE_MAX stays what it is. */
-static inline size_t size_round_up(size_t size, size_t unit)
-{
-    size_t end = size_plus(size, unit - 1);
-    return end == SIZE_MAX ? end : end - end % unit;
-}
+size_t size_times(size_t a, size_t b);
+size_t size_plus(size_t a, size_t b);
+size_t size_round_up(size_t size, size_t unit); /* the next multiple of `unit`; SIZE_MAX when that fits no size_t */
 
 /* Do the strides lead to elements that an address space can hold?  A caller's tensor that says otherwise is wrong
  * whatever its data is, and arithmetic on its offsets would overflow. */
-static inline bool size_tensor_fits(const vic_tensor *t)
-{
-    int64_t reach = 0, part;
-    for (int i = 0; i < t->ndim; i++) {
-        if (t->shape[i] < 0) return false;
-        if (t->shape[i] < 2) continue; /* never stepped along */
-        if (t->stride[i] == INT64_MIN) return false;
-        if (__builtin_mul_overflow(t->shape[i] - 1, t->stride[i] < 0 ? -t->stride[i] : t->stride[i], &part) ||
-            __builtin_add_overflow(reach, part, &reach))
-            return false;
-    }
-    return reach < INT64_MAX / 16; /* an element has 8 bytes at most */
+bool size_tensor_fits(const vic_tensor *t);
+
+#ifdef __cplusplus
 }
+#endif
 
 #endif

@@ -181,6 +181,7 @@ static void sizes(void **state)
 {
     static const int64_t wrong[] = { -1, INT64_MIN, INT32_MAX, (int64_t)1 << 32, INT64_MAX };
     const int64_t row_ptr[] = { 0, INT64_MAX }, fine[] = { 0, 0 };
+    const uint8_t skip[] = { 1 };
     const int32_t zero[] = { 0 };
     const double at[3] = { 0, 0, 0 };
     vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
@@ -196,6 +197,12 @@ static void sizes(void **state)
                 "numbers of atoms: a pattern holds 0 to");
         REFUSED(p, vic_pattern_build_points(1, at, n, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
                 "numbers of atoms: a pattern holds 0 to");
+        o.skip = skip; /* of one atom, and not looked at */
+        REFUSED(p, vic_pattern_build_points(n, at, 0, NULL, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
+                "a pattern holds 0 to");
+        REFUSED(p, vic_pattern_build_points(1, at, n, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
+                "a pattern holds 0 to");
+        o.skip = NULL;
         REFUSED(p, vic_pattern_windows(n, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "a pattern holds 0 to");
         REFUSED(p, vic_pattern_from_pairs(NULL, n, 0, 0, NULL, NULL, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
                 "a pattern holds 0 to");
@@ -224,6 +231,34 @@ static void sizes(void **state)
     REFUSED(p, vic_pattern_generate("blocks:20000000x2:n=1", NULL, &p, &err), VIC_BAD_ARGUMENT, "atoms on a side");
     REFUSED(memory, vic_memory_alloc((vic_device){ VIC_CPU, 0 }, SIZE_MAX, &memory, &err), VIC_NO_MEMORY, "bytes");
     vic_structure_free(s);
+}
+
+static void block_masks(void **state)
+{
+    static const struct {
+        int64_t row_ptr[4];
+        int32_t column[3];
+        const char *words;
+    } wrong[] = {
+        { { 1, 1, 2, 3 }, { 0, 1, 2 }, "row_ptr[0]: expected 0, found 1" },
+        { { 0, 2, 1, 3 }, { 0, 1, 2 }, "row_ptr[2]: expected at least 2, as before it, found 1" },
+        { { 0, 0, 0, -1 }, { 0, 1, 2 }, "row_ptr[3]: expected at least 0" },
+        { { 0, 1, 2, 3 }, { 0, -1, 2 }, "column[1], in block row 1: expected 0 to 2, found -1" },
+        { { 0, 1, 2, 3 }, { 0, 1, 3 }, "column[2], in block row 2: expected 0 to 2, found 3" },
+        { { 0, 1, 3, 3 }, { 0, 1, 1 }, "block row 1: expected each column once, found 1 twice" },
+    };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        REFUSED(p, vic_pattern_from_blocks(48, 0, 16, wrong[i].row_ptr, wrong[i].column, NULL, &p, &err),
+                VIC_BAD_INPUT, wrong[i].words);
+    CHECK_OK(vic_pattern_generate("blocks:2x2:n=1,seed=18446744073709551615", NULL, &p, &err));
+    vic_pattern_free(p);
+    REFUSED(p, vic_pattern_generate("blocks:2x2:n=1,seed=18446744073709551616", NULL, &p, &err), VIC_BAD_ARGUMENT,
+            "stopped at character");
+    REFUSED(p, vic_pattern_generate("blocks:2x2:n=1,seed=99999999999999999999", NULL, &p, &err), VIC_BAD_ARGUMENT,
+            "stopped at character");
 }
 
 static void pairs_of_a_structure(void **state)
@@ -441,6 +476,7 @@ int main(void)
         cmocka_unit_test(nothing_given),
         cmocka_unit_test(skips_of_the_wrong_side),
         cmocka_unit_test(sizes),
+        cmocka_unit_test(block_masks),
         cmocka_unit_test(pairs_of_a_structure),
         cmocka_unit_test(distances_and_updates),
         cmocka_unit_test(sorted_tensors),

@@ -229,6 +229,10 @@ static void timed(void **state)
     assert_int_equal(seen.launches, 3 * ITEMS);
     assert_ptr_equal(seen.workspace, s->workspace); /* the caller's, which is still his */
     assert_true(seconds[0] >= 0 && seconds[1] >= 0);
+    seen.bytes = 0; /* a kernel that needs none may be given some, aligned all the same */
+    CHECK_OK(engine_run(s->engine, &s->cpu, &a, &err));
+    a.workspace = s->workspace + 4;
+    CHECK_FAILS(engine_run(s->engine, &s->cpu, &a, &err), VIC_BAD_ARGUMENT, "expected 0 bytes at a 64-byte boundary");
     o.warm_up = -1;
     CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "got 2 and -1");
     o.warm_up = 1000001;
