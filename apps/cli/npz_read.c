@@ -145,6 +145,7 @@ static vic_status inflate_all(const char *path, const unsigned char *packed, uin
         out_done += out_part - z.avail_out;
     }
     inflateEnd(&z);
+    if (code == Z_MEM_ERROR) return fail(err, VIC_NO_MEMORY, "out of memory: zip reader");
     return out_done == want ? VIC_OK : damaged(path, "a member cannot be inflated", err);
 }
 

@@ -143,6 +143,7 @@ vic_status safetensors_read(const char *path, const char *tensor, const char *ot
                             vic_error *err)
 {
     struct infile in;
+    struct array read = { 0 };
     unsigned char prefix[8];
     char *header = NULL;
     uint64_t length = 0, data_at;
@@ -165,12 +166,14 @@ vic_status safetensors_read(const char *path, const char *tensor, const char *ot
     }
     TRY_GOTO(allocate((int64_t)length, 1, "the header of a safetensors file", &header, err), done);
     TRY_GOTO(infile_read(&in, sizeof prefix, header, (size_t)length, err), done);
-    TRY_GOTO(safetensors_parse(path, header, (size_t)length, in.size, tensor, otherwise, out, &data_at, err), done);
-    TRY_GOTO(allocate((int64_t)out->bytes, 1, path, &out->data, err), done);
+    TRY_GOTO(safetensors_parse(path, header, (size_t)length, in.size, tensor, otherwise, &read, &data_at, err), done);
+    TRY_GOTO(allocate((int64_t)read.bytes, 1, path, &read.data, err), done);
     /* check_entry() has seen that the offsets lie in the file. */
-    TRY_GOTO(infile_read(&in, data_at, out->data, out->bytes, err), done);
+    TRY_GOTO(infile_read(&in, data_at, read.data, read.bytes, err), done);
+    *out = read;
+    read.data = NULL; /* the caller's from here on */
 done:
-    if (st != VIC_OK) array_free(out);
+    array_free(&read);
     free(header);
     infile_close(&in);
     return st;

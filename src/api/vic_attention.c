@@ -41,7 +41,8 @@ vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const int64_t 
     for (int i = (ndim < 4 ? ndim : 4) - 1; i >= 0; i--) {
         t.shape[i] = shape[i];
         t.stride[i] = stride;
-        stride *= shape[i];
+        /* A tensor that no memory holds is refused where it is used. */
+        if (__builtin_mul_overflow(stride, shape[i], &stride)) stride = INT64_MAX;
     }
     return t;
 }
@@ -107,6 +108,7 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
     vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
     const struct kernel_row *kernel;
     *out = NULL;
+    if (!p) return vic_fail(err, VIC_BAD_ARGUMENT, "pattern is NULL: build one first");
     TRY(options_copy(&o, sizeof o, options, "vic_plan_options", err));
     if (o.kv_heads == 0) o.kv_heads = o.heads;
     if (o.head_dim_v == 0) o.head_dim_v = o.head_dim;
@@ -185,15 +187,12 @@ vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vi
     struct attention_args a;
     int64_t batch;
     TRY(options_copy(&given, sizeof given, args, "vic_attention_args", err));
+    if (!e) return vic_fail(err, VIC_BAD_ARGUMENT, "engine is NULL: the reference runs on an engine's threads");
     TRY(engine_bind(plan, &given, false, &a, &batch, err));
     if (batch > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "the reference takes no batch: give tensors [atoms, heads, head size]");
     if (!rows) n_rows = plan->pattern->n_q;
-    for (int64_t i = 0; rows && i < n_rows; i++)
-        if (rows[i] < 0 || rows[i] >= plan->pattern->n_q)
-            return vic_fail(err, VIC_BAD_ARGUMENT, "rows[%lld]: expected an atom below %lld, got %lld", (long long)i,
-                            (long long)plan->pattern->n_q, (long long)rows[i]);
     return attention_ref_rows(plan->pattern, &plan->shape, &a, e->pool, n_rows, rows, out, lse, counts, err);
 }
 

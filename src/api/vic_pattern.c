@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/memory.h"
+#include "base/sizes.h"
+#include "base/threads.h"
 #include "device/permute.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
@@ -31,6 +32,8 @@ static vic_status build(struct pattern_input *input, const vic_pattern_options *
 vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *options, vic_pattern **out,
                              vic_error *err)
 {
+    *out = NULL;
+    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
     vic_structure_view view = vic_structure_get(s);
     struct pattern_input input = { .n_q = view.atoms, .q_positions = view.positions };
     memcpy(input.cell, view.cell, sizeof input.cell);
@@ -147,11 +150,8 @@ vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query
 
 vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err)
 {
-    size_t bytes;
-    if (__builtin_mul_overflow((size_t)p->n_q, (size_t)p->n_k, &bytes))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "a dense mask of %lld x %lld atoms does not fit an address space",
-                        (long long)p->n_q, (long long)p->n_k);
-    memset(mask, 0, bytes);
+    (void)err;
+    memset(mask, 0, (size_t)p->n_q * (size_t)p->n_k); /* both below 2^31 */
     for (int64_t strip = 0; strip < p->strips; strip++) {
         for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
             for (int c = 0; c < CLUSTER; c++) {
@@ -202,6 +202,11 @@ static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_
                         "in and out lie in the memory of two devices, %s:%d and %s:%d: vic_memory_copy() one of them",
                         in->device.kind == VIC_CUDA ? "cuda" : "cpu", in->device.index,
                         out->device.kind == VIC_CUDA ? "cuda" : "cpu", out->device.index);
+    for (int i = 0; i < 2; i++)
+        if (!size_tensor_fits(i ? out : in))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "%s: its shape and strides reach further than memory does, or a dimension is below 0",
+                            i ? "out" : "in");
     int last = in->ndim - 1;
     if (last > 0 && in->shape[last] > 1 && (in->stride[last] != 1 || out->stride[last] != 1))
         return vic_fail(err, VIC_BAD_ARGUMENT, "the last dimension must be contiguous (stride 1), got %lld and %lld",

@@ -99,10 +99,11 @@ vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_patt
                                vic_pattern **out, vic_error *err)
 {
     vic_pattern_options o;
-    struct frame_input frame = frame_of(s);
     struct pool *pool;
     vic_status st;
     *out = NULL;
+    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
+    struct frame_input frame = frame_of(s);
     TRY(take_options(options, "nearest neighbours", false, true, &o, err));
     TRY(check_skip(&o, true, err));
     TRY(pool_create(o.threads, &pool, err));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/sizes.h"
 #include "engine/engine.h"
 
 #include <math.h>
@@ -23,14 +24,13 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device 
                               const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
 {
     char want[96], got[96];
-    int lead = t->ndim - dims;
-    bool fits = lead == 0 || lead == 1;
+    int lead = t->ndim == dims + 1;
+    bool fits = lead || t->ndim == dims;
     for (int i = 0; fits && i < dims; i++) fits = t->shape[lead + i] == expected[i];
-    if (fits)
-        fits = lead == 0 ? *batch < 0 || *batch == 0 : t->shape[0] >= 1 && (*batch < 0 || *batch == t->shape[0]);
+    if (fits) fits = lead == 0 ? *batch <= 0 : t->shape[0] >= 1 && (*batch < 0 || *batch == t->shape[0]);
     if (!fits) {
         shape_text(dims, expected, want, sizeof want);
-        shape_text(t->ndim < 0 || t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
+        shape_text(t->ndim > 4 ? 0 : t->ndim, t->shape, got, sizeof got);
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "tensor %s: expected shape [%s], with a batch dimension in front in all tensors or in none; "
                         "got [%s]",
@@ -48,7 +48,9 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device 
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "tensor %s: the last dimension must be contiguous (stride 1), got stride %lld", name,
                         (long long)t->stride[lead + 2]);
-    bool empty = expected[0] == 0 || expected[1] == 0;
+    if (!size_tensor_fits(t))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: its strides reach further than memory does", name);
+    bool empty = expected[0] == 0;
     if (!empty && (!t->data || (uintptr_t)t->data % vic_dtype_size(dtype) != 0))
         return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: data is %s", name,
                         t->data ? "not aligned to its type" : "NULL");

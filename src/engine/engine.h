@@ -16,6 +16,9 @@ struct vic_engine {
 vic_status engine_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs, struct attention_args *out,
                        int64_t *batch, vic_error *err);
 
+/* Items that `args` seem to have, 1 at least: what a workspace is taken for before engine_bind() looks at them. */
+int64_t engine_batch(const vic_attention_args *args);
+
 /* Blocks until done. */
 vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err);
 

@@ -8,6 +8,11 @@ static void *batch_item(const vic_tensor *t, int64_t index)
     return t->data ? (char *)t->data + index * t->stride[0] * (int64_t)vic_dtype_size(t->dtype) : NULL;
 }
 
+int64_t engine_batch(const vic_attention_args *args)
+{
+    return args->q.ndim == 4 && args->q.shape[0] > 0 ? args->q.shape[0] : 1;
+}
+
 static vic_status check_workspace(const vic_attention_args *args, size_t needed, const char *how, vic_error *err)
 {
     if (args->workspace_size >= needed && (needed == 0 || args->workspace) && (uintptr_t)args->workspace % 64 == 0)
@@ -64,10 +69,9 @@ static vic_status run_on_device(const vic_plan *plan, const vic_attention_args *
 {
     vic_status st = VIC_OK;
     vic_attention_args a = *args;
-    int64_t batch = args->q.ndim == 4 ? args->q.shape[0] : 1;
     void *own = NULL;
     if (!a.workspace) {
-        a.workspace_size = plan->kernel->device_row->workspace(plan, batch);
+        a.workspace_size = plan->kernel->device_row->workspace(plan, engine_batch(args));
         TRY(device_alloc(plan->device, a.workspace_size, &own, err));
         a.workspace = own;
     }
@@ -80,5 +84,7 @@ done:
 
 vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err)
 {
-    return plan->kernel->device_row ? run_on_device(plan, args, err) : run_on_cpu(e, plan, args, err);
+    if (plan->kernel->device_row) return run_on_device(plan, args, err);
+    if (!e) return vic_fail(err, VIC_BAD_ARGUMENT, "engine is NULL: a plan for the CPU runs on an engine's threads");
+    return run_on_cpu(e, plan, args, err);
 }

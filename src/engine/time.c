@@ -18,7 +18,8 @@ static vic_status enqueue(void *context, void *stream, vic_error *err)
     return engine_enqueue(t->plan, t->args, stream, err);
 }
 
-static vic_status check_options(const vic_plan *plan, const vic_time_options *o, vic_error *err)
+static vic_status check_options(const struct vic_engine *e, const vic_plan *plan, const vic_time_options *o,
+                                vic_error *err)
 {
     if (o->launches < 1 || o->launches > MOST || o->warm_up < 0 || o->warm_up > MOST)
         return vic_fail(err, VIC_BAD_ARGUMENT, "launches, warm_up: expected 1 to %d and 0 to %d, got %d and %d", MOST,
@@ -27,6 +28,8 @@ static vic_status check_options(const vic_plan *plan, const vic_time_options *o,
         return vic_fail(err, VIC_BAD_ARGUMENT, "in_graph: expected 0 to %d, got %d", MOST, o->in_graph);
     if (!plan->kernel->device_row && (o->in_graph > 0 || o->cold))
         return vic_fail(err, VIC_BAD_ARGUMENT, "in_graph, cold: the plan is for the CPU; these need one for a GPU");
+    if (!plan->kernel->device_row && !e)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "engine is NULL: a plan for the CPU runs on an engine's threads");
     if (o->in_graph > 0 && o->cold)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "cold: the launches of a graph find L2 as the one before left it: ask for one of the two");
@@ -48,7 +51,7 @@ static vic_status time_on_cpu(struct vic_engine *e, const vic_plan *plan, const 
 static vic_status take_workspace(struct vic_engine *e, const vic_plan *plan, vic_attention_args *a, vic_error *err)
 {
     if (plan->kernel->device_row) {
-        a->workspace_size = plan->kernel->device_row->workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1);
+        a->workspace_size = plan->kernel->device_row->workspace(plan, engine_batch(a));
         return device_alloc(plan->device, a->workspace_size, &a->workspace, err);
     }
     a->workspace_size = plan->kernel->workspace(plan, pool_threads(e->pool));
@@ -61,7 +64,7 @@ vic_status engine_time(struct vic_engine *e, const vic_plan *plan, const vic_att
     vic_status st;
     vic_attention_args a = *args;
     struct timed t = { plan, &a };
-    TRY(check_options(plan, o, err));
+    TRY(check_options(e, plan, o, err));
     if (!args->workspace) TRY(take_workspace(e, plan, &a, err));
     if (plan->kernel->device_row)
         st = device_time(plan->device, enqueue, &t, o, seconds, err);

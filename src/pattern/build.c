@@ -213,9 +213,10 @@ static vic_status check_input(const struct pattern_input *in, vic_error *err)
     if (!(in->cutoff > 0) || in->cutoff > max_cutoff)
         return vic_fail(err, VIC_BAD_ARGUMENT, "cutoff: expected a distance above 0 and up to %g A, got %g",
                         max_cutoff, in->cutoff);
-    if (in->n_q < 0 || in->n_k < 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "numbers of atoms: expected 0 or more, got %lld queries and %lld keys",
-                        (long long)in->n_q, (long long)in->n_k);
+    if (in->n_q < 0 || in->n_k < 0 || in->n_q > INT32_MAX - STRIP || in->n_k > INT32_MAX - STRIP)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "numbers of atoms: a pattern holds 0 to %d of a kind, got %lld queries and %lld keys",
+                        INT32_MAX - STRIP, (long long)in->n_q, (long long)in->n_k);
     return VIC_OK;
 }
 

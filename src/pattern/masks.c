@@ -144,6 +144,11 @@ vic_status pattern_from_blocks(const struct block_mask *m, const uint8_t *q_skip
     TRY(frame_make(&frame, pool, NULL, &p, err));
     int64_t rows = (p->n_q + m->block - 1) / m->block, columns = (p->n_k + m->block - 1) / m->block;
     TRY_GOTO(check_row_ptr(m, rows, err), done);
+    if (m->row_ptr[rows] > 0 && !m->column) {
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "column is NULL, but row_ptr counts %lld blocks",
+                      (long long)m->row_ptr[rows]);
+        goto done;
+    }
     TRY_GOTO(frame_add_rule(p, RULE_BLOCKS, &rule, err), done);
     rule->count = m->block;
     TRY_GOTO(take_columns(m, rows, columns, rule, err), done);

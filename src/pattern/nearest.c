@@ -240,11 +240,8 @@ static vic_status search_all(struct search *s, struct pool *pool, vic_error *err
 {
     const vic_pattern *p = s->p;
     int workers = pool_threads(pool);
-    size_t places;
+    size_t places = (size_t)p->n_q * (size_t)s->k; /* both below 2^31 */
     struct box *boxes;
-    if (__builtin_mul_overflow((size_t)p->n_q, (size_t)s->k, &places))
-        return vic_fail(err, VIC_NO_MEMORY, "%lld neighbours of %lld atoms do not fit an address space",
-                        (long long)s->k, (long long)p->n_q);
     TRY(mem_array(places, sizeof *s->key, "neighbours", &s->key, err));
     TRY(mem_array(places, sizeof *s->image, "neighbours' images", &s->image, err));
     TRY(mem_array_zero((size_t)p->n_q, sizeof *s->count, "atoms", &s->count, err));

@@ -138,9 +138,6 @@ vic_status points_make(const char *what, int64_t n, const double *positions, con
     int64_t tasks = (n + TASK_ATOMS - 1) / TASK_ATOMS, strips = (n + STRIP - 1) / STRIP;
     struct job job = { .n = n, .given = positions, .lattice = lattice, .kept = kept, .points = out };
     memset(out, 0, sizeof *out);
-    if (n > INT32_MAX - STRIP)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%lld %s atoms: a pattern holds at most %d", (long long)n, what,
-                        INT32_MAX - STRIP);
     out->n = n;
     if (!kept->positions)
         TRY_GOTO(mem_array((size_t)n, 3 * sizeof *kept->positions, "positions", &kept->positions, err), done);

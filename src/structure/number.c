@@ -44,17 +44,17 @@ bool number_read(const char *text, size_t length, int shift, double *value)
     const char *at = text, *end = text + length, *mantissa, *mantissa_end;
     bool negative = false, any = false;
     uint64_t digits = 0;
-    int used = 0, point = 0, exponent = 0;
+    int used = 0, point = 0, exponent = 0; /* used: digits from the first but 0 on; as 20 when there are more */
     trim(&at, &end);
     if (at < end && (*at == '-' || *at == '+')) negative = *at++ == '-';
     mantissa = at;
     for (; at < end && is_digit(*at); ++at, any = true) {
-        if (used || *at != '0') ++used;
+        if (used < 20 && (used || *at != '0')) ++used;
         if (used <= 19) digits = digits * 10 + (uint64_t)(*at - '0');
     }
     if (at < end && *at == '.') {
         for (++at; at < end && is_digit(*at); ++at, any = true) {
-            if (used || *at != '0') ++used;
+            if (used < 20 && (used || *at != '0')) ++used;
             if (used <= 19) digits = digits * 10 + (uint64_t)(*at - '0');
             if (point < 2 * LONGEST) ++point;
         }

@@ -74,6 +74,7 @@ WRAP(int, rename, (const char *from, const char *to), (from, to), -1, EIO)
 WRAP(int, fstat, (int descriptor, struct stat *about), (descriptor, about), -1, EIO)
 WRAP(int, inflateInit2_, (z_stream * z, int bits, const char *version, int size), (z, bits, version, size),
      Z_MEM_ERROR, ENOMEM)
+WRAP(int, inflate, (z_stream * z, int flush), (z, flush), Z_MEM_ERROR, ENOMEM)
 WRAP(int, pthread_create, (pthread_t * out, const pthread_attr_t *how, void *(*run)(void *), void *context),
      (out, how, run, context), EAGAIN, EAGAIN)
 

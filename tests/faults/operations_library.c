@@ -53,6 +53,7 @@ static const struct {
       "2\n", "inf\n" },
     { "poscar", "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0 5.6\nNa Cl\n1 1\nSelective dynamics\nDirect\n0 0 0 T T F\n",
       "0.5 0.5 0.5 T T T\n", "0.5 0.5\n" },
+    { "old.poscar", "O\n1.0\n5.6 0 0\n0 5.6 0\n0 0 5.6\n2\nCartesian\n0 0 0\n", "1 2 3\n", "1 2\n" },
     { "lammps",
       "title\n\n2 atoms\n2 atom types\n0 10 xlo xhi\n0 11 ylo yhi\n0 12 zlo zhi\n1 0 2 xy xz yz\n\nMasses\n\n1 "
       "15.999\n"
@@ -86,6 +87,7 @@ static void write_structures(void)
 
 static void write_broken_tensors(void)
 {
+    write_text("empty", "");
     write_text("bad.npy", "\x93NUMPY\1");
     write_text("bad.npz", "PK\3\4 and nothing after it, not even the record at its end");
     write_text("bad.safetensors", "\1\1\1\1\1\1\1\1{}");
@@ -160,6 +162,16 @@ static vic_status read_broken(const char *path, vic_error *err)
 {
     vic_structure *s;
     vic_status st = vic_structure_read(path, NULL, &s, err);
+    assert_null(s);
+    return refused(st, err);
+}
+
+static vic_status read_no_model(const char *path, vic_error *err)
+{
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_structure *s;
+    o.model = 7;
+    vic_status st = vic_structure_read(path, &o, &s, err);
     assert_null(s);
     return refused(st, err);
 }
@@ -282,6 +294,7 @@ const struct operation library_operations[] = {
     { "read extXYZ", read_file, "seed.extxyz", NULL, READS },
     { "read CIF", read_file, "seed.small.cif", NULL, READS },
     { "read POSCAR", read_file, "seed.poscar", NULL, READS },
+    { "read POSCAR without elements", read_file, "seed.old.poscar", NULL, READS },
     { "read LAMMPS data", read_file, "seed.lammps", NULL, READS },
     { "read Amber", read_file, "seed.rst7", NULL, READS },
     { "broken PDB", read_broken, "bad.pdb", NULL, READS },
@@ -294,6 +307,8 @@ const struct operation library_operations[] = {
     { "broken POSCAR", read_broken, "bad.poscar", NULL, READS },
     { "broken LAMMPS data", read_broken, "bad.lammps", NULL, READS },
     { "broken Amber", read_broken, "bad.rst7", NULL, READS },
+    { "no such model", read_no_model, "seed.pdb", NULL, READS },
+    { "empty file", read_broken, "empty", NULL, READS },
     { "broken .vnp", load_broken, "bad.vnp", NULL, READS },
     { "structure from arrays", from_arrays, NULL, NULL, PLAIN },
     { "write PDB", write_structure, "out.pdb", "out.pdb", PLAIN },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cpu_features.h"
+#include "base/sizes.h"
 #include "base/threads.h"
 #include "kernels/cpu/attention_cpu.h"
 #include "kernels/kernels.h"
@@ -26,7 +27,7 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 
 static size_t workspace(const struct vic_plan *plan, int threads)
 {
-    return strip_scratch_size(&plan->shape, plan->radial) * (size_t)threads;
+    return size_times(strip_scratch_size(&plan->shape, plan->radial), (size_t)threads);
 }
 
 /* Strips of a task: neighbours share keys and values, and the next one is known.  Single ones in the end, so that

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The GPU's rows: what they can do, what a plan brings to the device, how a launch is put together.
+#include "base/sizes.h"
 #include "contract/kernel_row.h"
 #include "kernels/cuda/host.cuh"
 #include "kernels/cuda/rows_cuda.h"
@@ -169,15 +170,15 @@ static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
 // K and V in pattern order, [batch, kv_head, n_k, d] each.
 static size_t permuted_bytes(const vic_plan *plan, int64_t batch, int d)
 {
-    const size_t bytes = static_cast<size_t>(batch) * plan->shape.kv_heads * plan->pattern->n_k * d * 2;
-    return (bytes + 255) / 256 * 256;
+    const size_t items = size_times(static_cast<size_t>(batch), static_cast<size_t>(plan->shape.kv_heads));
+    return size_round_up(size_times(items, static_cast<size_t>(plan->pattern->n_k) * d * 2), 256);
 }
 
 // Keys and values in pattern order, where the caller's are not; behind them the slots of split tiles.
 static size_t slots_at(const vic_plan *plan, int64_t batch)
 {
     if (plan->pattern_order) return 0;
-    return permuted_bytes(plan, batch, plan->shape.d_qk) + permuted_bytes(plan, batch, plan->shape.d_v);
+    return size_plus(permuted_bytes(plan, batch, plan->shape.d_qk), permuted_bytes(plan, batch, plan->shape.d_v));
 }
 
 size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)

@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "base/memory.h"
+#include "base/sizes.h"
 #include "base/switches.h"
 #include "contract/pair_rule.h"
 #include "contract/radial.h"
@@ -95,7 +96,7 @@ static struct ref_sizes ref_sizes(const struct vic_pattern *p)
 static size_t ref_workspace(const struct vic_pattern *p, int threads)
 {
     struct ref_sizes size = ref_sizes(p);
-    return size.q_row + size.k_row + (size_t)threads * (size.neighbours + size.scores);
+    return size_plus(size.q_row + size.k_row, size_times((size_t)threads, size.neighbours + size.scores));
 }
 
 /* With `rows` the tensors are in the caller's order, where the row is the atom; else in pattern order. */
@@ -297,7 +298,7 @@ static void launch_task(void *context, int64_t query, int worker)
 static size_t workspace(const struct vic_plan *plan, int threads)
 {
     size_t row = (size_t)plan->shape.heads * ((size_t)plan->shape.d_v + 1);
-    return ref_workspace(plan->pattern, threads) + (size_t)threads * row * sizeof(double);
+    return size_plus(ref_workspace(plan->pattern, threads), size_times((size_t)threads, row * sizeof(double)));
 }
 
 static vic_status launch(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,

@@ -181,10 +181,9 @@ static uint64_t rows_of(const vic_pattern *p, int64_t strip)
     return rows >= STRIP ? UINT64_MAX : ((uint64_t)1 << rows) - 1;
 }
 
-static vic_status check_bits(const struct vnp *f, const char *path, int64_t strip, int64_t at, int64_t *pairs,
-                             vic_error *err)
+static vic_status check_bits(const struct vnp *f, const char *path, int64_t strip, int64_t at, vic_error *err)
 {
-    const vic_pattern *p = f->p;
+    vic_pattern *p = f->p;
     int64_t first = (int64_t)p->partial_cluster[at] * CLUSTER;
     uint64_t rows = rows_of(p, strip);
     int count = 0;
@@ -199,7 +198,8 @@ static vic_status check_bits(const struct vnp *f, const char *path, int64_t stri
     if (count == 0 || count == BLOCK)
         return vnp_wrong(f, path, &p->partial_bits, at, err, "expected 1 to %d bits of a partial block, found %d",
                          BLOCK - 1, count);
-    *pairs += count;
+    if (__builtin_add_overflow(p->info.pairs, (int64_t)count, &p->info.pairs))
+        return vnp_wrong(f, path, &p->partial_bits, at, err, "expected fewer than 2^63 pairs, found more");
     return VIC_OK;
 }
 
@@ -226,7 +226,7 @@ static vic_status check_partial(const struct vnp *f, const char *path, int64_t s
         if (in_runs(runs, n_runs, cluster, image))
             return vnp_wrong(f, path, &p->partial_cluster, i, err,
                              "expected a block to be partial or full, found cluster %d both", cluster);
-        TRY(check_bits(f, path, strip, i, &p->info.pairs, err));
+        TRY(check_bits(f, path, strip, i, err));
     }
     return VIC_OK;
 }
@@ -247,9 +247,9 @@ static vic_status check_runs(const struct vnp *f, const char *path, int64_t stri
         if (run->image < 0 || run->image >= p->n_images)
             return vnp_wrong(f, path, &p->full_runs, i, err, "expected an image below %lld, found %d",
                              (long long)p->n_images, run->image);
-        p->n_full += run->count;
         if (__builtin_add_overflow(p->info.pairs, (int64_t)run->count * BLOCK, &p->info.pairs))
             return vnp_wrong(f, path, &p->full_runs, i, err, "expected fewer than 2^63 pairs, found more");
+        p->n_full += run->count; /* of pairs there are 1024 times as many */
     }
     return VIC_OK;
 }

@@ -145,13 +145,17 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
                             "be either after %lld atom%s; remove it and give the box by hand (--cell a,b,c)",
                             s->name, (long long)at.number, (long long)r.atoms, r.atoms == 1 ? "" : "s");
     }
-    if (left != 1) TRY(read_triples(&r, "the velocity", NULL, err));
-    if (left == 1 || left == block + 1) return read_box(&r, err);
-    if (left == block) return VIC_OK;
-    return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected after the positions of %lld atoms %lld lines of velocities, a line with "
-                    "the box, or both, found %lld lines; mend the count in line 2 or what follows",
-                    s->name, (long long)r.lines.number, (long long)r.atoms, (long long)block, (long long)left);
+    if (left != 1) {
+        TRY(read_triples(&r, "the velocity", NULL, err));
+        if (left == block) return VIC_OK;
+        if (left != block + 1)
+            return vic_fail(err, VIC_BAD_INPUT,
+                            "%s line %lld: expected after the positions of %lld atoms %lld lines of velocities, a "
+                            "line with the box, or both, found %lld lines; mend the count in line 2 or what follows",
+                            s->name, (long long)r.lines.number, (long long)r.atoms, (long long)block,
+                            (long long)left);
+    }
+    return read_box(&r, err);
 }
 
 const struct format format_amber = { "amber", looks_like_amber, read_amber };

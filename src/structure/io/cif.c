@@ -46,7 +46,6 @@ bool cif_number(struct shim_text t, double *value)
 int64_t cif_line(const struct source *s, struct shim_text t)
 {
     int64_t line = 1;
-    if (!t.text) return 0;
     for (const char *at = s->text; (at = memchr(at, '\n', (size_t)(t.text - at))); ++at) ++line;
     return line;
 }

@@ -9,13 +9,13 @@
 
 struct piece cif_piece(struct shim_text t);         /* empty when absent */
 bool cif_number(struct shim_text t, double *value); /* a standard uncertainty in brackets allowed: 12.345(6) */
-int64_t cif_line(const struct source *s, struct shim_text t); /* line of a value; 0 when absent */
+int64_t cif_line(const struct source *s, struct shim_text t); /* line of a value that is there */
 
 /* Block `block` has _atom_site.Cartn_x. */
 vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int block, int model, struct file_content *out,
                       vic_error *err);
 
-/* Blocks with fractional sites count as models 1, 2, ...  No atoms is an error that says so. */
+/* Blocks with fractional sites count as models 1, 2, ...; there is one.  No atoms is an error that says so. */
 bool smcif_has_sites(const struct shim_cif *cif, int block);
 vic_status smcif_read(const struct source *s, struct shim_cif *cif, int model, struct file_content *out,
                       vic_error *err);

@@ -45,15 +45,13 @@ static vic_status grow(struct duplicates *d, vic_error *err)
     return VIC_OK;
 }
 
-vic_status duplicates_new_residue(struct duplicates *d, vic_error *err)
+void duplicates_new_residue(struct duplicates *d)
 {
-    if (!d->capacity) TRY(grow(d, err));
-    if (++d->generation == 0) { /* after 2^32 residues */
-        memset(d->slots, 0, d->capacity * sizeof *d->slots);
+    if (++d->generation == 0) { /* after 2^32 residues: no slot may pass for one of this */
+        duplicates_free(d);
         d->generation = 1;
     }
     d->used = 0;
-    return VIC_OK;
 }
 
 vic_status duplicates_add(struct duplicates *d, const vic_atom_label *label, size_t row, size_t *first,
@@ -81,7 +79,7 @@ vic_status duplicates_add(struct duplicates *d, const vic_atom_label *label, siz
 bool duplicates_name_is_no_identity(const vic_atom_label *label, uint8_t number)
 {
     const char *symbol = element_symbol(number);
-    for (size_t i = 0; i < 3; ++i) {
+    for (size_t i = 0;; ++i) { /* up to the symbol's end, or before */
         char c = label->name[i];
         if (c >= 'A' && c <= 'Z' && i == 1) c = (char)(c - 'A' + 'a');
         if (c != symbol[i]) return false;

@@ -9,10 +9,11 @@
 struct duplicates {
     struct duplicate_slot *slots;
     size_t capacity, used;
-    uint32_t generation;
+    uint32_t generation; /* one a residue */
 };
 
-vic_status duplicates_new_residue(struct duplicates *d, vic_error *err);
+/* Before the first atom, too. */
+void duplicates_new_residue(struct duplicates *d);
 
 /* *first = `row` when this is the first atom of its name, residue name and altloc in this residue, otherwise the row
  * of that first one. */

@@ -130,7 +130,7 @@ static vic_status read_lattice(const struct context *c, struct piece value, stru
     }
     if (count != 9 && count != 3) return bad(c, "Lattice as 9 numbers (or 3, the diagonal)", value);
     memset(h->lattice, 0, sizeof h->lattice);
-    for (int i = 0; i < count; ++i) h->lattice[count == 3 ? i : i / 3][count == 3 ? i : i % 3] = v[i];
+    for (int i = 0, step = count == 3 ? 4 : 1; i < count; ++i) h->lattice[step * i / 3][step * i % 3] = v[i];
     h->has_lattice = true;
     return VIC_OK;
 }

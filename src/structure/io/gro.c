@@ -23,9 +23,10 @@ static bool is_count(struct piece line, int64_t *count)
 static bool looks_like_gro(const struct source *s)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece title, count, row;
+    struct piece title = { "", 0 }, count, row;
     int64_t number;
-    if (!lines_next(&l, &title) || !lines_next(&l, &count) || !is_count(count, &number)) return false;
+    lines_next(&l, &title);
+    if (!lines_next(&l, &count) || !is_count(count, &number)) return false;
     if (piece_begins(title, "ITEM:")) return false; /* LAMMPS dump: a time step where the count would be */
     if (!is_count(title, &number)) return true;
     /* A number as title: an XYZ file with a number as comment looks the same up to here. */
@@ -128,11 +129,11 @@ static vic_status read_box(const struct source *s, struct lines *l, bool taking,
 static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece title;
     out->models = 0;
-    while (!lines_only_blank_left(&l) && lines_next(&l, &title)) {
-        struct piece line = { "", 0 };
+    while (!lines_only_blank_left(&l)) {
+        struct piece title = { "", 0 }, line = { "", 0 };
         struct frame f = { 0 };
+        lines_next(&l, &title);
         if (!lines_next(&l, &line) || !is_count(line, &f.count))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the number of atoms of frame %lld, found %s; mend it, or remove "

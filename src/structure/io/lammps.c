@@ -135,7 +135,7 @@ static vic_status read_header_line(struct reading *r, int64_t number, struct pie
     return VIC_OK;
 }
 
-/* Sections begin with a keyword on a line of its own; rows begin with a number. */
+/* Sections begin with a keyword on a line of its own; rows begin with a number.  The line is not empty. */
 static bool is_section(struct piece line)
 {
     static const char *const sections[] = {
@@ -144,16 +144,17 @@ static bool is_section(struct piece line)
     };
     for (size_t i = 0; i < sizeof sections / sizeof *sections; ++i)
         if (piece_is(line, sections[i])) return true;
-    if (!line.length || *line.text < 'A' || *line.text > 'Z') return false;
+    if (*line.text < 'A' || *line.text > 'Z') return false;
     return memchr(line.text, ' ', line.length) != NULL; /* "Pair Coeffs", "Atom Type Labels" */
 }
 
 static vic_status find_sections(struct reading *r, vic_error *err)
 {
     struct lines l = lines_of(r->source->text, r->source->size);
-    struct piece line, comment;
+    struct piece line = { "", 0 }, comment;
     bool header = true;
-    if (lines_next(&l, &line)) format_set_title(r->out->title, line);
+    lines_next(&l, &line);
+    format_set_title(r->out->title, line);
     while (lines_next(&l, &line)) {
         line = without_comment(line, &comment);
         if (!line.length || (!header && *line.text <= '9')) continue;

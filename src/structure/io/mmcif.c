@@ -149,7 +149,7 @@ static bool same_residue(const struct reading *r, int64_t row, int64_t other)
 static vic_status check_duplicate(struct reading *r, int64_t row, const struct atom *a, vic_error *err)
 {
     size_t at = r->out->atoms.count, first;
-    if (r->last_row < 0 || !same_residue(r, row, r->last_row)) TRY(duplicates_new_residue(&r->duplicates, err));
+    if (r->last_row < 0 || !same_residue(r, row, r->last_row)) duplicates_new_residue(&r->duplicates);
     TRY(duplicates_add(&r->duplicates, &a->label, at, &first, err));
     if (first == at) return VIC_OK;
     if (duplicates_name_is_no_identity(&a->label, a->number) &&
@@ -307,8 +307,8 @@ vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int block, i
     r.last_row = -1;
     out->format = "mmcif";
     out->atoms.has_labels = out->atoms.has_b_factors = out->atoms.has_occupancies = true;
-    if (!shim_cif_table(cif, block, tags, COLUMNS, &r.sites) || !r.sites.rows)
-        return format_no_atoms(s, "rows in the _atom_site loop", err);
+    shim_cif_table(cif, block, tags, COLUMNS, &r.sites);
+    if (!r.sites.rows) return format_no_atoms(s, "rows in the _atom_site loop", err);
     TRY_GOTO(read_cell(&r, err), done);
     read_heading(&r);
     TRY_GOTO(take_model(&r, model, err), done);

@@ -15,7 +15,7 @@ struct model_mark {
 struct reading {
     const struct source *source;
     struct file_content *out;
-    int wanted;
+    int64_t wanted;
     bool any_model; /* the first will do */
     struct model_mark *models;
     size_t model_count, model_capacity;
@@ -49,7 +49,7 @@ static int compare_marks(const void *a, const void *b)
 {
     const struct model_mark *x = a, *y = b;
     if (x->number != y->number) return x->number < y->number ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
+    return (x->line > y->line) - (x->line < y->line);
 }
 
 static vic_status begin_model(struct reading *r, int64_t number, int64_t line, vic_error *err)
@@ -60,7 +60,8 @@ static vic_status begin_model(struct reading *r, int64_t number, int64_t line, v
     r->taking = !r->taken && (r->any_model || number == r->wanted);
     r->model_count++;
     r->in_model = true;
-    return r->taking ? duplicates_new_residue(&r->duplicates, err) : VIC_OK;
+    if (r->taking) duplicates_new_residue(&r->duplicates);
+    return VIC_OK;
 }
 
 static void end_model(struct reading *r)
@@ -96,7 +97,7 @@ static vic_status check_duplicate(struct reading *r, const struct pdb_record *re
     const struct atoms *atoms = &r->out->atoms;
     const struct atom *a = &record->atom;
     size_t row = atoms->count, first;
-    if (row && !same_residue(&r->last, record)) TRY(duplicates_new_residue(&r->duplicates, err));
+    if (row && !same_residue(&r->last, record)) duplicates_new_residue(&r->duplicates);
     TRY(duplicates_add(&r->duplicates, &a->label, row, &first, err));
     if (first == row) return VIC_OK;
     if (duplicates_name_is_no_identity(&a->label, a->number) &&
@@ -184,7 +185,7 @@ static vic_status read_line(struct reading *r, struct piece line, const struct l
         read_scale(r, line);
     } else if (piece_begins(line, "TITLE ") && !r->model_count) {
         format_set_title(r->out->title, piece_field(line, 10, 80));
-    } else if (l->open && line.length && line.length < 6 &&
+    } else if (l->open && line.length < 6 && /* an open line has a character */
                (memcmp(line.text, "ATOM  ", line.length) == 0 || memcmp(line.text, "HETATM", line.length) == 0)) {
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected a whole record, found %s at the end of the file; it seems to have "
@@ -211,7 +212,7 @@ static vic_status check_models(struct reading *r, vic_error *err)
     if (r->taken || r->taking) return VIC_OK;
     TRY(mem_array(r->model_count, sizeof *numbers, "models", &numbers, err));
     for (size_t i = 0; i < r->model_count; ++i) numbers[i] = r->models[i].number;
-    st = format_no_model(r->source, r->wanted, numbers, r->model_count, err);
+    st = format_no_model(r->source, (int)r->wanted, numbers, r->model_count, err);
     free(numbers);
     return st;
 }
@@ -226,7 +227,7 @@ static vic_status read_lines(struct reading *r, vic_error *err)
 }
 
 /* Models count from the end in the order in which they stand in the file; their numbers are their own. */
-static vic_status find_from_end(const struct source *s, int model, int *number, vic_error *err)
+static vic_status find_from_end(const struct source *s, int model, int64_t *number, vic_error *err)
 {
     struct file_content nothing = { 0 };
     struct reading r = { 0 };
@@ -240,7 +241,7 @@ static vic_status find_from_end(const struct source *s, int model, int *number, 
     if (!wanted)
         st = format_no_frame(s, model, (int64_t)r.model_count, err);
     else
-        *number = (int)r.models[wanted - 1].number;
+        *number = r.models[wanted - 1].number;
 done:
     free(r.models);
     return st;

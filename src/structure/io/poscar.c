@@ -184,7 +184,7 @@ static vic_status read_counts(struct reading *r, struct piece line, vic_error *e
         if (!number_read_integer(word.text, word.length, &r->counts[at]) || r->counts[at] < 0)
             return bad_line(r, "the number of atoms of each species", line, err);
         /* each row takes six bytes at least: absurd counts end here */
-        if (r->counts[at] > INT64_MAX / 2 - r->atoms || r->atoms + r->counts[at] > (int64_t)r->source->size)
+        if (r->counts[at] > (int64_t)r->source->size - r->atoms)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected counts that the file has rows for, found %s in a file of %zu "
                             "bytes; mend the counts",
@@ -286,7 +286,7 @@ static vic_status read_rows(struct reading *r, vic_error *err)
 static vic_status read_all(struct reading *r, vic_error *err)
 {
     struct piece line = { "", 0 }, word;
-    TRY(next_line(r, "a POSCAR's comment", &r->comment, err));
+    lines_next(&r->lines, &r->comment);
     format_set_title(r->out->title, r->comment);
     TRY(read_cell(r, err));
     TRY(next_line(r, "elements or counts", &line, err));

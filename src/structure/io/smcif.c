@@ -189,11 +189,10 @@ vic_status smcif_read(const struct source *s, struct shim_cif *cif, int model, s
     out->format = "cif";
     out->atoms.has_b_factors = out->atoms.has_occupancies = true;
     for (int block = 0; block < shim_cif_blocks(cif); ++block) out->models += smcif_has_sites(cif, block);
-    if (!out->models) return format_no_atoms(s, "rows in a loop with _atom_site_fract_x", err);
     wanted = format_frame(model, out->models);
     if (!wanted) return format_no_frame(s, model, out->models, err);
     while (wanted) wanted -= smcif_has_sites(cif, ++r.block);
-    if (!shim_cif_table(cif, r.block, tags, COLUMNS, &r.sites)) return VIC_OK; /* cannot be: it has sites */
+    shim_cif_table(cif, r.block, tags, COLUMNS, &r.sites);
     TRY(read_cell(&r, err));
     read_heading(&r);
     TRY(read_operations(&r, err));

@@ -92,8 +92,12 @@ static vic_status read_gzip(FILE *file, const char *name, unsigned char *input, 
             code = inflate(&z, Z_NO_FLUSH);
             g->size += room - z.avail_out;
         }
+        if (code == Z_MEM_ERROR) {
+            st = vic_fail(err, VIC_NO_MEMORY, "out of memory: gzip reader");
+            goto done;
+        }
         if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
-            st = inflate_failed(name, z.msg ? z.msg : "broken data", err);
+            st = inflate_failed(name, z.msg, err); /* wrong data, which zlib has words for */
             goto done;
         }
     }

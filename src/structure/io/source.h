@@ -15,7 +15,7 @@ size_t source_limit(void);
 
 struct source {
     char name[256]; /* the path for messages, its end where it is long */
-    char *text;     /* size bytes and a NUL; holds no other NUL; a byte order mark is cut,
+    char *text;     /* size bytes, one at least, and a NUL; holds no other NUL; a byte order mark is cut,
                      * lines end in \n or \r\n */
     size_t size;
 };

@@ -19,7 +19,8 @@ struct lines {
 };
 
 struct lines lines_of(const char *text, size_t size);
-bool lines_next(struct lines *l, struct piece *line); /* without its \n or \r\n; false at the end */
+/* Without its \n or \r\n; false at the end, so never for the first line of a struct source. */
+bool lines_next(struct lines *l, struct piece *line);
 bool lines_only_blank_left(const struct lines *l);
 
 bool piece_is_blank(struct piece p);

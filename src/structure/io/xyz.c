@@ -14,9 +14,10 @@ struct frame {
 static bool looks_like_xyz(const struct source *s)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece line;
+    struct piece line = { "", 0 };
     int64_t number;
-    return lines_next(&l, &line) && number_read_integer(line.text, line.length, &number);
+    lines_next(&l, &line);
+    return number_read_integer(line.text, line.length, &number);
 }
 
 /* "Fe", "FE", "26", and labels such as "C1", "O_w"; 0 for what is no element (dummy atoms, beads). */
@@ -164,11 +165,11 @@ static vic_status read_frame(const struct source *s, struct lines *l, const stru
 static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
-    struct piece line;
     out->models = 0;
-    while (!lines_only_blank_left(&l) && lines_next(&l, &line)) {
+    while (!lines_only_blank_left(&l)) {
         struct frame f;
-        struct piece comment = { "", 0 };
+        struct piece line = { "", 0 }, comment = { "", 0 };
+        lines_next(&l, &line);
         if (!number_read_integer(line.text, line.length, &f.count) || f.count < 0)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "

@@ -142,6 +142,40 @@ static void tensors_are_checked(void **state)
     a = s->args;
     a.q.device.kind = VIC_CUDA;
     CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "another device");
+    for (int ndim = -1; ndim <= 6; ndim++) {
+        if (ndim == 3) continue;
+        a = s->args;
+        a.k.ndim = ndim;
+        CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor k: expected shape");
+    }
+    a = s->args;
+    a.k.ndim = INT32_MIN;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor k: expected shape");
+    a = s->args;
+    a.v.stride[0] = INT64_MAX / 2;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT,
+                "tensor v: its strides reach further than memory does");
+    a = s->args;
+    a.v.data = NULL;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor v: data is NULL");
+    a = s->args;
+    a.lse = vic_tensor_make(s->lse, VIC_F32, 2, (const int64_t[]){ N, HEADS + 1 });
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT,
+                "tensor lse: expected shape [150 x 4], with a batch");
+    a.lse = vic_tensor_make(s->lse, VIC_F32, 2, (const int64_t[]){ N, HEADS });
+    a.lse.stride[0] = 0;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT,
+                "tensor lse: dimension 0 has stride 0");
+    const int64_t two[] = { 2, N, HEADS, DIM };
+    a = s->args;
+    a.q = vic_tensor_make(s->q, VIC_F32, 4, two); /* the others have no batch */
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "in all tensors or in none");
+    a.q.shape[0] = 0;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor q: expected shape");
+    a.q.shape[0] = 2;
+    a.k = vic_tensor_make(s->k, VIC_F32, 4, two);
+    a.k.shape[0] = 1;
+    CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor k: expected shape");
     a = s->args;
     a.scale = NAN;
     CHECK_FAILS(vic_attention(s->engine, s->plan, &a, &err), VIC_BAD_ARGUMENT, "scale");

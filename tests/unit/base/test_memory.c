@@ -96,6 +96,7 @@ static void test_resizing_keeps_the_content(void **state)
     }
     int32_t *before = array;
     CHECK_FAILS(mem_resize(&array, SIZE_MAX / 2, sizeof *array, "numbers", &err), VIC_NO_MEMORY, "numbers");
+    CHECK_FAILS(mem_resize(&array, SIZE_MAX / 2 + 1, 1, "bytes", &err), VIC_NO_MEMORY, "bytes");
     assert_ptr_equal(array, before);
     assert_int_equal(array[0], 0);
     free(array);

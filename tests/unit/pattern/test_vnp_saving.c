@@ -44,6 +44,38 @@ static void put_part(int i)
     close(file);
 }
 
+/* More than 2^63 pairs need a file of several GB: here they were counted before. */
+static void pairs_past_63_bits(void **state)
+{
+    static const struct {
+        const char *text; /* full blocks alone, or partial ones */
+        int64_t before;
+        bool fits;
+    } cases[] = {
+        { "blocks:1x1:n=1,block=128", INT64_MAX - 128 * 128, true },
+        { "blocks:1x1:n=1,block=128", INT64_MAX - 128 * 128 + 1, false },
+        { "blocks:1x1:n=1,block=16", INT64_MAX - 16 * 16, true },
+        { "blocks:1x1:n=1,block=16", INT64_MAX - 16 * 16 + 1, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vic_pattern *p = generated(cases[i].text);
+        struct vnp *f = calloc(1, sizeof *f);
+        vic_error err;
+        assert_non_null(f);
+        f->p = p;
+        f->n_runs = p->full_ptr[p->strips];
+        vnp_list(f, false, false);
+        p->info.pairs = cases[i].before;
+        if (cases[i].fits)
+            CHECK_OK(vnp_check(f, path, &err));
+        else
+            CHECK_FAILS(vnp_check(f, path, &err), VIC_BAD_INPUT, "expected fewer than 2^63 pairs");
+        free(f);
+        vic_pattern_free(p);
+    }
+}
+
 /* Files beside it of the names that would be taken: they stay, and another name is found, up to a hundred. */
 static void names_in_use(void **state)
 {
@@ -230,10 +262,11 @@ static void sizes_of_the_head(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_in_use),    cmocka_unit_test(no_regular_files),
-        cmocka_unit_test(no_room),         cmocka_unit_test(too_many_rules),
-        cmocka_unit_test(places),          cmocka_unit_test(too_large_to_save),
-        cmocka_unit_test(a_file_of_holes), cmocka_unit_test(sizes_of_the_head),
+        cmocka_unit_test(pairs_past_63_bits), cmocka_unit_test(names_in_use),
+        cmocka_unit_test(no_regular_files),   cmocka_unit_test(no_room),
+        cmocka_unit_test(too_many_rules),     cmocka_unit_test(places),
+        cmocka_unit_test(too_large_to_save),  cmocka_unit_test(a_file_of_holes),
+        cmocka_unit_test(sizes_of_the_head),
     };
     return cmocka_run_group_tests_name("pattern_vnp_saving", tests, set_up, tear_down);
 }

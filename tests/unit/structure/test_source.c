@@ -64,6 +64,25 @@ static void test_plain_and_gzip(void **state)
                "2\n");
 }
 
+/* Longer, packed, than what is read at once. */
+static void test_long_gzip(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    char *text = malloc(SIZE + 1);
+    unsigned char *packed = malloc(SIZE);
+    uint64_t seed = 3;
+    (void)state;
+    assert_true(text && packed);
+    for (int i = 0; i < SIZE; i++) text[i] = (char)('0' + random_bits(&seed) % 64);
+    text[SIZE] = 0;
+    size_t n = gzip(text, SIZE, packed, SIZE);
+    assert_in_range(n, SIZE / 2, SIZE);
+    check_text(files_write_bytes("long.gz", packed, n), text);
+    check_fails(files_write_bytes("long.gz", packed, n / 2), source_limit(), VIC_BAD_INPUT, "its end missing");
+    free(packed);
+    free(text);
+}
+
 static void test_broken_gzip(void **state)
 {
     unsigned char packed[600];
@@ -147,9 +166,13 @@ static void test_bytes_in_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes_in_memory),     cmocka_unit_test(test_plain_and_gzip),
-        cmocka_unit_test(test_broken_gzip),         cmocka_unit_test(test_gzip_bomb),
-        cmocka_unit_test(test_what_cannot_be_read), cmocka_unit_test(test_a_pipe_is_read_to_its_end),
+        cmocka_unit_test(test_bytes_in_memory),
+        cmocka_unit_test(test_plain_and_gzip),
+        cmocka_unit_test(test_long_gzip),
+        cmocka_unit_test(test_broken_gzip),
+        cmocka_unit_test(test_gzip_bomb),
+        cmocka_unit_test(test_what_cannot_be_read),
+        cmocka_unit_test(test_a_pipe_is_read_to_its_end),
     };
     return FILES_TESTS("structure_source", tests);
 }

@@ -4,6 +4,7 @@
 // why.
 #include "kernels/cuda/unfused/rows_unfused.h"
 
+#include "base/sizes.h"
 #include "kernels/cuda/host.cuh"
 #include "kernels/cuda/unfused/cublas.h"
 #include "kernels/cuda/unfused/kernels.h"
@@ -39,19 +40,6 @@ vic_status check_blas(const cublas *blas, int code, const char *what, vic_error 
     return vic_fail(err, VIC_FAILED, "%s: cuBLAS says %s (%d)", what, blas->status_text(code), code);
 }
 
-// Sizes that saturate: what does not fit size_t fits no device.
-size_t times(size_t a, size_t b)
-{
-    size_t product;
-    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
-}
-
-size_t plus(size_t a, size_t b)
-{
-    size_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
-}
-
 // Where the parts of a workspace begin.
 struct places {
     size_t blas, pointers, scores, shares, inverse, q, k, v, total;
@@ -62,29 +50,28 @@ places place_parts(const vic_plan *plan, int64_t batch)
     const device_plan *d = static_cast<const device_plan *>(plan->on_device);
     const attention_shape &s = plan->shape;
     const size_t size = static_cast<size_t>(d->pattern.size), items = static_cast<size_t>(d->group);
-    const size_t slots = times(items, static_cast<size_t>(d->pattern.count)), b = static_cast<size_t>(batch);
-    const size_t q_rows = times(b, static_cast<size_t>(d->padded_q) * s.heads);
-    const size_t k_rows = times(b, static_cast<size_t>(d->padded_k) * s.kv_heads);
+    const size_t slots = size_times(items, static_cast<size_t>(d->pattern.count)), b = static_cast<size_t>(batch);
+    const size_t q_rows = size_times(b, static_cast<size_t>(d->padded_q) * s.heads);
+    const size_t k_rows = size_times(b, static_cast<size_t>(d->padded_k) * s.kv_heads);
     places p = {};
     size_t at = 0;
     const struct {
         size_t *place, bytes;
     } parts[] = {
         { &p.blas, CUBLAS_WORKSPACE },
-        { &p.pointers, times(slots, 5 * sizeof(void *)) },
-        { &p.scores, times(slots, size * size * sizeof(float)) },
-        { &p.shares, times(slots, size * s.d_v * sizeof(float)) },
-        { &p.inverse, times(items, static_cast<size_t>(d->pattern.n_q) * sizeof(float)) },
-        { &p.q, times(q_rows, 2 * s.d_qk) },
-        { &p.k, times(k_rows, 2 * s.d_qk) },
-        { &p.v, times(k_rows, 2 * s.d_v) },
+        { &p.pointers, size_times(slots, 5 * sizeof(void *)) },
+        { &p.scores, size_times(slots, size_times(size, size * sizeof(float))) },
+        { &p.shares, size_times(slots, size * s.d_v * sizeof(float)) },
+        { &p.inverse, size_times(items, static_cast<size_t>(d->pattern.n_q) * sizeof(float)) },
+        { &p.q, size_times(q_rows, 2 * s.d_qk) },
+        { &p.k, size_times(k_rows, 2 * s.d_qk) },
+        { &p.v, size_times(k_rows, 2 * s.d_v) },
     };
     for (const auto &part : parts) {
         *part.place = at;
-        at = plus(at, plus(part.bytes, 255));
-        if (at < SIZE_MAX) at -= at % 256;
+        at = size_round_up(size_plus(at, part.bytes), 256);
     }
-    p.total = plus(at, 256); // the caller's is aligned to 64 bytes, cuBLAS wants 256
+    p.total = size_plus(at, 256); // the caller's is aligned to 64 bytes, cuBLAS wants 256
     return p;
 }
 
@@ -150,7 +137,7 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
     const int64_t rows = d->padded_q > d->padded_k ? d->padded_q : d->padded_k;
     const int64_t numbers = rows * s.heads * (s.d_qk > s.d_v ? s.d_qk : s.d_v);
     const size_t workspace = place_parts(plan, 1).total,
-                 bytes = plus(workspace, times(2 * sizeof(uint16_t), numbers));
+                 bytes = size_plus(workspace, size_times(2 * sizeof(uint16_t), numbers));
     attention_args a = {};
     void *memory = nullptr;
     TRY(check(cudaMalloc(&memory, bytes), "allocating GPU memory for a first launch", err));
