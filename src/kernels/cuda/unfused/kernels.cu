@@ -9,11 +9,11 @@
 namespace
 {
 constexpr int HELD = 20;      // steps of a row's scores that a thread holds
-constexpr int TOGETHER = 4;   // of which so many are skipped or not at a time
+constexpr int TOGETHER = 4;   // of which, and of shares, so many are skipped or not at a time
 constexpr int MOST_WARPS = 8; // of a row; rows longer than all of them hold are read twice
 constexpr int ROWS = 4;       // of a CTA, where a warp holds a row
-constexpr int SHARES = 8;     // of a row's that a thread holds
-constexpr int THREADS = 128;  // of the kernels that are no softmax
+constexpr int SHARES = 8;     // of a row that a thread of the sum holds
+constexpr int THREADS = 128;  // of the pointers and the sum
 constexpr int MOST_Y = 65535; // a grid's second dimension
 constexpr float TOP = 15.0f;  // the largest weight is 2^15: float16 has its full precision 29 powers below
 constexpr float LN_2 = 0.69314718055994531f;
@@ -252,17 +252,28 @@ template <typename T> __global__ void __launch_bounds__(THREADS) sum_kernel(unfu
         const float inverse = c.inverse[item * p.n_q + row];
         const float *share = c.shares + (item * p.count + begin) * stride + (row & (p.size - 1)) * c.d_v + 4 * quad;
         float4 sum = {};
+#pragma unroll 1
         for (int t = 0; t < n; t += SHARES, share += SHARES * stride) {
-            float4 x[SHARES];
+            float4 x[SHARES]; // in two loops with branches: else few loads are under way at a time
 #pragma unroll
-            for (int i = 0; i < SHARES; i++)
-                x[i] = t + i < n ? *reinterpret_cast<const float4 *>(share + i * stride) : float4();
+            for (int some = 0; some < SHARES; some += TOGETHER) {
+                if (t + some >= n) break;
 #pragma unroll
-            for (int i = 0; i < SHARES; i++) {
-                sum.x += x[i].x;
-                sum.y += x[i].y;
-                sum.z += x[i].z;
-                sum.w += x[i].w;
+                for (int i = some; i < some + TOGETHER; i++) {
+                    x[i] = float4();
+                    if (t + i < n) x[i] = *reinterpret_cast<const float4 *>(share + i * stride);
+                }
+            }
+#pragma unroll
+            for (int some = 0; some < SHARES; some += TOGETHER) {
+                if (t + some >= n) break;
+#pragma unroll
+                for (int i = some; i < some + TOGETHER; i++) {
+                    sum.x += x[i].x;
+                    sum.y += x[i].y;
+                    sum.z += x[i].z;
+                    sum.w += x[i].w;
+                }
             }
         }
         sum.x *= inverse;
