@@ -72,7 +72,7 @@ static void blocks(void **state)
         { .name = "dense, packed", .n_q = 192, .n_k = -1, .box = 5, .cutoff = 100, .layout = PACKED_QKV },
         { .name = "no blocks", .n_q = 100, .n_k = 300, .box = 1e4, .cutoff = 0.01, .built = true },
         /* Longer than a CTA holds. */
-        { .name = "long rows", .n_q = 200, .n_k = 20000, .way = way_blocks, .way_size = 128, .d_qk = 64 },
+        { .name = "long rows", .n_q = 200, .n_k = 21000, .way = way_blocks, .way_size = 128, .d_qk = 64 },
         { .name = "long rows of 32",
           .n_q = 64,
           .n_k = 33000,
