@@ -5,6 +5,8 @@
 #include "kernels/cuda/rows_cuda.h"
 #include "kernels/cuda/sm90/launch.h"
 
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cuda.h>
@@ -29,16 +31,21 @@ using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t
                                   const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
                                   CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-// From the driver, at run time: libcuda is not linked.
-encode_tiled find_encode_tiled()
+// From the driver, at run time: libcuda is not linked.  Kept once it is found; a failure is not.
+vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
 {
+    static std::atomic<encode_tiled> known;
     void *function = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) !=
-            cudaSuccess ||
-        found != cudaDriverEntryPointSuccess)
-        return nullptr;
-    return reinterpret_cast<encode_tiled>(function);
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    *out = known;
+    if (*out) return VIC_OK;
+    TRY(check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found),
+              "asking the driver for tensor maps", err));
+    if (found != cudaDriverEntryPointSuccess || !function)
+        return vic_fail(err, VIC_NO_DEVICE,
+                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+    known = *out = reinterpret_cast<encode_tiled>(function);
+    return VIC_OK;
 }
 
 attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype)
@@ -53,13 +60,18 @@ extern "C" {
 const char *cuda_sm90_unavailable(void)
 {
     int devices = 0, major = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        cudaGetLastError();
+    cudaError_t code = cudaGetDeviceCount(&devices);
+    cuda_host::forget(code);
+    if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver || (code == cudaSuccess && devices == 0))
         return "this machine has no GPU that CUDA can use";
+    if (code == cudaSuccess) code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cuda_host::forget(code);
+    if (code != cudaSuccess) {
+        static thread_local char text[128];
+        std::snprintf(text, sizeof text, "CUDA does not tell what GPUs there are: %s", cudaGetErrorString(code));
+        return text;
     }
-    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess || major != 9)
-        return "it needs a Hopper GPU (sm_90)";
-    return nullptr;
+    return major == 9 ? nullptr : "it needs a Hopper GPU (sm_90)";
 }
 
 vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
@@ -79,7 +91,7 @@ void cuda_sm90_release(vic_plan *plan)
     device_plan *d = static_cast<device_plan *>(plan->on_device);
     if (!d) return;
     on_device scope(plan->device.index);
-    cudaFree(d->memory);
+    cuda_host::free_memory(d->memory);
     delete d;
     plan->on_device = nullptr;
 }
@@ -151,10 +163,8 @@ size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
 static vic_status make_map(const device_plan *d, const attention_tensor *t, const vic_plan *plan, int columns,
                            int64_t batch, CUtensorMap *map, vic_error *err)
 {
-    static const encode_tiled encode = find_encode_tiled();
-    if (!encode)
-        return vic_fail(err, VIC_NO_DEVICE,
-                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+    encode_tiled encode;
+    TRY(find_encode_tiled(&encode, err));
     const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
     const cuuint64_t sizes[] = { static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(plan->pattern->n_k),
                                  static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
@@ -181,6 +191,8 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
                t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
                d->instance.panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (code != CUDA_SUCCESS && code != CUDA_ERROR_INVALID_VALUE)
+        return vic_fail(err, VIC_FAILED, "making a tensor map of k, v: CUDA error %d", static_cast<int>(code));
     if (code != CUDA_SUCCESS)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/unfused/kernels.h"
 
+#include "kernels/cuda/host.cuh"
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -233,14 +235,12 @@ cudaError_t unfused_pack_rows(const struct unfused_pack *p, cudaStream_t stream)
 {
     const int64_t total = p->batches * p->heads * p->padded * (p->d / 8);
     if (total == 0) return cudaSuccess;
-    pack_kernel<<<grid_of(total, 256), 256, 0, stream>>>(*p);
-    return cudaGetLastError();
+    return cuda_host::launch(pack_kernel, grid_of(total, 256), 256, stream, *p);
 }
 
 cudaError_t unfused_set_pointers(const struct unfused_call *c, cudaStream_t stream)
 {
-    pointers_kernel<<<grid_of(c->items * c->pattern.count, 128), 128, 0, stream>>>(*c);
-    return cudaGetLastError();
+    return cuda_host::launch(pointers_kernel, grid_of(c->items * c->pattern.count, 128), 128, stream, *c);
 }
 
 cudaError_t unfused_softmax(const struct unfused_call *c, int most_blocks, cudaStream_t stream)
@@ -249,19 +249,12 @@ cudaError_t unfused_softmax(const struct unfused_call *c, int most_blocks, cudaS
                   warps = (units + 32 * HELD - 1) / (32 * HELD);
     const unsigned threads = 32 * static_cast<unsigned>(warps < 1 ? 1 : warps < MOST_WARPS ? warps : MOST_WARPS);
     const unsigned grid = grid_of(c->items * c->pattern.n_q, 1);
-    if (c->bf16)
-        softmax_kernel<__nv_bfloat16><<<grid, threads, 0, stream>>>(*c);
-    else
-        softmax_kernel<__half><<<grid, threads, 0, stream>>>(*c);
-    return cudaGetLastError();
+    return cuda_host::launch(c->bf16 ? softmax_kernel<__nv_bfloat16> : softmax_kernel<__half>, grid, threads, stream,
+                             *c);
 }
 
 cudaError_t unfused_sum(const struct unfused_call *c, cudaStream_t stream)
 {
     const unsigned grid = grid_of(c->items * c->pattern.n_q * (c->d_v / 4), 128);
-    if (c->bf16)
-        sum_kernel<__nv_bfloat16><<<grid, 128, 0, stream>>>(*c);
-    else
-        sum_kernel<__half><<<grid, 128, 0, stream>>>(*c);
-    return cudaGetLastError();
+    return cuda_host::launch(c->bf16 ? sum_kernel<__nv_bfloat16> : sum_kernel<__half>, grid, 128, stream, *c);
 }

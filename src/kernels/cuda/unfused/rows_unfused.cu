@@ -36,7 +36,8 @@ struct device_plan {
 vic_status check_blas(const cublas *blas, int code, const char *what, vic_error *err)
 {
     if (code == 0) return VIC_OK;
-    return vic_fail(err, VIC_FAILED, "%s: cuBLAS says %s (%d)", what, blas->status_text(code), code);
+    return vic_fail(err, code == CUBLAS_NO_MEMORY ? VIC_NO_MEMORY : VIC_FAILED, "%s: cuBLAS says %s (%d)", what,
+                    blas->status_text(code), code);
 }
 
 // Sizes that saturate: what does not fit size_t fits no device.
@@ -169,7 +170,7 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
     a.batch = 1;
     if (st == VIC_OK) st = cuda_unfused_launch(plan, &a, memory, nullptr, err);
     if (st == VIC_OK) st = check(cudaStreamSynchronize(nullptr), "waiting for a first launch", err);
-    cudaFree(memory);
+    cuda_host::free_memory(memory);
     return st;
 }
 
@@ -253,7 +254,7 @@ void cuda_unfused_release(vic_plan *plan)
     if (!d) return;
     on_device scope(plan->device.index);
     if (d->handle) d->blas->destroy(d->handle);
-    cudaFree(d->memory);
+    cuda_host::free_memory(d->memory);
     delete d;
     plan->on_device = nullptr;
 }
