@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "faults/operations_cuda.h"
-#include "cli/cli.h"
+#include "cli/cli.h" /* first: cmocka has a macro of the name of a function there */
+
 #include "faults/faults_cuda.h"
+#include "faults/operations_cuda.h"
 
 #include <unistd.h>
 
