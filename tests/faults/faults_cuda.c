@@ -50,13 +50,13 @@ static cudaError_t failure(const char *call)
     }
 
 /* Gives it back, and does so when it fails too: such a call fails with the error of work before it. */
-#define UNMAKES(name, parameters, arguments, counter)                                                                \
+#define UNMAKES(name, parameters, thing, counter)                                                                    \
     DECLARE(name, parameters)                                                                                        \
     cudaError_t __wrap_##name parameters                                                                             \
     {                                                                                                                \
         bool fail = faults_hit(#name);                                                                               \
-        cudaError_t code = keep(real ? __real_##name arguments : stand_in_##name arguments);                         \
-        if (code == cudaSuccess) counts.counter--;                                                                   \
+        cudaError_t code = keep(real ? __real_##name(thing) : stand_in_##name(thing));                               \
+        if (code == cudaSuccess && thing) counts.counter--;                                                          \
         return fail ? failure(#name) : code;                                                                         \
     }
 
@@ -66,23 +66,23 @@ WRAP(cudaSetDevice, (int device), (device))
 WRAP(cudaDeviceGetAttribute, (int *value, enum cudaDeviceAttr attribute, int device), (value, attribute, device))
 WRAP(cudaDeviceSynchronize, (void), ())
 MAKES(cudaMalloc, (void **out, size_t bytes), (out, bytes), memory)
-UNMAKES(cudaFree, (void *memory), (memory), memory)
+UNMAKES(cudaFree, (void *memory), memory, memory)
 WRAP(cudaMemcpy, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind), (to, from, bytes, kind))
 WRAP(cudaMemcpyPeer, (void *to, int to_device, const void *from, int from_device, size_t bytes),
      (to, to_device, from, from_device, bytes))
 WRAP(cudaMemset, (void *memory, int value, size_t bytes), (memory, value, bytes))
 WRAP(cudaMemsetAsync, (void *memory, int value, size_t bytes, cudaStream_t stream), (memory, value, bytes, stream))
 MAKES(cudaStreamCreateWithFlags, (cudaStream_t * out, unsigned flags), (out, flags), streams)
-UNMAKES(cudaStreamDestroy, (cudaStream_t stream), (stream), streams)
+UNMAKES(cudaStreamDestroy, (cudaStream_t stream), stream, streams)
 WRAP(cudaStreamSynchronize, (cudaStream_t stream), (stream))
 WRAP(cudaStreamBeginCapture, (cudaStream_t stream, enum cudaStreamCaptureMode mode), (stream, mode))
-UNMAKES(cudaGraphDestroy, (cudaGraph_t graph), (graph), graphs)
+UNMAKES(cudaGraphDestroy, (cudaGraph_t graph), graph, graphs)
 MAKES(cudaGraphInstantiate, (cudaGraphExec_t * out, cudaGraph_t graph, unsigned long long flags), (out, graph, flags),
       replays)
-UNMAKES(cudaGraphExecDestroy, (cudaGraphExec_t replay), (replay), replays)
+UNMAKES(cudaGraphExecDestroy, (cudaGraphExec_t replay), replay, replays)
 WRAP(cudaGraphLaunch, (cudaGraphExec_t replay, cudaStream_t stream), (replay, stream))
 MAKES(cudaEventCreate, (cudaEvent_t * out), (out), events)
-UNMAKES(cudaEventDestroy, (cudaEvent_t event), (event), events)
+UNMAKES(cudaEventDestroy, (cudaEvent_t event), event, events)
 WRAP(cudaEventRecord, (cudaEvent_t event, cudaStream_t stream), (event, stream))
 WRAP(cudaEventElapsedTime, (float *milliseconds, cudaEvent_t from, cudaEvent_t to), (milliseconds, from, to))
 WRAP(cudaFuncSetAttribute, (const void *kernel, enum cudaFuncAttribute attribute, int value),

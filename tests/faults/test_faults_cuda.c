@@ -128,6 +128,12 @@ static long succeed(const struct cuda_operation *o, const char *when)
     return cuda_calls_counts().launches - before.launches;
 }
 
+/* On a GPU the benchmark goes on for a time, not for a number of launches. */
+static bool launches_vary(const struct cuda_operation *o)
+{
+    return real && o->argument && starts(o->argument, "bench ");
+}
+
 /* Returns whether a failure was met. */
 static bool attempt(const struct cuda_operation *o, long n, bool all_after, long launches)
 {
@@ -150,7 +156,8 @@ static bool attempt(const struct cuda_operation *o, long n, bool all_after, long
     failures++;
     if (st == VIC_OK) {
         survived++;
-        CHECK(o->or_cpu || launches < 0 || cuda_calls_counts().launches - before.launches == launches,
+        CHECK(o->or_cpu || launches < 0 || launches_vary(o) ||
+                  cuda_calls_counts().launches - before.launches == launches,
               "%s, %s (%ld) failing: success, but not all kernels were launched", o->name, failed, n);
         return true;
     }
@@ -190,16 +197,20 @@ static void sweep(void **state)
     CHECK(st == VIC_OK, "%s, nothing failing: %s", o->name, err.text);
     long launches = succeed(o, "a second time");
     cuda_calls_leave(true);
-    CHECK(succeed(o, "after an error of the caller's") == launches, "%s: other launches", o->name);
+    CHECK(succeed(o, "after an error of the caller's") == launches || launches_vary(o), "%s: other launches",
+          o->name);
     cuda_calls_leave(false);
     assert_in_range(count, 1, MOST_CALLS);
     calls += count;
     for (int all_after = 0; all_after < 2; all_after++)
         for (long n = 1; n <= count; n++) {
             if (tried(surroundings(names, count, n - 1), seen[all_after])) continue;
-            assert_true(attempt(o, n, all_after, launches));
+            if (!attempt(o, n, all_after, launches)) {
+                assert_true(launches_vary(o));
+                break;
+            }
             snprintf(after, sizeof after, "after call %ld had failed", n);
-            CHECK(succeed(o, after) == launches, "%s, %s: other launches", o->name, after);
+            CHECK(succeed(o, after) == launches || launches_vary(o), "%s, %s: other launches", o->name, after);
         }
     if (o->output) remove(o->output);
 #if defined(__SANITIZE_ADDRESS__) /* once for all, as it stops the process each time */
