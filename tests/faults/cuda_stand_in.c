@@ -10,6 +10,10 @@
 /* cuBLAS's workspace, which nobody reads, has 32 MB: not all of it is written each time. */
 enum { MOST_SET = 1 << 18 };
 
+/* The fused kernels are those that ask for more shared memory than is usual. */
+enum { FUSED = 16 };
+static const void *fused[FUSED];
+
 static int current;
 static int driver_library, cublas_library; /* their addresses are the handles */
 
@@ -185,9 +189,12 @@ cudaError_t stand_in_cudaEventElapsedTime(float *milliseconds, cudaEvent_t from,
 
 cudaError_t stand_in_cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
 {
-    (void)kernel;
-    (void)attribute;
     (void)value;
+    for (int i = 0; i < FUSED && attribute == cudaFuncAttributeMaxDynamicSharedMemorySize; i++) {
+        if (fused[i] && fused[i] != kernel) continue;
+        fused[i] = kernel;
+        break;
+    }
     return cudaSuccess;
 }
 
@@ -206,10 +213,12 @@ cudaError_t stand_in_cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block,
 /* The fused kernel: as if no row had a pair.  Tensors of the tests lie as [rows, heads, d], without gaps. */
 cudaError_t stand_in_cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **arguments)
 {
+    bool is_fused = false;
+    (void)config;
+    for (int i = 0; i < FUSED; i++) is_fused = is_fused || fused[i] == kernel;
+    if (!is_fused) return cudaSuccess;
     const struct attn_fwd_params *p = arguments[2];
     const int64_t heads = p->out.row / p->d_v;
-    (void)config;
-    (void)kernel;
     for (int64_t b = 0; b < p->batch; b++)
         for (int64_t i = 0; i < p->n_q * heads; i++) {
             memset((uint16_t *)p->out.data + b * p->out.batch + i * p->d_v, 0, (size_t)p->d_v * sizeof(uint16_t));
