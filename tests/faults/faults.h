@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations that fail when told to: allocations, file operations and starts of threads (faults_system.c), or CUDA
+/* Operations that fail when told to: allocations, file operations and starts of threads (faults.c), or CUDA
  * calls (faults_cuda.c).  The linker puts these in the place of the C library's and of CUDA's (--wrap) in the test
  * programs alone, so that the library is tested as it is built for users. */
 #ifndef VIC_TESTS_FAULTS_H
