@@ -39,7 +39,7 @@ LAYERS = {
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/base"],
     "tests/fuzz": ["tests", "apps/cli", "src/pattern", "src/structure", "src/contract", "src/base"],
-    "tests/faults": ["tests", "apps/cli"],
+    "tests/faults": ["tests", "apps/cli", "src/kernels/cuda", "src/contract"],
     "tests": [],
     "include": [],
 }
@@ -47,7 +47,7 @@ LAYERS = {
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
     r"nccl\.h": ["src/dist"],
-    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "tests/gpu"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "tests/gpu", "tests/faults"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}

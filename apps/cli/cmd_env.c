@@ -87,13 +87,14 @@ vic_status cmd_env(int argc, char **argv, vic_error *err)
                                    NULL,  groups, 1 };
     vic_device_info *devices = NULL;
     char note[256] = "";
-    int count;
+    int count, room;
     vic_status st;
     TRY(options_read(&syntax, argc, argv, NULL, &helped, err));
     if (helped) return VIC_OK;
-    count = vic_devices(0, NULL, note);
-    TRY(allocate(count, sizeof *devices, "the list of devices", &devices, err));
-    count = vic_devices(count, devices, note);
+    room = vic_devices(0, NULL, note);
+    TRY(allocate(room, sizeof *devices, "the list of devices", &devices, err));
+    count = vic_devices(room, devices, note);
+    if (count > room) count = room; /* a GPU that did not answer the first time */
     st = VIC_OK;
     if (json)
         st = env_json(devices, count, note, err);

@@ -22,6 +22,33 @@ static inline vic_status cuda_check(cudaError_t code, const char *what, vic_erro
                     "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), (int)code);
 }
 
+/* For calls that tidy up after something whose outcome has been told. */
+static inline void cuda_forget(cudaError_t code)
+{
+    if (code != cudaSuccess) cudaGetLastError();
+}
+
+/* Work on a device, after which the caller's current device is as before: device_leave() follows device_enter()
+ * whether that succeeded or not. */
+struct device_scope {
+    int before;
+    bool changed;
+};
+
+static inline vic_status device_enter(struct device_scope *s, vic_device device, vic_error *err)
+{
+    s->changed = false;
+    TRY(cuda_check(cudaGetDevice(&s->before), "asking for the current GPU", err));
+    if (s->before == device.index) return VIC_OK;
+    s->changed = true;
+    return cuda_check(cudaSetDevice(device.index), "choosing the GPU", err);
+}
+
+static inline void device_leave(const struct device_scope *s)
+{
+    if (s->changed) cuda_forget(cudaSetDevice(s->before));
+}
+
 #else
 
 static inline vic_status cuda_missing(vic_error *err)

@@ -52,14 +52,18 @@ static void describe(const struct driver *d, int version, int index, vic_device_
     size_t bytes = 0;
     memset(info, 0, sizeof *info);
     info->device = (vic_device){ VIC_CUDA, index };
-    if (d->device_get(&device, index) != 0) return;
-    d->device_name(info->name, (int)sizeof info->name - 1, device);
-    d->device_memory(&bytes, device);
-    d->device_attribute(&major, COMPUTE_CAPABILITY_MAJOR, device);
-    d->device_attribute(&minor, COMPUTE_CAPABILITY_MINOR, device);
-    d->device_attribute(&multiprocessors, MULTIPROCESSOR_COUNT, device);
-    d->device_attribute(&khz, CLOCK_RATE, device);
+    int code = d->device_get(&device, index);
+    if (code == 0) code = d->device_name(info->name, (int)sizeof info->name - 1, device);
+    if (code == 0) code = d->device_memory(&bytes, device);
+    if (code == 0) code = d->device_attribute(&major, COMPUTE_CAPABILITY_MAJOR, device);
+    if (code == 0) code = d->device_attribute(&minor, COMPUTE_CAPABILITY_MINOR, device);
+    if (code == 0) code = d->device_attribute(&multiprocessors, MULTIPROCESSOR_COUNT, device);
+    if (code == 0) code = d->device_attribute(&khz, CLOCK_RATE, device);
     info->memory_bytes = (int64_t)bytes;
+    if (code != 0) {
+        snprintf(info->detail, sizeof info->detail, "it does not tell what it is (CUDA error %d)", code);
+        return;
+    }
     snprintf(info->detail, sizeof info->detail, "sm_%d%d, %d multiprocessors, up to %d MHz, driver CUDA %d.%d", major,
              minor, multiprocessors, khz / 1000, version / 1000, version % 1000 / 10);
 }
@@ -74,8 +78,10 @@ int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size
         snprintf(note, size, "no NVIDIA driver on this machine (libcuda.so.1 not found)");
         return 0;
     }
-    if (!driver_open(library, &d) || d.version(&version) != 0) {
+    if (!driver_open(library, &d)) {
         snprintf(note, size, "the NVIDIA driver library lacks entry points: reinstall the driver");
+    } else if ((code = d.version(&version)) != 0) {
+        snprintf(note, size, "the NVIDIA driver does not tell its version (CUDA error %d)", code);
     } else if (version < OLDEST_DRIVER) {
         snprintf(note, size, "the NVIDIA driver supports CUDA %d.%d; vicinal needs %d.%d or newer: update the driver",
                  version / 1000, version % 1000 / 10, OLDEST_DRIVER / 1000, OLDEST_DRIVER % 1000 / 10);

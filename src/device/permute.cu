@@ -26,8 +26,13 @@ template <typename T> cudaError_t launch(const device_permutation *p, const int3
 {
     const int64_t total = p->n * p->inner[0] * p->inner[1] * (p->run / static_cast<int64_t>(sizeof(T)));
     const int64_t blocks = (total + 255) / 256;
-    permute_kernel<T><<<static_cast<unsigned>(blocks < INT32_MAX ? blocks : INT32_MAX), 256>>>(*p, order);
-    return cudaGetLastError();
+    device_permutation by_value = *p;
+    void *arguments[] = { &by_value, &order };
+    // Not <<< >>>: that looks the kernel up once and keeps a failure, and its own can be told from others' only by
+    // cudaGetLastError(), which also finds what the caller left there.
+    return cudaLaunchKernel(reinterpret_cast<const void *>(permute_kernel<T>),
+                            dim3(static_cast<unsigned>(blocks < INT32_MAX ? blocks : INT32_MAX)), dim3(256),
+                            arguments, 0, nullptr);
 }
 
 // As wide as every piece allows.  Dimensions that are not stepped along have strides of 0, so they do not count.
@@ -47,16 +52,18 @@ extern "C" vic_status device_permute(vic_device device, const device_permutation
                                      vic_error *err)
 {
     vic_status st = VIC_OK;
+    device_scope scope;
     void *on_device = nullptr;
     const size_t bytes = static_cast<size_t>(p->n) * sizeof *order;
     if (p->n == 0 || p->inner[0] == 0 || p->inner[1] == 0 || p->run == 0) return VIC_OK;
-    TRY(cuda_check(cudaSetDevice(device.index), "choosing the GPU", err));
-    TRY(cuda_check(cudaMalloc(&on_device, bytes), "allocating GPU memory for the order", err));
+    TRY_GOTO(device_enter(&scope, device, err), done);
+    TRY_GOTO(cuda_check(cudaMalloc(&on_device, bytes), "allocating GPU memory for the order", err), done);
     TRY_GOTO(cuda_check(cudaMemcpy(on_device, order, bytes, cudaMemcpyHostToDevice), "copying the order", err), done);
     TRY_GOTO(cuda_check(launch_widest(p, static_cast<const int32_t *>(on_device)), "putting rows in order", err),
              done);
     TRY_GOTO(cuda_check(cudaStreamSynchronize(nullptr), "putting rows in order", err), done);
 done:
-    cudaFree(on_device);
+    if (on_device) cuda_forget(cudaFree(on_device));
+    device_leave(&scope);
     return st;
 }

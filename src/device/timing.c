@@ -35,7 +35,6 @@ static vic_status capture(struct timer *t, int launches, vic_error *err)
 static vic_status timer_open(struct timer *t, vic_device device, const vic_time_options *o, vic_error *err)
 {
     int l2 = 0;
-    TRY(cuda_check(cudaSetDevice(device.index), "choosing the GPU", err));
     TRY(cuda_check(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking), "making a stream", err));
     TRY(mem_array_zero(2 * QUEUED, sizeof(cudaEvent_t), "events", &t->events, err));
     for (; t->made < 2 * QUEUED; t->made++)
@@ -52,14 +51,13 @@ static vic_status timer_open(struct timer *t, vic_device device, const vic_time_
 
 static void timer_close(struct timer *t)
 {
-    if (t->stream) cudaStreamSynchronize(t->stream);
-    if (t->replay) cudaGraphExecDestroy(t->replay);
-    if (t->graph) cudaGraphDestroy(t->graph);
-    if (t->flush) cudaFree(t->flush);
-    for (int i = 0; i < t->made; i++) cudaEventDestroy(t->events[i]);
+    if (t->stream) cuda_forget(cudaStreamSynchronize(t->stream));
+    if (t->replay) cuda_forget(cudaGraphExecDestroy(t->replay));
+    if (t->graph) cuda_forget(cudaGraphDestroy(t->graph));
+    if (t->flush) cuda_forget(cudaFree(t->flush));
+    for (int i = 0; i < t->made; i++) cuda_forget(cudaEventDestroy(t->events[i]));
     free(t->events);
-    if (t->stream) cudaStreamDestroy(t->stream);
-    cudaGetLastError(); /* a failure was told where it happened */
+    if (t->stream) cuda_forget(cudaStreamDestroy(t->stream));
 }
 
 static vic_status launch_once(struct timer *t, cudaEvent_t from, cudaEvent_t to, vic_error *err)
@@ -90,6 +88,8 @@ vic_status device_time(vic_device device, device_work *work, void *context, cons
 {
     vic_status st = VIC_OK;
     struct timer t = { .work = work, .context = context };
+    struct device_scope scope;
+    TRY_GOTO(device_enter(&scope, device, err), done);
     TRY_GOTO(timer_open(&t, device, o, err), done);
     for (int i = 0; i < o->warm_up; i++) TRY_GOTO(launch_once(&t, t.events[0], t.events[1], err), done);
     for (int at = 0; at < o->launches; at += QUEUED) {
@@ -98,6 +98,7 @@ vic_status device_time(vic_device device, device_work *work, void *context, cons
     }
 done:
     timer_close(&t);
+    device_leave(&scope);
     return st;
 }
 

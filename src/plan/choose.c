@@ -43,25 +43,23 @@ static bool lacks(const struct kernel_row *row, const struct plan_request *r, bo
     return true;
 }
 
-static vic_status nothing_fits(const struct plan_request *r, const struct kernel_row *const *rows, int count,
-                               const char *forced, vic_error *err)
+/* What each row lacks, asked once: a GPU that did not answer may do so when it is asked again. */
+struct lacking {
+    char list[700];
+    size_t used;
+};
+
+static void add_lacking(struct lacking *l, const char *name, const char *phrase)
 {
-    char list[700] = "";
-    size_t used = 0;
-    bool on_device = false;
-    for (int i = 0; i < count; i++) on_device = on_device || rows[i]->device == r->device.kind;
-    for (int i = 0; i < count; i++) {
-        char phrase[160];
-        int length;
-        if (forced && strcmp(rows[i]->name, forced) != 0) continue;
-        if (!forced && on_device && rows[i]->device != r->device.kind) continue; /* of no help */
-        if (!lacks(rows[i], r, forced, phrase, sizeof phrase)) continue;
-        length = snprintf(list + used, sizeof list - used, "%s%s: %s", used ? "; " : "", rows[i]->name, phrase);
-        used = used + (size_t)length < sizeof list ? used + (size_t)length : sizeof list - 1;
-    }
+    int length = snprintf(l->list + l->used, sizeof l->list - l->used, "%s%s: %s", l->used ? "; " : "", name, phrase);
+    l->used = l->used + (size_t)length < sizeof l->list ? l->used + (size_t)length : sizeof l->list - 1;
+}
+
+static vic_status nothing_fits(const struct plan_request *r, const struct lacking *l, vic_error *err)
+{
     return vic_fail(err, VIC_NO_KERNEL, "no kernel fits %s on %s, %d heads on %d, head sizes %d and %d%s (%s)",
                     vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads, r->shape.kv_heads,
-                    r->shape.d_qk, r->shape.d_v, r->features & FEATURE_RADIAL ? ", with a radial term" : "", list);
+                    r->shape.d_qk, r->shape.d_v, r->features & FEATURE_RADIAL ? ", with a radial term" : "", l->list);
 }
 
 vic_status plan_choose(const struct plan_request *request, const struct kernel_row *const *rows, int count,
@@ -69,15 +67,20 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel_r
 {
     const char *forced = request->kernel;
     const struct kernel_row *best = NULL;
-    bool known = false;
+    struct lacking lacking = { "", 0 };
+    bool known = false, on_device = false;
     *out = NULL;
     if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
+    for (int i = 0; i < count; i++) on_device = on_device || rows[i]->device == request->device.kind;
     for (int i = 0; i < count; i++) {
         char phrase[160];
         if (forced && strcmp(rows[i]->name, forced) != 0) continue;
         known = true;
-        if (lacks(rows[i], request, forced, phrase, sizeof phrase)) continue;
-        if (!best || rows[i]->cost < best->cost) best = rows[i];
+        if (!lacks(rows[i], request, forced, phrase, sizeof phrase)) {
+            if (!best || rows[i]->cost < best->cost) best = rows[i];
+        } else if (forced || !on_device || rows[i]->device == request->device.kind) { /* else of no help */
+            add_lacking(&lacking, rows[i]->name, phrase);
+        }
     }
     if (forced && !known) {
         char names[600] = "";
@@ -88,7 +91,7 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel_r
         }
         return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", forced, names);
     }
-    if (!best) return nothing_fits(request, rows, count, forced, err);
+    if (!best) return nothing_fits(request, &lacking, err);
     log_line("plan", "%s for %s, %d heads on %d, head sizes %d and %d%s", best->name,
              vic_dtype_name(request->shape.dtype), request->shape.heads, request->shape.kv_heads, request->shape.d_qk,
              request->shape.d_v, forced ? " (forced)" : "");

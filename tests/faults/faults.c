@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The C library's functions: allocations, files, threads. */
 #include "faults/faults.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,40 +13,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static _Atomic bool active, fired;
-static _Atomic long counted;
-static long first;
-static bool sticky;
-static const char *_Atomic failed;
 static enum faults_reads reads;
 static int reads_left;
-
-void faults_begin(long n, bool all_after)
-{
-    first = n;
-    sticky = all_after;
-    failed = "";
-    fired = false;
-    counted = 0;
-    active = true;
-}
-
-bool faults_end(const char **operation)
-{
-    active = false;
-    *operation = failed;
-    return fired;
-}
-
-bool faults_hit(const char *operation)
-{
-    if (!active) return false;
-    long n = ++counted;
-    if (n < first || (n > first && !sticky)) return false;
-    if (n == first) failed = operation;
-    fired = true;
-    return true;
-}
 
 /* WRAP(type, name, (parameters), (arguments), result and errno of the failure) */
 #define WRAP(type, name, parameters, arguments, result, reason)                                                      \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocations, file operations and starts of threads that fail when told to.  The linker puts these in the place of
- * the C library's (--wrap) in the test program alone, so that the library is tested as it is built for users. */
+/* Operations that fail when told to: allocations, file operations and starts of threads (faults.c), or CUDA
+ * calls (faults_cuda.c).  The linker puts these in the place of the C library's and of CUDA's (--wrap) in the test
+ * programs alone, so that the library is tested as it is built for users. */
 #ifndef VIC_TESTS_FAULTS_H
 #define VIC_TESTS_FAULTS_H
 
@@ -12,6 +13,11 @@ extern "C" {
 
 /* From now on the n-th operation fails, and with `all_after` every later one too; n is counted from 1. */
 void faults_begin(long n, bool all_after);
+
+/* How many operations there were since faults_begin(); the names of the first `room` of them go to `names`, NULL =
+ * nowhere any more. */
+long faults_count(void);
+void faults_record(const char **names, long room);
 
 /* Nothing fails any more.  Has anything?  *operation: the name of the first that did. */
 bool faults_end(const char **operation);

@@ -20,6 +20,26 @@ inline vic_status check(cudaError_t code, const char *what, vic_error *err)
                     "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), static_cast<int>(code));
 }
 
+// For calls that tidy up after something whose outcome has been told.
+inline void forget(cudaError_t code)
+{
+    if (code != cudaSuccess) cudaGetLastError();
+}
+
+inline void free_memory(void *memory)
+{
+    if (memory) forget(cudaFree(memory));
+}
+
+// In the place of <<< >>>, which looks a kernel up once and keeps a failure, and whose own errors can be told from
+// others' only by cudaGetLastError(), which also finds what the caller left there.
+template <typename P>
+inline cudaError_t launch(void (*kernel)(P), unsigned grid, unsigned block, cudaStream_t stream, P parameter)
+{
+    void *arguments[] = { &parameter };
+    return cudaLaunchKernel(reinterpret_cast<const void *>(kernel), dim3(grid), dim3(block), arguments, 0, stream);
+}
+
 // NO_DEVICE where there is no GPU of this index, or one that the kernels are not compiled for.
 inline vic_status check_hopper(vic_device device, vic_error *err)
 {
@@ -41,13 +61,14 @@ class on_device
   public:
     explicit on_device(int index)
     {
-        if (cudaGetDevice(&before) != cudaSuccess) before = -1;
-        code = before == index ? cudaSuccess : cudaSetDevice(index);
-        changed = before >= 0 && before != index;
+        code = cudaGetDevice(&before);
+        changed = code == cudaSuccess && before != index;
+        if (changed) code = cudaSetDevice(index);
+        forget(code);
     }
     ~on_device()
     {
-        if (changed) cudaSetDevice(before);
+        if (changed) forget(cudaSetDevice(before));
     }
     on_device(const on_device &) = delete;
     on_device &operator=(const on_device &) = delete;

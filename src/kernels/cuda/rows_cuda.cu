@@ -6,6 +6,8 @@
 #include "kernels/cuda/rows_cuda.h"
 #include "kernels/cuda/sm90/launch.h"
 
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cuda.h>
@@ -31,16 +33,21 @@ using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t
                                   const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
                                   CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-// From the driver, at run time: libcuda is not linked.
-encode_tiled find_encode_tiled()
+// From the driver, at run time: libcuda is not linked.  Kept once it is found; a failure is not.
+vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
 {
+    static std::atomic<encode_tiled> known;
     void *function = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) !=
-            cudaSuccess ||
-        found != cudaDriverEntryPointSuccess)
-        return nullptr;
-    return reinterpret_cast<encode_tiled>(function);
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    *out = known;
+    if (*out) return VIC_OK;
+    TRY(check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found),
+              "asking the driver for tensor maps", err));
+    if (found != cudaDriverEntryPointSuccess || !function)
+        return vic_fail(err, VIC_NO_DEVICE,
+                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+    known = *out = reinterpret_cast<encode_tiled>(function);
+    return VIC_OK;
 }
 
 attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype)
@@ -55,13 +62,18 @@ extern "C" {
 const char *cuda_sm90_unavailable(void)
 {
     int devices = 0, major = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        cudaGetLastError();
+    cudaError_t code = cudaGetDeviceCount(&devices);
+    cuda_host::forget(code);
+    if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver || (code == cudaSuccess && devices == 0))
         return "this machine has no GPU that CUDA can use";
+    if (code == cudaSuccess) code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cuda_host::forget(code);
+    if (code != cudaSuccess) {
+        static thread_local char text[128];
+        std::snprintf(text, sizeof text, "CUDA does not tell what GPUs there are: %s", cudaGetErrorString(code));
+        return text;
     }
-    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess || major != 9)
-        return "it needs a Hopper GPU (sm_90)";
-    return nullptr;
+    return major == 9 ? nullptr : "it needs a Hopper GPU (sm_90)";
 }
 
 vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
@@ -81,7 +93,7 @@ void cuda_sm90_release(vic_plan *plan)
     device_plan *d = static_cast<device_plan *>(plan->on_device);
     if (!d) return;
     on_device scope(plan->device.index);
-    cudaFree(d->memory);
+    cuda_host::free_memory(d->memory);
     delete d;
     plan->on_device = nullptr;
 }
@@ -90,6 +102,10 @@ void cuda_sm90_release(vic_plan *plan)
 static void use_schedule(const device_plan *d, const tile_schedule *schedule, attn_fwd_params *p)
 {
     std::memcpy(p->item_first, schedule->first, (size_t)(d->ctas + 1) * sizeof *schedule->first);
+    for (int c = 0; c < d->ctas && schedule->n_items > 0; c++) { // as in item_walk
+        const int64_t item = schedule->n_items < d->ctas ? c % schedule->n_items : schedule->first[c];
+        p->stage_first[c] = item < schedule->n_items ? schedule->items[item].stage_first : 0;
+    }
     p->n_items = static_cast<uint32_t>(schedule->n_items);
     p->n_joins = static_cast<uint32_t>(schedule->n_joins);
     p->n_slots = static_cast<uint32_t>(schedule->n_slots);
@@ -163,7 +179,7 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
 static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->on_device);
-    const bool many = batch > 1 && d->tiles * plan->shape.heads * batch >= d->ctas;
+    const bool many = batch > 1 && d->tiles * plan->shape.heads > (d->ctas - 1) / batch;
     return &d->params[many ? WHOLE_TILES : SOME_IN_SHARES];
 }
 
@@ -184,19 +200,17 @@ static size_t slots_at(const vic_plan *plan, int64_t batch)
 size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->on_device);
-    return slots_at(plan, batch) +
-           static_cast<size_t>(batch * params_for(plan, batch)->n_slots + (d->shares ? d->ctas * d->places : 0)) *
-               d->instance.slot_bytes;
+    const size_t own = d->shares ? static_cast<size_t>(d->ctas) * d->places : 0;
+    const size_t slots = size_plus(size_times(static_cast<size_t>(batch), params_for(plan, batch)->n_slots), own);
+    return size_plus(slots_at(plan, batch), size_times(slots, d->instance.slot_bytes));
 }
 
 // {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
 static vic_status make_map(const device_plan *d, const attention_tensor *t, const vic_plan *plan, int columns,
                            int64_t batch, CUtensorMap *map, vic_error *err)
 {
-    static const encode_tiled encode = find_encode_tiled();
-    if (!encode)
-        return vic_fail(err, VIC_NO_DEVICE,
-                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
+    encode_tiled encode;
+    TRY(find_encode_tiled(&encode, err));
     const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
     const cuuint64_t sizes[] = { static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(plan->pattern->n_k),
                                  static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
@@ -223,6 +237,8 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
                t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
                d->instance.panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (code != CUDA_SUCCESS && code != CUDA_ERROR_INVALID_VALUE)
+        return vic_fail(err, VIC_FAILED, "making a tensor map of k, v: CUDA error %d", static_cast<int>(code));
     if (code != CUDA_SUCCESS)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",
@@ -272,7 +288,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
-    const int64_t most = (INT32_MAX - MOST_CTAS) / p.n_items;
+    const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > p.n_joins ? p.n_items : p.n_joins);
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
                         (long long)most, (long long)p.n_items, (long long)a->batch);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/sm90/launch.h"
 
+#include "kernels/cuda/host.cuh"
+
 namespace
 {
 // A thread moves 8 numbers.  Neighbouring threads share a row, so that reads and writes are whole sectors.
@@ -31,6 +33,5 @@ cudaError_t permute_rows(const permute_params *p, cudaStream_t stream)
 {
     const int64_t total = p->n * p->heads * p->batches * (p->d / 8), blocks = (total + 255) / 256;
     if (total == 0) return cudaSuccess;
-    permute_kernel<<<static_cast<unsigned>(blocks < 65536 ? blocks : 65536), 256, 0, stream>>>(*p);
-    return cudaGetLastError();
+    return cuda_host::launch(permute_kernel, static_cast<unsigned>(blocks < 65536 ? blocks : 65536), 256, stream, *p);
 }

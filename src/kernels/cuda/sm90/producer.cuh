@@ -66,8 +66,8 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
     item_walk items(p);
     if (items.left <= 0) return;
     tile_item item = p.items[items.item()];
-    int32_t loaded = groups_at(item.stage_first);
-    ptx::griddepcontrol_wait(); // K and V may come from the kernel before
+    int32_t loaded = groups_at(p.stage_first[blockIdx.x]); // the item's, which is still on its way
+    ptx::griddepcontrol_wait();                            // K and V may come from the kernel before
     while (items.left > 0) {
         const int batch = items.batch(), kv_head = item.head / p.heads_per_kv;
         const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;

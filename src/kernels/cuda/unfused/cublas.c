@@ -10,7 +10,7 @@
 
 static struct cublas functions;
 static const struct cublas *loaded;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* C has no cast from void * to a function pointer; POSIX says that the bytes may be copied. */
 static bool find(void *library, const char *name, void *function)
@@ -47,8 +47,12 @@ static void load(void)
 
 const struct cublas *cublas_load(void)
 {
-    pthread_once(&once, load);
-    return loaded;
+    const struct cublas *found;
+    pthread_mutex_lock(&lock);
+    if (!loaded) load(); /* it may have failed for want of memory the last time */
+    found = loaded;
+    pthread_mutex_unlock(&lock);
+    return found;
 }
 
 #endif

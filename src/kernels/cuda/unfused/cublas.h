@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 enum {
-    CUBLAS_TYPE_F32 = 0, /* cudaDataType */
+    CUBLAS_NO_MEMORY = 3, /* cublasStatus_t */
+    CUBLAS_TYPE_F32 = 0,  /* cudaDataType */
     CUBLAS_TYPE_F16 = 2,
     CUBLAS_TYPE_BF16 = 14,
     CUBLAS_NORMAL = 0, /* cublasOperation_t */

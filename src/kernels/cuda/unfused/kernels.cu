@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/unfused/kernels.h"
 
+#include "kernels/cuda/host.cuh"
 #include "kernels/cuda/ptx/misc.cuh"
 
 #include <cuda_bf16.h>
@@ -321,8 +322,7 @@ cudaError_t unfused_pack_rows(const struct unfused_pack *p, cudaStream_t stream)
 {
     const int64_t total = p->batches * p->heads * p->padded * (p->d / 8);
     if (total == 0) return cudaSuccess;
-    pack_kernel<<<grid_of(total, 256), 256, 0, stream>>>(*p);
-    return cudaGetLastError();
+    return cuda_host::launch(pack_kernel, grid_of(total, 256), 256, stream, *p);
 }
 
 cudaError_t unfused_set_pointers(const struct unfused_call *c, cudaStream_t stream)

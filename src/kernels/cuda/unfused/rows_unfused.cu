@@ -37,7 +37,8 @@ struct device_plan {
 vic_status check_blas(const cublas *blas, int code, const char *what, vic_error *err)
 {
     if (code == 0) return VIC_OK;
-    return vic_fail(err, VIC_FAILED, "%s: cuBLAS says %s (%d)", what, blas->status_text(code), code);
+    return vic_fail(err, code == CUBLAS_NO_MEMORY ? VIC_NO_MEMORY : VIC_FAILED, "%s: cuBLAS says %s (%d)", what,
+                    blas->status_text(code), code);
 }
 
 // Where the parts of a workspace begin.
@@ -156,7 +157,7 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
     a.batch = 1;
     if (st == VIC_OK) st = cuda_unfused_launch(plan, &a, memory, nullptr, err);
     if (st == VIC_OK) st = check(cudaStreamSynchronize(nullptr), "waiting for a first launch", err);
-    cudaFree(memory);
+    cuda_host::free_memory(memory);
     return st;
 }
 
@@ -240,7 +241,7 @@ void cuda_unfused_release(vic_plan *plan)
     if (!d) return;
     on_device scope(plan->device.index);
     if (d->handle) d->blas->destroy(d->handle);
-    cudaFree(d->memory);
+    cuda_host::free_memory(d->memory);
     delete d;
     plan->on_device = nullptr;
 }

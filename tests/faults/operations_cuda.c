@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h" /* first: cmocka has a macro of the name of a function there */
+
+#include "faults/faults_cuda.h"
+#include "faults/operations_cuda.h"
+
+#include <unistd.h>
+
+enum { ATOMS = 320, HEADS = 2, DIM = 16, BATCH = 2, NUMBERS = BATCH * ATOMS * HEADS * DIM };
+enum { Q, K, V, OUT, LSE, TENSORS };
+
+int command_output, command_errors;
+
+static vic_device gpu;
+static void *stream;
+static vic_pattern *ball, *blocks;
+static uint16_t numbers[NUMBERS];
+
+static const vic_device cpu = { VIC_CPU, 0 };
+
+/* ---- the library ---- */
+
+/* 0 when the result is that of the first time.  A row that did not answer once leaves the work to another one, whose
+ * sums may be in another order. */
+static uint64_t remember(const char *what, const char *kernel, const void *bytes, size_t count)
+{
+    static struct {
+        const char *what, *kernel;
+        uint64_t hash;
+    } known[128];
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < count; i++) hash = (hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].what && (strcmp(known[i].what, what) != 0 || strcmp(known[i].kernel, kernel) != 0)) continue;
+        if (!known[i].what) {
+            known[i].what = what;
+            known[i].kernel = kernel;
+            known[i].hash = hash;
+        }
+        return known[i].hash ^ hash;
+    }
+    fail_msg("too many operations");
+    return 1;
+}
+
+static void free_tensors(void *const memory[TENSORS])
+{
+    for (int t = 0; t < TENSORS; t++) vic_memory_free(gpu, memory[t]);
+}
+
+/* The result is made of what no kernel writes, so that one that did not run is seen. */
+static vic_status make_tensors(bool batch, void *memory[TENSORS], vic_attention_args *a, vic_error *err)
+{
+    const int64_t shape[] = { BATCH, ATOMS, HEADS, DIM };
+    static uint16_t nothing[NUMBERS];
+    vic_tensor *const tensors[] = { &a->q, &a->k, &a->v, &a->out };
+    memset(nothing, 0xff, sizeof nothing);
+    for (int t = 0; t < TENSORS; t++) {
+        TRY(vic_memory_alloc(gpu, sizeof numbers, &memory[t], err));
+        TRY(vic_memory_copy(gpu, memory[t], cpu, t < OUT ? numbers : nothing, sizeof numbers, err));
+    }
+    for (int t = 0; t < LSE; t++) {
+        *tensors[t] = vic_tensor_make(memory[t], VIC_F16, 3 + batch, shape + !batch);
+        tensors[t]->device = gpu;
+    }
+    a->lse = vic_tensor_make(memory[LSE], VIC_F32, 2 + batch, shape + !batch);
+    a->lse.device = gpu;
+    return VIC_OK;
+}
+
+static vic_status run_plan(const char *how, const vic_plan *plan, vic_attention_args *a, vic_error *err)
+{
+    double seconds[3] = { -1, -1, -1 };
+    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    o.warm_up = 2;
+    o.launches = 3;
+    o.in_graph = strstr(how, "graph") ? 2 : 0;
+    o.cold = strstr(how, "cold");
+    if (strstr(how, "timed")) {
+        TRY(vic_attention_time(NULL, plan, a, &o, seconds, err));
+        for (int i = 0; i < 3; i++) assert_true(seconds[i] > 0);
+        return VIC_OK;
+    }
+    if (!strstr(how, "stream")) return vic_attention(NULL, plan, a, err);
+    vic_status st = vic_memory_alloc(gpu, vic_plan_workspace_size(plan, 1, 1), &a->workspace, err);
+    a->workspace_size = vic_plan_workspace_size(plan, 1, 1);
+    for (int i = 0; i < 2 && st == VIC_OK; i++) st = vic_attention_enqueue(plan, a, stream, err);
+    cuda_calls_wait(stream);
+    vic_memory_free(gpu, a->workspace);
+    return st;
+}
+
+static vic_status attend(const char *how, vic_error *err)
+{
+    static uint16_t result[2][NUMBERS];
+    const bool unfused = strstr(how, "unfused");
+    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    void *memory[TENSORS] = { NULL };
+    vic_plan *plan = NULL;
+    vic_status st;
+    o.heads = HEADS;
+    o.head_dim = DIM;
+    o.dtype = strstr(how, "bf16") ? VIC_BF16 : VIC_F16;
+    o.device = gpu;
+    o.pattern_order = strstr(how, "pattern order");
+    o.kernel = unfused ? "attn_fwd_unfused_f16" : NULL;
+    TRY_GOTO(make_tensors(strstr(how, "batch"), memory, &a, err), done);
+    if (o.dtype == VIC_BF16) a.q.dtype = a.k.dtype = a.v.dtype = a.out.dtype = VIC_BF16;
+    if (!strstr(how, "lse")) a.lse.data = NULL;
+    TRY_GOTO(vic_plan_create(unfused ? blocks : ball, &o, &plan, err), done);
+    TRY_GOTO(run_plan(how, plan, &a, err), done);
+    for (int t = OUT; t < TENSORS; t++)
+        TRY_GOTO(vic_memory_copy(cpu, result[t - OUT], gpu, memory[t], sizeof numbers, err), done);
+    CHECK(remember(how, vic_plan_get(plan).kernel, result, sizeof result) == 0,
+          "%s: another result than the first time", how);
+done:
+    vic_plan_free(plan);
+    free_tensors(memory);
+    return st;
+}
+
+static vic_status sort(const char *how, vic_error *err)
+{
+    static uint16_t result[NUMBERS];
+    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    void *memory[TENSORS] = { NULL };
+    vic_status st;
+    TRY_GOTO(make_tensors(false, memory, &a, err), done);
+    if (strcmp(how, "sort") == 0)
+        TRY_GOTO(vic_pattern_sort(ball, VIC_QUERY, &a.q, &a.out, err), done);
+    else
+        TRY_GOTO(vic_pattern_unsort(ball, VIC_KEY, &a.k, &a.out, err), done);
+    TRY_GOTO(vic_memory_copy(cpu, result, gpu, memory[OUT], sizeof result, err), done);
+    CHECK(remember(how, "", result, sizeof result) == 0, "%s: another result than the first time", how);
+done:
+    free_tensors(memory);
+    return st;
+}
+
+static vic_status copy(const char *unused, vic_error *err)
+{
+    static uint16_t back[NUMBERS];
+    void *from = NULL, *to = NULL;
+    vic_status st;
+    (void)unused;
+    memset(back, 0, sizeof back);
+    TRY_GOTO(vic_memory_alloc(gpu, sizeof numbers, &from, err), done);
+    TRY_GOTO(vic_memory_alloc(gpu, sizeof numbers, &to, err), done);
+    TRY_GOTO(vic_memory_copy(gpu, from, cpu, numbers, sizeof numbers, err), done);
+    TRY_GOTO(vic_memory_copy(gpu, to, gpu, from, sizeof numbers, err), done);
+    TRY_GOTO(vic_memory_copy(cpu, back, gpu, to, sizeof numbers, err), done);
+    assert_memory_equal(back, numbers, sizeof numbers);
+done:
+    vic_memory_free(gpu, to);
+    vic_memory_free(gpu, from);
+    return st;
+}
+
+/* ---- the command ---- */
+
+int vicinal_main(int argc, char **argv); /* apps/cli/main.c, under another name */
+
+static size_t contents(int file, char *text, size_t size)
+{
+    ssize_t got = pread(file, text, size - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* "run FILE ...", with exactly one space between words; @ stands for the number of the GPU.  The exit code tells
+ * statuses apart as far as it can. */
+static vic_status command(const char *line, vic_error *err)
+{
+    enum { WORDS = 40 };
+    char copied[400], *words[WORDS + 1] = { copied }, *rest = NULL, printed[16];
+    int count = 1, kept[2], code;
+    assert_true((size_t)snprintf(copied, sizeof copied, "%s", line) < sizeof copied);
+    if (strchr(copied, '@')) *strchr(copied, '@') = (char)('0' + gpu.index);
+    for (char *word = strtok_r(copied, " ", &rest); word && count < WORDS; word = strtok_r(NULL, " ", &rest))
+        words[count++] = word;
+    fflush(stdout);
+    fflush(stderr);
+    for (int i = 0; i < 2; i++) {
+        int file = i ? command_errors : command_output;
+        kept[i] = dup(1 + i);
+        assert_int_equal(ftruncate(file, 0), 0);
+        lseek(file, 0, SEEK_SET);
+        dup2(file, 1 + i);
+    }
+    code = vicinal_main(count, words);
+    fflush(stdout);
+    fflush(stderr);
+    for (int i = 0; i < 2; i++) {
+        dup2(kept[i], 1 + i);
+        close(kept[i]);
+    }
+    bool silent = contents(command_output, printed, sizeof printed) == 0;
+    contents(command_errors, err->text, sizeof err->text);
+    if (code == 0) {
+        CHECK(!silent && !*err->text, "%s: exit code 0, prints %s and says: %s", line, silent ? "nothing" : "much",
+              err->text);
+        return VIC_OK;
+    }
+    CHECK(silent, "%s: exit code %d, but it prints %s...", line, code, printed);
+    CHECK(strstr(err->text, ": error: "), "%s: exit code %d, and says: %s", line, code, err->text);
+    err->status = code == vic_status_exit_code(VIC_NO_KERNEL) ? VIC_NO_KERNEL : VIC_FAILED;
+    CHECK(code == vic_status_exit_code(err->status), "%s: exit code %d", line, code);
+    return err->status;
+}
+
+/* ---- ---- */
+
+static void write_atoms(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+void cuda_operations_setup(int index, void *on_stream)
+{
+    uint64_t seed = 5;
+    static double positions[3 * ATOMS];
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    vic_error err;
+    gpu = (vic_device){ VIC_CUDA, index };
+    stream = on_stream;
+    for (int i = 0; i < 3 * ATOMS; i++) positions[i] = 15 * random_uniform(&seed);
+    for (int i = 0; i < NUMBERS; i++) numbers[i] = (uint16_t)(0x3000 + random_bits(&seed) % 0x0c00); /* 0.125 to 1 */
+    o.cutoff = 4;
+    CHECK_OK(vic_pattern_build_points(ATOMS, positions, 0, NULL, NULL, NULL, &o, &ball, &err));
+    o.cutoff = 0;
+    CHECK_OK(vic_pattern_generate("blocks:5x5:n=7,block=64", &o, &blocks, &err));
+    write_atoms("near.xyz", "3\nwater\nO 0 0 0\nH 0.757 0.586 0\nH -0.757 0.586 0\n");
+    write_atoms("far.xyz", "3\nargon\nAr 0 0 0\nAr 9 0 0\nAr 0 9 0\n");
+}
+
+void cuda_operations_teardown(void)
+{
+    vic_pattern_free(blocks);
+    vic_pattern_free(ball);
+}
+
+/* The stand-in's kernels compute what a pattern without pairs gives, so the commands that check get such a one. */
+#define FAR   "far.xyz --no-self --cutoff 3 --dtype float16 --head-dim 16 --threads 1 "
+#define NEAR  "near.xyz --cutoff 3 --dtype float16 --head-dim 16 --threads 1 "
+#define BRIEF "--launches 2 --in-graph 2 --sustain 0.002 "
+
+const struct cuda_operation cuda_operations[] = {
+    { "plan and attention", attend, "pattern order", NULL, false },
+    { "with lse", attend, "pattern order, lse", NULL, false },
+    { "bf16", attend, "pattern order, bf16", NULL, false },
+    { "caller's order", attend, "caller's order, lse", NULL, false },
+    { "batch", attend, "caller's order, lse, batch", NULL, false },
+    { "batch in pattern order", attend, "pattern order, lse, batch", NULL, false },
+    { "on a stream", attend, "pattern order, stream", NULL, false },
+    { "on a stream, caller's order", attend, "caller's order, stream", NULL, false },
+    { "timed", attend, "pattern order, timed", NULL, false },
+    { "timed, caller's order", attend, "caller's order, timed", NULL, false },
+    { "timed, cold", attend, "pattern order, timed, cold", NULL, false },
+    { "timed in a graph", attend, "pattern order, timed in a graph", NULL, false },
+    { "timed in a graph, caller's order", attend, "caller's order, timed in a graph", NULL, false },
+    { "unfused", attend, "unfused, pattern order, lse", NULL, false },
+    { "unfused, caller's order, batch", attend, "unfused, caller's order, lse, batch", NULL, false },
+    { "unfused, timed in a graph", attend, "unfused, caller's order, timed in a graph", NULL, false },
+    { "sort", sort, "sort", NULL, false },
+    { "unsort", sort, "unsort", NULL, false },
+    { "copies", copy, NULL, NULL, false },
+    { "vicinal run -o", command, "run " NEAR "--device cuda:@ -o out.npy", "out.npy", false },
+    { "vicinal run -o --lse --json", command, "run " NEAR "--device cuda:@ --lse --json -o out.safetensors",
+      "out.safetensors", false },
+    { "vicinal run --check", command, "run " FAR "--device cuda:@ --repeat 2 --check --json", NULL, false },
+    { "vicinal run --device auto", command, "run " FAR "--check", NULL, true },
+    { "vicinal bench latency", command, "bench latency " FAR BRIEF "--device cuda:@ --cold --json", NULL, false },
+    { "vicinal bench latency --batch", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --batch 2",
+      NULL, false },
+    { "vicinal bench scaling", command, "bench scaling " FAR BRIEF "--device cuda:@ --over heads --values 2 --json",
+      NULL, false },
+    { "vicinal env", command, "env", NULL, true },
+    { "vicinal env --json", command, "env --json", NULL, true },
+};
+const int cuda_operation_count = sizeof cuda_operations / sizeof *cuda_operations;
