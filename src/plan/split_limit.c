@@ -10,9 +10,9 @@ enum {
     /* In steps of a tile: */
     ITEM = 12, /* queries in, results out */
     JOIN = 16, /* bringing shares together */
-    /* In shorter shares beginning anew costs many heads more than one gains; unless tiles are so few that there is
-     * room for many heads. */
-    LEAST = 160,
+    /* In shorter shares beginning anew takes many heads over 1 % longer; unless tiles are so few that there is room
+     * for them. */
+    LEAST = 1200,
     LEAST_OF_FEW = 48,
     FEW_TILES = CTAS / 8,
 };

@@ -50,10 +50,11 @@ vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
     return VIC_OK;
 }
 
-attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype)
+attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype, bool shares)
 {
     const bool bf16 = dtype == VIC_BF16;
-    return row->dim_max == 32 ? attn_fwd_d32(bf16) : row->dim_max == 64 ? attn_fwd_d64(bf16) : attn_fwd_d128(bf16);
+    const auto instance = row->dim_max == 32 ? attn_fwd_d32 : row->dim_max == 64 ? attn_fwd_d64 : attn_fwd_d128;
+    return instance(bf16, shares);
 }
 } // namespace
 
@@ -79,7 +80,7 @@ const char *cuda_sm90_unavailable(void)
 vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
 {
     TRY(cuda_host::check_hopper(plan->device, err));
-    const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype);
+    const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype, false);
     out->places = i.places;
     out->reach = i.reach;
     TRY(check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, plan->device.index),
@@ -102,10 +103,6 @@ void cuda_sm90_release(vic_plan *plan)
 static void use_schedule(const device_plan *d, const tile_schedule *schedule, attn_fwd_params *p)
 {
     std::memcpy(p->item_first, schedule->first, (size_t)(d->ctas + 1) * sizeof *schedule->first);
-    for (int c = 0; c < d->ctas && schedule->n_items > 0; c++) { // as in item_walk
-        const int64_t item = schedule->n_items < d->ctas ? c % schedule->n_items : schedule->first[c];
-        p->stage_first[c] = item < schedule->n_items ? schedule->items[item].stage_first : 0;
-    }
     p->n_items = static_cast<uint32_t>(schedule->n_items);
     p->n_joins = static_cast<uint32_t>(schedule->n_joins);
     p->n_slots = static_cast<uint32_t>(schedule->n_slots);
@@ -117,11 +114,11 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
     device_plan *d = new (std::nothrow) device_plan();
     if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
     plan->on_device = d; // from here cuda_sm90_release() frees it
-    d->instance = instance_of(plan->kernel, plan->shape.dtype);
+    d->shares = l->shares > l->tiles;
+    d->instance = instance_of(plan->kernel, plan->shape.dtype, d->shares);
     d->ctas = schedules->ctas;
     d->places = l->places;
     d->tiles = l->tiles;
-    d->shares = l->shares > l->tiles;
     const bool orders = !plan->pattern_order;
     attn_fwd_params *first = &d->params[SOME_IN_SHARES], *second = &d->params[WHOLE_TILES];
     const tile_schedule *one = &schedules[SOME_IN_SHARES], *other = &schedules[WHOLE_TILES];
@@ -288,7 +285,8 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
-    const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > p.n_joins ? p.n_items : p.n_joins);
+    const int64_t join_blocks = static_cast<int64_t>(p.n_joins) * d->instance.columns / 8;
+    const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > join_blocks ? p.n_items : join_blocks);
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
                         (long long)most, (long long)p.n_items, (long long)a->batch);
@@ -331,7 +329,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     launch.numAttrs = 1;
     TRY(check(cudaLaunchKernelExC(&launch, d->instance.kernel, arguments), "launching the kernel", err));
     if (p.n_joins == 0) return VIC_OK;
-    launch.gridDim = dim3(p.n_joins * static_cast<unsigned>(a->batch));
+    launch.gridDim = dim3(static_cast<unsigned>(join_blocks * a->batch));
     launch.blockDim = dim3(128);
     launch.dynamicSmemBytes = 0;
     return check(cudaLaunchKernelExC(&launch, d->instance.join, arguments + 2), "launching the kernel", err);

@@ -190,12 +190,18 @@ __device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task 
         load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
 }
 
-// All of an item: a share, or the shares of a tile one after the other.
-template <half_type TYPE, int D>
-__device__ __forceinline__ void walk_shares(const attn_fwd_params &p, bool one, ring_place<D> &w, strip_state<D> &t)
+// All of an item: a share, or the shares of a tile one after the other.  `record`: its task's.
+template <half_type TYPE, int D, bool SHARES>
+__device__ __forceinline__ void walk_shares(const attn_fwd_params &p, uint32_t record, ring_place<D> &w,
+                                            strip_state<D> &t)
 {
-    bool more = false; // than the first
     clear<D>(t);
+    if constexpr (!SHARES) {
+        walk<TYPE, D>(p, w, t);
+        return;
+    }
+    const bool one = static_cast<int>(ptx::ld_shared(record + offsetof(tile_task, slot))) >= 0;
+    bool more = false; // than the first
 #pragma unroll 1
     for (;;) {
         walk<TYPE, D>(p, w, t);
@@ -213,7 +219,7 @@ __device__ __forceinline__ void walk_shares(const attn_fwd_params &p, bool one, 
     keep_row_sums_once<D>(t);
 }
 
-template <half_type TYPE, int D> __device__ __forceinline__ void consume(const attn_fwd_params &p)
+template <half_type TYPE, int D, bool SHARES> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
     ring_place<D> w;
@@ -227,7 +233,7 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         fetch_task<D>(p, items.item(), here);
         fetched();
         const tile_task task = task_at(here);
-        w.begin = uniform(-task.before);
+        if (SHARES) w.begin = uniform(-task.before);
         w.start(p, task.list);
         ptx::griddepcontrol_wait(); // until here only the plan was read
         ask_q<D>(p, task, batch, t);
@@ -238,16 +244,16 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
         if constexpr (C::Q_SHARED) q_fetched();
         fetch_task<D>(p, items.item(), there);
         w.ready(p);
-        walk_shares<TYPE, D>(p, static_cast<int>(ptx::ld_shared(here + offsetof(tile_task, slot))) >= 0, w, t);
+        walk_shares<TYPE, D, SHARES>(p, here, w, t);
         fetched();
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
-        const bool whole = task.slot < 0;
-        const uint32_t number = w.begin + task.before + task.stages + task.inbox;
-        w.begin = uniform(w.begin + task.before + task.stages + (whole ? p.inboxes : 0));
+        const bool whole = !SHARES || task.slot < 0;
+        const uint32_t behind = w.begin + (SHARES ? task.before : 0) + task.stages, number = behind + task.inbox;
+        w.begin = uniform(behind + (whole ? p.inboxes : 0));
         if (items.left > 0) {
             const tile_task after = task_at(there);
-            w.begin = uniform(w.begin - after.before);
+            if (SHARES) w.begin = uniform(w.begin - after.before);
             w.start(p, after.list);
             ask_q<D>(p, after, next_batch, t);
         }
@@ -260,7 +266,7 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
             if (p.parts > 1) gather_parts<D>(task.inbox, number, p.parts - 1, odd, t);
             store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         }
-        odd ^= whole;
+        odd ^= whole ? 1 : 0;
         batch = next_batch;
         const uint32_t swap = here;
         here = there;
@@ -268,7 +274,8 @@ template <half_type TYPE, int D> __device__ __forceinline__ void consume(const a
     }
 }
 
-template <half_type TYPE, int D>
+// SHARES: for tiles of several; without it whole tiles take fewer instructions.
+template <half_type TYPE, int D, bool SHARES>
 __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     attn_fwd(const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
              const __grid_constant__ attn_fwd_params p)
@@ -291,10 +298,10 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     __syncthreads();
     if (warpgroup == C::WARPGROUPS) {
         ptx::setmaxnreg_dec<C::PRODUCER_REGISTERS>();
-        if (warp < C::PRODUCERS) produce<D>(p, &k_map, &v_map, warp);
+        if (warp < C::PRODUCERS) produce<D, SHARES>(p, &k_map, &v_map, warp);
     } else {
         ptx::setmaxnreg_inc<C::CONSUMER_REGISTERS>();
-        consume<TYPE, D>(p);
+        consume<TYPE, D, SHARES>(p);
     }
 }
 } // namespace sm90

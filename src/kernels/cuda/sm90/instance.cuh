@@ -6,14 +6,24 @@
 
 namespace sm90
 {
-template <int D> attn_fwd_instance instance(bool bf16)
+template <int D, bool SHARES> const void *fused(bool bf16)
+{
+    return bf16 ? reinterpret_cast<const void *>(attn_fwd<half_type::bf16, D, SHARES>)
+                : reinterpret_cast<const void *>(attn_fwd<half_type::f16, D, SHARES>);
+}
+
+template <int D> attn_fwd_instance instance(bool bf16, bool shares)
 {
     using C = attn_fwd_config<D>;
     attn_fwd_instance i;
-    i.kernel = bf16 ? reinterpret_cast<const void *>(attn_fwd<half_type::bf16, D>)
-                    : reinterpret_cast<const void *>(attn_fwd<half_type::f16, D>);
+    // At D = 32 the kernel for shares is the faster one for whole tiles, too.
+    if constexpr (D == 32)
+        i.kernel = fused<D, true>(bf16);
+    else
+        i.kernel = shares ? fused<D, true>(bf16) : fused<D, false>(bf16);
     i.join = bf16 ? reinterpret_cast<const void *>(join_shares<half_type::bf16, D>)
                   : reinterpret_cast<const void *>(join_shares<half_type::f16, D>);
+    i.columns = D;
     i.slot_bytes = slot_layout<D>::BYTES;
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;

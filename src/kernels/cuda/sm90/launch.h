@@ -8,18 +8,20 @@
 #include <cuda_runtime_api.h>
 
 /* One instance of the fused kernel; its arguments are two tensor maps and struct attn_fwd_params.  `join`, with the
- * latter alone, follows it where shares are in slots: 128 threads for each of p.joins and batch entry. */
+ * latter alone, follows it where shares are in slots: 128 threads for each of p.joins, batch entry and 8 of
+ * `columns`. */
 struct attn_fwd_instance {
     const void *kernel, *join;
     unsigned threads, shared_bytes;
     size_t slot_bytes;
-    int places, reach; /* as tiles_make() wants them */
-    int panel;         /* columns of a tensor map's box */
+    int places, reach;  /* as tiles_make() wants them */
+    int columns, panel; /* head size; of a tensor map's box */
 };
 
-struct attn_fwd_instance attn_fwd_d32(bool bf16);
-struct attn_fwd_instance attn_fwd_d64(bool bf16);
-struct attn_fwd_instance attn_fwd_d128(bool bf16);
+/* `shares`: for tiles of several. */
+struct attn_fwd_instance attn_fwd_d32(bool bf16, bool shares);
+struct attn_fwd_instance attn_fwd_d64(bool bf16, bool shares);
+struct attn_fwd_instance attn_fwd_d128(bool bf16, bool shares);
 
 /* K or V of the caller, any strides, to rows [batch, head, n, d] in pattern order.  rows NULL = already in order. */
 struct permute_params {

@@ -23,9 +23,8 @@ struct attn_fwd_params {
     const struct tile_task *tasks;   /* [n_items, warpgroups] */
     const struct tile_join *joins;   /* [n_joins] */
     uint32_t n_items, n_joins, n_slots;
-    int parts, inboxes; /* of tile_layout */
-    /* Here, so that no load stands before the first ones: of tile_schedule; of each CTA's first item. */
-    int32_t item_first[MOST_CTAS + 1], stage_first[MOST_CTAS];
+    int parts, inboxes;                /* of tile_layout */
+    int32_t item_first[MOST_CTAS + 1]; /* of tile_schedule; here, so that no load stands before the first one */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
     const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */

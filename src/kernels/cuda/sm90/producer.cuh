@@ -50,7 +50,7 @@ __device__ __forceinline__ void leave_inboxes(ring_end<D> &ring, int inboxes, ui
 }
 
 // Producer warp `warp` brings panel warp / 2 of K (even) or V (odd); the first one mask words, too.
-template <int D>
+template <int D, bool SHARES>
 __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         int warp)
 {
@@ -66,8 +66,8 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
     item_walk items(p);
     if (items.left <= 0) return;
     tile_item item = p.items[items.item()];
-    int32_t loaded = groups_at(p.stage_first[blockIdx.x]); // the item's, which is still on its way
-    ptx::griddepcontrol_wait();                            // K and V may come from the kernel before
+    int32_t loaded = groups_at(item.stage_first);
+    ptx::griddepcontrol_wait(); // K and V may come from the kernel before
     while (items.left > 0) {
         const int batch = items.batch(), kv_head = item.head / p.heads_per_kv;
         const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
@@ -112,7 +112,7 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
         }
         if (item.stages == 0) loaded = groups_at(after.stage_first);
         number += item.stages;
-        if (item.slot < 0) {
+        if (!SHARES || item.slot < 0) {
             leave_inboxes<D>(ring, p.inboxes, number, before, warp);
             before = number + C::RING;
             number += p.inboxes;

@@ -78,9 +78,10 @@ __device__ __forceinline__ void q_fetched()
     ptx::barrier_sync(1 + (threadIdx.x >> 7), 128);
 }
 
+// Columns `first` .. `first` + D - 1.
 template <half_type TYPE, int D>
 __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_row, int head, int batch,
-                                           const strip_state<D> &t)
+                                           const strip_state<D> &t, int first = 0)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
 #pragma unroll
@@ -90,8 +91,8 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         if (row >= p.n_q) continue;
         // A row without weight is zero, whatever its sums hold.
         const float factor = __frcp_rn(sum);
-        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + 2 * (lane & 3);
-        if (p.out_words && p.d_v == D) {
+        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + first + 2 * (lane & 3);
+        if (p.out_words && p.d_v >= first + D) {
 #pragma unroll
             for (int j = 0; j < D / 8; j++)
                 reinterpret_cast<uint32_t *>(to)[4 * j] =
@@ -99,14 +100,14 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         } else {
 #pragma unroll
             for (int j = 0; j < D / 8; j++) {
-                if (8 * j >= p.d_v) continue;
+                if (first + 8 * j >= p.d_v) continue;
                 const uint32_t word =
                     sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
                 to[8 * j] = static_cast<uint16_t>(word);
                 to[8 * j + 1] = static_cast<uint16_t>(word >> 16);
             }
         }
-        if (p.lse.data && (lane & 3) == 0) {
+        if (p.lse.data && first == 0 && (lane & 3) == 0) {
             const int64_t at = p.q_rows ? p.q_rows[row] : row;
             float *lse = static_cast<float *>(p.lse.data) + at * p.lse.row + head * p.lse.head + batch * p.lse.batch;
             *lse = sum == 0.0f ? -INFINITY : (t.max[r] + log2f(sum)) * 0.69314718055994530942f;

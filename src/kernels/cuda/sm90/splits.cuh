@@ -60,43 +60,44 @@ template <int D> __device__ __forceinline__ void clear(strip_state<D> &t)
     for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
 }
 
-// A part of a strip: the sum of its shares.
-template <int D> __device__ __forceinline__ void add_shares(const float4 *slot, int shares, strip_state<D> &t)
+// Eight columns of a part of a strip: the sum of its shares.
+template <int D>
+__device__ __forceinline__ void add_shares(const float4 *slot, int columns, int shares, strip_state<8> &t)
 {
-    constexpr int VECTORS = slot_layout<D>::VECTORS, AT_ONCE = D == 128 ? 1 : 4; // slots whose loads are under way
-    constexpr int64_t NEXT = attn_fwd_config<D>::WARPGROUPS * VECTORS * 128;
-    clear<D>(t);
+    constexpr int AT_ONCE = 8; // slots whose loads are under way
+    constexpr int64_t NEXT = attn_fwd_config<D>::WARPGROUPS * (slot_layout<D>::BYTES / 16);
+    clear<8>(t);
     for (int first = 0; first < shares; first += AT_ONCE) {
-        float4 x[AT_ONCE][VECTORS];
+        float4 o[AT_ONCE], rows[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (first + i >= shares) continue;
+            o[i] = __ldcg(slot + (first + i) * NEXT + columns / 8 * 128);
+            rows[i] = __ldcg(slot + (first + i) * NEXT + D / 8 * 128);
+        }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++)
-#pragma unroll
-            for (int v = 0; v < VECTORS; v++)
-                if (first + i < shares) x[i][v] = __ldcg(slot + (first + i) * NEXT + v * 128);
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; i++)
-            if (first + i < shares) add_sums<D>(t, x[i][D / 8], [&](int v) { return x[i][v]; });
+            if (first + i < shares) add_sums<8>(t, rows[i], [&](int) { return o[i]; });
     }
 }
 
-// A block for each of p.joins and batch entry.
+// A block for each of p.joins, batch entry and eight columns.
 template <half_type TYPE, int D>
 __global__ void __launch_bounds__(128) join_shares(const __grid_constant__ attn_fwd_params p)
 {
     ptx::griddepcontrol_launch_dependents();
-    const int batch = blockIdx.x / p.n_joins;
-    const tile_join join = p.joins[blockIdx.x % p.n_joins];
+    const int columns = blockIdx.x % (D / 8) * 8, number = blockIdx.x / (D / 8), batch = number / p.n_joins;
+    const tile_join join = p.joins[number % p.n_joins];
     const float4 *from = slot_at<D>(p, static_cast<int64_t>(batch) * p.n_slots + join.slot);
-    strip_state<D> t, part;
+    strip_state<8> t, part;
     ptx::griddepcontrol_wait(); // until the slots are filled
-    add_shares<D>(from, join.shares, t);
+    add_shares<D>(from, columns, join.shares, t);
     for (int i = 1; i < p.parts; i++) {
-        add_shares<D>(from + i * (slot_layout<D>::BYTES / 16), join.shares, part);
-        add_sums<D>(t, make_float4(part.max[0], part.max[1], part.sum[0], part.sum[1]), [&](int v) {
-            return make_float4(part.o[4 * v], part.o[4 * v + 1], part.o[4 * v + 2], part.o[4 * v + 3]);
-        });
+        add_shares<D>(from + i * (slot_layout<D>::BYTES / 16), columns, join.shares, part);
+        add_sums<8>(t, make_float4(part.max[0], part.max[1], part.sum[0], part.sum[1]),
+                    [&](int) { return make_float4(part.o[0], part.o[1], part.o[2], part.o[3]); });
     }
-    keep_row_sums_once<D>(t);
-    store_rows<TYPE, D>(p, join.strip * STRIP_ROWS, join.head, batch, t);
+    keep_row_sums_once<8>(t);
+    store_rows<TYPE, 8>(p, join.strip * STRIP_ROWS, join.head, batch, t, columns);
 }
 } // namespace sm90
