@@ -6,7 +6,6 @@
 
 enum {
     CTAS = 132,
-    MOST_ROUNDS = 3,
     /* In steps of a tile: */
     ITEM = 12, /* queries in, results out */
     JOIN = 16, /* bringing shares together */
@@ -41,6 +40,14 @@ static int64_t shortest_shares(const struct tile_layout *l, int64_t least, int64
     return too_short + 1;
 }
 
+/* With shares of `most_steps` where the longest tile has `longest`. */
+static int64_t time_of(const struct tile_layout *l, int64_t longest, int64_t most_steps)
+{
+    int64_t rounds = (count_shares(l, most_steps) + CTAS - 1) / CTAS;
+    int64_t slots = (longest + most_steps - 1) / most_steps * l->parts;
+    return rounds * (most_steps + ITEM) + JOIN + slots * 2 / 5;
+}
+
 int64_t split_limit(const struct tile_layout *l)
 {
     int64_t longest = 0, least = l->tiles <= FEW_TILES ? LEAST_OF_FEW : LEAST, best = 0, best_time;
@@ -50,12 +57,13 @@ int64_t split_limit(const struct tile_layout *l)
     }
     if (l->tiles > CTAS || longest <= least) return 0;
     best_time = longest + ITEM;
-    for (int rounds = 1; rounds <= MOST_ROUNDS; rounds++) { /* as many shares for each CTA */
-        int64_t most_steps = shortest_shares(l, least, longest, (int64_t)rounds * CTAS);
-        int64_t time = rounds * (most_steps + ITEM) + JOIN;
-        if (time >= best_time) continue;
-        best_time = time;
-        best = most_steps;
+    for (int64_t n = 1; n <= CTAS; n++) { /* the longest tile in n shares, or as many for all CTAs as there can be */
+        int64_t steps[] = { (longest + n - 1) / n, shortest_shares(l, least, longest, n * CTAS) };
+        for (int i = n == 1; i < 2; i++) {
+            if (steps[i] < least || time_of(l, longest, steps[i]) >= best_time) continue;
+            best_time = time_of(l, longest, steps[i]);
+            best = steps[i];
+        }
     }
     return best;
 }

@@ -326,7 +326,7 @@ static void small_patterns_are_cut(void **state)
         { "blocks:128x128:density=1", 4, 1, 0 },
         { "blocks:128x128:density=1", 3, 1, 0 },
         { "blocks:133x133:n=1000,seed=3", 4, 1, 0 },
-        { "blocks:1x2000:density=1", 4, 4, 132 },
+        { "blocks:1x2000:density=1", 4, 4, 92 },
         { "blocks:40x1000:density=1", 4, 2, 120 },
         { "blocks:1x9000:density=1", 3, 3, 132 },
         { "blocks:266x266:density=0.5", 4, 1, 0 },

@@ -64,7 +64,7 @@ template <int D> __device__ __forceinline__ void clear(strip_state<D> &t)
 template <int D>
 __device__ __forceinline__ void add_shares(const float4 *slot, int columns, int shares, strip_state<8> &t)
 {
-    constexpr int AT_ONCE = 8; // slots whose loads are under way
+    constexpr int AT_ONCE = 16; // slots whose loads are under way
     constexpr int64_t NEXT = attn_fwd_config<D>::WARPGROUPS * (slot_layout<D>::BYTES / 16);
     clear<8>(t);
     for (int first = 0; first < shares; first += AT_ONCE) {
