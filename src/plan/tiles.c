@@ -9,6 +9,7 @@
 enum {
     TILES_PER_TASK = 8,
     FEW_STRIPS = 132, /* as many as a Hopper GPU has multiprocessors */
+    FEW_STEPS = 6,    /* of a strip */
 };
 
 /* What one task makes of its tiles; offsets in out->strips and out->*_first count from the piece's own beginning. */
@@ -341,17 +342,18 @@ vic_status tiles_split(const struct vic_pattern *p, int reach, int64_t most_step
 }
 
 /* Few strips are cut, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
- * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips. */
+ * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips; and never for
+ * strips of a few steps. */
 static vic_status cut(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err)
 {
     int halves = places % 2 == 0 ? 2 : places;
-    if (2 * p->strips <= FEW_STRIPS) return tiles_lay_out(p, places, places, reach, pool, out, err);
-    if (p->strips <= FEW_STRIPS) return tiles_lay_out(p, places, halves, reach, pool, out, err);
+    bool very_few = 2 * p->strips <= FEW_STRIPS, few = p->strips <= FEW_STRIPS, some = p->strips <= 2 * FEW_STRIPS;
     TRY(tiles_lay_out(p, places, 1, reach, pool, out, err));
-    if (p->strips > 2 * FEW_STRIPS || out->steps * 4 >= out->n_stages * 3 * places) return VIC_OK;
+    bool share = out->steps * 4 >= out->n_stages * 3 * places;
+    if (out->steps < FEW_STEPS * p->strips || !(few || (some && !share))) return VIC_OK;
     tiles_free(out);
-    return tiles_lay_out(p, places, halves, reach, pool, out, err);
+    return tiles_lay_out(p, places, very_few ? places : halves, reach, pool, out, err);
 }
 
 vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
