@@ -9,7 +9,7 @@
 enum {
     TILES_PER_TASK = 8,
     FEW_STRIPS = 132, /* as many as a Hopper GPU has multiprocessors */
-    FEW_STEPS = 6,    /* of a strip */
+    FEW_STEPS = 10,   /* of a strip */
 };
 
 /* What one task makes of its tiles; offsets in out->strips and out->*_first count from the piece's own beginning. */
@@ -342,18 +342,21 @@ vic_status tiles_split(const struct vic_pattern *p, int reach, int64_t most_step
 }
 
 /* Few strips are cut, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
- * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips; and never for
- * strips of a few steps. */
+ * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips; and where they have
+ * few steps, only for so few that there are CTAs for four heads of them. */
 static vic_status cut(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
                       vic_error *err)
 {
-    int halves = places % 2 == 0 ? 2 : places;
-    bool very_few = 2 * p->strips <= FEW_STRIPS, few = p->strips <= FEW_STRIPS, some = p->strips <= 2 * FEW_STRIPS;
+    int parts = 1;
     TRY(tiles_lay_out(p, places, 1, reach, pool, out, err));
-    bool share = out->steps * 4 >= out->n_stages * 3 * places;
-    if (out->steps < FEW_STEPS * p->strips || !(few || (some && !share))) return VIC_OK;
+    bool long_enough = out->steps >= FEW_STEPS * p->strips, share = out->steps * 4 >= out->n_stages * 3 * places;
+    if (p->strips <= FEW_STRIPS / 4 || (p->strips <= FEW_STRIPS / 2 && long_enough))
+        parts = places;
+    else if (long_enough && (p->strips <= FEW_STRIPS || (p->strips <= 2 * FEW_STRIPS && !share)))
+        parts = places % 2 == 0 ? 2 : places;
+    if (parts == 1) return VIC_OK;
     tiles_free(out);
-    return tiles_lay_out(p, places, very_few ? places : halves, reach, pool, out, err);
+    return tiles_lay_out(p, places, parts, reach, pool, out, err);
 }
 
 vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,

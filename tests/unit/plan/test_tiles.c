@@ -308,15 +308,17 @@ static void check_pattern(vic_pattern *p)
     pattern_release(p);
 }
 
-/* In how many parts strips are cut: by how few there are, and whether they need the same keys.  Where tiles are few
- * and long, the longest are split, into shares for as many CTAs as there are or a multiple. */
+/* In how many parts strips are cut: by how few and how long they are, and whether they need the same keys.  Where
+ * tiles are few and long, the longest are split, into shares for as many CTAs as there are or a multiple. */
 static void small_patterns_are_cut(void **state)
 {
     static const struct {
         const char *text;
         int places, parts, shares; /* 0: no tile is split */
     } cases[] = {
-        { "blocks:33x33:n=99,seed=2", 4, 4, 0 },
+        { "blocks:33x33:n=99,seed=2", 4, 1, 0 },
+        { "blocks:16x16:n=48,seed=2", 4, 4, 0 },
+        { "blocks:50x50:n=200,seed=2", 4, 1, 0 },
         { "blocks:33x33:density=1", 4, 4, 0 },
         { "blocks:33x33:density=1", 3, 3, 0 },
         { "origin:800", 4, 2, 0 },
