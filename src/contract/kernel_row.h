@@ -34,8 +34,8 @@ struct tile_shape {
 struct device_row {
     /* NO_DEVICE when there is no device of that index.  NULL: the row works without tiles. */
     vic_status (*tile_shape)(const struct vic_plan *plan, struct tile_shape *out, vic_error *err);
-    /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes.  Without tiles both are NULL,
-     * and the row counts plan->computed_pairs itself. */
+    /* Bring the layout to the device: fills plan->on_device and adds to plan->bytes.  `schedules`: two, as
+     * contract/tiles.h says.  Without tiles both are NULL, and the row counts plan->computed_pairs itself. */
     vic_status (*prepare)(struct vic_plan *plan, const struct tile_layout *layout,
                           const struct tile_schedule *schedules, vic_error *err);
     void (*release)(struct vic_plan *plan);
