@@ -84,7 +84,7 @@ static int64_t first_stage(const struct tile *t, int s)
 /* Who takes which stage with mask words, and these. */
 static vic_status make_masks(struct piece *piece, struct tile *t, vic_error *err)
 {
-    int64_t first[MAX_PLACES];
+    int64_t first[MAX_PLACES] = { 0 };
     for (int s = 0; s < t->places; s++) first[s] = first_stage(t, s);
     for (size_t i = 0; i < t->n_stages; i++) {
         struct stage *stage = &t->stages[i];
