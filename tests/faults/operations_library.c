@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "faults/operations.h"
 
+#include "plan/tiles.h"
+
 #include <zlib.h>
 
 enum { ATOMS = 120, HEADS = 2, DIM = 16 };
@@ -285,6 +287,26 @@ static vic_status attention(const char *check, vic_error *err)
     return st;
 }
 
+/* What a plan for a GPU is made of, as far as it needs none: `text` has long rows, whose tiles are split. */
+static vic_status lay_out_tiles(const char *text, vic_error *err)
+{
+    const struct attention_shape shape = { VIC_F16, 3, 3, 64, 64 };
+    struct tile_layout layout = { 0 };
+    struct tile_schedule schedule = { 0 };
+    struct pool *pool = NULL;
+    vic_pattern *p = NULL;
+    vic_status st = vic_pattern_generate(text, NULL, &p, err);
+    if (st == VIC_OK) st = pool_create(2, &pool, err);
+    if (st == VIC_OK) st = tiles_make(p, 4, 6, pool, &layout, err);
+    if (st == VIC_OK) st = tiles_schedule(&layout, &shape, 132, false, &schedule, err);
+    if (st == VIC_OK) assert_true(layout.shares > layout.tiles && schedule.n_joins > 0);
+    tiles_schedule_free(&schedule);
+    tiles_free(&layout);
+    pool_free(pool);
+    vic_pattern_free(p);
+    return st;
+}
+
 const struct operation library_operations[] = {
     { "read PDB", read_file, "seed.pdb", NULL, READS },
     { "read PDB, gzipped", read_file, "seed.pdb.gz", NULL, READS },
@@ -328,6 +350,7 @@ const struct operation library_operations[] = {
     { "pattern: save", save_pattern, "out.vnp", "out.vnp", PLAIN },
     { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
     { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },
+    { "tiles", lay_out_tiles, "blocks:1x120:density=1", NULL, PLAIN },
     { "plan and attention", attention, NULL, NULL, PLAIN },
     { "attention and reference", attention, "check", NULL, PLAIN },
 };
