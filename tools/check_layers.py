@@ -39,7 +39,7 @@ LAYERS = {
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/base"],
     "tests/fuzz": ["tests", "apps/cli", "src/pattern", "src/structure", "src/contract", "src/base"],
-    "tests/faults": ["tests", "apps/cli", "src/kernels/cuda", "src/contract"],
+    "tests/faults": ["tests", "apps/cli", "src/kernels/cuda", "src/contract", "src/plan"],
     "tests": [],
     "include": [],
 }
