@@ -27,6 +27,18 @@ template <int D> __device__ __forceinline__ void wait_for_inbox(uint32_t number)
     ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1);
 }
 
+template <int D> __device__ __forceinline__ void add_up_row_sums(strip_state<D> &t)
+{
+    t.sum[0] = quad_sum(t.sum[0]);
+    t.sum[1] = quad_sum(t.sum[1]);
+}
+
+// Afterwards one thread of a row's four has its sum: store_rows() adds these up.
+template <int D> __device__ __forceinline__ void keep_row_sums_once(strip_state<D> &t)
+{
+    if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f;
+}
+
 // The strip's state, its sums added up over the four threads of a row, becomes that of two parts of its keys. `rows`:
 // the other part's references and sums; `o`(j): its O, as numbers 4 j .. 4 j + 3 of t.o.  Factors are powers of two.
 template <int D, typename F> __device__ __forceinline__ void add_sums(strip_state<D> &t, float4 rows, const F &o)
@@ -78,8 +90,7 @@ __device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, in
                                              strip_state<D> &t)
 {
     using C = attn_fwd_config<D>;
-    t.sum[0] = quad_sum(t.sum[0]);
-    t.sum[1] = quad_sum(t.sum[1]);
+    add_up_row_sums<D>(t);
 #pragma unroll 1
     for (int i = 0; i < inboxes; i++) {
         const uint32_t slot = uniform((number + i) % C::RING), sums = inbox_sums<D>(slot);
@@ -90,6 +101,6 @@ __device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, in
     }
     ptx::fence_proxy_async();
     for (int i = 0; i < inboxes; i++) ptx::mbarrier_arrive(C::EMPTY + 8 * uniform((number + i) % C::RING));
-    if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f; // store_rows() adds up the four
+    keep_row_sums_once<D>(t);
 }
 } // namespace sm90

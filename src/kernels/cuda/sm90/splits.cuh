@@ -26,18 +26,6 @@ template <int D> __device__ __forceinline__ float4 *own_slot(const attn_fwd_para
                              (threadIdx.x >> 7));
 }
 
-template <int D> __device__ __forceinline__ void add_up_row_sums(strip_state<D> &t)
-{
-    t.sum[0] = quad_sum(t.sum[0]);
-    t.sum[1] = quad_sum(t.sum[1]);
-}
-
-// Afterwards one thread of a row's four has its sum: store_rows() adds these up.
-template <int D> __device__ __forceinline__ void keep_row_sums_once(strip_state<D> &t)
-{
-    if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f;
-}
-
 // With row sums added up.
 template <int D> __device__ __forceinline__ void put(float4 *slot, const strip_state<D> &t)
 {
