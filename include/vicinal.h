@@ -127,7 +127,8 @@ typedef struct vic_read_options {
     int supercell[3];   /* repetitions along a, b, c; >= 1 */
     bool has_cell;      /* `cell` (a, b, c, alpha, beta, gamma) overrides the file's */
     double cell[6];
-    vic_pbc pbc;       /* AUTO: periodic where the file has a cell (and says nothing else); SET: `periodic` */
+    vic_pbc pbc;       /* AUTO: what the file says of its axes; else all three where there is a cell, but none where
+                        * the file's cell has a space group whose operations were not applied; SET: `periodic` */
     bool periodic[3];  /* along a, b, c */
     int64_t max_atoms; /* refuse larger structures, symmetry and supercell included; 0 = the default 2^31 - 65 */
 } vic_read_options;
@@ -180,6 +181,10 @@ typedef struct vic_structure_view {
     int64_t altloc_atoms;        /* atoms in the chosen model that have an altloc label, before the choice */
     int64_t file_atoms;          /* in the chosen model, before any selection */
     int64_t symmetry_operations; /* applied; 1 = none */
+    /* Operations of the cell's space group, beside the identity, that were not applied: where it is not 0 the atoms
+     * are the asymmetric unit alone.  -1: the group is not known by its name, or its list cannot be used. */
+    int64_t unapplied_operations;
+    const char *notes; /* what was decided in reading and may surprise, a sentence a line; or "" */
 } vic_structure_view;
 
 VIC_API vic_structure_view vic_structure_get(const vic_structure *s);

@@ -3,9 +3,9 @@
 #include "structure/cell.h"
 #include "structure/expand.h"
 #include "structure/io/format.h"
-#include "structure/io/gemmi_shim.h"
 #include "structure/select.h"
 #include "structure/structure.h"
+#include "structure/symmetry.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -44,34 +44,84 @@ static vic_status check_finite(const struct request *r, const struct vic_structu
     return VIC_OK;
 }
 
-static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error *err)
+/* 1 x 1 x 1 A in the axes' own directions, which programs write for "none". */
+static bool is_unit_cell(const double cell[3][3])
+{
+    for (int i = 0; i < 9; ++i)
+        if (cell[i / 3][i % 3] != (i % 4 == 0)) return false;
+    return true;
+}
+
+/* The file's cell; *has_cell says whether there is one.  A failure is told with what would mend it. */
+static vic_status file_cell(const struct request *r, struct vic_structure *s, bool *has_cell, vic_error *err)
 {
     const struct file_cell *cell = &r->content.cell;
     char why[256], place[32];
-    if (r->options->has_cell) {
-        if (!cell_from_parameters(r->options->cell, s->cell, why, sizeof why))
-            return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s", why);
-    } else if (cell->kind == FILE_CELL_PARAMETERS && cell->missing) {
+    *has_cell = true;
+    if (*cell->problem)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s%s: %s; mend the cell, give one (--cell a,b,c,alpha,beta,gamma), or read without "
+                        "(--pbc none)",
+                        r->source->name, at_line(r, place), cell->problem);
+    if (cell->kind == FILE_CELL_PARAMETERS && cell->missing)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected %s, found none beside the rest of the cell; add it, or give a cell "
                         "(--cell a,b,c,alpha,beta,gamma)",
                         r->source->name, cell->missing);
-    } else if (cell->kind == FILE_CELL_PARAMETERS) {
-        if (!cell_from_parameters(cell->parameters, s->cell, why, sizeof why))
-            return vic_fail(err, VIC_BAD_INPUT,
-                            "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)", r->source->name,
-                            at_line(r, place), why);
-    } else if (cell->kind == FILE_CELL_VECTORS && !cell_is_zero(CELL(cell->vectors))) {
-        memcpy(s->cell, cell->vectors, sizeof s->cell);
-    } else if (r->content.fractional) {
+    if (cell->kind == FILE_CELL_PARAMETERS) {
+        if (cell_from_parameters(cell->parameters, s->cell, why, sizeof why)) return VIC_OK;
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)",
+                        r->source->name, at_line(r, place), why);
+    }
+    *has_cell = cell->kind == FILE_CELL_VECTORS && !cell_is_zero(CELL(cell->vectors)) &&
+                (r->content.fractional || !is_unit_cell(CELL(cell->vectors)));
+    if (*has_cell) memcpy(s->cell, cell->vectors, sizeof s->cell);
+    return VIC_OK;
+}
+
+/* Nobody asks for a cell: the atoms are open along all axes, and stand where they stand. */
+static bool needs_no_cell(const struct request *r)
+{
+    const vic_read_options *o = r->options;
+    return o->pbc == VIC_PBC_SET && !o->periodic[0] && !o->periodic[1] && !o->periodic[2] && !o->symmetry &&
+           expand_repetitions(o->supercell) == 1 && !r->content.fractional;
+}
+
+/* Without a cell. */
+static vic_status leave_open(struct request *r, const struct vic_structure *s, vic_error *err)
+{
+    struct file_cell *cell = &r->content.cell;
+    if (r->content.fractional)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected a cell, as the positions are fractional, found none; add it, or give one "
                         "(--cell a,b,c,alpha,beta,gamma)",
                         r->source->name);
-    } else {
+    if (cell->kind == FILE_CELL_VECTORS && is_unit_cell(CELL(cell->vectors)) && cell->says_periodic) {
+        for (int i = 0; i < 3; ++i) {
+            if (cell->periodic[i])
+                format_note(r->content.notes, "A cell of 1 x 1 x 1 A is none, so the pbc of the file is ignored.");
+            cell->periodic[i] = false;
+        }
+    }
+    return check_finite(r, s, err);
+}
+
+static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error *err)
+{
+    const struct file_cell *cell = &r->content.cell;
+    char why[256];
+    if (r->options->has_cell) {
+        s->has_cell = true;
+        if (!cell_from_parameters(r->options->cell, s->cell, why, sizeof why))
+            return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s", why);
+    } else if (file_cell(r, s, &s->has_cell, err) != VIC_OK) {
+        if (!needs_no_cell(r)) return VIC_BAD_INPUT;
+        format_note(r->content.notes, "The cell of the file cannot be used, and is not needed: it was left out.");
+        memset(s->cell, 0, sizeof s->cell);
+        s->has_cell = false;
         return check_finite(r, s, err);
     }
-    s->has_cell = true;
+    if (!s->has_cell) return leave_open(r, s, err);
     if (cell->has_fractional) {
         double matrix[3][3];
         for (int i = 0; i < 3; ++i) memcpy(matrix[i], cell->fractional[i], sizeof matrix[i]);
@@ -95,7 +145,7 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
         if (set)
             s->periodic[i] = r->options->periodic[i];
         else
-            s->periodic[i] = cell->says_periodic ? cell->periodic[i] : s->has_cell;
+            s->periodic[i] = cell->says_periodic ? cell->periodic[i] : s->has_cell && !s->unapplied_operations;
         if (!s->periodic[i] || s->has_cell) continue;
         if (set)
             return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -111,56 +161,6 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
     return vic_fail(err, set ? VIC_BAD_ARGUMENT : VIC_BAD_INPUT,
                     "%s%s: %s; mend the cell, give one (--cell a,b,c,alpha,beta,gamma) or open that axis (--pbc)",
                     r->source->name, at_line(r, place), why);
-}
-
-/* The space group by Hall symbol or by name. */
-static vic_status find_operations(const struct request *r, const struct vic_structure *s,
-                                  struct expand_operation operations[SHIM_MAX_OPERATIONS], int *count, vic_error *err)
-{
-    struct shim_operation found[SHIM_MAX_OPERATIONS];
-    double parameters[6];
-    *count = *r->content.hall ? shim_space_group_hall(r->content.hall, found) : 0;
-    if (*count < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: space group", r->source->name);
-    if (!*count && !*s->space_group)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected a space group to apply symmetry, found none in the file; read without symmetry",
-                        r->source->name);
-    if (!*count) {
-        cell_to_parameters(CELL(s->cell), parameters);
-        *count = shim_space_group(s->space_group, parameters[3], parameters[5], found);
-        if (*count < 0) return vic_fail(err, VIC_NO_MEMORY, "%s: out of memory: space group", r->source->name);
-    }
-    if (!*count)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected the Hermann-Mauguin name of a space group (P 21 21 21, C 1 2 1, ...), found "
-                        "\"%s\"; correct it, or read without symmetry",
-                        r->source->name, s->space_group);
-    for (int k = 0; k < *count; ++k) {
-        memcpy(operations[k].rotation, found[k].rotation, sizeof operations[k].rotation);
-        memcpy(operations[k].translation, found[k].translation, sizeof operations[k].translation);
-    }
-    return VIC_OK;
-}
-
-static vic_status apply_symmetry(struct request *r, struct vic_structure *s, vic_error *err)
-{
-    struct expand_operation found[SHIM_MAX_OPERATIONS];
-    const struct expand_operation *operations = r->content.operations;
-    int count = r->content.operation_count;
-    if (!s->has_cell || !cell_is_full(CELL(s->cell)))
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: expected a cell and a space group to apply symmetry, found no cell; read without "
-                        "symmetry, or give the cell (--cell a,b,c,alpha,beta,gamma)",
-                        r->source->name);
-    if (*r->content.symmetry_problem)
-        return vic_fail(err, VIC_BAD_INPUT, "%s: %s; mend the list, or read without symmetry", r->source->name,
-                        r->content.symmetry_problem);
-    if (!count) {
-        TRY(find_operations(r, s, found, &count, err));
-        operations = found;
-    }
-    return expand_symmetry(s, operations, count, s->origin, expand_repetitions(r->options->supercell),
-                           r->options->max_atoms, r->source->name, err);
 }
 
 static vic_status select_atoms(struct request *r, struct vic_structure *s, vic_error *err)
@@ -188,10 +188,13 @@ static vic_status build(struct request *r, struct vic_structure *s, vic_error *e
     memcpy(s->space_group, c->space_group, sizeof s->space_group);
     TRY(select_atoms(r, s, err));
     TRY(set_cell(r, s, err));
+    memcpy(s->notes, c->notes, sizeof s->notes);
+    TRY(symmetry_count(c, r->source->name, r->options, s, err));
     TRY(set_periodic(r, s, err));
     TRY(expand_check_size((int64_t)s->atoms.count, expand_repetitions(r->options->supercell), r->options->max_atoms,
                           r->source->name, err));
-    if (r->options->symmetry) TRY(apply_symmetry(r, s, err));
+    if (r->options->symmetry)
+        TRY(symmetry_apply(c, r->source->name, r->options, s, err));
     return expand_supercell(s, r->options->supercell, r->options->max_atoms, r->source->name, err);
 }
 

@@ -43,6 +43,8 @@ vic_structure_view structure_view(const struct vic_structure *s)
     v.altloc_atoms = s->altloc_atoms;
     v.file_atoms = s->file_atoms;
     v.symmetry_operations = s->symmetry_operations;
+    v.unapplied_operations = s->unapplied_operations;
+    v.notes = s->notes;
     return v;
 }
 

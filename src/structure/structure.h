@@ -15,7 +15,8 @@ struct vic_structure {
     const char *format; /* static */
     char title[512];
     char space_group[32];
-    int64_t models, altloc_atoms, file_atoms, symmetry_operations;
+    char notes[1024];
+    int64_t models, altloc_atoms, file_atoms, symmetry_operations, unapplied_operations;
 };
 
 vic_status structure_create(struct vic_structure **out, vic_error *err);

@@ -15,6 +15,7 @@ struct file_cell {
     enum file_cell_kind kind;
     double parameters[6];
     const char *missing; /* NULL, or the parameter that the file lacks (static) */
+    char problem[256];   /* or why what stands there cannot be read: "expected ..., found ..."; then kind is NONE */
     double vectors[3][3];
     int64_t line;            /* or 0 */
     bool has_fractional;     /* SCALEn, fract_transf_matrix: the frame in which the atoms are given */
@@ -36,6 +37,7 @@ struct file_content {
     int operation_count;
     char hall[80];
     char symmetry_problem[256]; /* why the operations cannot be used, for those who ask for them */
+    char notes[1024];           /* see format_note() */
 };
 
 struct format {
@@ -57,6 +59,9 @@ vic_status format_no_frame(const struct source *s, int model, int64_t frames, vi
 int64_t format_frame(int model, int64_t frames);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
 void format_set_title(char title[512], struct piece text); /* appends; control characters and bad UTF-8 as '?' */
+/* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or none
+ * fits any more. */
+void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool format_cell_is_dummy(const double parameters[6]);     /* 1 x 1 x 1 or zeros: what non-crystals carry */
 
 #endif

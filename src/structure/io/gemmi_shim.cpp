@@ -43,10 +43,15 @@ static int take_operations(const gemmi::GroupOps &group, struct shim_operation o
 }
 
 int shim_space_group(const char *name, double alpha, double gamma,
-                     struct shim_operation operations[SHIM_MAX_OPERATIONS])
+                     struct shim_operation operations[SHIM_MAX_OPERATIONS], bool *two_origins)
 {
+    *two_origins = false;
     try {
         const gemmi::SpaceGroup *group = gemmi::find_spacegroup_by_name(name, alpha, gamma);
+        /* a name that says which takes no second suffix; a bare number says nothing */
+        if (group && (group->ext == '1' || group->ext == '2'))
+            *two_origins = gemmi::find_spacegroup_by_name(std::string(name) + ":2", alpha, gamma) ||
+                           name[std::strspn(name, "0123456789 ")] == '\0';
         return group ? take_operations(group->operations(), operations) : 0;
     } catch (const std::bad_alloc &) {
         return -1;

@@ -26,9 +26,10 @@ struct shim_operation {
 };
 
 /* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known,
- * -1 without memory.  alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes. */
+ * -1 without memory.  alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes.  *two_origins: the group is
+ * described from either of two origins (F d -3 m :1 and :2), and the name does not say from which. */
 int shim_space_group(const char *name, double alpha, double gamma,
-                     struct shim_operation operations[SHIM_MAX_OPERATIONS]);
+                     struct shim_operation operations[SHIM_MAX_OPERATIONS], bool *two_origins);
 /* The same from a Hall symbol, which leaves no choice of origin or axes open. */
 int shim_space_group_hall(const char *hall, struct shim_operation operations[SHIM_MAX_OPERATIONS]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "structure/io/format.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,6 +97,20 @@ void format_set_title(char title[512], struct piece text)
         text.length -= length;
     }
     title[at] = 0;
+}
+
+void format_note(char notes[1024], const char *format, ...)
+{
+    char text[1024];
+    size_t used = strlen(notes), length;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    length = strlen(text);
+    if (strstr(notes, text) || used + length + 2 > 1024) return;
+    if (used) notes[used++] = '\n';
+    memcpy(notes + used, text, length + 1);
 }
 
 bool format_cell_is_dummy(const double p[6])
