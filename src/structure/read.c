@@ -114,7 +114,7 @@ static vic_status set_cell(struct request *r, struct vic_structure *s, vic_error
         s->has_cell = true;
         if (!cell_from_parameters(r->options->cell, s->cell, why, sizeof why))
             return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s", why);
-    } else if (file_cell(r, s, &s->has_cell, err) != VIC_OK) {
+    } else if (file_cell(r, s, &s->has_cell, needs_no_cell(r) ? NULL : err) != VIC_OK) {
         if (!needs_no_cell(r)) return VIC_BAD_INPUT;
         format_note(r->content.notes, "The cell of the file cannot be used, and is not needed: it was left out.");
         memset(s->cell, 0, sizeof s->cell);
