@@ -193,8 +193,7 @@ static vic_status build(struct request *r, struct vic_structure *s, vic_error *e
     TRY(set_periodic(r, s, err));
     TRY(expand_check_size((int64_t)s->atoms.count, expand_repetitions(r->options->supercell), r->options->max_atoms,
                           r->source->name, err));
-    if (r->options->symmetry)
-        TRY(symmetry_apply(c, r->source->name, r->options, s, err));
+    if (r->options->symmetry) TRY(symmetry_apply(c, r->source->name, r->options, s, err));
     return expand_supercell(s, r->options->supercell, r->options->max_atoms, r->source->name, err);
 }
 

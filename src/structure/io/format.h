@@ -59,9 +59,9 @@ vic_status format_no_frame(const struct source *s, int model, int64_t frames, vi
 int64_t format_frame(int model, int64_t frames);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
 void format_set_title(char title[512], struct piece text); /* appends; control characters and bad UTF-8 as '?' */
-/* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or none
- * fits any more. */
+/* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
+ * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool format_cell_is_dummy(const double parameters[6]);     /* 1 x 1 x 1 or zeros: what non-crystals carry */
+bool format_cell_is_dummy(const double parameters[6]); /* 1 x 1 x 1 or zeros: what non-crystals carry */
 
 #endif
