@@ -116,6 +116,11 @@ VIC_API vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const 
 
 typedef struct vic_structure vic_structure;
 typedef enum vic_altloc { VIC_ALTLOC_HIGHEST = 0, VIC_ALTLOC_ALL = 1 } vic_altloc;
+typedef enum vic_duplicates {
+    VIC_DUPLICATES_REFUSE = 0,
+    VIC_DUPLICATES_DROP = 1,
+    VIC_DUPLICATES_KEEP = 2
+} vic_duplicates;
 typedef enum vic_pbc { VIC_PBC_AUTO = 0, VIC_PBC_SET = 1 } vic_pbc;
 typedef struct vic_read_options {
     size_t size;
@@ -131,12 +136,13 @@ typedef struct vic_read_options {
                         * the file's cell has a space group whose operations were not applied; SET: `periodic` */
     bool periodic[3];  /* along a, b, c */
     int64_t max_atoms; /* refuse larger structures, symmetry and supercell included; 0 = the default 2^31 - 65 */
+    vic_duplicates duplicates; /* PDB, mmCIF: of atoms listed twice in one place DROP takes the first alone */
 } vic_read_options;
 
 #define VIC_READ_OPTIONS_INIT                                                                                        \
     {                                                                                                                \
         sizeof(vic_read_options), 0, VIC_ALTLOC_HIGHEST, false, false, false, { 1, 1, 1 }, false,                    \
-            { 0, 0, 0, 0, 0, 0 }, VIC_PBC_AUTO, { false, false, false }, 0                                           \
+            { 0, 0, 0, 0, 0, 0 }, VIC_PBC_AUTO, { false, false, false }, 0, VIC_DUPLICATES_REFUSE                    \
     }
 
 /* Read PDB, mmCIF, small-molecule CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data or Amber rst7, each also gzipped; the

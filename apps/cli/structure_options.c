@@ -140,6 +140,8 @@ void structure_options_rows(struct structure_options *s, struct option rows[STRU
           take_model },
         { "--altloc", "WHICH", "alternate locations: highest (by occupancy; default) or all", OPTION_CHOICE,
           &s->altloc, 0, 0, "highest|all", NULL },
+        { "--duplicates", "WHAT", "atoms listed twice in one place: refuse (default), drop (one stays) or keep",
+          OPTION_CHOICE, &s->duplicates, 0, 0, "refuse|drop|keep", NULL },
         { "--no-hydrogen", NULL, "leave out hydrogen and deuterium", OPTION_FLAG, &s->read.drop_hydrogen, 0, 0, NULL,
           NULL },
         { "--no-water", NULL, "leave out water", OPTION_FLAG, &s->read.drop_water, 0, 0, NULL, NULL },
@@ -164,6 +166,7 @@ vic_status structure_open(const struct structure_options *s, const char *path, v
     double start = seconds_now();
     vic_status st;
     read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
+    read.duplicates = (vic_duplicates)s->duplicates; /* in the order of the enum */
     progress_phase("reading the structure");
     st = vic_structure_read(path, &read, out, err);
     *seconds = seconds_now() - start;

@@ -5,12 +5,12 @@
 
 #include "options.h"
 
-enum { STRUCTURE_OPTIONS = 9, OUTPUT_OPTIONS = 2 };
+enum { STRUCTURE_OPTIONS = 10, OUTPUT_OPTIONS = 2 };
 
 struct structure_options {
     vic_read_options read;
     bool pbc_given;
-    int altloc;
+    int altloc, duplicates;
     bool json;
     int threads; /* 0 = all */
 };

@@ -18,6 +18,9 @@ vic_status vic_structure_read(const char *path, const vic_read_options *options,
                         (int)o.altloc);
     if (o.pbc != VIC_PBC_AUTO && o.pbc != VIC_PBC_SET)
         return vic_fail(err, VIC_BAD_ARGUMENT, "pbc: expected VIC_PBC_AUTO or VIC_PBC_SET, found %d", (int)o.pbc);
+    if ((int)o.duplicates < VIC_DUPLICATES_REFUSE || o.duplicates > VIC_DUPLICATES_KEEP)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "duplicates: expected VIC_DUPLICATES_REFUSE, _DROP or _KEEP, found %d",
+                        (int)o.duplicates);
     for (int i = 0; i < 3; ++i)
         if (o.supercell[i] < 1)
             return vic_fail(err, VIC_BAD_ARGUMENT, "supercell[%d]: expected at least 1 repetition, found %d", i,

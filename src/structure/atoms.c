@@ -21,6 +21,10 @@ vic_status atoms_reserve(struct atoms *a, size_t capacity, vic_error *err)
         c = grown;
         TRY(mem_grow(&a->labels, &c, capacity, sizeof(vic_atom_label), "atom labels", err));
     }
+    if (a->has_segments) {
+        c = grown;
+        TRY(mem_grow(&a->segments, &c, capacity, sizeof *a->segments, "segments", err));
+    }
     if (a->has_b_factors) {
         c = grown;
         TRY(mem_grow(&a->b_factors, &c, capacity, sizeof(float), "B-factors", err));
@@ -40,6 +44,7 @@ vic_status atoms_append(struct atoms *a, const struct atom *row, vic_error *err)
     memcpy(a->positions + 3 * i, row->position, sizeof row->position);
     a->numbers[i] = row->number;
     if (a->has_labels) a->labels[i] = row->label;
+    if (a->has_segments) memcpy(a->segments[i], row->segment, sizeof row->segment);
     if (a->has_b_factors) a->b_factors[i] = row->b_factor;
     if (a->has_occupancies) a->occupancies[i] = row->occupancy;
     a->count = i + 1;
@@ -52,6 +57,7 @@ void atoms_copy_row(struct atoms *a, size_t to, size_t from)
     memcpy(a->positions + 3 * to, a->positions + 3 * from, 3 * sizeof(double));
     a->numbers[to] = a->numbers[from];
     if (a->has_labels) a->labels[to] = a->labels[from];
+    if (a->has_segments) memcpy(a->segments[to], a->segments[from], sizeof *a->segments);
     if (a->has_b_factors) a->b_factors[to] = a->b_factors[from];
     if (a->has_occupancies) a->occupancies[to] = a->occupancies[from];
 }
@@ -64,11 +70,19 @@ void atoms_keep(struct atoms *a, const bool *keep)
     a->count = kept;
 }
 
+void atoms_drop_segments(struct atoms *a)
+{
+    free(a->segments);
+    a->segments = NULL;
+    a->has_segments = false;
+}
+
 void atoms_free(struct atoms *a)
 {
     free(a->positions);
     free(a->numbers);
     free(a->labels);
+    free(a->segments);
     free(a->b_factors);
     free(a->occupancies);
     memset(a, 0, sizeof *a);

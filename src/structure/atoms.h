@@ -16,6 +16,7 @@ struct atom {
     double position[3];
     uint8_t number;
     vic_atom_label label;
+    char segment[8]; /* what tells residues of one chain and number apart: PDB's segment, mmCIF's label_asym_id */
     float b_factor;
     float occupancy;
 };
@@ -23,10 +24,11 @@ struct atom {
 /* Set has_... before the first row; columns without it stay NULL. */
 struct atoms {
     size_t count, capacity;
-    bool has_labels, has_b_factors, has_occupancies;
+    bool has_labels, has_segments, has_b_factors, has_occupancies;
     double *positions; /* [count, 3] */
     uint8_t *numbers;
     vic_atom_label *labels;
+    char (*segments)[8];
     float *b_factors;
     float *occupancies;
 };
@@ -35,6 +37,7 @@ vic_status atoms_reserve(struct atoms *a, size_t capacity, vic_error *err);
 vic_status atoms_append(struct atoms *a, const struct atom *row, vic_error *err);
 void atoms_copy_row(struct atoms *a, size_t to, size_t from); /* every column; both below capacity */
 void atoms_keep(struct atoms *a, const bool *keep);           /* in order */
+void atoms_drop_segments(struct atoms *a);                    /* nothing asks for them any more */
 void atoms_free(struct atoms *a);
 
 /* Copy into a field of a label: blanks around cut, cut to fit, unprintable bytes as '?'. */

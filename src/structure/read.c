@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a file to a structure: read, select, give it a cell, expand. */
 #include "structure/cell.h"
+#include "structure/duplicates.h"
 #include "structure/expand.h"
 #include "structure/io/format.h"
 #include "structure/select.h"
@@ -59,10 +60,9 @@ static vic_status file_cell(const struct request *r, struct vic_structure *s, bo
     char why[256], place[32];
     *has_cell = true;
     if (*cell->problem)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s%s: %s; mend the cell, give one (--cell a,b,c,alpha,beta,gamma), or read without "
-                        "(--pbc none)",
-                        r->source->name, at_line(r, place), cell->problem);
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
+                        r->source->name, at_line(r, place), cell->problem,
+                        r->content.fractional ? "" : ", or read without (--pbc none)");
     if (cell->kind == FILE_CELL_PARAMETERS && cell->missing)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected %s, found none beside the rest of the cell; add it, or give a cell "
@@ -163,12 +163,65 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
                     r->source->name, at_line(r, place), why);
 }
 
+/* "atom 5 (CD of PCA A 1)" */
+struct atom_text {
+    char text[96];
+};
+
+static struct atom_text atom_text(const struct atoms *a, size_t row)
+{
+    struct atom_text out;
+    const vic_atom_label *l = a->has_labels ? &a->labels[row] : NULL;
+    int length = snprintf(out.text, sizeof out.text, "atom %zu", row + 1);
+    if (l && *l->name)
+        snprintf(out.text + length, sizeof out.text - (size_t)length, " (%s%s%s%s%s %d%.*s)", l->name,
+                 *l->residue ? " of " : "", l->residue, *l->chain ? " " : "", l->chain, l->sequence,
+                 l->insertion != ' ', &l->insertion);
+    return out;
+}
+
+static vic_status refuse_duplicate(const struct request *r, const struct atoms *a, const struct duplicates *d,
+                                   vic_error *err)
+{
+    const double *x = a->positions + 3 * d->second;
+    const size_t *places = r->content.places;
+    char others[64] = "";
+    if (d->count > 1) snprintf(others, sizeof others, ", the first of %zu such", d->count);
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected each atom once, found %s where %s of line %lld stands, at %.10g %.10g "
+                    "%.10g%s; remove one, give them altloc labels or occupancies that add up to 1, or read with "
+                    "--duplicates drop (or keep)",
+                    r->source->name, (long long)source_line(r->source, places[d->second]),
+                    atom_text(a, d->second).text, atom_text(a, d->first).text,
+                    (long long)source_line(r->source, places[d->first]), x[0], x[1], x[2], others);
+}
+
+static vic_status check_duplicates(struct request *r, struct atoms *a, vic_error *err)
+{
+    struct duplicates found;
+    vic_status st = VIC_OK;
+    if (!r->content.places || r->options->duplicates == VIC_DUPLICATES_KEEP) return VIC_OK;
+    TRY(duplicates_find(a, &found, err));
+    if (found.count && r->options->duplicates == VIC_DUPLICATES_REFUSE) {
+        st = refuse_duplicate(r, a, &found, err);
+    } else if (found.count) {
+        for (size_t i = 0; i < a->count; ++i) found.again[i] = !found.again[i];
+        atoms_keep(a, found.again);
+        format_note(r->content.notes, "%zu atom%s listed where the same one stands already %s left out.", found.count,
+                    found.count == 1 ? "" : "s", found.count == 1 ? "was" : "were");
+    }
+    free(found.again);
+    return st;
+}
+
 static vic_status select_atoms(struct request *r, struct vic_structure *s, vic_error *err)
 {
     const vic_read_options *o = r->options;
     s->file_atoms = (int64_t)s->atoms.count;
     s->altloc_atoms = select_count_altlocs(&s->atoms);
+    TRY(check_duplicates(r, &s->atoms, err));
     if (o->altloc == VIC_ALTLOC_HIGHEST) TRY(select_altlocs(&s->atoms, err));
+    atoms_drop_segments(&s->atoms);
     TRY(select_drop(&s->atoms, o->drop_hydrogen, o->drop_water, err));
     if (s->atoms.count) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT, "%s: expected atoms after dropping%s%s, found none of %lld left; keep these",
@@ -216,6 +269,7 @@ vic_status structure_from_source(const struct source *source, const vic_read_opt
 done:
     structure_free(s);
     free(r.content.operations);
+    free(r.content.places);
     atoms_free(&r.content.atoms);
     return st;
 }

@@ -45,9 +45,7 @@ bool cif_number(struct shim_text t, double *value)
 
 int64_t cif_line(const struct source *s, struct shim_text t)
 {
-    int64_t line = 1;
-    for (const char *at = s->text; (at = memchr(at, '\n', (size_t)(t.text - at))); ++at) ++line;
-    return line;
+    return source_line(s, (size_t)(t.text - s->text));
 }
 
 static vic_status read_cif(const struct source *s, int model, struct file_content *out, vic_error *err)
@@ -72,7 +70,7 @@ static vic_status read_cif(const struct source *s, int model, struct file_conten
         small = small || smcif_has_sites(cif, block);
     }
     if (block < count)
-        st = mmcif_read(s, cif, block, model, out, err);
+        st = mmcif_read(s, cif, model, out, err);
     else if (small)
         st = smcif_read(s, cif, model, out, err);
     else

@@ -11,8 +11,8 @@ struct piece cif_piece(struct shim_text t);         /* empty when absent */
 bool cif_number(struct shim_text t, double *value); /* a standard uncertainty in brackets allowed: 12.345(6) */
 int64_t cif_line(const struct source *s, struct shim_text t); /* line of a value that is there */
 
-/* Block `block` has _atom_site.Cartn_x. */
-vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int block, int model, struct file_content *out,
+/* Some block has _atom_site.Cartn_x.  Models of several such blocks are numbered through. */
+vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int model, struct file_content *out,
                       vic_error *err);
 
 /* Blocks with fractional sites count as models 1, 2, ...; there is one.  No atoms is an error that says so. */

@@ -38,6 +38,10 @@ struct file_content {
     char hall[80];
     char symmetry_problem[256]; /* why the operations cannot be used, for those who ask for them */
     char notes[1024];           /* see format_note() */
+    /* [atoms] where each stands in the text, for formats in which the same atom may not stand twice; NULL for others,
+     * and the caller frees it. */
+    size_t *places;
+    size_t places_capacity;
 };
 
 struct format {
@@ -62,6 +66,8 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Append an atom that stands at `at` in the text. */
+vic_status format_append(struct file_content *out, const struct atom *a, size_t at, vic_error *err);
 bool format_cell_is_dummy(const double parameters[6]); /* 1 x 1 x 1 or zeros: what non-crystals carry */
 
 #endif

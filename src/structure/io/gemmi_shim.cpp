@@ -48,8 +48,8 @@ int shim_space_group(const char *name, double alpha, double gamma,
     *two_origins = false;
     try {
         const gemmi::SpaceGroup *group = gemmi::find_spacegroup_by_name(name, alpha, gamma);
-        /* a name that says which takes no second suffix; a bare number says nothing */
-        if (group && (group->ext == '1' || group->ext == '2'))
+        /* a name may say which in other words, and then takes no suffix; a bare number says nothing */
+        if (group && (group->ext == '1' || group->ext == '2') && !std::strchr(name, ':'))
             *two_origins = gemmi::find_spacegroup_by_name(std::string(name) + ":2", alpha, gamma) ||
                            name[std::strspn(name, "0123456789 ")] == '\0';
         return group ? take_operations(group->operations(), operations) : 0;

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "structure/element.h"
 #include "structure/io/cif.h"
-#include "structure/io/duplicates.h"
 #include "structure/number.h"
 
 #include <stdio.h>
@@ -66,8 +65,6 @@ struct reading {
     struct shim_cif *cif;
     int block;
     struct shim_table sites;
-    struct duplicates duplicates;
-    int64_t last_row; /* taken; -1 before the first */
     bool any_b_factor, any_occupancy;
 };
 
@@ -133,35 +130,6 @@ static uint8_t read_element(const struct reading *r, int64_t row, const vic_atom
     return number ? number : element_from_name(label->name, label->residue, ELEMENT_COLUMN_NONE, label->hetero);
 }
 
-static bool same_text(const struct reading *r, int64_t row, int64_t other, enum column column)
-{
-    struct piece a = cif_piece(site(r, row, column)), b = cif_piece(site(r, other, column));
-    return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
-}
-
-static bool same_residue(const struct reading *r, int64_t row, int64_t other)
-{
-    return same_text(r, row, other, AUTH_SEQUENCE) && same_text(r, row, other, SEQUENCE) &&
-           same_text(r, row, other, INSERTION) && same_text(r, row, other, AUTH_CHAIN) &&
-           same_text(r, row, other, CHAIN);
-}
-
-static vic_status check_duplicate(struct reading *r, int64_t row, const struct atom *a, vic_error *err)
-{
-    size_t at = r->out->atoms.count, first;
-    if (r->last_row < 0 || !same_residue(r, row, r->last_row)) duplicates_new_residue(&r->duplicates);
-    TRY(duplicates_add(&r->duplicates, &a->label, at, &first, err));
-    if (first == at) return VIC_OK;
-    if (duplicates_name_is_no_identity(&a->label, a->number) &&
-        memcmp(r->out->atoms.positions + 3 * first, a->position, sizeof a->position) != 0)
-        return VIC_OK;
-    return vic_fail(err, VIC_BAD_INPUT,
-                    "%s: expected each atom once, found %s of %s %s %d%.*s again (as in atom %zu of this model); "
-                    "remove one, or give the two different label_alt_id",
-                    place_of(r, row).text, a->label.name, a->label.residue, a->label.chain, a->label.sequence,
-                    a->label.insertion != ' ', &a->label.insertion, first + 1);
-}
-
 static vic_status take_atom(struct reading *r, int64_t row, vic_error *err)
 {
     struct atom a;
@@ -185,13 +153,13 @@ static vic_status take_atom(struct reading *r, int64_t row, vic_error *err)
     text = author(r, row, AUTH_SEQUENCE, SEQUENCE);
     if (number_read_integer(text.text, text.length, &number) && number >= INT32_MIN && number <= INT32_MAX)
         a.label.sequence = (int32_t)number;
+    text = cif_piece(site(r, row, CHAIN));
+    label_set(a.segment, sizeof a.segment, text.text, text.length);
     a.label.insertion = one_character(site(r, row, INSERTION));
     a.label.altloc = one_character(site(r, row, ALTLOC));
     a.label.hetero = piece_is(cif_piece(site(r, row, GROUP)), "HETATM");
     a.number = read_element(r, row, &a.label);
-    TRY(check_duplicate(r, row, &a, err));
-    r->last_row = row;
-    return atoms_append(&r->out->atoms, &a, err);
+    return format_append(r->out, &a, (size_t)(site(r, row, X).text - r->source->text), err);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -224,30 +192,94 @@ static vic_status list_models(struct reading *r, int64_t *numbers, int64_t **lis
     return VIC_OK;
 }
 
+/* Which model of the block is taken. */
+struct wanted {
+    int number;   /* by its number, or -1 from the end; 0: the first in the file */
+    size_t place; /* or, if not 0, by its place among the numbers, from 1 */
+};
+
 /* Atoms of the chosen model; models may have different sizes and may be mixed. */
-static vic_status take_model(struct reading *r, int wanted, vic_error *err)
+static vic_status take_model(struct reading *r, struct wanted wanted, vic_error *err)
 {
     vic_status st = VIC_OK;
-    int64_t *numbers = NULL, *list = NULL, chosen, last;
-    size_t count = 0;
+    int64_t *numbers = NULL, *list = NULL, chosen, taken;
+    size_t count = 0, place = wanted.place;
     TRY(mem_array((size_t)r->sites.rows, sizeof *numbers, "model numbers", &numbers, err));
     TRY_GOTO(list_models(r, numbers, &list, &count, err), done);
     r->out->models = (int64_t)count;
-    last = wanted < 0 ? format_frame(wanted, (int64_t)count) : 0; /* from the end */
-    chosen = wanted > 0 ? wanted : last ? list[last - 1] : numbers[0];
-    if (wanted >= 0 || last) {
+    if (wanted.number < 0) place = (size_t)format_frame(wanted.number, (int64_t)count);
+    chosen = place ? list[place - 1] : wanted.number ? wanted.number : numbers[0];
+    if (wanted.number >= 0 || place) {
         TRY_GOTO(atoms_reserve(&r->out->atoms, (size_t)r->sites.rows / count, err), done);
         for (int64_t row = 0; row < r->sites.rows; ++row)
             if (numbers[row] == chosen) TRY_GOTO(take_atom(r, row, err), done);
     }
-    if (!r->out->atoms.count) st = format_no_model(r->source, wanted, list, count, err);
+    taken = (int64_t)r->out->atoms.count;
+    if (!taken)
+        st = format_no_model(r->source, wanted.number, list, count, err);
+    else if (!wanted.number && !place && count > 1)
+        format_note(r->out->notes,
+                    "The file has %zu models: the first was taken, and %lld atoms of the others left out.", count,
+                    (long long)(r->sites.rows - taken));
 done:
     free(list);
     free(numbers);
     return st;
 }
 
-static vic_status read_cell(struct reading *r, vic_error *err)
+static vic_status count_models(struct reading *r, size_t *count, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    int64_t *numbers = NULL, *list = NULL;
+    TRY(mem_array((size_t)r->sites.rows, sizeof *numbers, "model numbers", &numbers, err));
+    st = list_models(r, numbers, &list, count, err);
+    free(list);
+    free(numbers);
+    return st;
+}
+
+static bool take_block(struct reading *r, int block)
+{
+    r->block = block;
+    return shim_cif_table(r->cif, block, tags, COLUMNS, &r->sites) && r->sites.rows > 0;
+}
+
+/* Of several blocks with atoms the models are numbered through; *wanted becomes the place in the block that is taken,
+ * which is r->block.  Nothing is changed where there is one block. */
+static vic_status find_block(struct reading *r, struct wanted *wanted, int64_t *models, vic_error *err)
+{
+    const int blocks = shim_cif_blocks(r->cif);
+    int with_atoms = 0, first = 0;
+    int64_t place, before = 0;
+    *models = 0;
+    for (int b = blocks - 1; b >= 0; --b)
+        if (take_block(r, b)) first = b, ++with_atoms;
+    take_block(r, first);
+    if (with_atoms <= 1) return VIC_OK;
+    for (int b = first; b < blocks; ++b) {
+        size_t count = 0;
+        if (take_block(r, b)) TRY(count_models(r, &count, err));
+        *models += (int64_t)count;
+    }
+    place = format_frame(wanted->number, *models);
+    if (!place) return format_no_frame(r->source, wanted->number, *models, err);
+    if (!wanted->number)
+        format_note(r->out->notes,
+                    "The file has atoms in %d data blocks, whose %lld models are numbered through: the first was "
+                    "taken.",
+                    with_atoms, (long long)*models);
+    for (int b = first; b < blocks; ++b) {
+        size_t count = 0;
+        if (take_block(r, b)) TRY(count_models(r, &count, err));
+        if (place <= before + (int64_t)count) break;
+        before += (int64_t)count;
+    }
+    *wanted = (struct wanted){ 0, wanted->number ? (size_t)(place - before) : 0 };
+    return VIC_OK;
+}
+
+/* A cell that cannot be read matters only to those who need it. */
+static void read_cell(struct reading *r)
 {
     static const char *const names[6] = { "_cell.length_a",    "_cell.length_b",   "_cell.length_c",
                                           "_cell.angle_alpha", "_cell.angle_beta", "_cell.angle_gamma" };
@@ -257,13 +289,16 @@ static vic_status read_cell(struct reading *r, vic_error *err)
     for (int i = 0; i < 6; ++i) {
         struct shim_text t = shim_cif_value(r->cif, r->block, names[i]);
         p[i] = 0;
-        if (t.null)
+        if (t.null) {
             ++nulls;
-        else if (!cif_number(t, &p[i]))
-            return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; mend the value",
-                            r->source->name, names[i], quoted(cif_piece(t)).text);
+        } else if (!cif_number(t, &p[i])) {
+            cell->line = cif_line(r->source, t);
+            snprintf(cell->problem, sizeof cell->problem, "expected %s as a number (or ?), found %s", names[i],
+                     quoted(cif_piece(t)).text);
+            return;
+        }
     }
-    if (nulls == 6 || (!nulls && format_cell_is_dummy(p))) return VIC_OK;
+    if (nulls == 6 || (!nulls && format_cell_is_dummy(p))) return;
     cell->kind = FILE_CELL_PARAMETERS; /* what is missing is 0 and will be refused, unless a cell is given */
     memcpy(cell->parameters, p, sizeof p);
     cell->has_fractional = true;
@@ -277,7 +312,6 @@ static vic_status read_cell(struct reading *r, vic_error *err)
             if (!cif_number(shim_cif_value(r->cif, r->block, tag), &cell->fractional[i][k]))
                 cell->has_fractional = false;
         }
-    return VIC_OK;
 }
 
 static void read_heading(struct reading *r)
@@ -295,26 +329,24 @@ static void read_heading(struct reading *r)
     }
 }
 
-vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int block, int model, struct file_content *out,
+vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int model, struct file_content *out,
                       vic_error *err)
 {
     struct reading r = { 0 };
-    vic_status st = VIC_OK;
+    struct wanted wanted = { model, 0 };
+    int64_t models;
     r.source = s;
     r.out = out;
     r.cif = cif;
-    r.block = block;
-    r.last_row = -1;
     out->format = "mmcif";
-    out->atoms.has_labels = out->atoms.has_b_factors = out->atoms.has_occupancies = true;
-    shim_cif_table(cif, block, tags, COLUMNS, &r.sites);
+    out->atoms.has_labels = out->atoms.has_segments = out->atoms.has_b_factors = out->atoms.has_occupancies = true;
+    TRY(find_block(&r, &wanted, &models, err));
     if (!r.sites.rows) return format_no_atoms(s, "rows in the _atom_site loop", err);
-    TRY_GOTO(read_cell(&r, err), done);
+    read_cell(&r);
     read_heading(&r);
-    TRY_GOTO(take_model(&r, model, err), done);
+    TRY(take_model(&r, wanted, err));
+    if (models) out->models = models;
     out->atoms.has_b_factors = r.any_b_factor;
     out->atoms.has_occupancies = r.any_occupancy;
-done:
-    duplicates_free(&r.duplicates);
-    return st;
+    return VIC_OK;
 }

@@ -33,11 +33,154 @@ static bool is_letter(char c)
     return is_upper(c) || (c >= 'a' && c <= 'z');
 }
 
-bool pdb_is_atom(struct piece line)
+static char upper(char c)
 {
-    if (piece_begins(line, "HETATM")) return true;
-    /* Programs with six-digit serials begin them in column 6. */
-    return piece_begins(line, "ATOM") && (line.length == 4 || line.text[4] == ' ' || is_digit(line.text[4]));
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+bool pdb_begins(struct piece line, const char *name)
+{
+    for (size_t i = 0; name[i]; ++i)
+        if (i == line.length || upper(line.text[i]) != name[i]) return false;
+    return true;
+}
+
+/* Three words, one after the other, that are numbers with a decimal point. */
+static bool has_three_decimals(struct piece line)
+{
+    struct piece word;
+    double number;
+    int found = 0;
+    while (found < 3 && piece_next_word(&line, &word))
+        found =
+            memchr(word.text, '.', word.length) && number_read(word.text, word.length, 0, &number) ? found + 1 : 0;
+    return found == 3;
+}
+
+static bool has_coordinates_in_columns(struct piece line)
+{
+    double number;
+    for (size_t first = 31; first <= 47; first += 8) {
+        struct piece field = columns(line, first, first + 7);
+        if (!memchr(field.text, '.', field.length) || !number_read(field.text, field.length, 0, &number))
+            return false;
+    }
+    return true;
+}
+
+/* Records of the format that hold numbers where an atom has its coordinates. */
+static bool is_other_record(struct piece line)
+{
+    static const char *const names[] = {
+        "HEADER", "OBSLTE", "TITLE",  "SPLIT",  "CAVEAT", "COMPND", "SOURCE", "KEYWDS", "EXPDTA", "NUMMDL",
+        "MDLTYP", "AUTHOR", "REVDAT", "SPRSDE", "JRNL",   "REMARK", "DBREF",  "SEQADV", "SEQRES", "MODRES",
+        "HET ",   "HETNAM", "HETSYN", "FORMUL", "HELIX",  "SHEET",  "TURN",   "SSBOND", "LINK",   "HYDBND",
+        "SLTBRG", "CISPEP", "SITE",   "CRYST",  "ORIGX",  "SCALE",  "MTRIX",  "TVECT",  "MODEL",  "ANISOU",
+        "SIGATM", "SIGUIJ", "TER",    "ENDMDL", "CONECT", "MASTER", "END",    "USER",   "FTNOTE", "#",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (pdb_begins(line, names[i])) return true;
+    return false;
+}
+
+enum pdb_kind pdb_kind_of(struct piece line)
+{
+    struct piece word, rest = line;
+    bool atom_like, capitals = piece_begins(line, "ATOM") || piece_begins(line, "HETATM");
+    if (line.length && upper(*line.text) != 'A' && upper(*line.text) != 'H' && is_other_record(line))
+        return PDB_OTHER;
+    /* In small letters it may also be a word of a remark.  Programs with six-digit serials begin them in column 6. */
+    if (capitals || has_coordinates_in_columns(line)) {
+        if (pdb_begins(line, "HETATM") && (line.length < 7 || line.text[6] != '\t')) return PDB_ATOM;
+        if (pdb_begins(line, "ATOM") && (line.length == 4 || line.text[4] == ' ' || is_digit(line.text[4])))
+            return PDB_ATOM;
+    }
+    if (is_other_record(line) || !piece_next_word(&rest, &word)) return PDB_OTHER;
+    atom_like = pdb_begins(word, "ATO") || pdb_begins(word, "ATM") || pdb_begins(word, "HETA") ||
+                pdb_begins(word, "HETM") || pdb_begins(word, "HTATM") || pdb_begins(word, "HEATM");
+    if (atom_like ? has_three_decimals(line) : has_coordinates_in_columns(line)) return PDB_UNCLEAR;
+    return PDB_OTHER;
+}
+
+vic_status pdb_refuse_unclear(const char *file, int64_t number, struct piece line, vic_error *err)
+{
+    bool tab = line.length && memchr(line.text, '\t', line.length);
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected ATOM or HETATM from column 1 on before coordinates in columns 31 to 54, "
+                    "found %s; %s",
+                    file, (long long)number, quoted(line).text,
+                    tab ? "write blanks for the tab, so that the columns stand where they belong"
+                        : "mend the record, or remove it (REMARK before it keeps it as a remark)");
+}
+
+/* Where the decimal point stands in the field that begins in column `first`; -1 without one. */
+static int point_in(struct piece line, size_t first, size_t last)
+{
+    struct piece field = columns(line, first, last);
+    const char *point = field.length ? memchr(field.text, '.', field.length) : NULL;
+    return point ? (int)(point - field.text) : -1;
+}
+
+static bool is_filled(struct piece line, size_t at)
+{
+    return at <= line.length && column(line, at) != ' ' && column(line, at) != '\t';
+}
+
+static bool is_sign(char c)
+{
+    return c == '-' || c == '+';
+}
+
+/* A number that touches the next one is whole only where the columns are those of the format: the next begins with
+ * its sign, or has its point where the format has it (or both have it further left, for more digits behind it).  A
+ * field that is too wide for its number pushes all points to the right. */
+static bool touches_badly(struct piece line, size_t first, size_t edge, size_t last, int point)
+{
+    int left, right;
+    if (!is_filled(line, edge) || !is_filled(line, edge + 1) || is_sign(column(line, edge + 1))) return false;
+    left = point_in(line, first, edge);
+    right = point_in(line, edge + 1, last);
+    return !(right == point || (right >= 0 && right < point && right == left));
+}
+
+static vic_status bad_edge(const char *file, int64_t number, struct piece line, const char *what, size_t from,
+                           size_t to, vic_error *err)
+{
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected %s whole and in its columns, found %s in columns %zu to %zu; a number "
+                    "stands over their edge: write it with fewer digits, or move it where it belongs",
+                    file, (long long)number, what, quoted(columns(line, from, to)).text, from, to);
+}
+
+/* The last column of the residue number, which may have more digits than its four columns. */
+static size_t end_of_sequence(struct piece line)
+{
+    size_t end = 26;
+    while (end < 30 && is_digit(column(line, end)) && is_digit(column(line, end + 1))) ++end;
+    return end;
+}
+
+/* No number's sign or digit may stand outside of the field that is read. */
+static vic_status check_coordinate_edges(const char *file, int64_t number, struct piece line, vic_error *err)
+{
+    size_t end = end_of_sequence(line);
+    for (size_t at = end > 27 ? end + 1 : 28; at <= 30; ++at)
+        if (is_filled(line, at)) return bad_edge(file, number, line, "x", 28, 38, err);
+    if (end == 30 && is_filled(line, 31) && !is_sign(column(line, 31)))
+        return bad_edge(file, number, line, "the residue number and x", 23, 38, err);
+    if (touches_badly(line, 31, 38, 46, 4)) return bad_edge(file, number, line, "x and y", 31, 46, err);
+    if (touches_badly(line, 39, 46, 54, 4)) return bad_edge(file, number, line, "y and z", 39, 54, err);
+    if (touches_badly(line, 47, 54, 60, 3)) return bad_edge(file, number, line, "z and the occupancy", 47, 60, err);
+    return VIC_OK;
+}
+
+static vic_status check_other_edges(const char *file, int64_t number, struct piece line, vic_error *err)
+{
+    if (line.length > 60 && touches_badly(line, 55, 60, 66, 3))
+        return bad_edge(file, number, line, "the occupancy and the B-factor", 55, 66, err);
+    if (is_filled(line, 66) && is_filled(line, 67) && (is_digit(column(line, 67)) || column(line, 67) == '.'))
+        return bad_edge(file, number, line, "the B-factor", 61, 67, err);
+    return VIC_OK;
 }
 
 static vic_status read_coordinate(const char *file, int64_t number, struct piece line, int axis, double *value,
@@ -89,22 +232,31 @@ static bool read_hybrid36(struct piece p, int32_t *value)
     return true;
 }
 
-static bool read_sequence(struct piece line, vic_atom_label *label)
+/* Stars and blanks leave it 0. */
+static void read_sequence(struct piece line, vic_atom_label *label)
 {
-    struct piece field = columns(line, 23, 26);
+    size_t end = end_of_sequence(line); /* insertion codes are letters */
+    struct piece field = columns(line, 23, end);
     int64_t number;
-    char after = column(line, 27);
-    label->insertion = ' ';
-    if (is_digit(after) && is_digit(column(line, 26))) { /* five digits: insertion codes are letters */
-        field = columns(line, 23, 27);
-        after = ' ';
-    }
-    if (after > ' ' && after <= '~') label->insertion = after;
-    if (number_read_integer(field.text, field.length, &number)) {
+    char after = end == 26 ? column(line, 27) : ' ';
+    label->insertion = after > ' ' && after <= '~' ? after : ' ';
+    if (number_read_integer(field.text, field.length, &number))
         label->sequence = (int32_t)number;
-        return true;
-    }
-    return read_hybrid36(field, &label->sequence);
+    else
+        read_hybrid36(field, &label->sequence);
+}
+
+/* A digit behind a name that fills its columns, of an atom that is there as a whole, is the end of a name of four
+ * that begins a column too far right, and no altloc label. */
+static void read_name(struct piece line, const struct pdb_record *record, vic_atom_label *label)
+{
+    char altloc = column(line, 17);
+    bool whole = !(record->atom.occupancy > 0 && record->atom.occupancy < 1);
+    bool moved = whole && is_digit(altloc) && column(line, 13) == ' ' && is_filled(line, 14) && is_filled(line, 15) &&
+                 is_filled(line, 16);
+    struct piece name = moved ? columns(line, 14, 17) : columns(line, 13, 16);
+    label_set(label->name, sizeof label->name, name.text, name.length);
+    label->altloc = !moved && altloc > ' ' && altloc <= '~' ? altloc : ' ';
 }
 
 /* Column 21 belongs to a four-letter residue (CHARMM's TIP3, POPC) or to a two-letter chain (large entries). */
@@ -157,18 +309,19 @@ vic_status pdb_read_atom(const char *file, struct piece line, const struct lines
     const size_t length = line.length;
     const int64_t number = l->number;
     const bool cut = l->open && ((length > 54 && length < 60) || (length > 60 && length < 66));
-    struct piece name = columns(line, 13, 16), segment = columns(line, 73, 76);
+    struct piece segment = columns(line, 73, 76);
     memset(out, 0, sizeof *out);
     if (length < 54 || cut) return short_record(file, line, l, err);
+    TRY(check_coordinate_edges(file, number, line, err));
     for (int axis = 0; axis < 3; ++axis) TRY(read_coordinate(file, number, line, axis, &a->position[axis], err));
     TRY(read_optional(file, number, line, 55, "the occupancy", 1.0f, &a->occupancy, &out->has_occupancy, err));
     TRY(read_optional(file, number, line, 61, "the B-factor", 0.0f, &a->b_factor, &out->has_b_factor, err));
-    label_set(a->label.name, sizeof a->label.name, name.text, name.length);
-    label_set(out->segment, sizeof out->segment, segment.text, segment.length);
+    TRY(check_other_edges(file, number, line, err));
+    read_name(line, out, &a->label);
+    label_set(a->segment, sizeof a->segment, segment.text, segment.length);
     read_residue_and_chain(line, &a->label);
-    out->numbered = read_sequence(line, &a->label);
-    a->label.altloc = column(line, 17) > ' ' && column(line, 17) <= '~' ? column(line, 17) : ' ';
-    a->label.hetero = line.text[0] == 'H';
+    read_sequence(line, &a->label);
+    a->label.hetero = upper(line.text[0]) == 'H';
     a->number = read_element(line, &a->label);
     return VIC_OK;
 }

@@ -6,14 +6,21 @@
 #include "structure/io/format.h"
 
 struct pdb_record {
-    struct atom atom;
-    char segment[8];    /* columns 73 to 76 */
-    bool numbered;      /* the residue number is a number: not ****, not blank */
+    struct atom atom;   /* the segment is columns 73 to 76 */
     bool has_b_factor;  /* otherwise 0 */
     bool has_occupancy; /* otherwise 1 */
 };
 
-bool pdb_is_atom(struct piece line);
+/* A record's name is the same in capitals and small letters. */
+bool pdb_begins(struct piece line, const char *name);
+
+enum pdb_kind {
+    PDB_ATOM,
+    PDB_UNCLEAR, /* not spelt as an atom, but looks like one: to be refused, as dropping it would lose an atom */
+    PDB_OTHER
+};
+enum pdb_kind pdb_kind_of(struct piece line);
+vic_status pdb_refuse_unclear(const char *file, int64_t number, struct piece line, vic_error *err);
 
 /* `l` stands behind `line`: where the file ends there, a field may have been cut. */
 vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct pdb_record *out,

@@ -95,7 +95,8 @@ static vic_status take_site(struct reading *r, int64_t row, vic_error *err)
     return atoms_append(&r->out->atoms, &a, err);
 }
 
-static vic_status read_cell(struct reading *r, vic_error *err)
+/* A cell that cannot be read matters only to those who give none in its place. */
+static void read_cell(struct reading *r)
 {
     static const char *const names[6] = { "_cell?length_a",    "_cell?length_b",   "_cell?length_c",
                                           "_cell?angle_alpha", "_cell?angle_beta", "_cell?angle_gamma" };
@@ -110,18 +111,18 @@ static vic_status read_cell(struct reading *r, vic_error *err)
             continue;
         }
         any = true;
-        if (cif_number(t, &cell->parameters[i])) continue;
-        return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: expected %s as a number, found %s; mend the value",
-                        r->source->name, (long long)cif_line(r->source, t), shown[i], quoted(cif_piece(t)).text);
+        if (cif_number(t, &cell->parameters[i]) || *cell->problem) continue;
+        cell->line = cif_line(r->source, t);
+        snprintf(cell->problem, sizeof cell->problem, "expected %s as a number, found %s", shown[i],
+                 quoted(cif_piece(t)).text);
     }
     r->out->fractional = true;
-    if (!any) return VIC_OK;
+    if (!any || *cell->problem) return;
     if (format_cell_is_dummy(cell->parameters)) {
         r->out->fractional = false; /* a molecule in angstrom, in a cell of 1 A */
-        return VIC_OK;
+        return;
     }
     cell->kind = FILE_CELL_PARAMETERS;
-    return VIC_OK;
 }
 
 /* Operations that cannot be read matter only to those who ask for symmetry: the text is kept until then. */
@@ -192,8 +193,11 @@ vic_status smcif_read(const struct source *s, struct shim_cif *cif, int model, s
     wanted = format_frame(model, out->models);
     if (!wanted) return format_no_frame(s, model, out->models, err);
     while (wanted) wanted -= smcif_has_sites(cif, ++r.block);
+    if (!model && out->models > 1)
+        format_note(out->notes, "The file has atoms in %lld data blocks: the first was taken.",
+                    (long long)out->models);
     shim_cif_table(cif, r.block, tags, COLUMNS, &r.sites);
-    TRY(read_cell(&r, err));
+    read_cell(&r);
     read_heading(&r);
     TRY(read_operations(&r, err));
     for (int64_t row = 0; row < r.sites.rows; ++row) TRY(take_site(&r, row, err));

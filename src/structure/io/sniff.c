@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
 #include "structure/io/format.h"
 
 #include <stdarg.h>
@@ -111,6 +112,14 @@ void format_note(char notes[1024], const char *format, ...)
     if (strstr(notes, text) || used + length + 2 > 1024) return;
     if (used) notes[used++] = '\n';
     memcpy(notes + used, text, length + 1);
+}
+
+vic_status format_append(struct file_content *out, const struct atom *a, size_t at, vic_error *err)
+{
+    size_t row = out->atoms.count;
+    TRY(mem_grow(&out->places, &out->places_capacity, row + 1, sizeof *out->places, "places of atoms", err));
+    out->places[row] = at;
+    return atoms_append(&out->atoms, a, err);
 }
 
 bool format_cell_is_dummy(const double p[6])

@@ -239,6 +239,13 @@ done:
     return st;
 }
 
+int64_t source_line(const struct source *s, size_t at)
+{
+    int64_t line = 1;
+    for (const char *c = s->text; (c = memchr(c, '\n', (size_t)(s->text + at - c))); ++c) ++line;
+    return line;
+}
+
 void source_free(struct source *s)
 {
     free(s->text);

@@ -25,6 +25,7 @@ struct source {
 vic_status source_read(const char *path, size_t limit, struct source *out, vic_error *err);
 /* The same of bytes in memory, which are copied and not inflated; `name` is for messages. */
 vic_status source_from_bytes(const char *name, const void *bytes, size_t size, struct source *out, vic_error *err);
+int64_t source_line(const struct source *s, size_t at); /* of the byte at `at`; counts from the beginning */
 void source_free(struct source *s);
 
 #endif

@@ -22,7 +22,9 @@ static void test_columns(void **state)
     assert_string_equal(v.format, "mmcif");
     assert_string_equal(v.title, "a title");
     assert_string_equal(v.space_group, "P 21 21 21");
-    assert_true(v.has_cell && v.cell[0][0] == 10.5 && v.cell[2][2] == 30 && v.periodic[2]);
+    assert_true(v.has_cell && v.cell[0][0] == 10.5 && v.cell[2][2] == 30);
+    assert_int_equal(v.unapplied_operations, 3); /* so the lattice is not applied either */
+    assert_false(v.periodic[0] || v.periodic[1] || v.periodic[2]);
     CHECK_POSITION(v, 0, 1.5, 2.5, -3.5);
     CHECK_POSITION(v, 1, 1.75, 2, 3);
     assert_true(v.b_factors[0] == 20.25f && v.b_factors[1] == 0 && v.occupancies[1] == 0.5f && v.occupancies[2] == 1);
@@ -70,7 +72,7 @@ static void test_bad_values(void **state)
     CHECK_REFUSED(LOOP ROW_N "ATOM 9 C CA . MET A 1 ? 1 2 3 1 20 7 X one\n", NULL, VIC_BAD_INPUT,
                   "pdbx_PDB_model_num as");
     CHECK_REFUSED(LOOP ROW_N ROW_CA ROW_CA, NULL, VIC_BAD_INPUT,
-                  "line 31: atom 2: expected each atom once, found CA");
+                  "line 31: expected each atom once, found atom 3 (CA of MET X 7) where atom 2");
     CHECK_REFUSED("data_x\n_cell.length_a 1O.5\nloop_\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n1 "
                   "2 3\n",
                   NULL, VIC_BAD_INPUT, "_cell.length_a as a number (or ?), found \"1O.5\"");
@@ -121,14 +123,74 @@ static void test_models_may_be_mixed(void **state)
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model -3; the file has 2: 1, 3");
 }
 
+/* Several data blocks with atoms: their models are numbered through, and what is not taken is said. */
+static void test_blocks(void **state)
+{
+    static const char loop[] = "loop_\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n"
+                               "_atom_site.pdbx_PDB_model_num\n";
+    static const int64_t atoms[] = { 0, 2, 1, 3, 1 };
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    char text[2000];
+    vic_structure *s;
+    (void)state;
+    snprintf(text, sizeof text,
+             "data_a\n%s1 0 0 7\n2 0 0 7\n3 0 0 9\ndata_none\n_a.b 1\ndata_empty\n_cell.length_a 5\n"
+             "data_b\n%s4 0 0 1\n5 0 0 1\n6 0 0 1\ndata_c\n%s7 0 0 3\n",
+             loop, loop, loop);
+    s = files_read(text, NULL);
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(vic_structure_get(s).models, 4);
+    assert_non_null(strstr(vic_structure_get(s).notes, "atoms in 3 data blocks, whose 4 models"));
+    vic_structure_free(s);
+    for (int i = 1; i <= 4; ++i)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            o.model = sign > 0 ? i : i - 5;
+            s = files_read(text, &o);
+            assert_int_equal(vic_structure_get(s).atoms, atoms[i]);
+            assert_int_equal(vic_structure_get(s).models, 4);
+            assert_string_equal(vic_structure_get(s).notes, "");
+            vic_structure_free(s);
+        }
+    o.model = 5;
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no frame 5; the file has 4: 1 to 4");
+    o.model = -5;
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no frame -5");
+}
+
+static void test_models_are_said(void **state)
+{
+    vic_structure *s =
+        files_read(LOOP ROW_N "ATOM 1 N N . MET A 1 ? 1 2 3 1 20 7 X 2\nATOM 1 N N . MET A 1 ? 1 2 4 1 20 7 X 2\n",
+                   NULL);
+    (void)state;
+    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_string_equal(vic_structure_get(s).notes,
+                        "The file has 2 models: the first was taken, and 2 atoms of the others left out.");
+    vic_structure_free(s);
+}
+
+/* Waters of one author's number are told apart by label_asym_id, or by where they are. */
+static void test_altlocs_of_one_number(void **state)
+{
+    vic_structure *s =
+        files_read(LOOP
+                   "ATOM 1 C CB A SER A 1 ? 0 0 0 0.6 10 10 A 1\nATOM 2 C CB B SER A 1 ? 0.5 0 0 0.4 10 10 A 1\n"
+                   "HETATM 4 O O A HOH C . ? 0 0 2 0.4 10 10 A 1\nHETATM 5 O O B HOH C . ? 0 0 2.6 0.6 10 10 A 1\n",
+                   NULL);
+    (void)state;
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    CHECK_POSITION(vic_structure_get(s), 0, 0, 0, 0);
+    CHECK_POSITION(vic_structure_get(s), 1, 0, 0, 2.6);
+    vic_structure_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_bad_syntax),
-        cmocka_unit_test(test_models_may_be_mixed),
+        cmocka_unit_test(test_columns),         cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_models_are_said), cmocka_unit_test(test_altlocs_of_one_number),
+        cmocka_unit_test(test_forms),           cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_syntax),      cmocka_unit_test(test_models_may_be_mixed),
     };
     return FILES_TESTS("structure_mmcif", tests);
 }

@@ -3,7 +3,6 @@
  */
 #include "files.h"
 
-#include "structure/io/duplicates.h"
 #include "structure/io/format.h"
 #include "structure/io/source.h"
 
@@ -220,28 +219,6 @@ static void test_poscar_values(void **state)
 
 /* ---- parts ---- */
 
-/* More than one look-up table's worth of names, each found again. */
-static void test_many_names(void **state)
-{
-    struct duplicates d = { 0 };
-    vic_atom_label label = { .residue = "BIG", .altloc = ' ' };
-    size_t first;
-    vic_error err;
-    (void)state;
-    duplicates_new_residue(&d);
-    for (int again = 0; again < 2; ++again)
-        for (size_t i = 0; i < 500; ++i) {
-            memset(label.name, 0, sizeof label.name); /* as readers set it */
-            snprintf(label.name, sizeof label.name, "C%zu", i);
-            CHECK_OK(duplicates_add(&d, &label, again ? 1000 + i : i, &first, &err));
-            assert_int_equal(first, i);
-        }
-    duplicates_new_residue(&d);
-    CHECK_OK(duplicates_add(&d, &label, 7, &first, &err));
-    assert_int_equal(first, 7);
-    duplicates_free(&d);
-}
-
 static void test_dummy_cells(void **state)
 {
     static const struct {
@@ -276,37 +253,20 @@ static void test_sources(void **state)
     unsetenv("VIC_READ_LIMIT_MB");
 }
 
-/* The 2^32nd residue begins anew, and no atom of an older one passes for its own. */
-static void test_duplicates_wrap(void **state)
-{
-    struct duplicates d = { 0 };
-    vic_atom_label label = { .name = "CA", .residue = "ALA", .altloc = ' ' };
-    size_t first;
-    vic_error err;
-    (void)state;
-    duplicates_new_residue(&d);
-    CHECK_OK(duplicates_add(&d, &label, 1, &first, &err));
-    assert_int_equal(first, 1);
-    CHECK_OK(duplicates_add(&d, &label, 2, &first, &err));
-    assert_int_equal(first, 1);
-    d.generation = UINT32_MAX;
-    duplicates_new_residue(&d); /* its number would be that of the first again */
-    assert_int_equal(d.generation, 1);
-    CHECK_OK(duplicates_add(&d, &label, 3, &first, &err));
-    assert_int_equal(first, 3);
-    duplicates_free(&d);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_extxyz_values),        cmocka_unit_test(test_xyz_frames),
-        cmocka_unit_test(test_gro_numbers),          cmocka_unit_test(test_lammps_masses),
-        cmocka_unit_test(test_small_cif_operations), cmocka_unit_test(test_pdb_models),
-        cmocka_unit_test(test_many_names),           cmocka_unit_test(test_pdb_columns),
-        cmocka_unit_test(test_pdb_recognised),       cmocka_unit_test(test_poscar_values),
-        cmocka_unit_test(test_dummy_cells),          cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_duplicates_wrap),
+        cmocka_unit_test(test_extxyz_values),
+        cmocka_unit_test(test_xyz_frames),
+        cmocka_unit_test(test_gro_numbers),
+        cmocka_unit_test(test_lammps_masses),
+        cmocka_unit_test(test_small_cif_operations),
+        cmocka_unit_test(test_pdb_models),
+        cmocka_unit_test(test_pdb_columns),
+        cmocka_unit_test(test_pdb_recognised),
+        cmocka_unit_test(test_poscar_values),
+        cmocka_unit_test(test_dummy_cells),
+        cmocka_unit_test(test_sources),
     };
     return FILES_TESTS("structure_rare_fields", tests);
 }

@@ -4,10 +4,12 @@
 #define ATOM(name, alt, residue, number, occupancy)                                                                  \
     "ATOM      1  " name alt residue " A" number "       1.000   2.000   3.000  " occupancy "  5.00\n"
 
-/* The names of all atoms that stay, each followed by its altloc. */
+/* The names of all atoms that stay, each followed by its altloc.  All stand in one place, which does not matter here.
+ */
 static void check_kept(const char *text, const char *expected)
 {
-    vic_structure *s = files_read(text, NULL);
+    vic_read_options o = { .size = sizeof o, .supercell = { 1, 1, 1 }, .duplicates = VIC_DUPLICATES_KEEP };
+    vic_structure *s = files_read(text, &o);
     vic_structure_view v = vic_structure_get(s);
     char kept[400] = "";
     for (int64_t i = 0; i < v.atoms; ++i) {
@@ -51,7 +53,7 @@ static void test_residues_decide_alone(void **state)
                "CA-GLY CABSER");
 }
 
-/* An atom that the winner lacks keeps its best other label; one of a mutated residue does not. */
+/* Labels that share no atom with the winner stay beside it; what only a loser has goes with it. */
 static void test_atoms_without_the_winning_label(void **state)
 {
     (void)state;
@@ -61,6 +63,28 @@ static void test_atoms_without_the_winning_label(void **state)
     check_kept(ATOM("CA ", "A", "SER", "   1", "0.60") ATOM("CA ", "B", "LYS", "   1", "0.40")
                    ATOM("CE ", "B", "LYS", "   1", "0.40") ATOM("OG ", "A", "SER", "   1", "0.60"),
                "CAASER OGASER");
+    check_kept(ATOM("CA ", "A", "CYS", "   1", "0.80") ATOM("CA ", "B", "CYS", "   1", "0.20")
+                   ATOM("SG ", "A", "CYS", "   1", "0.80") ATOM("SG ", "B", "CYS", "   1", "0.20")
+                       ATOM("HG ", "B", "CYS", "   1", "0.20") ATOM("N  ", " ", "CYS", "   1", "1.00"),
+               "CAACYS SGACYS N-CYS");
+    check_kept(ATOM("CB ", "A", "SER", "   1", "0.60") ATOM("CB ", "B", "SER", "   1", "0.40")
+                   ATOM("OG ", "C", "SER", "   1", "0.30") ATOM("OG ", "D", "SER", "   1", "0.70"),
+               "CBASER OGDSER"); /* two that move on their own */
+}
+
+/* An atom without a label beside a labelled one of its name is a label of its own. */
+static void test_no_label_beside_a_label(void **state)
+{
+    (void)state;
+    check_kept(ATOM("CA ", " ", "LEU", "   5", "0.60") ATOM("CA ", "B", "LEU", "   5", "0.40")
+                   ATOM("CB ", " ", "LEU", "   5", "1.00"),
+               "CA-LEU CB-LEU");
+    check_kept(ATOM("CA ", " ", "LEU", "   5", "0.30") ATOM("CA ", "B", "LEU", "   5", "0.70")
+                   ATOM("CB ", " ", "LEU", "   5", "1.00"),
+               "CABLEU CB-LEU");
+    check_kept(ATOM("CA ", " ", "SER", "   5", "0.60") ATOM("OG ", " ", "SER", "   5", "0.60")
+                   ATOM("CA ", "B", "THR", "   5", "0.40") ATOM("OG1", "B", "THR", "   5", "0.40"),
+               "CA-SER OG-SER"); /* a point mutation of which one residue has no label */
 }
 
 static void test_all_keeps_all(void **state)
@@ -88,6 +112,7 @@ static void test_dropping(void **state)
     vic_read_options o = VIC_READ_OPTIONS_INIT;
     vic_structure *s;
     (void)state;
+    o.duplicates = VIC_DUPLICATES_KEEP;
     o.drop_hydrogen = true;
     s = files_read(text, &o);
     assert_int_equal(vic_structure_get(s).atoms, 2);
@@ -113,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_ties_go_to_the_first),
         cmocka_unit_test(test_residues_decide_alone),
         cmocka_unit_test(test_atoms_without_the_winning_label),
+        cmocka_unit_test(test_no_label_beside_a_label),
         cmocka_unit_test(test_all_keeps_all),
         cmocka_unit_test(test_dropping),
     };

@@ -48,7 +48,8 @@ static void test_symmetry(void **state)
     s = files_read(text, &o);
     v = vic_structure_get(s);
     assert_int_equal(v.models, 2); /* blocks with sites */
-    assert_int_equal(v.atoms, 3);  /* 0.01 A from the centre: merged */
+    assert_string_equal(v.notes, "The file has atoms in 2 data blocks: the first was taken.");
+    assert_int_equal(v.atoms, 3); /* 0.01 A from the centre: merged */
     CHECK_POSITION(v, 0, 2, 2.505, 3);
     CHECK_POSITION(v, 2, -0.4, -1, -1.8);
     vic_structure_free(s);

@@ -149,7 +149,7 @@ static void test_mmcif(void **state)
         "_atom_site.auth_seq_id\n_atom_site.pdbx_PDB_ins_code\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n"
         "_atom_site.Cartn_z\n_atom_site.occupancy\n"
         "ATOM \"O5'\" . DA 'data_' -5 ? 0.1 -1e-7 12345.678901 0.5\nHETATM '_X' A '#1' \"a' \" 7 B 1 2 3 1\n"
-        "ATOM 'a\"b' . \"?\" A 8 ? 1 2 3 1\nATOM\n;a\"' b'\n; . X A 9 ? 1 2 3 1\n";
+        "ATOM 'a\"b' . \"?\" A 8 ? 1 2 3 1\nATOM\n;a\"' b'\n; . X A 9 ? 1 2 4 1\n";
     const double values[4] = { 1.0 / 3, -1e10, 0, 7 };
     vic_read_options all = VIC_READ_OPTIONS_INIT;
     vic_error err = { VIC_OK, "" };
