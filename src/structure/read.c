@@ -210,6 +210,9 @@ static vic_status check_duplicates(struct request *r, struct atoms *a, vic_error
         format_note(r->content.notes, "%zu atom%s listed where the same one stands already %s left out.", found.count,
                     found.count == 1 ? "" : "s", found.count == 1 ? "was" : "were");
     }
+    if (st == VIC_OK && found.crowded)
+        format_note(r->content.notes, "%zu atom%s where an atom of another name stands.", found.crowded,
+                    found.crowded == 1 ? " stands" : "s stand");
     free(found.again);
     return st;
 }

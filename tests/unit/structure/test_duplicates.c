@@ -25,17 +25,17 @@ static void test_refused(void **state)
     static const char *const twice[] = {
         N("   1.000") CA("   2.000") N("   1.000") CA("   2.000"), /* the file behind itself */
         N("   1.000") CA("   2.000") "TER\n" N("   1.000"),        /* one of them, elsewhere */
-        N("   1.000") CA("   2.000") GLY("   2.000"),              /* under other names */
-        N("   0.000") CA("   2.000") GLY("  -0.000"),              /* 0 and -0 are one place */
+        N("   1.000") CA("   2.000") GLY("   2.000"),              /* in another residue */
+        CA("   0.000") N("   2.000") GLY("  -0.000"),              /* 0 and -0 are one place */
         ROW("N  ", " ", "ALA", "A", "   1", "   1.000", "  0.50")  /* half an atom, but the same */
         ROW("N  ", " ", "ALA", "A", "   1", "   1.000", "  0.50"),
         ROW("N  ", " ", "ALA", "A", "   1", "   1.000", "  0.00") /* a column that nobody filled */
         ROW("N  ", " ", "ALA", "B", "   1", "   1.000", "  0.00"),
         ROW("N  ", "A", "ALA", "A", "   1", "   1.000", "  0.50") /* one label twice */
         ROW("N  ", "A", "ALA", "A", "   1", "   1.000", "  0.50"),
-        ROW("ZN ", " ", " ZN", "A", "   1", "   1.000", "  0.50") /* more than fits in one place */
-        ROW("MG ", " ", " MG", "A", "   2", "   1.000", "  0.50")
-            ROW("CA ", " ", " CA", "A", "   3", "   1.000", "  0.50"),
+        ROW("O  ", " ", "HOH", "A", "   1", "   1.000", "  0.50") /* more than fits in one place */
+        ROW("O  ", " ", "HOH", "A", "   2", "   1.000", "  0.50")
+            ROW("O  ", " ", "HOH", "A", "   3", "   1.000", "  0.50"),
     };
     (void)state;
     for (size_t i = 0; i < sizeof twice / sizeof *twice; ++i) {
@@ -71,6 +71,25 @@ static void test_allowed(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; ++i)
         check_atoms(fine[i].text, VIC_DUPLICATES_REFUSE, fine[i].atoms);
+}
+
+/* Atoms of other names in one place are read, and said: a particle on its atom, positions rounded to nothing. */
+static void test_crowded(void **state)
+{
+    static const char text[] = N("   1.000") ROW("DN ", " ", "ALA", "A", "   1", "   1.000", "  1.00") CA("   2.000")
+        ROW("LP ", " ", "ALA", "A", "   1", "   1.000", "  1.00");
+    vic_structure *s = files_read(text, NULL);
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    (void)state;
+    assert_int_equal(vic_structure_get(s).atoms, 4);
+    assert_string_equal(vic_structure_get(s).notes, "2 atoms stand where an atom of another name stands.");
+    vic_structure_free(s);
+    o.duplicates = VIC_DUPLICATES_DROP;
+    s = files_read(N("   1.000") ROW("DN ", " ", "ALA", "A", "   1", "   1.000", "  1.00") N("   1.000"), &o);
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_string_equal(vic_structure_get(s).notes, "1 atom listed where the same one stands already was left out.\n"
+                                                    "1 atom stands where an atom of another name stands.");
+    vic_structure_free(s);
 }
 
 static void test_message(void **state)
@@ -133,8 +152,9 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_allowed), cmocka_unit_test(test_message),
-        cmocka_unit_test(test_models_apart), cmocka_unit_test(test_mmcif),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_allowed),      cmocka_unit_test(test_message),
+        cmocka_unit_test(test_crowded), cmocka_unit_test(test_models_apart), cmocka_unit_test(test_mmcif),
+        cmocka_unit_test(test_many),
     };
     return FILES_TESTS("structure_duplicates", tests);
 }
