@@ -100,6 +100,24 @@ bool number_read_integer(const char *text, size_t length, int64_t *value)
     return true;
 }
 
+bool number_is_none(const char *text, size_t length)
+{
+    static const char *const words[] = { "inf", "infinity", "nan" };
+    while (length && (*text == ' ' || *text == '\t')) ++text, --length;
+    while (length && (text[length - 1] == ' ' || text[length - 1] == '\t')) --length;
+    if (length && (*text == '-' || *text == '+')) ++text, --length;
+    if (length && *text == '*') {
+        while (length && *text == '*') ++text, --length;
+        return length == 0;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; ++i) {
+        size_t k = 0;
+        while (k < length && words[i][k] && (text[k] | 0x20) == words[i][k]) ++k;
+        if (k == length && !words[i][k]) return true;
+    }
+    return false;
+}
+
 int number_print(char *buffer, size_t size, const char *format, double value)
 {
     int length;

@@ -15,6 +15,10 @@ bool number_read(const char *text, size_t length, int shift, double *value);
 /* The same for an integer that fits int64. */
 bool number_read_integer(const char *text, size_t length, int64_t *value);
 
+/* What programs write for a number that they did not have, or had no room for: inf, nan, stars; signs and blanks
+ * around it allowed. */
+bool number_is_none(const char *text, size_t length);
+
 /* snprintf() of one double with a decimal point, never a comma: number_print(buffer, size, "%8.3f", x).  Returns the
  * length, which is < size, or -1 when it does not fit. */
 int number_print(char *buffer, size_t size, const char *format, double value) __attribute__((format(printf, 3, 0)));

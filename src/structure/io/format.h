@@ -42,6 +42,8 @@ struct file_content {
      * and the caller frees it. */
     size_t *places;
     size_t places_capacity;
+    int64_t none_count, none_line; /* see format_none() */
+    const char *none_what;
 };
 
 struct format {
@@ -66,6 +68,10 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Notes an atom's value that is no number (number_is_none()) and was taken as not stated; told by format_note_none().
+ */
+void format_none(struct file_content *out, const char *what, int64_t line);
+void format_note_none(struct file_content *out);
 /* Append an atom that stands at `at` in the text. */
 vic_status format_append(struct file_content *out, const struct atom *a, size_t at, vic_error *err);
 bool format_cell_is_dummy(const double parameters[6]); /* 1 x 1 x 1 or zeros: what non-crystals carry */

@@ -90,13 +90,17 @@ static struct place place_of(const struct reading *r, int64_t row)
     return p;
 }
 
-static vic_status read_optional(const struct reading *r, int64_t row, enum column column, float missing, float *value,
+static vic_status read_optional(struct reading *r, int64_t row, enum column column, float missing, float *value,
                                 bool *any, vic_error *err)
 {
     struct shim_text t = site(r, row, column);
     double read;
     *value = missing;
     if (t.null) return VIC_OK;
+    if (t.text && number_is_none(t.text, t.length)) {
+        format_none(r->out, column_name(column), r->out->none_count ? 0 : cif_line(r->source, t));
+        return VIC_OK;
+    }
     if (!cif_number(t, &read))
         return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; mend the value",
                         place_of(r, row).text, column_name(column), quoted(cif_piece(t)).text);
@@ -345,6 +349,7 @@ vic_status mmcif_read(const struct source *s, struct shim_cif *cif, int model, s
     read_cell(&r);
     read_heading(&r);
     TRY(take_model(&r, wanted, err));
+    format_note_none(out);
     if (models) out->models = models;
     out->atoms.has_b_factors = r.any_b_factor;
     out->atoms.has_occupancies = r.any_occupancy;

@@ -83,6 +83,7 @@ static vic_status take_atom(struct reading *r, struct piece line, const struct l
         return VIC_OK;
     }
     TRY(pdb_read_atom(r->source->name, line, l, &record, err));
+    if (record.no_number) format_none(r->out, record.no_number, l->number);
     r->any_b_factor = r->any_b_factor || record.has_b_factor;
     r->any_occupancy = r->any_occupancy || record.has_occupancy;
     return format_append(r->out, &record.atom, (size_t)(line.text - r->source->text), err);
@@ -260,6 +261,7 @@ static vic_status read_pdb(const struct source *s, int model, struct file_conten
         format_note(out->notes,
                     "The file has %lld models: the first was taken, and %lld atom%s of the others left out.",
                     (long long)out->models, (long long)r.other_atoms, r.other_atoms == 1 ? "" : "s");
+    format_note_none(out);
     out->atoms.has_b_factors = r.any_b_factor;
     out->atoms.has_occupancies = r.any_occupancy;
 done:

@@ -131,13 +131,19 @@ static bool is_sign(char c)
     return c == '-' || c == '+';
 }
 
+static bool is_of_number(char c)
+{
+    return is_digit(c) || c == '.';
+}
+
 /* A number that touches the next one is whole only where the columns are those of the format: the next begins with
  * its sign, or has its point where the format has it (or both have it further left, for more digits behind it).  A
  * field that is too wide for its number pushes all points to the right. */
 static bool touches_badly(struct piece line, size_t first, size_t edge, size_t last, int point)
 {
     int left, right;
-    if (!is_filled(line, edge) || !is_filled(line, edge + 1) || is_sign(column(line, edge + 1))) return false;
+    if (line.length <= edge || !is_of_number(column(line, edge)) || !is_of_number(column(line, edge + 1)))
+        return false;
     left = point_in(line, first, edge);
     right = point_in(line, edge + 1, last);
     return !(right == point || (right >= 0 && right < point && right == left));
@@ -178,7 +184,7 @@ static vic_status check_other_edges(const char *file, int64_t number, struct pie
 {
     if (line.length > 60 && touches_badly(line, 55, 60, 66, 3))
         return bad_edge(file, number, line, "the occupancy and the B-factor", 55, 66, err);
-    if (is_filled(line, 66) && is_filled(line, 67) && (is_digit(column(line, 67)) || column(line, 67) == '.'))
+    if (line.length > 66 && is_of_number(column(line, 66)) && is_of_number(column(line, 67)))
         return bad_edge(file, number, line, "the B-factor", 61, 67, err);
     return VIC_OK;
 }
@@ -195,13 +201,18 @@ static vic_status read_coordinate(const char *file, int64_t number, struct piece
 }
 
 static vic_status read_optional(const char *file, int64_t number, struct piece line, size_t first, const char *what,
-                                float missing, float *value, bool *present, vic_error *err)
+                                float missing, float *value, bool *present, const char **no_number, vic_error *err)
 {
     struct piece field = columns(line, first, first + 5);
     double read;
     *value = missing;
-    *present = !piece_is_blank(field);
-    if (!*present) return VIC_OK;
+    *present = false;
+    if (piece_is_blank(field)) return VIC_OK;
+    if (number_is_none(field.text, field.length)) {
+        *no_number = what;
+        return VIC_OK;
+    }
+    *present = true;
     if (!number_read(field.text, field.length, 0, &read))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected %s as a number (or blanks) in columns %zu to %zu, found %s; mend the "
@@ -314,8 +325,10 @@ vic_status pdb_read_atom(const char *file, struct piece line, const struct lines
     if (length < 54 || cut) return short_record(file, line, l, err);
     TRY(check_coordinate_edges(file, number, line, err));
     for (int axis = 0; axis < 3; ++axis) TRY(read_coordinate(file, number, line, axis, &a->position[axis], err));
-    TRY(read_optional(file, number, line, 55, "the occupancy", 1.0f, &a->occupancy, &out->has_occupancy, err));
-    TRY(read_optional(file, number, line, 61, "the B-factor", 0.0f, &a->b_factor, &out->has_b_factor, err));
+    TRY(read_optional(file, number, line, 55, "the occupancy", 1.0f, &a->occupancy, &out->has_occupancy,
+                      &out->no_number, err));
+    TRY(read_optional(file, number, line, 61, "the B-factor", 0.0f, &a->b_factor, &out->has_b_factor, &out->no_number,
+                      err));
     TRY(check_other_edges(file, number, line, err));
     read_name(line, out, &a->label);
     label_set(a->segment, sizeof a->segment, segment.text, segment.length);

@@ -6,9 +6,10 @@
 #include "structure/io/format.h"
 
 struct pdb_record {
-    struct atom atom;   /* the segment is columns 73 to 76 */
-    bool has_b_factor;  /* otherwise 0 */
-    bool has_occupancy; /* otherwise 1 */
+    struct atom atom;      /* the segment is columns 73 to 76 */
+    bool has_b_factor;     /* otherwise 0 */
+    bool has_occupancy;    /* otherwise 1 */
+    const char *no_number; /* NULL, or which of these stands there but is inf, nan or stars, and so was left out */
 };
 
 /* A record's name is the same in capitals and small letters. */

@@ -114,6 +114,21 @@ void format_note(char notes[1024], const char *format, ...)
     memcpy(notes + used, text, length + 1);
 }
 
+void format_none(struct file_content *out, const char *what, int64_t line)
+{
+    if (out->none_count++) return;
+    out->none_what = what;
+    out->none_line = line;
+}
+
+void format_note_none(struct file_content *out)
+{
+    if (!out->none_count) return;
+    format_note(out->notes, "%lld value%s inf, nan or stars (%s in line %lld is the first): taken as not stated.",
+                (long long)out->none_count, out->none_count == 1 ? " is" : "s are", out->none_what,
+                (long long)out->none_line);
+}
+
 vic_status format_append(struct file_content *out, const struct atom *a, size_t at, vic_error *err)
 {
     size_t row = out->atoms.count;

@@ -132,6 +132,17 @@ static vic_status check_text(struct source *s, vic_error *err)
     }
     if (s->size == 0) return vic_fail(err, VIC_BAD_INPUT, "%s: expected a structure, found an empty file", s->name);
     nul = memchr(s->text, 0, s->size);
+    if (nul && nul > s->text && nul[-1] == '\n') { /* whole lines, padded to the end of a disk's block */
+        size_t end = s->size;
+        while (s->text[end - 1] == 0) --end;
+        if (end == (size_t)(nul - s->text)) {
+            s->size = end;
+            nul = NULL;
+        }
+    }
+    if (nul && s->size > 262 && memcmp(s->text + 257, "ustar", 5) == 0)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: expected one structure, found a tar archive; unpack it first",
+                        s->name);
     if (nul)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected text, found a NUL byte at offset %zu; binary formats (MMTF, BinaryCIF, DCD) "

@@ -97,13 +97,33 @@ static void test_garbled_fields(void **state)
                   "z as");
     CHECK_REFUSED("ATOM      1  N   MET A   1      26.981  53.977  40.085  1.a0 40.83\n", NULL, VIC_BAD_INPUT,
                   "the occupancy as a number (or blanks) in columns 55 to 60, found \"1.a0\"");
-    CHECK_REFUSED("ATOM      1  N   MET A   1      26.981  53.977  40.085  1.00******\n", NULL, VIC_BAD_INPUT,
+    CHECK_REFUSED("ATOM      1  N   MET A   1      26.981  53.977  40.085  1.00 40.x3\n", NULL, VIC_BAD_INPUT,
                   "the B-factor");
     CHECK_REFUSED("CRYST1   80.017   8x.017   80.017  60.00  60.00  90.00 P 1\n" N1, NULL, VIC_BAD_INPUT,
                   "line 1: expected a, b, c");
     CHECK_REFUSED("CRYST1   80.017   80.017   80.017 160.00  60.00  60.00 P 1\n" N1, NULL, VIC_BAD_INPUT,
                   "line 1: expected cell angles that close a cell");
     CHECK_REFUSED("REMARK nothing here\nEND\n", NULL, VIC_BAD_INPUT, "found no atoms");
+}
+
+/* A value that the writing program did not have, or could not print, is not stated, and that is said. */
+static void test_no_numbers(void **state)
+{
+    static const char *const fields[] = { "   inf   inf", "  1.00******", "******  5.00", "   NaN  -inf" };
+    (void)state;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; ++i) {
+        char text[300];
+        vic_structure *s;
+        snprintf(text, sizeof text, N1 "ATOM      2  CA  MET A   1      27.981  53.977  40.085%s\n", fields[i]);
+        s = files_read(text, NULL);
+        assert_int_equal(vic_structure_get(s).atoms, 2);
+        assert_true(vic_structure_get(s).occupancies[1] == 1.0f);
+        assert_true(vic_structure_get(s).b_factors[1] == (i == 2 ? 5.0f : 0.0f));
+        CHECK(strstr(vic_structure_get(s).notes, "inf, nan or stars (the ") &&
+                  strstr(vic_structure_get(s).notes, " in line 2 is the first)"),
+              "%s", vic_structure_get(s).notes);
+        vic_structure_free(s);
+    }
 }
 
 static void test_cut_files(void **state)
@@ -388,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_serials_and_wide_fields),
         cmocka_unit_test(test_short_records_and_old_text),
         cmocka_unit_test(test_garbled_fields),
+        cmocka_unit_test(test_no_numbers),
         cmocka_unit_test(test_cut_files),
         cmocka_unit_test(test_spelling),
         cmocka_unit_test(test_edges),

@@ -116,6 +116,20 @@ static void test_what_cannot_be_read(void **state)
     check_fails(files_path("missing.pdb"), source_limit(), VIC_CANNOT_READ, "No such file");
     check_fails(files_folder, source_limit(), VIC_CANNOT_READ, "is a directory");
     check_fails(files_write("empty", ""), source_limit(), VIC_BAD_INPUT, "empty file");
+    {
+        static char tar[600] = "1crn.pdb";
+        struct source padded;
+        vic_error err;
+        memcpy(tar + 257, "ustar", 5);
+        check_fails(files_write_bytes("tar", tar, sizeof tar), source_limit(), VIC_BAD_INPUT, "found a tar archive");
+        /* whole lines before a disk's block of nothing; what is cut in a line is not that */
+        CHECK_OK(source_read(files_write_bytes("padded", "2\nab\n\0\0\0\0", 9), source_limit(), &padded, &err));
+        assert_string_equal(padded.text, "2\nab\n");
+        assert_int_equal(padded.size, 5);
+        source_free(&padded);
+        check_fails(files_write_bytes("cut", "2\nab\0\0", 6), source_limit(), VIC_BAD_INPUT, "NUL byte at offset 4");
+        check_fails(files_write_bytes("all", "\0\0\0", 3), source_limit(), VIC_BAD_INPUT, "NUL byte at offset 0");
+    }
     check_fails(files_write_bytes("nul", "2\nab\0cd\n", 8), source_limit(), VIC_BAD_INPUT, "NUL byte at offset 4");
     check_fails(files_write("bz2", "BZh91AY"), source_limit(), VIC_BAD_INPUT, "bzip2");
     if (geteuid() != 0) {
