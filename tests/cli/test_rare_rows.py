@@ -83,8 +83,8 @@ READ = {
                      head="_cell.length_a 20\n_cell.length_b 20\n_cell.length_c 20\n_cell.angle_alpha 90\n_cell.angle_beta 90\n"
                           "_cell.angle_gamma 90\n_symmetry.space_group_name_H-M ''\n_space_group.name_H-M_alt 'P 1'\n"),
         {"space_group": "P 1", "cell.a": 20}),
-    "pdb: hybrid-36 residue numbers, capitals": ("a.pdb", pdb(1, number="A000") + pdb(2, number="A001"), {"residues": 2}),
-    "pdb: hybrid-36 residue numbers, small": ("a.pdb", pdb(1, number="a000") + pdb(2, number="a00z"), {"residues": 2}),
+    "pdb: hybrid-36 residue numbers, capitals": ("a.pdb", pdb(1, number="A000") + pdb(2, x=2, number="A001"), {"residues": 2}),
+    "pdb: hybrid-36 residue numbers, small": ("a.pdb", pdb(1, number="a000") + pdb(2, x=2, number="a00z"), {"residues": 2}),
     "pdb: capitals and small letters are no hybrid-36 number": ("a.pdb", pdb(1, number="A0a0"), {"residues": 1}),
     "pdb: an altloc that cannot be printed is none": ("a.pdb", pdb(1, altloc="\x7f"), {"altloc_atoms": 0}),
     "pdb: four-letter residues without a chain": (
@@ -93,7 +93,7 @@ READ = {
         "a.pdb", pdb(1, name=" X  ", residue="DUM", x=1, element="") + pdb(2, name=" X  ", residue="DUM", x=2, element=""),
         {"atoms": 2}),
     "pdb: a lipid and no chain": (
-        "a.pdb", pdb(1, residue="POP")[:20] + "C " + pdb(1)[22:] + pdb(2, residue="POP", y=3)[:20] + "E " + pdb(2)[22:],
+        "a.pdb", pdb(1, residue="POP")[:20] + "C " + pdb(1)[22:] + pdb(2, residue="POP")[:20] + "E " + pdb(2, y=3)[22:],
         {"atoms": 2, "residues": 2}),
     "pdb: an end without a line's end": ("a.pdb", pdb(1) + "TER", {"atoms": 1}),
     "pdb: a record name that comes late": ("a.pdb", "FREE TEXT\n" * 25 + "MODEL        1\n" + pdb(1) + "ENDMDL\n", {"atoms": 1}),
@@ -134,7 +134,7 @@ REFUSED = {
     "lammps: a type of none": ("a.data", lammps(masses="2 12.0"), "an atom type .* and its mass"),
     "lammps: a type that is a word": ("a.data", lammps(masses="C 12.0"), "an atom type .* and its mass"),
     "lammps: a mass alone": ("a.data", lammps(masses="1"), "an atom type .* and its mass"),
-    "mmcif: rows twice": ("a.cif", cif("ATOM 1 C CA . ALA A 1 1 2 3", "ATOM 2 C CA . ALA A 1 4 5 6"), "each atom once"),
+    "mmcif: rows twice": ("a.cif", cif("ATOM 1 C CA . ALA A 1 1 2 3", "ATOM 2 C CA . ALA A 1 1 2 3"), "each atom once"),
     "mmcif: a dummy twice at one place": (
         "a.cif", cif("HETATM 1 X X . DUM A 1 1 2 3", "HETATM 2 X X . DUM A 1 1 2 3"), "each atom once"),
     "mmcif: half a cell": ("a.cif", cif("ATOM 1 C CA . ALA A 1 1 2 3", head="_cell.length_a 20\n"), "cell"),

@@ -21,6 +21,11 @@ struct reading {
     int scale_rows;      /* bit i: SCALEi+1 was read */
 };
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static bool looks_like_pdb(const struct source *s)
 {
     static const char *const records[] = {
@@ -62,7 +67,7 @@ static void end_model(struct reading *r)
 
 static vic_status read_model(struct reading *r, struct piece line, int64_t number, vic_error *err)
 {
-    struct piece field = piece_trim(piece_field(line, 6, line.length));
+    struct piece field = piece_trim(piece_field(line, 5, line.length));
     int64_t model;
     end_model(r);
     if (!field.length)
@@ -106,7 +111,7 @@ static bool read_parameters(struct piece line, double p[6], struct piece *group)
     for (read = 0; read < 6; ++read) {
         struct piece field = piece_field(line, first[read], first[read + 1]);
         const char *point = field.length ? memchr(field.text, '.', field.length) : NULL;
-        bool touches = read && field.length && *field.text >= '0' && *field.text <= '9' && field.text[-1] > ' ';
+        bool touches = read && field.length && is_digit(*field.text) && field.text[-1] > ' ';
         if (!number_read(field.text, field.length, 0, &p[read])) return false;
         if (touches && (!point || point - field.text != (read < 3 ? 5 : 4)))
             return false; /* a column too far right */
@@ -157,16 +162,28 @@ static bool is_cut_atom(struct piece line, const struct lines *l)
            (memcmp(line.text, "ATOM  ", line.length) == 0 || memcmp(line.text, "HETATM", line.length) == 0);
 }
 
+/* MODEL, ENDMDL and END have no columns that matter: blanks before them, and a number right behind, are borne. */
+static bool is_model(struct piece words)
+{
+    return pdb_begins(words, "MODEL") && (words.length == 5 || words.text[5] <= ' ' || is_digit(words.text[5]));
+}
+
+static bool ends_model(struct piece words)
+{
+    /* some trajectories separate their frames by END alone */
+    return pdb_begins(words, "ENDMDL") || (words.length == 3 && pdb_begins(words, "END"));
+}
+
 static vic_status read_line(struct reading *r, struct piece line, const struct lines *l, vic_error *err)
 {
     enum pdb_kind kind = pdb_kind_of(line);
+    struct piece words;
     if (kind == PDB_ATOM) return take_atom(r, line, l, err);
     if (kind == PDB_UNCLEAR) return pdb_refuse_unclear(r->source->name, l->number, line, err);
-    if (pdb_begins(line, "MODEL ") || (line.length == 5 && pdb_begins(line, "MODEL")))
-        return read_model(r, line, l->number, err);
-    if (pdb_begins(line, "ENDMDL") ||
-        (pdb_begins(line, "END") && piece_is_blank(piece_field(line, 3, line.length)))) {
-        end_model(r); /* some trajectories separate their frames by END alone */
+    words = piece_trim(line);
+    if (is_model(words)) return read_model(r, words, l->number, err);
+    if (ends_model(words)) {
+        end_model(r);
     } else if (pdb_begins(line, "CRYST1")) {
         read_cell(r, line, l->number);
     } else if (pdb_begins(line, "SCALE") && line.length > 5) {

@@ -176,6 +176,10 @@ static void test_spelling(void **state)
                    NULL);
     assert_int_equal(vic_structure_get(s).atoms, 1);
     vic_structure_free(s);
+    s = files_read("MODEL1\n" N1 C2 " ENDMDL\n MODEL\t2\n" N1 "END \n MODEL 3\n" N1, NULL);
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(vic_structure_get(s).models, 3);
+    vic_structure_free(s);
     s = files_read("model 1\n" N1 C2 "endmdl\nModel 2\n" N1 "EndMdl\nend\n", NULL);
     assert_int_equal(vic_structure_get(s).atoms, 2);
     assert_int_equal(vic_structure_get(s).models, 2);
