@@ -196,9 +196,15 @@ typedef struct vic_structure_view {
 VIC_API vic_structure_view vic_structure_get(const vic_structure *s);
 /* Write atoms with a per-atom value: as PDB and mmCIF the value is the B-factor (%6.2f; exact), as extXYZ a column
  * `value_name`:R:1.  The format follows the ending: .pdb, .cif, .mmcif, .xyz, .extxyz.  Written beside and renamed,
- * so a failure leaves no half file.  values [atoms]. */
+ * so a failure leaves no half file, though the death of the process may (PATH.part-...); values [atoms].
+ * The form with _to writes to an open descriptor (a file, pipe, socket, ...) at its place, and leaves it open: for
+ * callers who see to half files themselves.  `name` says the format by its ending, and is the file's name in errors.
+ */
 VIC_API vic_status vic_structure_write(const vic_structure *s, const char *path, const char *value_name,
                                        const double *values, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_structure_write_to(const vic_structure *s, int descriptor, const char *name,
+                                          const char *value_name, const double *values,
+                                          vic_error *err) VIC_CHECK_RESULT;
 VIC_API void vic_structure_free(vic_structure *s);
 
 /* ---- Patterns ---------------------------------------------------------------------------------------------- */
@@ -265,8 +271,11 @@ VIC_API vic_status vic_pattern_unite(const vic_pattern *a, const vic_pattern *b,
 VIC_API vic_status vic_pattern_exclude(const vic_pattern *p, int64_t pairs, const int32_t *query, const int32_t *key,
                                        const int32_t *image, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 
-/* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read. */
+/* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read.  save_to: to an
+ * open descriptor, like vic_structure_write_to(). */
 VIC_API vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, const char *name,
+                                       vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 
 /* The cutoff pattern of the same atoms after they moved; positions as for vic_pattern_build_points(), cell NULL = as

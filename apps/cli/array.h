@@ -40,7 +40,9 @@ vic_status safetensors_read(const char *path, const char *tensor, const char *ot
                             vic_error *err);
 vic_status npy_write(const char *path, const struct npz_member *array, vic_error *err);
 vic_status npz_write(const char *path, const struct npz_member *arrays, int count, vic_error *err);
-vic_status safetensors_write(const char *path, const struct safetensors_member *tensors, int count, vic_error *err);
+/* `metadata`: a JSON object whose values are texts, or NULL. */
+vic_status safetensors_write(const char *path, const char *metadata, const struct safetensors_member *tensors,
+                             int count, vic_error *err);
 void array_free(struct array *a);
 
 /* The parsers, apart from files, for tests: `bytes` is the start of the file, `file_size` its whole size.  On success

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Neighbourhood statistics by attention: with q = k = 0 every neighbour weighs the same, so exp(LSE) is how many
  * there are, and the output is their mean. */
+#include "files.h"
 #include "json.h"
 #include "numbers.h"
 #include "outfile.h"
@@ -148,6 +149,17 @@ done:
     return st;
 }
 
+static vic_status write_counts(const char *path, const vic_structure *structure, const double *counts, vic_error *err)
+{
+    struct outfile file;
+    vic_status st;
+    TRY(outfile_open(&file, path, err));
+    st = vic_structure_write_to(structure, outfile_descriptor(&file), path, "neighbours", counts, err);
+    if (st == VIC_OK) return outfile_commit(&file, err);
+    outfile_abandon(&file);
+    return st;
+}
+
 static vic_status packing_json(const struct packing *p, double cutoff, vic_error *err)
 {
     struct json j = { 0 };
@@ -223,10 +235,10 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         { "--hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
     };
     const struct option file_rows[] = {
-        { "-o", "FILE", "write the counts per atom: .pdb or .cif (as B-factors), .xyz or .extxyz", OPTION_TEXT, &out,
-          0, 0, NULL, NULL },
+        { "-o", "FILE", "write the counts per atom: .pdb or .cif (as B-factors), .xyz or .extxyz", OPTION_OUTPUT,
+          &out, 0, 0, ".pdb|.cif|.mmcif|.xyz|.extxyz", NULL },
         { "--plot", "FILE.svg", "draw the structure by packing and by B-factor, and one against the other",
-          OPTION_TEXT, &plot, 0, 0, NULL, NULL },
+          OPTION_OUTPUT, &plot, 0, 0, ".svg", NULL },
     };
     struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Packing", own_rows, 2 },
@@ -253,8 +265,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         return fail(err, VIC_BAD_ARGUMENT, "--hydrogen and --no-hydrogen contradict each other: give one of them");
     s.read.drop_hydrogen = !hydrogen;
     if (!s.pbc_given && !s.read.symmetry && !s.read.has_cell) s.read.pbc = VIC_PBC_SET; /* no axis is periodic */
-    if (plot) TRY(outfile_probe(plot, err));
-    if (out) TRY(outfile_probe(out, err));
+    TRY(files_probe(&syntax, err));
     TRY_GOTO(structure_open(&s, p.file, &structure, &p.read, err), done);
     p.view = vic_structure_get(structure);
     p.atoms = p.view.atoms;
@@ -263,7 +274,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         goto done;
     }
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
-    if (out) TRY_GOTO(vic_structure_write(structure, out, "neighbours", p.counts, err), done);
+    if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {
         const struct packing_plot picture = { p.file, &p.view,   p.counts, p.no_b ? NULL : p.view.b_factors,
                                               cutoff, p.pearson, s.threads };

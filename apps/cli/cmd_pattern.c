@@ -1,41 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "array.h"
-#include "numbers.h"
+#include "files.h"
 #include "outfile.h"
-#include "pattern_report.h"
+#include "pairs_out.h"
 #include "plots.h"
 #include "progress.h"
 #include "text.h"
 
 #include <stdlib.h>
 
-static vic_status write_pairs(const char *path, const struct pattern_built *b, int threads, vic_error *err)
+static vic_status save_pattern(const char *path, const vic_pattern *pattern, vic_error *err)
 {
-    int64_t pairs = b->info.pairs;
-    int32_t *i = NULL, *j = NULL, *image = NULL;
-    double *d = NULL;
-    bool distances = b->view.positions && b->info.structures == 1;
+    struct outfile file;
     vic_status st;
-    progress_phase("listing the pairs");
-    TRY_GOTO(allocate(pairs, sizeof *i, "the list of pairs", &i, err), done);
-    TRY_GOTO(allocate(pairs, sizeof *j, "the list of pairs", &j, err), done);
-    TRY_GOTO(allocate(pairs, 3 * sizeof *image, "the list of pairs", &image, err), done);
-    TRY_GOTO(allocate(pairs, sizeof *d, "the list of pairs", &d, err), done);
-    TRY_GOTO(vic_pattern_neighbours(b->pattern, pairs, threads, i, j, image, distances ? d : NULL, err), done);
-    {
-        const struct npz_member members[] = {
-            { "i", "<i4", 1, { pairs }, sizeof *i, i },
-            { "j", "<i4", 1, { pairs }, sizeof *j, j },
-            { "image", "<i4", 2, { pairs, 3 }, sizeof *image, image },
-            { "d", "<f8", 1, { pairs }, sizeof *d, d },
-        };
-        TRY_GOTO(npz_write(path, members, distances ? 4 : 3, err), done);
-    }
-done:
-    free(d);
-    free(image);
-    free(j);
-    free(i);
+    TRY(outfile_open(&file, path, err));
+    st = vic_pattern_save_to(pattern, outfile_descriptor(&file), path, err);
+    if (st == VIC_OK) return outfile_commit(&file, err);
+    outfile_abandon(&file);
     return st;
 }
 
@@ -59,14 +39,14 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     struct pattern_input in;
     const char *plot = NULL, *pairs_out = NULL, *save = NULL;
     const struct option file_rows[] = {
-        { "-o", "FILE.vnp", "write the pattern, to be given in place of a structure", OPTION_TEXT, &save, 0, 0, NULL,
-          NULL },
-        { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_TEXT, &plot, 0, 0, NULL,
-          NULL },
+        { "-o", "FILE.vnp", "write the pattern, to be given in place of a structure", OPTION_OUTPUT, &save, 0, 0,
+          ".vnp", NULL },
+        { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_OUTPUT, &plot, 0, 0,
+          ".svg", NULL },
         { "--pairs-out", "FILE.npz",
-          "write all pairs: i, j, image [pairs, 3], and where there are positions d = |r_j - r_i + image . cell|, in "
-          "angstrom",
-          OPTION_TEXT, &pairs_out, 0, 0, NULL, NULL },
+          "write all pairs: i, j, image [pairs, 3], and where there are positions these, the cell and d = |r_j - r_i "
+          "+ image . cell|, in angstrom",
+          OPTION_OUTPUT, &pairs_out, 0, 0, ".npz", NULL },
     };
     struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
     const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
@@ -91,17 +71,15 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     output_options_rows(&in.structure, output_rows);
     TRY(options_read(&syntax, argc, argv, &in.file, &helped, err));
     if (helped) return VIC_OK;
-    if (plot) TRY(outfile_probe(plot, err));
-    if (pairs_out) TRY(outfile_probe(pairs_out, err));
-    if (save) TRY(outfile_probe(save, err));
+    TRY(files_probe(&syntax, err));
     TRY_GOTO(pattern_open(&in, &built, err), done);
+    if (plot) TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
     if (save) {
         progress_phase("writing the pattern");
-        TRY_GOTO(vic_pattern_save(built.pattern, save, err), done);
+        TRY_GOTO(save_pattern(save, built.pattern, err), done);
     }
-    if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, in.structure.threads, err), done);
+    if (pairs_out) TRY_GOTO(pairs_write(pairs_out, &in, &built, err), done);
     if (plot) {
-        TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
         const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };
         progress_phase("drawing");
         TRY_GOTO(plot_pattern(plot, &picture, err), done);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outfile.h"
+#include "files.h"
+#include "metadata.h"
 #include "progress.h"
 #include "run.h"
 #include "tensor_io.h"
@@ -20,7 +21,7 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
         { "--radial", "TERM",
           "add b(d) to the scores: linear:SLOPE, gaussian:CENTER,WIDTH[,HEIGHT], cosine, polynomial[:P], sums "
           "(linear:-0.5+cosine), or FILE.npy [points] or [heads, points]",
-          OPTION_TEXT, &r->radial, 0, 0, NULL, NULL },
+          OPTION_INPUT, &r->radial, 0, 0, NULL, NULL },
         { "--repeat", "N", "run N times and report the best; default 1", OPTION_INT, &r->repeat, 1, 1000000, NULL,
           NULL },
         { "--check", NULL,
@@ -30,11 +31,11 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
     };
     const struct option files[DATA_OPTIONS] = {
         { "--q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
-          OPTION_TEXT, &r->input[0], 0, 0, NULL, NULL },
-        { "--k", "FILE", "keys, likewise", OPTION_TEXT, &r->input[1], 0, 0, NULL, NULL },
-        { "--v", "FILE", "values, likewise", OPTION_TEXT, &r->input[2], 0, 0, NULL, NULL },
-        { "-o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_TEXT, &r->out, 0,
-          0, NULL, NULL },
+          OPTION_INPUT, &r->input[0], 0, 0, NULL, NULL },
+        { "--k", "FILE", "keys, likewise", OPTION_INPUT, &r->input[1], 0, 0, NULL, NULL },
+        { "--v", "FILE", "values, likewise", OPTION_INPUT, &r->input[2], 0, 0, NULL, NULL },
+        { "-o", "FILE", "write the result, in the file's atom order: .npy or .safetensors", OPTION_OUTPUT, &r->out, 0,
+          0, ".npy|.safetensors", NULL },
         { "--lse", NULL, "write the log-sum-exp too (with -o FILE.safetensors)", OPTION_FLAG, &r->lse, 0, 0, NULL,
           NULL },
     };
@@ -50,14 +51,12 @@ static vic_status run_verify(struct run_options *r, vic_error *err)
         return fail(err, VIC_BAD_ARGUMENT, "--lse writes into the result: give -o FILE.safetensors too");
     if (!r->out) return VIC_OK;
     format = tensor_format(r->out, strlen(r->out));
-    if (format == FORMAT_NONE)
-        return fail(err, VIC_BAD_ARGUMENT, "-o: expected FILE.npy or FILE.safetensors, got '%s'", r->out);
     if (format == FORMAT_NPY && r->lse)
         return fail(err, VIC_BAD_ARGUMENT, "--lse: .npy holds one array only; write -o FILE.safetensors");
     if (format == FORMAT_NPY && !npy_type(r->dtype))
         return fail(err, VIC_BAD_ARGUMENT,
                     "-o: .npy has no bfloat16; write -o FILE.safetensors, or run in --dtype float32");
-    return outfile_probe(r->out, err);
+    return VIC_OK;
 }
 
 /* ---- the run ---- */
@@ -193,8 +192,11 @@ static vic_status compute(const struct run_options *r, const struct pattern_buil
     return VIC_OK;
 }
 
-static vic_status write_result(const struct run_options *r, const struct run_result *out, vic_error *err)
+static vic_status write_result(const struct run_options *r, const struct pattern_built *built,
+                               const struct run_result *out, vic_error *err)
 {
+    struct json metadata = { 0 };
+    vic_status st;
     progress_phase("writing the result");
     if (tensor_format(r->out, strlen(r->out)) == FORMAT_NPY) {
         struct npz_member member = { "out", npy_type(r->dtype), 3, { 0 }, vic_dtype_size(r->dtype), out->out.data };
@@ -205,7 +207,10 @@ static vic_status write_result(const struct run_options *r, const struct run_res
                                              { "lse", VIC_F32, 2, { 0 }, out->lse.data } };
     memcpy(members[0].shape, out->out.shape, sizeof members[0].shape);
     memcpy(members[1].shape, out->lse.shape, sizeof members[1].shape);
-    return safetensors_write(r->out, members, r->lse ? 2 : 1, err);
+    st = metadata_of_run(&metadata, r, built, out, err);
+    if (st == VIC_OK) st = safetensors_write(r->out, metadata.text.data, members, r->lse ? 2 : 1, err);
+    json_free(&metadata);
+    return st;
 }
 
 static const char notes[] = "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
@@ -246,11 +251,12 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     TRY(options_read(&syntax, argc, argv, &r.pattern.file, &helped, err));
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
+    TRY(files_probe(&syntax, err));
     attention_choose_device(&r);
     TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
     if (r.radial) TRY_GOTO(run_radial_make(r.radial, built.info.cutoff, r.heads, &result.radial, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
-    if (r.out) TRY_GOTO(write_result(&r, &result, err), done);
+    if (r.out) TRY_GOTO(write_result(&r, &built, &result, err), done);
     progress_end();
     if (r.pattern.structure.json)
         TRY_GOTO(run_json(&r, &built, &result, err), done);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json.h"
 
+#include "numbers.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -95,17 +97,12 @@ void json_int(struct json *j, const char *key, int64_t value)
 
 void json_real(struct json *j, const char *key, double value)
 {
-    char text[40];
     if (!isfinite(value)) {
         json_null(j, key);
         return;
     }
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
     member(j, key);
-    buffer_text(&j->text, text);
+    buffer_text(&j->text, exact_text(value).s);
 }
 
 void json_bool(struct json *j, const char *key, bool value)
@@ -118,6 +115,12 @@ void json_text(struct json *j, const char *key, const char *value)
 {
     member(j, key);
     quoted(&j->text, value);
+}
+
+void json_raw(struct json *j, const char *key, const char *value)
+{
+    member(j, key);
+    buffer_text(&j->text, value);
 }
 
 void json_null(struct json *j, const char *key)

@@ -20,6 +20,7 @@ void json_int(struct json *j, const char *key, int64_t value);
 void json_real(struct json *j, const char *key, double value); /* shortest text that reads back; inf and nan: null */
 void json_bool(struct json *j, const char *key, bool value);
 void json_text(struct json *j, const char *key, const char *value); /* bytes that are not UTF-8 become U+FFFD */
+void json_raw(struct json *j, const char *key, const char *value);  /* which is JSON */
 void json_null(struct json *j, const char *key);
 
 /* Print the object and a newline on stdout; fails when stdout cannot be written (a full disk, a closed pipe). */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Commas between the thousands of the leading digits; the rest (point, exponent) is copied. */
@@ -51,6 +52,16 @@ struct number plain_text(double value)
 {
     struct number out;
     snprintf(out.s, sizeof out.s, "%.6g", value);
+    return out;
+}
+
+struct number exact_text(double value)
+{
+    struct number out;
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out.s, sizeof out.s, "%.*g", digits, value);
+        if (strtod(out.s, NULL) == value) break;
+    }
     return out;
 }
 

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "options.h"
 
+#include "files.h"
 #include "numbers.h"
 
 #include <ctype.h>
@@ -136,6 +137,8 @@ vic_status options_set(const struct option *o, const char *text, vic_error *err)
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->target = true; return VIC_OK;
     case OPTION_TEXT:
+    case OPTION_INPUT:
+    case OPTION_OUTPUT:
         if (*text == '\0') return fail(err, VIC_BAD_ARGUMENT, "%s: expected %s, got nothing", o->name, o->value);
         *(const char **)o->target = text;
         return VIC_OK;
@@ -216,13 +219,13 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
     if (found && operand && *operand)
         return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got '%s' beside an option that stands for %s",
                     s->operand, found, *operand);
-    if (!found && operand && *operand) return VIC_OK;
+    if (!found && operand && *operand) return files_check(s, *operand, err);
     if (s->operand && (!found || !*found)) {
         return fail(err, VIC_BAD_ARGUMENT, "%s is missing: vicinal %s %s [options]; `vicinal %s --help` says more",
                     s->operand, s->command, s->operand, s->command);
     }
     if (operand) *operand = found;
-    return VIC_OK;
+    return files_check(s, found, err);
 }
 
 /* `text` in lines of at most `width`, from column `column` on; the first line is already there. */

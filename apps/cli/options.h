@@ -9,6 +9,8 @@
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true */
     OPTION_TEXT,   /* const char **: points into argv */
+    OPTION_INPUT,  /* the same, and it may be the name of a file, or FILE:NAME, that is read */
+    OPTION_OUTPUT, /* the same, the name of a file that is written; `choices` are its endings, ".npy|.npz" */
     OPTION_INT,    /* int *: min <= value <= max */
     OPTION_UINT64, /* uint64_t * */
     OPTION_REAL,   /* double *: finite, min < value <= max (open below, for lengths) */
@@ -42,7 +44,8 @@ struct syntax {
 };
 
 /* Read argv by the table.  Accepts `--name value`, `--name=value`, `-o value`, operands anywhere, `--` before
- * operands that begin with a dash.  An option may set *operand: then none is expected.
+ * operands that begin with a dash.  An option may set *operand: then none is expected.  Files are held against each
+ * other and against their endings (files.h).
  * --help prints the help on stdout and sets *helped: the caller returns at once.
  * Fails with BAD_ARGUMENT; the text names the option, what was expected, what came, and the nearest known name. */
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,

@@ -2,6 +2,8 @@
 #define _XOPEN_SOURCE 700
 #include "outfile.h"
 
+#include "unfinished.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +33,26 @@ static char *destination(const char *path, bool *in_place)
     return *in_place ? strdup(path) : realpath(path, NULL);
 }
 
-vic_status outfile_open(struct outfile *o, const char *path, vic_error *err)
+/* A name for mkstemp() in the folder of `path`.  Long names are cut, as file systems allow 255 bytes and some 143,
+ * but not within a character.  NULL without memory. */
+static char *name_beside(const char *path)
 {
     static const char ending[] = ".XXXXXX";
+    enum { LONGEST = 128 };
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0, length = strlen(path + folder);
+    char *name;
+    if (length > LONGEST)
+        for (length = LONGEST; length > 1 && (path[folder + length] & 0xc0) == 0x80;) length--;
+    name = malloc(folder + length + sizeof ending);
+    if (!name) return NULL;
+    memcpy(name, path, folder + length);
+    memcpy(name + folder + length, ending, sizeof ending);
+    return name;
+}
+
+vic_status outfile_open(struct outfile *o, const char *path, vic_error *err)
+{
     bool in_place;
     int file, reason;
     mode_t mask;
@@ -48,20 +67,19 @@ vic_status outfile_open(struct outfile *o, const char *path, vic_error *err)
         outfile_abandon(o);
         return refused(path, reason, err);
     }
-    o->temporary = malloc(strlen(o->path) + sizeof ending);
+    o->temporary = name_beside(o->path);
     if (!o->temporary) {
         outfile_abandon(o);
         return fail(err, VIC_NO_MEMORY, "no memory for the name of %s", path);
     }
-    strcpy(o->temporary, o->path);
-    strcat(o->temporary, ending);
-    file = mkstemp(o->temporary);
+    file = unfinished_begin(o->temporary);
     if (file >= 0) o->stream = fdopen(file, "wb");
     if (!o->stream) {
         reason = errno;
         if (file >= 0) {
             close(file);
             unlink(o->temporary);
+            unfinished_end(o->temporary);
         }
         free(o->temporary);
         o->temporary = NULL;
@@ -73,6 +91,11 @@ vic_status outfile_open(struct outfile *o, const char *path, vic_error *err)
     umask(mask);
     if (fchmod(file, (mode_t)(0666 & ~mask)) != 0) o->failure = errno;
     return VIC_OK;
+}
+
+int outfile_descriptor(const struct outfile *o)
+{
+    return fileno(o->stream);
 }
 
 void outfile_write(struct outfile *o, const void *bytes, size_t count)
@@ -92,6 +115,7 @@ vic_status outfile_commit(struct outfile *o, vic_error *err)
     if (o->failure) {
         st = refused(o->shown, o->failure, err);
     } else {
+        unfinished_end(o->temporary);
         free(o->temporary);
         o->temporary = NULL;
     }
@@ -102,7 +126,10 @@ vic_status outfile_commit(struct outfile *o, vic_error *err)
 void outfile_abandon(struct outfile *o)
 {
     if (o->stream) fclose(o->stream);
-    if (o->temporary) unlink(o->temporary);
+    if (o->temporary) {
+        unlink(o->temporary);
+        unfinished_end(o->temporary);
+    }
     free(o->temporary);
     free(o->path);
     memset(o, 0, sizeof *o);

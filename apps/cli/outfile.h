@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file that is complete or not there: written beside its place under a temporary name, and renamed when done.
- * Devices and pipes (/dev/null) are written in place.  After a failed write the later ones do nothing. */
+ * Devices and pipes (/dev/null) are written in place.  After a failed write the later ones do nothing.  A signal that
+ * ends the command removes what is not complete (unfinished.h). */
 #ifndef VICINAL_CLI_OUTFILE_H
 #define VICINAL_CLI_OUTFILE_H
 
@@ -18,6 +19,7 @@ struct outfile {
 
 /* CANNOT_WRITE for a directory, a folder that is missing or not writable. */
 vic_status outfile_open(struct outfile *o, const char *path, vic_error *err);
+int outfile_descriptor(const struct outfile *o); /* for a writer that wants one, in place of outfile_write() */
 void outfile_write(struct outfile *o, const void *bytes, size_t count);
 /* Give the file its name; any write that failed is reported here and leaves nothing behind. */
 vic_status outfile_commit(struct outfile *o, vic_error *err);

@@ -151,7 +151,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
         json_null(j, "cell");
     }
     json_array(j, "periodic");
-    for (int k = 0; k < 3; k++) json_bool(j, NULL, b->view.periodic[k]);
+    for (int k = 0; k < 3; k++) json_bool(j, NULL, info->periodic[k]);
     json_array_end(j);
     json_int(j, "atoms", info->n_q);
     if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);

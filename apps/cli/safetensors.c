@@ -179,7 +179,8 @@ done:
     return st;
 }
 
-vic_status safetensors_write(const char *path, const struct safetensors_member *tensors, int count, vic_error *err)
+vic_status safetensors_write(const char *path, const char *metadata, const struct safetensors_member *tensors,
+                             int count, vic_error *err)
 {
     struct json j = { 0 };
     struct outfile file;
@@ -188,9 +189,7 @@ vic_status safetensors_write(const char *path, const struct safetensors_member *
     size_t bytes;
     vic_status st = VIC_OK;
     json_object(&j, NULL);
-    json_object(&j, "__metadata__");
-    json_text(&j, "producer", "vicinal " VIC_VERSION);
-    json_object_end(&j);
+    if (metadata) json_raw(&j, "__metadata__", metadata);
     for (int t = 0; t < count; t++) {
         int type = 0;
         while (type < TYPES - 1 && types[type].dtype != tensors[t].dtype) type++;

@@ -183,6 +183,14 @@ vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *e
     return vnp_save(p, path, err);
 }
 
+vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, const char *name, vic_error *err)
+{
+    if (!p || !name)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s is NULL: expected %s", p ? "name" : "pattern",
+                        p ? "what errors shall call the file" : "one that was built");
+    return vnp_save_to(p, descriptor, name, err);
+}
+
 vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err)
 {
     struct pool *pool;

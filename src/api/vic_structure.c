@@ -65,6 +65,19 @@ vic_status vic_structure_write(const vic_structure *s, const char *path, const c
     return structure_write(s, path, value_name, values, err);
 }
 
+vic_status vic_structure_write_to(const vic_structure *s, int descriptor, const char *name, const char *value_name,
+                                  const double *values, vic_error *err)
+{
+    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
+    if (!name || !*name)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "name is %s: expected one whose ending says the format",
+                        name ? "empty" : "NULL");
+    if (!values)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "values is NULL: expected one number for each of the %zu atoms",
+                        s->atoms.count);
+    return structure_write_to(s, descriptor, name, value_name, values, err);
+}
+
 void vic_structure_free(vic_structure *s)
 {
     structure_free(s);

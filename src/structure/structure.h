@@ -36,8 +36,10 @@ struct source;
 vic_status structure_from_source(const struct source *source, const vic_read_options *options,
                                  struct vic_structure **out, vic_error *err);
 
-/* See vic_structure_write(). */
+/* See vic_structure_write() and vic_structure_write_to(). */
 vic_status structure_write(const struct vic_structure *s, const char *path, const char *value_name,
                            const double *values, vic_error *err);
+vic_status structure_write_to(const struct vic_structure *s, int descriptor, const char *name, const char *value_name,
+                              const double *values, vic_error *err);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "structure/write.h"
+#include "base/stream.h"
 #include "structure/cell.h"
 #include "structure/element.h"
 #include "structure/number.h"
@@ -222,10 +223,32 @@ static writer *find_writer(const char *path)
                     { ".extxyz", write_extxyz } };
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof writers / sizeof *writers; ++i) {
-        size_t ending = strlen(writers[i].ending);
-        if (length > ending && strcmp(path + length - ending, writers[i].ending) == 0) return writers[i].write;
+        size_t ending = strlen(writers[i].ending), k = 0;
+        if (length <= ending) continue;
+        while (k < ending && (path[length - ending + k] | (k ? 0x20 : 0)) == writers[i].ending[k]) ++k;
+        if (k == ending) return writers[i].write;
     }
     return NULL;
+}
+
+static vic_status no_writer(const char *path, vic_error *err)
+{
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "%s: expected a name that ends in .pdb, .cif, .mmcif, .xyz or .extxyz, which choose the format",
+                    path);
+}
+
+vic_status structure_write_to(const struct vic_structure *s, int descriptor, const char *name, const char *value_name,
+                              const double *values, vic_error *err)
+{
+    struct writing w = { NULL, name, value_name, values };
+    writer *write = find_writer(name);
+    vic_status st, closed;
+    if (!write) return no_writer(name, err);
+    TRY(stream_to(descriptor, name, &w.file, err));
+    st = write(&w, s, err);
+    closed = stream_close(w.file, name, st == VIC_OK ? err : NULL); /* the first error is the one to tell */
+    return st == VIC_OK ? closed : st;
 }
 
 /* A new file beside `path`; its name in `part`. */
@@ -260,13 +283,8 @@ vic_status structure_write(const struct vic_structure *s, const char *path, cons
     writer *write = find_writer(path);
     char part[4096];
     struct stat info;
-    vic_status st;
-    bool wrong;
-    if (!write)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "%s: expected a name that ends in .pdb, .cif, .mmcif, .xyz or .extxyz, which choose the "
-                        "format",
-                        path);
+    vic_status st, closed;
+    if (!write) return no_writer(path, err);
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* renaming would replace a device or fail at a directory */
         return vic_fail(err, VIC_CANNOT_WRITE,
                         "%s: expected a regular file to write or replace, found something else", path);
@@ -274,11 +292,8 @@ vic_status structure_write(const struct vic_structure *s, const char *path, cons
     if (!w.file)
         return vic_fail(err, VIC_CANNOT_WRITE, "%s: cannot create a file beside it: %s", path, strerror(errno));
     st = write(&w, s, err);
-    errno = 0;
-    wrong = fflush(w.file) != 0 || ferror(w.file);
-    wrong = fclose(w.file) != 0 || wrong;
-    if (st == VIC_OK && wrong)
-        st = vic_fail(err, VIC_CANNOT_WRITE, "%s: cannot write: %s", path, strerror(errno ? errno : EIO));
+    closed = stream_close(w.file, path, st == VIC_OK ? err : NULL);
+    if (st == VIC_OK) st = closed;
     if (st == VIC_OK && rename(part, path) != 0)
         st = vic_fail(err, VIC_CANNOT_WRITE, "%s: cannot rename %s to it: %s", path, part, strerror(errno));
     if (st != VIC_OK) unlink(part);

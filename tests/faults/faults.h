@@ -19,6 +19,9 @@ void faults_begin(long n, bool all_after);
 long faults_count(void);
 void faults_record(const char **names, long room);
 
+/* From now on nothing fails, but this signal comes just before the n-th operation, in the thread that does it. */
+void faults_signal(long n, int number);
+
 /* Nothing fails any more.  Has anything?  *operation: the name of the first that did. */
 bool faults_end(const char **operation);
 

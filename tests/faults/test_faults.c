@@ -9,7 +9,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -120,6 +123,89 @@ static void sweep(void **state)
 #endif
 }
 
+enum { OPERATIONS = 4096 };
+
+/* The operations on files among those of a command; the names of all go to `names`. */
+static long file_operations(const struct operation *o, const char *names[OPERATIONS], long files[OPERATIONS])
+{
+    static const char *const on_files[] = { "mkstemp", "fdopen", "fchmod", "fwrite",
+                                            "fprintf", "fflush", "fclose", "rename" };
+    const char *failed;
+    long count = 0, total;
+    vic_error err;
+    fflush(stdout);
+    dup2(nowhere, STDOUT_FILENO);
+    faults_record(names, OPERATIONS);
+    faults_begin(1L << 60, false);
+    vic_status st = o->run(o->argument, &err);
+    total = faults_count();
+    faults_end(&failed);
+    faults_record(NULL, 0);
+    fflush(stdout);
+    dup2(standard_output, STDOUT_FILENO);
+    CHECK(st == VIC_OK && total <= OPERATIONS, "%s: %ld operations: %s", o->name, total, err.text);
+    for (long n = 0; n < total; n++)
+        for (size_t k = 0; k < sizeof on_files / sizeof *on_files; k++)
+            if (strcmp(names[n], on_files[k]) == 0) files[count++] = n + 1;
+    return count;
+}
+
+/* A command that a signal ends at its n-th operation: as the parent sees it. */
+static int ended_at(const struct operation *o, long n, int number)
+{
+    int seen = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        vic_error err;
+        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* SIGQUIT leaves one */
+        dup2(nowhere, STDOUT_FILENO);
+        faults_signal(n, number);
+        _exit(o->run(o->argument, &err) == VIC_OK ? 0 : 1);
+    }
+    assert_true(child > 0 && waitpid(child, &seen, 0) == child);
+    return seen;
+}
+
+/* At each file operation of a command that writes, a signal: it ends the command as if nobody had minded, and what
+ * stands there is the old file or the whole new one, and nothing beside it. */
+static void signals_while_writing(void **state)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGXCPU };
+    static const char *names[OPERATIONS];
+    static long files[OPERATIONS];
+    int ended = 0, renamed = 0;
+    (void)state;
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* no threads after fork() */
+#endif
+    for (int i = 0; i < cli_operation_count; i++) {
+        const struct operation *o = &cli_operations[i];
+        struct stat about;
+        long count;
+        off_t complete;
+        if (!o->output) continue;
+        count = file_operations(o, names, files);
+        assert_int_equal(stat(o->output, &about), 0);
+        complete = about.st_size;
+        for (long k = 0; k < count; k++, ended++) {
+            const char *name = names[files[k] - 1];
+            int number = numbers[ended % (int)(sizeof numbers / sizeof *numbers)], before, seen;
+            put_old(o->output);
+            before = entries(".");
+            seen = ended_at(o, files[k], number);
+            CHECK(WIFSIGNALED(seen) && WTERMSIG(seen) == number, "%s, signal %d at %s: status %x", o->name, number,
+                  name, (unsigned)seen);
+            CHECK(entries(".") == before, "%s, signal %d at %s: a file is left behind", o->name, number, name);
+            CHECK(stat(o->output, &about) == 0 && (has_old(o->output) || about.st_size == complete),
+                  "%s, signal %d at %s: the file is neither old nor new", o->name, number, name);
+            renamed += strcmp(name, "rename") == 0;
+        }
+        remove(o->output);
+    }
+    print_message("%d signals, %d of them at the last step\n", ended, renamed);
+    assert_true(renamed >= 6);
+}
+
 /* Ten thousand times, or as many as VIC_TEST_FULL unset allows: no descriptor and no byte more than after the first.
  */
 static void many_reads(void **state)
@@ -224,6 +310,7 @@ int main(void)
         tests[count++] = (struct CMUnitTest){ o->name, sweep, NULL, NULL, shared.out };
     }
     tests[count++] = (struct CMUnitTest){ "reads in pieces", reads_in_pieces, NULL, NULL, NULL };
+    tests[count++] = (struct CMUnitTest){ "signals while writing", signals_while_writing, NULL, NULL, NULL };
     tests[count++] = (struct CMUnitTest){ "many reads", many_reads, NULL, NULL, NULL };
     return _cmocka_run_group_tests("faults", tests, count, setup, teardown);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
 #include "base/memory.h"
+#include "base/stream.h"
 #include "pattern/io/vnp.h"
 
 #include <errno.h>
@@ -141,20 +142,16 @@ static vic_status part_open(const char *path, struct part *part, vic_error *err)
 
 static vic_status part_close(const char *path, struct part *part, vic_error *err)
 {
-    bool wrong;
-    errno = 0;
-    wrong = fflush(part->file) != 0 || ferror(part->file);
-    wrong = fclose(part->file) != 0 || wrong;
-    part->file = NULL;
-    if (!wrong && rename(part->name, path) == 0) return VIC_OK;
-    return vic_fail(err, VIC_CANNOT_WRITE, "%s: cannot write: %s", path, strerror(errno ? errno : EIO));
+    TRY(stream_close(part->file, path, err));
+    if (rename(part->name, path) == 0) return VIC_OK;
+    return vic_fail(err, VIC_CANNOT_WRITE, "%s: cannot rename %s to it: %s", path, part->name, strerror(errno));
 }
 
-static void write_sections(const struct vnp *f, const unsigned char *head, size_t head_bytes, FILE *file)
+static void write_sections(const struct vnp *f, FILE *file)
 {
     static const unsigned char zeros[VNP_ALIGN];
-    uint64_t at = head_bytes;
-    fwrite(head, 1, head_bytes, file);
+    uint64_t at = VNP_FIXED + (size_t)f->n * VNP_SECTION;
+    fwrite(f->head, 1, at, file);
     for (int i = 0; i < f->n; i++) {
         const struct vnp_section *s = &f->sections[i];
         fwrite(zeros, 1, s->offset - at, file);
@@ -163,30 +160,34 @@ static void write_sections(const struct vnp *f, const unsigned char *head, size_
     }
 }
 
-static vic_status write_file(const struct vnp *f, const char *path, vic_error *err)
+static vic_status write_part(const struct vnp *f, const char *path, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct part part = { NULL, NULL };
-    unsigned char *head = NULL;
-    size_t bytes = VNP_FIXED + (size_t)f->n * VNP_SECTION;
-    TRY_GOTO(mem_array(bytes, 1, "bytes of the head", &head, err), done);
-    pack_head(f, head, bytes);
-    put_u32(head + VNP_AT_CRC, (uint32_t)crc32_z(0, head, bytes));
     TRY_GOTO(part_open(path, &part, err), done);
-    write_sections(f, head, bytes, part.file);
+    write_sections(f, part.file);
     st = part_close(path, &part, err);
     if (st != VIC_OK) unlink(part.name);
 done:
     free(part.name);
-    free(head);
     return st;
 }
 
-vic_status vnp_save(const vic_pattern *p, const char *path, vic_error *err)
+static vic_status write_descriptor(const struct vnp *f, int descriptor, const char *name, vic_error *err)
+{
+    FILE *file;
+    TRY(stream_to(descriptor, name, &file, err));
+    write_sections(f, file);
+    return stream_close(file, name, err);
+}
+
+/* To the file `path`, or where `descriptor` is not NULL to that; then `path` is for errors alone. */
+static vic_status save(const vic_pattern *p, const char *path, const int *descriptor, vic_error *err)
 {
     vic_status st = VIC_OK;
     struct vnp *f = NULL;
     uint32_t flags[VNP_MAX_RULES];
+    size_t bytes;
     /* Reading and writing share the list of sections; nothing is written through it here. */
     union {
         const vic_pattern *in;
@@ -209,10 +210,25 @@ vic_status vnp_save(const vic_pattern *p, const char *path, vic_error *err)
         st = vic_fail(err, VIC_CANNOT_WRITE, "%s: the pattern is too large for a file", path);
         goto done;
     }
-    st = write_file(f, path, err);
+    bytes = VNP_FIXED + (size_t)f->n * VNP_SECTION;
+    TRY_GOTO(mem_array(bytes, 1, "bytes of the head", &f->head, err), done);
+    pack_head(f, f->head, bytes);
+    put_u32(f->head + VNP_AT_CRC, (uint32_t)crc32_z(0, f->head, bytes));
+    st = descriptor ? write_descriptor(f, *descriptor, path, err) : write_part(f, path, err);
 done:
+    free(f->head);
     free(f->rules);
     free(f->cells);
     free(f);
     return st;
+}
+
+vic_status vnp_save(const vic_pattern *p, const char *path, vic_error *err)
+{
+    return save(p, path, NULL, err);
+}
+
+vic_status vnp_save_to(const vic_pattern *p, int descriptor, const char *name, vic_error *err)
+{
+    return save(p, name, &descriptor, err);
 }

@@ -91,6 +91,7 @@ struct vnp_section {
 struct vnp {
     vic_pattern *p;
     unsigned char *cells, *rules; /* packed */
+    unsigned char *head;          /* when writing */
     int64_t n_runs;
     struct vnp_section sections[VNP_MAX_SECTIONS];
     int n;
@@ -106,6 +107,7 @@ bool vnp_place(struct vnp *f, int from, int total);
 uint64_t vnp_end(const struct vnp *f); /* of the last section */
 
 vic_status vnp_save(const vic_pattern *p, const char *path, vic_error *err);
+vic_status vnp_save_to(const vic_pattern *p, int descriptor, const char *name, vic_error *err);
 
 /* Everything is checked before it is believed: a file that lies gives BAD_INPUT with offset, expected and found, and
  * memory stays within a small multiple of the file's size. */

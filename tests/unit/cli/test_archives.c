@@ -101,7 +101,7 @@ static void sizes_that_lie(void **state)
     snprintf(path, sizeof path, "/tmp/vicinal-sizes-%ld", (long)getpid());
     CHECK_FAILS(npy_write(path, &array, &err), VIC_FAILED, "the array's size does not fit this machine");
     CHECK_FAILS(npz_write(path, &array, 1, &err), VIC_FAILED, "the size of array 'a' does not fit this machine");
-    CHECK_FAILS(safetensors_write(path, &tensor, 1, &err), VIC_FAILED, "the size of tensor 'a' does not fit");
+    CHECK_FAILS(safetensors_write(path, NULL, &tensor, 1, &err), VIC_FAILED, "the size of tensor 'a' does not fit");
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
@@ -120,7 +120,7 @@ static void types(void **state)
         struct array back;
         vic_error err;
         for (int k = 0; k < 2; k++) element_store(all[i / 8], stored, k, values[k]);
-        CHECK_OK(safetensors_write(path, &tensor, 1, &err));
+        CHECK_OK(safetensors_write(path, NULL, &tensor, 1, &err));
         CHECK_OK(safetensors_read(path, NULL, "q", &back, &err));
         assert_int_equal(back.dtype, all[i / 8]);
         for (int k = 0; k < 2; k++) assert_true(element_load(back.dtype, back.data, k) == values[k]);
