@@ -68,6 +68,18 @@ static bool has_coordinates_in_columns(struct piece line)
     return true;
 }
 
+/* Where an atom has them also its serial, its residue's number and blanks, and each coordinate's point in its place:
+ * a table of numbers, as modelling programs write behind the atoms, has no such columns. */
+static bool has_columns_of_an_atom(struct piece line)
+{
+    struct piece serial = columns(line, 7, 11), residue = columns(line, 23, 26);
+    int64_t number;
+    return has_coordinates_in_columns(line) && column(line, 35) == '.' && column(line, 43) == '.' &&
+           column(line, 51) == '.' && piece_is_blank(columns(line, 28, 30)) &&
+           number_read_integer(serial.text, serial.length, &number) &&
+           number_read_integer(residue.text, residue.length, &number);
+}
+
 /* Records of the format that hold numbers where an atom has its coordinates. */
 static bool is_other_record(struct piece line)
 {
@@ -98,7 +110,7 @@ enum pdb_kind pdb_kind_of(struct piece line)
     if (is_other_record(line) || !piece_next_word(&rest, &word)) return PDB_OTHER;
     atom_like = pdb_begins(word, "ATO") || pdb_begins(word, "ATM") || pdb_begins(word, "HETA") ||
                 pdb_begins(word, "HETM") || pdb_begins(word, "HTATM") || pdb_begins(word, "HEATM");
-    if (atom_like ? has_three_decimals(line) : has_coordinates_in_columns(line)) return PDB_UNCLEAR;
+    if (atom_like ? has_three_decimals(line) : has_columns_of_an_atom(line)) return PDB_UNCLEAR;
     return PDB_OTHER;
 }
 
@@ -180,15 +192,6 @@ static vic_status check_coordinate_edges(const char *file, int64_t number, struc
     return VIC_OK;
 }
 
-static vic_status check_other_edges(const char *file, int64_t number, struct piece line, vic_error *err)
-{
-    if (line.length > 60 && touches_badly(line, 55, 60, 66, 3))
-        return bad_edge(file, number, line, "the occupancy and the B-factor", 55, 66, err);
-    if (line.length > 66 && is_of_number(column(line, 66)) && is_of_number(column(line, 67)))
-        return bad_edge(file, number, line, "the B-factor", 61, 67, err);
-    return VIC_OK;
-}
-
 static vic_status read_coordinate(const char *file, int64_t number, struct piece line, int axis, double *value,
                                   vic_error *err)
 {
@@ -200,16 +203,23 @@ static vic_status read_coordinate(const char *file, int64_t number, struct piece
                     file, (long long)number, "xyz"[axis], first, first + 7, quoted(field).text);
 }
 
-static vic_status read_optional(const char *file, int64_t number, struct piece line, size_t first, const char *what,
-                                float missing, float *value, bool *present, const char **no_number, vic_error *err)
+/* A number that may be missing. */
+struct optional {
+    const char *what;
+    size_t first, last; /* columns */
+    float missing;      /* its value then */
+};
+
+static vic_status read_optional(const char *file, int64_t number, struct piece line, const struct optional *o,
+                                float *value, bool *present, struct pdb_record *record, vic_error *err)
 {
-    struct piece field = columns(line, first, first + 5);
+    struct piece field = columns(line, o->first, o->last);
     double read;
-    *value = missing;
+    *value = o->missing;
     *present = false;
     if (piece_is_blank(field)) return VIC_OK;
     if (number_is_none(field.text, field.length)) {
-        *no_number = what;
+        record->no_number = o->what;
         return VIC_OK;
     }
     *present = true;
@@ -217,9 +227,18 @@ static vic_status read_optional(const char *file, int64_t number, struct piece l
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected %s as a number (or blanks) in columns %zu to %zu, found %s; mend the "
                         "field or blank it",
-                        file, (long long)number, what, first, first + 5, quoted(field).text);
+                        file, (long long)number, o->what, o->first, o->last, quoted(field).text);
     *value = (float)read;
     return VIC_OK;
+}
+
+/* The B-factor's last column: it may have more digits than room, with nothing behind it that they could run into. */
+static size_t end_of_b_factor(struct piece line)
+{
+    size_t end = 66;
+    while (end < 72 && line.length > end && is_of_number(column(line, end)) && is_of_number(column(line, end + 1)))
+        ++end;
+    return end;
 }
 
 /* Residue numbers above 9999 in four columns: A000 is 10000, a000 comes after ZZZZ (hybrid-36). */
@@ -290,9 +309,10 @@ static void read_residue_and_chain(struct piece line, vic_atom_label *label)
     label_set(label->chain, sizeof label->chain, chain.text, chain.length);
 }
 
-static uint8_t read_element(struct piece line, const vic_atom_label *label)
+/* `moved` columns to the right of where it belongs. */
+static uint8_t read_element(struct piece line, size_t moved, const vic_atom_label *label)
 {
-    struct piece symbol = piece_trim(columns(line, 77, 78));
+    struct piece symbol = piece_trim(columns(line, 77 + moved, 78 + moved));
     char first = column(line, 13);
     enum element_column where = first == ' ' || is_digit(first) ? ELEMENT_COLUMN_ONE : ELEMENT_COLUMN_TWO;
     uint8_t number = element_from_symbol(symbol.text, symbol.length);
@@ -320,21 +340,22 @@ vic_status pdb_read_atom(const char *file, struct piece line, const struct lines
     const size_t length = line.length;
     const int64_t number = l->number;
     const bool cut = l->open && ((length > 54 && length < 60) || (length > 60 && length < 66));
-    struct piece segment = columns(line, 73, 76);
+    const size_t end = end_of_b_factor(line), moved = is_filled(line, 61) ? end - 66 : 0;
+    const struct optional occupancy = { "the occupancy", 55, 60, 1.0f }, b_factor = { "the B-factor", 61, end, 0.0f };
+    struct piece segment = columns(line, 73 + moved, 76 + moved);
     memset(out, 0, sizeof *out);
     if (length < 54 || cut) return short_record(file, line, l, err);
     TRY(check_coordinate_edges(file, number, line, err));
     for (int axis = 0; axis < 3; ++axis) TRY(read_coordinate(file, number, line, axis, &a->position[axis], err));
-    TRY(read_optional(file, number, line, 55, "the occupancy", 1.0f, &a->occupancy, &out->has_occupancy,
-                      &out->no_number, err));
-    TRY(read_optional(file, number, line, 61, "the B-factor", 0.0f, &a->b_factor, &out->has_b_factor, &out->no_number,
-                      err));
-    TRY(check_other_edges(file, number, line, err));
+    TRY(read_optional(file, number, line, &occupancy, &a->occupancy, &out->has_occupancy, out, err));
+    TRY(read_optional(file, number, line, &b_factor, &a->b_factor, &out->has_b_factor, out, err));
+    if (line.length > 60 && point_in(line, 55, 60) != 3 && touches_badly(line, 55, 60, 66, 3))
+        return bad_edge(file, number, line, "the occupancy and the B-factor", 55, 66, err);
     read_name(line, out, &a->label);
     label_set(a->segment, sizeof a->segment, segment.text, segment.length);
     read_residue_and_chain(line, &a->label);
     read_sequence(line, &a->label);
     a->label.hetero = upper(line.text[0]) == 'H';
-    a->number = read_element(line, &a->label);
+    a->number = read_element(line, moved, &a->label);
     return VIC_OK;
 }
