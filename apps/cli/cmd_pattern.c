@@ -5,6 +5,7 @@
 #include "pattern_report.h"
 #include "plots.h"
 #include "progress.h"
+#include "structure_report.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -61,8 +62,8 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     const struct option file_rows[] = {
         { "-o", "FILE.vnp", "write the pattern, to be given in place of a structure", OPTION_TEXT, &save, 0, 0, NULL,
           NULL },
-        { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_TEXT, &plot, 0, 0, NULL,
-          NULL },
+        { "--plot", "FILE.svg", "draw the block matrix, and beside it the structure by strip", OPTION_TEXT, &plot, 0,
+          0, NULL, NULL },
         { "--pairs-out", "FILE.npz",
           "write all pairs: i, j, image [pairs, 3], and where there are positions d = |r_j - r_i + image . cell|, in "
           "angstrom",
@@ -101,8 +102,15 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     }
     if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, in.structure.threads, err), done);
     if (plot) {
-        TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
-        const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };
+        char what[PATTERN_WHAT], setting[STRUCTURE_CAPTION];
+        const struct pattern_plot picture = { in.file,
+                                              pattern_what(&in, &built, "\xc3\x85", what),
+                                              built.view.positions
+                                                  ? structure_caption(&built.view, &in.structure.read, setting)
+                                                  : NULL,
+                                              &built.view,
+                                              built.pattern,
+                                              in.structure.threads };
         progress_phase("drawing");
         TRY_GOTO(plot_pattern(plot, &picture, err), done);
     }
