@@ -241,8 +241,8 @@ static int draw_reading(const struct layout *l, struct svg *svg)
         "How to read it: an atom attends to other atoms and takes values from them. Each row of the matrix is an "
         "atom that attends, each column an atom that is attended to, and every pair of the pattern a point in "
         "it. Rows and columns have one order, %s%s. It is drawn in blocks of 64 rows \xc3\x97 16 columns: blue "
-        "where a block has pairs of the pattern, darker where it has more of the possible ones, %sblank where it "
-        "has none.",
+        "where a block has pairs of the pattern, darker where it has more of the possible ones, %sand blank "
+        "elsewhere.",
         placed ? "in which atoms near one another in space stand near one another" : "that of the atoms' numbers",
         l->structure ? "; the colours along the edges are those of the atoms on the left" : "",
         l->info.full_blocks ? "orange where it has all, " : "");

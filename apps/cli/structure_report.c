@@ -64,8 +64,7 @@ static void text_periodic(const vic_structure_view *v, const vic_read_options *r
     if (any_periodic(v))
         text_row("periodic", "%s", axes_text(v, axes));
     else if (v->has_cell && v->unapplied_operations && read->pbc == VIC_PBC_AUTO)
-        text_row("periodic",
-                 "no, as the space group of the cell is not applied (--pbc xyz repeats the cell as it is)");
+        text_row("periodic", "no: the space group is not applied (--pbc xyz repeats the cell as it is)");
     else
         text_row("periodic", "no%s", v->has_cell ? "" : ", there is no cell");
 }
@@ -82,10 +81,8 @@ static void text_symmetry(const vic_structure_view *v, const vic_read_options *r
         break;
     case SYMMETRY_NOT_APPLIED:
         text_row("space group",
-                 "%s, not applied: %s operation%s beside the identity %s left out, the atoms are the "
-                 "asymmetric unit (--symmetry applies %s)",
-                 group, count_text(left).s, left == 1 ? "" : "s", left == 1 ? "is" : "are",
-                 left == 1 ? "it" : "them");
+                 "%s, %s operation%s not applied: the atoms are the asymmetric unit (--symmetry applies %s)", group,
+                 count_text(left).s, left == 1 ? "" : "s", left == 1 ? "it" : "them");
         break;
     case SYMMETRY_UNKNOWN:
         text_row("space group",

@@ -39,6 +39,7 @@ class StructureView(c.Structure):
         ("has_cell", c.c_bool), ("cell", c.c_double * 9), ("periodic", c.c_bool * 3), ("format", c.c_char_p),
         ("title", c.c_char_p), ("space_group", c.c_char_p), ("models", c.c_int64), ("altloc_atoms", c.c_int64),
         ("file_atoms", c.c_int64), ("symmetry_operations", c.c_int64),
+        ("unapplied_operations", c.c_int64), ("notes", c.c_char_p),
     ]
 
 
@@ -142,7 +143,8 @@ class Structure:
         self.format, self.title = v.format.decode(), v.title.decode()
         self.space_group = v.space_group.decode()
         self.models, self.altloc_atoms, self.file_atoms = v.models, v.altloc_atoms, v.file_atoms
-        self.symmetry_operations = v.symmetry_operations
+        self.symmetry_operations, self.unapplied_operations = v.symmetry_operations, v.unapplied_operations
+        self.notes = v.notes.decode().splitlines()
 
     def write(self, path, values, name="value"):
         values = np.ascontiguousarray(values, float)
