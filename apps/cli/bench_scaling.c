@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "numbers.h"
 #include "progress.h"
+#include "structure_report.h"
 #include "text.h"
 
 #include <math.h>
@@ -44,6 +45,10 @@ static vic_status set_blocks(struct scaling *s, const char *value, char *text, s
 static void print_row(const struct scaling *s, const struct bench_result *r, const char *value, bool first)
 {
     struct bench_rates rates = bench_rates(&s->bench, r, r->single.p50);
+    if (first && r->built.view.positions) {
+        text_title("%s", s->bench.run.pattern.file);
+        structure_text(&r->built.view, &s->bench.run.pattern.structure.read);
+    }
     if (first)
         text_title("%-10s%12s%14s%10s%10s%10s%11s%11s%9s%10s%9s%9s%9s  %s", quantities[s->over].name, "atoms",
                    "pairs", "order", "build", "plan", "P50", "in graph", "P99/P50", "Gpairs/s", "TFLOP/s", "useful",

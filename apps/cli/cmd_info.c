@@ -4,6 +4,7 @@
 #include "numbers.h"
 #include "progress.h"
 #include "structure_options.h"
+#include "structure_report.h"
 #include "text.h"
 
 #include <math.h>
@@ -119,7 +120,8 @@ static void json_cell(struct json *j, const vic_structure_view *v, const struct 
     json_object_end(j);
 }
 
-static vic_status info_json(const char *file, const vic_structure_view *v, const struct summary *s, vic_error *err)
+static vic_status info_json(const char *file, const vic_structure_view *v, const vic_read_options *read,
+                            const struct summary *s, vic_error *err)
 {
     struct json j = { 0 };
     vic_status st;
@@ -141,11 +143,7 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     json_int(&j, "chains", s->chains);
     json_int(&j, "residues", s->residues);
     json_cell(&j, v, s);
-    json_array(&j, "periodic");
-    for (int k = 0; k < 3; k++) json_bool(&j, NULL, v->periodic[k]);
-    json_array_end(&j);
-    json_text(&j, "space_group", v->space_group);
-    json_int(&j, "symmetry_operations", v->symmetry_operations);
+    structure_json(&j, v, read);
     json_array(&j, "box");
     json_triple(&j, NULL, s->low);
     json_triple(&j, NULL, s->high);
@@ -164,7 +162,18 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     return st;
 }
 
-static void info_text(const char *file, const vic_structure_view *v, const struct summary *s)
+static void text_models(const vic_structure_view *v, const vic_read_options *read)
+{
+    if (v->models == 1)
+        text_row("models", "1");
+    else if (read->model == 0)
+        text_row("models", "%s; the first is taken (--model N takes another)", count_text(v->models).s);
+    else
+        text_row("models", "%s; --model %d is taken", count_text(v->models).s, read->model);
+}
+
+static void info_text(const char *file, const vic_structure_view *v, const struct structure_options *o,
+                      const struct summary *s)
 {
     char elements[512] = "";
     size_t used = 0;
@@ -182,8 +191,10 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
     else
         text_row("atoms", "%s (the model in the file has %s)", count_text(v->atoms).s, count_text(v->file_atoms).s);
     text_row("elements", "%s", elements);
-    text_row("models", "%s", count_text(v->models).s);
-    if (v->altloc_atoms) text_row("altloc atoms", "%s", count_text(v->altloc_atoms).s);
+    text_models(v, &o->read);
+    if (v->altloc_atoms)
+        text_row("altloc atoms", "%s%s", count_text(v->altloc_atoms).s,
+                 o->altloc == 1 ? "; all are kept" : "; per residue the location of the highest occupancy is kept");
     if (s->partial) text_row("occupancy", "below 1 for %s of these atoms", count_text(s->partial).s);
     if (v->labels) text_row("chains, residues", "%s, %s", count_text(s->chains).s, count_text(s->residues).s);
     if (s->has_cell) {
@@ -191,15 +202,10 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
                  real_text(s->length[2], 6).s, real_text(s->angle[0], 5).s, real_text(s->angle[1], 5).s,
                  real_text(s->angle[2], 5).s);
         text_row("volume", "%s A^3", real_text(s->volume, 6).s);
-        if (*v->space_group) {
-            text_row("space group", "%s (%s)", v->space_group,
-                     v->symmetry_operations > 1 ? "applied" : "not applied; --symmetry does");
-        }
         text_row("density", "%s atoms/A^3   %s g/cm^3%s", real_text((double)v->atoms / s->volume, 4).s,
                  real_text(mass_density(s), 4).s, s->unknown ? " (atoms of unknown element not counted)" : "");
     }
-    text_row("periodic", "%s%s%s%s", v->periodic[0] ? "a" : "", v->periodic[1] ? "b" : "", v->periodic[2] ? "c" : "",
-             v->periodic[0] || v->periodic[1] || v->periodic[2] ? "" : "no");
+    structure_text(v, &o->read);
     if (v->atoms) {
         text_row("bounding box", "%s %s %s  to  %s %s %s A", fixed_text(s->low[0], 2).s, fixed_text(s->low[1], 2).s,
                  fixed_text(s->low[2], 2).s, fixed_text(s->high[0], 2).s, fixed_text(s->high[1], 2).s,
@@ -232,9 +238,9 @@ vic_status cmd_info(int argc, char **argv, vic_error *err)
     view = vic_structure_get(structure);
     TRY_GOTO(summarise(&view, &summary, err), done);
     if (s.json)
-        TRY_GOTO(info_json(file, &view, &summary, err), done);
+        TRY_GOTO(info_json(file, &view, &s.read, &summary, err), done);
     else
-        info_text(file, &view, &summary);
+        info_text(file, &view, &s, &summary);
 done:
     vic_structure_free(structure);
     return st;

@@ -9,6 +9,7 @@
 #include "progress.h"
 #include "stats.h"
 #include "structure_options.h"
+#include "structure_report.h"
 #include "text.h"
 
 #include <math.h>
@@ -160,12 +161,13 @@ static vic_status write_counts(const char *path, const vic_structure *structure,
     return st;
 }
 
-static vic_status packing_json(const struct packing *p, double cutoff, vic_error *err)
+static vic_status packing_json(const struct packing *p, const vic_read_options *read, double cutoff, vic_error *err)
 {
     struct json j = { 0 };
     vic_status st;
     json_object(&j, NULL);
     json_text(&j, "file", p->file);
+    structure_json(&j, &p->view, read);
     json_int(&j, "atoms", p->atoms);
     json_real(&j, "cutoff", cutoff);
     json_object(&j, "count");
@@ -196,10 +198,12 @@ static vic_status packing_json(const struct packing *p, double cutoff, vic_error
     return st;
 }
 
-static void packing_text(const struct packing *p, double cutoff, const char *out, const char *plot)
+static void packing_text(const struct packing *p, const vic_read_options *read, double cutoff, const char *out,
+                         const char *plot)
 {
     text_title("%s", p->file);
     text_row("atoms", "%s", count_text(p->atoms).s);
+    structure_text(&p->view, read);
     text_row("cutoff", "%s A", plain_text(cutoff).s);
     text_row("neighbours", "mean %s   min %.0f   max %.0f   (the atom itself included)", real_text(p->mean, 4).s,
              p->least, p->most);
@@ -218,9 +222,9 @@ static void packing_text(const struct packing *p, double cutoff, const char *out
     if (plot) text_row("picture", "%s", plot);
 }
 
-static const char notes[] = "Heavy atoms only unless --hydrogen is given.  The file's molecule alone unless "
-                            "--symmetry, --cell or --pbc asks for\n"
-                            "the crystal around it; then contacts across periodic images count as well.";
+static const char notes[] =
+    "Heavy atoms only unless --hydrogen is given.  Contacts across periodic images count as well: in a simulation\n"
+    "box, and in a crystal with --symmetry.  Without it a crystal's molecule is taken alone, as deposited.";
 
 vic_status cmd_packing(int argc, char **argv, vic_error *err)
 {
@@ -264,7 +268,6 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     if (hydrogen && s.read.drop_hydrogen)
         return fail(err, VIC_BAD_ARGUMENT, "--hydrogen and --no-hydrogen contradict each other: give one of them");
     s.read.drop_hydrogen = !hydrogen;
-    if (!s.pbc_given && !s.read.symmetry && !s.read.has_cell) s.read.pbc = VIC_PBC_SET; /* no axis is periodic */
     TRY(files_probe(&syntax, err));
     TRY_GOTO(structure_open(&s, p.file, &structure, &p.read, err), done);
     p.view = vic_structure_get(structure);
@@ -276,16 +279,23 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
     if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {
-        const struct packing_plot picture = { p.file, &p.view,   p.counts, p.no_b ? NULL : p.view.b_factors,
-                                              cutoff, p.pearson, s.threads };
+        char setting[STRUCTURE_CAPTION];
+        const struct packing_plot picture = { p.file,
+                                              structure_caption(&p.view, &s.read, setting),
+                                              &p.view,
+                                              p.counts,
+                                              p.no_b ? NULL : p.view.b_factors,
+                                              cutoff,
+                                              p.pearson,
+                                              s.threads };
         progress_phase("drawing");
         TRY_GOTO(plot_packing(plot, &picture, err), done);
     }
     progress_end();
     if (s.json)
-        TRY_GOTO(packing_json(&p, cutoff, err), done);
+        TRY_GOTO(packing_json(&p, &s.read, cutoff, err), done);
     else
-        packing_text(&p, cutoff, out, plot);
+        packing_text(&p, &s.read, cutoff, out, plot);
 done:
     free(p.counts);
     vic_structure_free(structure);

@@ -4,6 +4,7 @@
 #include "pairs_out.h"
 #include "plots.h"
 #include "progress.h"
+#include "structure_report.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -41,8 +42,8 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     const struct option file_rows[] = {
         { "-o", "FILE.vnp", "write the pattern, to be given in place of a structure", OPTION_OUTPUT, &save, 0, 0,
           ".vnp", NULL },
-        { "--plot", "FILE.svg", "draw the structure by strip beside the block matrix", OPTION_OUTPUT, &plot, 0, 0,
-          ".svg", NULL },
+        { "--plot", "FILE.svg", "draw the block matrix, and beside it the structure by strip", OPTION_OUTPUT, &plot,
+          0, 0, ".svg", NULL },
         { "--pairs-out", "FILE.npz",
           "write all pairs: i, j, image [pairs, 3], and where there are positions these, the cell and d = |r_j - r_i "
           "+ image . cell|, in angstrom",
@@ -73,14 +74,21 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(files_probe(&syntax, err));
     TRY_GOTO(pattern_open(&in, &built, err), done);
-    if (plot) TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
     if (save) {
         progress_phase("writing the pattern");
         TRY_GOTO(save_pattern(save, built.pattern, err), done);
     }
     if (pairs_out) TRY_GOTO(pairs_write(pairs_out, &in, &built, err), done);
     if (plot) {
-        const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };
+        char what[PATTERN_WHAT], setting[STRUCTURE_CAPTION];
+        const struct pattern_plot picture = { in.file,
+                                              pattern_what(&in, &built, "\xc3\x85", what),
+                                              built.view.positions
+                                                  ? structure_caption(&built.view, &in.structure.read, setting)
+                                                  : NULL,
+                                              &built.view,
+                                              built.pattern,
+                                              in.structure.threads };
         progress_phase("drawing");
         TRY_GOTO(plot_pattern(plot, &picture, err), done);
     }

@@ -3,16 +3,15 @@
 
 #include <math.h>
 
-/* Knots at equal distances, linear between them.  viridis and inferno: van der Walt & Smith (CC0), turbo: Mikhailov
- * (Apache-2.0), blues: after Brewer's sequential scheme. */
-static const uint32_t viridis[] = { 0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c,
-                                    0x28ae80, 0x5ec962, 0xaddc30, 0xfde725 };
+/* Knots at equal distances, linear between them.  viridis and inferno: van der Walt & Smith (CC0), blues: after
+ * Brewer's sequential scheme.  All grow lighter or darker throughout, so that no two colours differ in hue alone. */
+/* Without its dark end, which hides the shading of a sphere. */
+static const uint32_t viridis[] = { 0x482878, 0x3e4989, 0x31688e, 0x26828e, 0x1f9e89,
+                                    0x35b779, 0x6ece58, 0xb5de2b, 0xfde725 };
 static const uint32_t viridis_reversed[] = { 0xfde725, 0xaddc30, 0x5ec962, 0x28ae80, 0x21918c,
                                              0x2c728e, 0x3b528b, 0x472d7b, 0x440154 };
 /* Without its ends: black hides the shading of a sphere, and near-white the sphere on white paper. */
 static const uint32_t inferno[] = { 0x2a0b54, 0x57106e, 0x8a226a, 0xbc3754, 0xe45a31, 0xf98e09, 0xf9cb35, 0xf6e26a };
-static const uint32_t turbo[] = { 0x4145ab, 0x4675ed, 0x39a2fc, 0x1bcfd4, 0x24eca6, 0x61fc6c, 0xa4fc3b,
-                                  0xd1e834, 0xf3c63a, 0xfe9b2d, 0xf36315, 0xd93806, 0xb11901 };
 static const uint32_t blues[] = { 0xe3eef8, 0xc3daee, 0x94c4df, 0x5ba3cf, 0x2f7ebc, 0x1561a9, 0x08458a, 0x08306b };
 
 static const struct {
@@ -22,7 +21,6 @@ static const struct {
     [MAP_VIRIDIS] = { viridis, sizeof viridis / sizeof *viridis },
     [MAP_VIRIDIS_REVERSED] = { viridis_reversed, sizeof viridis_reversed / sizeof *viridis_reversed },
     [MAP_INFERNO] = { inferno, sizeof inferno / sizeof *inferno },
-    [MAP_TURBO] = { turbo, sizeof turbo / sizeof *turbo },
     [MAP_BLUES] = { blues, sizeof blues / sizeof *blues },
 };
 

@@ -3,6 +3,8 @@
 
 #include "numbers.h"
 #include "progress.h"
+#include "structure_report.h"
+#include "svg.h"
 #include "tensor_io.h"
 #include "text.h"
 
@@ -130,6 +132,51 @@ static double fill(const vic_pattern_info *info)
     return ratio((double)info->pairs, (double)info->blocks * BLOCK_PAIRS);
 }
 
+/* The pairs by the words of the command line; of a pattern that was read, by its kind. */
+static void first_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom, char *out)
+{
+    static const char *const kinds[][2] = {
+        { "nearest", "the nearest atoms of each" }, { "blocks", "the blocks of a mask" },
+        { "pairs", "the pairs of a list" },         { "windows", "windows of consecutive atoms" },
+        { "union", "the pairs of two patterns" },   { "exclusion", "a pattern without the pairs of a list" },
+    };
+    const struct pattern_ways *w = &in->ways;
+    if (w->nearest)
+        snprintf(out, PATTERN_WHAT, "the %d nearest atoms of each%s", w->nearest,
+                 in->no_self ? "" : ", itself among them");
+    else if (w->queries)
+        snprintf(out, PATTERN_WHAT, "windows by atom number, %d atoms attending to the %d around them", w->queries,
+                 w->keys);
+    else if (w->pairs)
+        snprintf(out, PATTERN_WHAT, "the pairs of %s", base_name(w->pairs));
+    else if (in->cutoff > 0.0 || (b->info.cutoff > 0.0 && !w->unite && !w->exclude))
+        snprintf(out, PATTERN_WHAT, "all pairs nearer than %s %s%s",
+                 plain_text(in->cutoff > 0.0 ? in->cutoff : b->info.cutoff).s, angstrom,
+                 in->no_self ? ", without self pairs" : "");
+    else if (w->unite || w->exclude)
+        snprintf(out, PATTERN_WHAT, "the pairs of %s", base_name(in->file));
+    else
+        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
+            if (strcmp(b->info.kind, kinds[k][0]) == 0) snprintf(out, PATTERN_WHAT, "%s", kinds[k][1]);
+}
+
+const char *pattern_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom,
+                         char out[PATTERN_WHAT])
+{
+    const struct pattern_ways *w = &in->ways;
+    size_t used;
+    snprintf(out, PATTERN_WHAT, "%s", b->info.kind);
+    first_what(in, b, angstrom, out);
+    used = strlen(out);
+    if (w->unite)
+        used += (size_t)snprintf(out + used, PATTERN_WHAT - used, ", and the pairs of %.200s", base_name(w->unite));
+    if (w->exclude && used < PATTERN_WHAT)
+        used += (size_t)snprintf(out + used, PATTERN_WHAT - used, ", without those of %.200s", base_name(w->exclude));
+    if (w->skip && used < PATTERN_WHAT)
+        snprintf(out + used, PATTERN_WHAT - used, ", atoms left out by %.200s", base_name(w->skip));
+    return out;
+}
+
 void pattern_json(struct json *j, const struct pattern_input *in, const struct pattern_built *b)
 {
     const vic_pattern_info *info = &b->info;
@@ -150,9 +197,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     } else {
         json_null(j, "cell");
     }
-    json_array(j, "periodic");
-    for (int k = 0; k < 3; k++) json_bool(j, NULL, info->periodic[k]);
-    json_array_end(j);
+    structure_json(j, &b->view, &in->structure.read);
     json_int(j, "atoms", info->n_q);
     if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);
     if (info->structures != 1) json_int(j, "structures", info->structures);
@@ -183,14 +228,13 @@ void pattern_json_seconds(struct json *j, const struct pattern_built *b)
 void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
 {
     const vic_pattern_info *info = &b->info;
-    const bool *periodic = info->periodic;
+    char what[PATTERN_WHAT];
     text_title("%s", in->file);
     text_row("atoms", "%s", count_text(info->n_q).s);
     if (info->n_k != info->n_q) text_row("keys", "%s", count_text(info->n_k).s);
     if (info->structures != 1) text_row("structures", "%s", count_text(info->structures).s);
-    text_row("periodic", "%s%s%s%s", periodic[0] ? "a" : "", periodic[1] ? "b" : "", periodic[2] ? "c" : "",
-             periodic[0] || periodic[1] || periodic[2] ? "" : "no");
-    if (strcmp(info->kind, "cutoff") != 0) text_row("kind", "%s", info->kind);
+    if (b->view.positions) structure_text(&b->view, &in->structure.read);
+    if (strcmp(info->kind, "cutoff") != 0) text_row("kind", "%s: %s", info->kind, pattern_what(in, b, "A", what));
     if (info->cutoff > 0.0)
         text_row("cutoff", "%s A%s", plain_text(info->cutoff).s, in->no_self ? ", without self pairs" : "");
     text_row("pairs", "%s   %s per atom, at most %s", count_text(info->pairs).s,

@@ -6,7 +6,7 @@
 #include "json.h"
 #include "structure_options.h"
 
-enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 2 + PATTERN_WAYS };
+enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 2 + PATTERN_WAYS, PATTERN_WHAT = 1024 };
 
 /* Ways to a pattern other than a cutoff (pattern_ways.c); NULL or 0 = not asked for. */
 struct pattern_ways {
@@ -37,9 +37,6 @@ void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_O
 /* pattern_ways.c: its options, whether the input asks for one of them, and pattern_open() for those that do. */
 void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS]);
 extern const char pattern_notes[]; /* what stands in place of FILE */
-/* Refuses for `what` where the pattern has none, or two sets of atoms. */
-vic_status pattern_needs_positions(const struct pattern_input *in, const struct pattern_built *b, const char *what,
-                                   vic_error *err);
 bool pattern_ways_asked(const struct pattern_input *in);
 vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 
@@ -51,6 +48,11 @@ vic_status pattern_open(const struct pattern_input *in, struct pattern_built *ou
 vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
 void pattern_close(struct pattern_built *b);
+
+/* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns `out`.
+ */
+const char *pattern_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom,
+                         char out[PATTERN_WHAT]);
 
 void pattern_json(struct json *j, const struct pattern_input *in,
                   const struct pattern_built *b);                         /* without seconds */

@@ -230,13 +230,14 @@ static vic_status combine(const struct pattern_ways *w, struct pattern_built *b,
 static vic_status take_view(struct pattern_built *b, vic_error *err)
 {
     const double *positions = vic_pattern_positions(b->pattern, VIC_QUERY);
-    bool one_set = vic_pattern_query_order(b->pattern) == vic_pattern_key_order(b->pattern);
+    bool one_set = vic_pattern_query_order(b->pattern) == vic_pattern_key_order(b->pattern), read = b->structure;
     if (!b->structure && positions && one_set)
         TRY(vic_structure_from_arrays(b->info.n_q, positions, (const double(*)[3])b->info.cell, b->info.periodic,
                                       NULL, &b->structure, err));
     if (b->structure) b->view = vic_structure_get(b->structure);
     b->view.atoms = b->info.n_q;
-    b->view.has_cell = b->view.has_cell && (b->info.periodic[0] || b->info.periodic[1] || b->info.periodic[2]);
+    memcpy(b->view.periodic, b->info.periodic, sizeof b->view.periodic); /* windows know no images */
+    if (!read) b->view.has_cell = b->info.periodic[0] || b->info.periodic[1] || b->info.periodic[2];
     return VIC_OK;
 }
 
@@ -250,12 +251,4 @@ vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_buil
     TRY(combine(&in->ways, out, err));
     out->info = vic_pattern_get(out->pattern);
     return take_view(out, err);
-}
-
-vic_status pattern_needs_positions(const struct pattern_input *in, const struct pattern_built *b, const char *what,
-                                   vic_error *err)
-{
-    if (b->view.positions) return VIC_OK;
-    return fail(err, VIC_BAD_ARGUMENT, "%s needs the positions of one set of atoms, which %s does not have", what,
-                in->file);
 }

@@ -3,6 +3,7 @@
 #include "plots.h"
 #include "render.h"
 #include "stats.h"
+#include "structure_report.h"
 #include "svg.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 470, TOP = 104, CHART = 300, BELOW = 76, SHARPNESS = 2 };
+enum { LEFT = 28, PANEL = 470, CHART = 300, BELOW = 96, SHARPNESS = 2 };
 
 /* The part of `values` that colours and axes cover: all but the extreme hundredths. */
 struct range {
@@ -37,8 +38,8 @@ static struct range widened(struct range r)
 struct layout {
     struct svg svg;
     struct scene scene;
-    double panel_height;
-    double left; /* of the chart */
+    double width, top, panel_height; /* top: of the panels */
+    double left;                     /* of the chart */
     const struct packing_plot *plot;
     double *b; /* [atoms] or NULL */
     struct range count_colours, b_colours, count_axis, b_axis;
@@ -53,6 +54,7 @@ static vic_status find_ranges(struct layout *l, vic_error *err)
     sort_doubles(sorted, n);
     l->count_colours = range_of(sorted, n, 0.02);
     l->count_axis = widened(range_of(sorted, n, 0.0005));
+    l->count_axis.low = fmax(l->count_axis.low, 0.0);
     if (l->b) {
         memcpy(sorted, l->b, (size_t)n * sizeof *sorted);
         sort_doubles(sorted, n);
@@ -73,11 +75,11 @@ static vic_status draw_panel(struct layout *l, double x, const double *values, s
         l->scene.spheres[i].colour = colormap_at(map, (values[i] - range.low) / (range.high - range.low));
     TRY(scene_render(&l->scene, SHARPNESS * PANEL, (int)(SHARPNESS * l->panel_height), l->plot->threads, &picture,
                      err));
-    st = svg_image(&l->svg, x, TOP, PANEL, l->panel_height, &picture, false, err);
+    st = svg_image(&l->svg, x, l->top, PANEL, l->panel_height, &picture, false, err);
     picture_free(&picture);
     if (st != VIC_OK) return st;
-    svg_text(&l->svg, x + PANEL / 2.0, TOP - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "%s", title);
-    return svg_colour_bar(&l->svg, x + (PANEL - bar) / 2, TOP + l->panel_height + 14, bar, 12, map, range.low,
+    svg_text(&l->svg, x + PANEL / 2.0, l->top - 8, 15, ANCHOR_MIDDLE, svg_ink, true, "%s", title);
+    return svg_colour_bar(&l->svg, x + (PANEL - bar) / 2, l->top + l->panel_height + 14, bar, 12, map, range.low,
                           range.high, map == MAP_VIRIDIS_REVERSED, unit, err);
 }
 
@@ -90,7 +92,7 @@ static double chart_x(const struct layout *l, double count)
 
 static double chart_top(const struct layout *l)
 {
-    return TOP + fmax(0.0, (l->panel_height - CHART) / 2.0);
+    return l->top + fmax(0.0, (l->panel_height - CHART) / 2.0);
 }
 
 static void draw_axes(struct layout *l, struct range across, struct range up, const char *label)
@@ -110,7 +112,7 @@ static void draw_axes(struct layout *l, struct range across, struct range up, co
     }
     svg_frame(&l->svg, l->left, top, CHART, CHART, svg_faint);
     svg_text(&l->svg, l->left + CHART / 2.0, bottom + 36, 13, ANCHOR_MIDDLE, svg_ink, false,
-             "atoms within %s \xc3\x85", plain_text(l->plot->cutoff).s);
+             "neighbours (atoms within %s \xc3\x85)", plain_text(l->plot->cutoff).s);
     svg_text_up(&l->svg, l->left - 52, top + CHART / 2.0, 13, svg_ink, label);
 }
 
@@ -141,6 +143,8 @@ static void hexagon_draw(struct svg *svg, double x, double y, struct colour c)
                   y - side, half, side / 2, side, -half, side / 2, -half, -side / 2, -side, c.r, c.g, c.b);
 }
 
+static const char fit_line[] = "#e4572e";
+
 /* B = a + b / count by least squares, across the chart. */
 static void draw_fit(struct layout *l)
 {
@@ -166,7 +170,21 @@ static void draw_fit(struct layout *l)
             buffer_printf(&l->svg.text, "%c%.2f %.2f", open ? 'L' : 'M', chart_x(l, count), top + CHART * (1.0 - up));
         open = inside;
     }
-    buffer_text(&l->svg.text, "\" fill=\"none\" stroke=\"#e4572e\" stroke-width=\"2.5\"/>\n");
+    buffer_printf(&l->svg.text, "\" fill=\"none\" stroke=\"%s\" stroke-width=\"2.5\"/>\n", fit_line);
+}
+
+/* What line and shades mean, below the chart: nothing stands over the hexagons. */
+static void draw_key(struct layout *l, int64_t most)
+{
+    enum { SHADES = 5, SIDE = 12 };
+    double y = chart_top(l) + CHART + 58;
+    svg_line(&l->svg, l->left, y - 4, l->left + 5 * SIDE, y - 4, fit_line, 2.5);
+    svg_text(&l->svg, l->left + 5 * SIDE + 8, y, 12, ANCHOR_START, svg_ink, false, "B = a + b / neighbours, r = %.3f",
+             l->plot->pearson);
+    for (int k = 0; k < SHADES; k++)
+        svg_box(&l->svg, l->left + SIDE * k, y + 10, SIDE, SIDE, colormap_at(MAP_BLUES, (k + 1.0) / SHADES));
+    svg_text(&l->svg, l->left + SHADES * SIDE + 8, y + 20, 12, ANCHOR_START, svg_ink, false,
+             "darker: more atoms, at most %s a hexagon", count_text(most).s);
 }
 
 static vic_status draw_scatter(struct layout *l, vic_error *err)
@@ -201,12 +219,10 @@ static vic_status draw_scatter(struct layout *l, vic_error *err)
     free(h);
     buffer_text(&l->svg.text, "</g>\n");
     draw_fit(l);
+    draw_key(l, most);
     draw_axes(l, l->count_axis, l->b_axis, "B-factor (\xc3\x85\xc2\xb2)");
     svg_text(&l->svg, l->left + CHART / 2.0, chart_top(l) - 8, 15, ANCHOR_MIDDLE, svg_ink, true,
              "packing against B-factor");
-    svg_text(&l->svg, l->left + CHART - 10, chart_top(l) + 24, 14, ANCHOR_END, "#c23f19", true, "r = %.3f",
-             l->plot->pearson);
-    svg_text(&l->svg, l->left + CHART - 10, chart_top(l) + 42, 12, ANCHOR_END, "#c23f19", false, "B = a + b / count");
     return VIC_OK;
 }
 
@@ -237,26 +253,36 @@ static void draw_histogram(struct layout *l)
              "how often each count occurs");
 }
 
+/* Title and captions; with `svg` NULL only how far down they go. */
+static double draw_header(const struct layout *l, struct svg *svg)
+{
+    const struct packing_plot *p = l->plot;
+    const char *atoms = p->view->atoms == 1 ? "atom" : "atoms";
+    const struct number cutoff = plain_text(p->cutoff);
+    char title[512], about[STRUCTURE_CAPTION];
+    snprintf(title, sizeof title, "Packing of %s", base_name(p->file));
+    if (l->b)
+        snprintf(about, sizeof about,
+                 "%s %s, cutoff %s \xc3\x85; 1 / neighbours against the experimental B-factors: r = %.3f. Bright "
+                 "atoms are loosely packed on the left and mobile on the right.",
+                 count_text(p->view->atoms).s, atoms, cutoff.s, p->pearson);
+    else
+        snprintf(about, sizeof about,
+                 "%s %s, cutoff %s \xc3\x85. Bright atoms are loosely packed. There are no B-factors to compare "
+                 "with.",
+                 count_text(p->view->atoms).s, atoms, cutoff.s);
+    return svg_header(svg, l->width, title, about, p->setting);
+}
+
 static vic_status draw_all(struct layout *l, vic_error *err)
 {
     const struct packing_plot *p = l->plot;
     char unit[96];
-    svg_text(&l->svg, 28, 38, 22, ANCHOR_START, svg_ink, true, "Packing of %s", base_name(p->file));
+    draw_header(l, &l->svg);
     snprintf(unit, sizeof unit, "atoms within %s \xc3\x85 (itself included)", plain_text(p->cutoff).s);
+    TRY(draw_panel(l, LEFT, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbours", unit, err));
     if (l->b) {
-        svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-                 "%s atoms, cutoff %s \xc3\x85; 1 / neighbour count against the experimental B-factors: r = %.3f. "
-                 "Bright atoms "
-                 "are loosely packed on the left and mobile on the right.",
-                 count_text(p->view->atoms).s, plain_text(p->cutoff).s, p->pearson);
-    } else {
-        svg_text(&l->svg, 28, 62, 14, ANCHOR_START, svg_grey, false,
-                 "%s atoms, cutoff %s \xc3\x85; bright atoms are loosely packed. No B-factors to compare with.",
-                 count_text(p->view->atoms).s, plain_text(p->cutoff).s);
-    }
-    TRY(draw_panel(l, 28, p->counts, l->count_colours, MAP_VIRIDIS_REVERSED, "neighbour count", unit, err));
-    if (l->b) {
-        TRY(draw_panel(l, 28 + PANEL + 16, l->b, l->b_colours, MAP_INFERNO, "experimental B-factor",
+        TRY(draw_panel(l, LEFT + PANEL + 16, l->b, l->b_colours, MAP_INFERNO, "experimental B-factor",
                        "B-factor (\xc3\x85\xc2\xb2)", err));
         return draw_scatter(l, err);
     }
@@ -275,9 +301,12 @@ vic_status plot_packing(const char *path, const struct packing_plot *plot, vic_e
     }
     TRY_GOTO(scene_make(plot->view, &l.scene, err), done);
     TRY_GOTO(find_ranges(&l, err), done);
+    scene_fit(&l.scene, PANEL, PANEL);
     l.panel_height = floor(fmin(fmax(PANEL * l.scene.height / l.scene.width, CHART), 1.15 * PANEL));
-    l.left = 28 + (l.b ? 2 * PANEL + 16 : PANEL) + 92;
-    svg_begin(&l.svg, l.left + CHART + 24, TOP + l.panel_height + BELOW, "Packing");
+    l.left = LEFT + (l.b ? 2 * PANEL + 16 : PANEL) + 92;
+    l.width = l.left + CHART + 24;
+    l.top = draw_header(&l, NULL) + 42;
+    svg_begin(&l.svg, l.width, l.top + l.panel_height + BELOW, "Packing");
     TRY_GOTO(draw_all(&l, err), done);
     TRY_GOTO(svg_save(&l.svg, path, err), done);
 done:

@@ -7,6 +7,7 @@
 
 struct packing_plot {
     const char *file;
+    const char *setting; /* structure_caption() */
     const vic_structure_view *view;
     const double *counts; /* [atoms] */
     const float *b;       /* [atoms], or NULL when they say nothing */
@@ -20,12 +21,15 @@ vic_status plot_packing(const char *path, const struct packing_plot *plot, vic_e
 
 struct pattern_plot {
     const char *file;
+    const char *what;    /* pattern_what() */
+    const char *setting; /* structure_caption(), or NULL for a pattern without positions */
     const vic_structure_view *view;
     const vic_pattern *pattern;
     int threads;
 };
 
-/* The structure coloured by place in the pattern's order, and the blocks of the pattern as a matrix. */
+/* The structure coloured by place in the pattern's order where there is one (its view has positions), and the blocks
+ * of the pattern as a matrix. */
 vic_status plot_pattern(const char *path, const struct pattern_plot *plot, vic_error *err);
 
 #endif

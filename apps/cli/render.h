@@ -14,13 +14,16 @@ struct sphere {
 struct scene {
     int64_t count;
     struct sphere *spheres; /* uncoloured (0, 0, 0) at first */
-    double width, height;   /* of what is to be seen, A, radii included */
+    double width, height;   /* of what is to be seen, A, radii included; its middle is at x = y = 0 */
 };
 
 /* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side faces
  * the viewer; atoms that fill a periodic cell are turned by its edges instead.  Always a rotation: handedness stays.
  */
 vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err);
+/* Turn what is long and narrow (a wire, an edge-on slab) within the plane of the picture, towards the diagonal, where
+ * it comes out clearly larger in a panel of width x height that way. */
+void scene_fit(struct scene *s, double width, double height);
 void scene_free(struct scene *s);
 
 /* Draw into `out` (made here, white elsewhere), as large as fits. */

@@ -184,6 +184,50 @@ vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error 
     return VIC_OK;
 }
 
+/* The box around the spheres, turned by an angle of this cosine and sine. */
+static void turned_box(const struct scene *s, float c, float sine, float low[2], float high[2])
+{
+    low[0] = low[1] = HUGE_VALF;
+    high[0] = high[1] = -HUGE_VALF;
+    for (int64_t i = 0; i < s->count; i++) {
+        const struct sphere *a = &s->spheres[i];
+        float x = c * a->x - sine * a->y, y = sine * a->x + c * a->y;
+        low[0] = fminf(low[0], x - a->radius);
+        low[1] = fminf(low[1], y - a->radius);
+        high[0] = fmaxf(high[0], x + a->radius);
+        high[1] = fmaxf(high[1], y + a->radius);
+    }
+}
+
+void scene_fit(struct scene *s, double width, double height)
+{
+    enum { STEPS = 11 }; /* of 5 degrees to either side */
+    const double worth_it = 1.15, step = 5.0 * 3.14159265358979323846 / 180.0;
+    double best = worth_it * fmin(width / s->width, height / s->height), angle = 0.0;
+    float low[2], high[2], c, sine;
+    if (s->count == 0 || s->height > 0.7 * s->width) return;
+    for (int k = 1; k <= 2 * STEPS; k++) {
+        double turn = (k % 2 ? 1 : -1) * ((k + 1) / 2) * step, scale;
+        turned_box(s, (float)cos(turn), (float)sin(turn), low, high);
+        scale = fmin(width / (double)(high[0] - low[0]), height / (double)(high[1] - low[1]));
+        if (scale <= 1.001 * best) continue;
+        best = scale;
+        angle = turn;
+    }
+    if (angle == 0.0) return;
+    c = (float)cos(angle);
+    sine = (float)sin(angle);
+    turned_box(s, c, sine, low, high);
+    for (int64_t i = 0; i < s->count; i++) {
+        struct sphere *a = &s->spheres[i];
+        float x = c * a->x - sine * a->y, y = sine * a->x + c * a->y;
+        a->x = x - 0.5f * (low[0] + high[0]);
+        a->y = y - 0.5f * (low[1] + high[1]);
+    }
+    s->width = (double)(high[0] - low[0]);
+    s->height = (double)(high[1] - low[1]);
+}
+
 void scene_free(struct scene *s)
 {
     free(s->spheres);

@@ -120,7 +120,6 @@ static vic_status take_supercell(const struct option *o, const char *text, vic_e
 static vic_status take_pbc(const struct option *o, const char *text, vic_error *err)
 {
     struct structure_options *s = o->target;
-    s->pbc_given = true;
     return parse_pbc(text, &s->read.pbc, s->read.periodic, err);
 }
 
@@ -129,8 +128,10 @@ void structure_options_rows(struct structure_options *s, struct option rows[STRU
     const struct option all[STRUCTURE_OPTIONS] = {
         { "--cell", "A,B,C[,AL,BE,GA]", "cell in angstrom and degrees, instead of the file's", OPTION_CUSTOM, s, 0, 0,
           NULL, take_cell },
-        { "--pbc", "AXES", "auto (periodic where there is a cell), none, or axes: xyz, xy, z, ...", OPTION_CUSTOM, s,
-          0, 0, NULL, take_pbc },
+        { "--pbc", "AXES",
+          "auto (what the file says of its axes; else periodic where there is a cell, but open where the cell has a "
+          "space group that is not applied), none, or axes: xyz, xy, z, ...",
+          OPTION_CUSTOM, s, 0, 0, NULL, take_pbc },
         { "--symmetry", NULL, "apply the space group: all atoms of the cell", OPTION_FLAG, &s->read.symmetry, 0, 0,
           NULL, NULL },
         { "--supercell", "AxBxC", "repeat the cell along a, b, c", OPTION_CUSTOM, s, 0, 0, NULL, take_supercell },

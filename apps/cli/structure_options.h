@@ -9,7 +9,6 @@ enum { STRUCTURE_OPTIONS = 10, OUTPUT_OPTIONS = 2 };
 
 struct structure_options {
     vic_read_options read;
-    bool pbc_given;
     int altloc, duplicates;
     bool json;
     int threads; /* 0 = all */

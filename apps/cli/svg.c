@@ -11,12 +11,21 @@
 
 const char svg_ink[] = "#1c2733", svg_grey[] = "#5b6875", svg_faint[] = "#c4ccd4";
 
+/* Bytes of the UTF-8 character at `s`; *whole: they are all there. */
+static size_t character(const unsigned char *s, bool *whole)
+{
+    size_t length = *s < 0x80 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : 2, have = 1;
+    while (have < length && (s[have] & 0xc0) == 0x80) have++;
+    *whole = have == length;
+    return have;
+}
+
 /* As XML text: marks escaped, control characters and whatever is not UTF-8 as a question mark. */
 static void escaped(struct buffer *b, const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        size_t length = *s < 0x80 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : 2, have = 1;
-        while (have < length && (s[have] & 0xc0) == 0x80) have++;
+        bool whole;
+        size_t have = character(s, &whole);
         if (*s == '&')
             buffer_text(b, "&amp;");
         else if (*s == '<')
@@ -25,10 +34,10 @@ static void escaped(struct buffer *b, const char *text)
             buffer_text(b, "&gt;");
         else if (*s == '"')
             buffer_text(b, "&quot;");
-        else if (*s < 0x20 || *s == 0x7f || (*s >= 0x80 && (*s < 0xc2 || *s > 0xf4)) || have < length)
+        else if (*s < 0x20 || *s == 0x7f || (*s >= 0x80 && (*s < 0xc2 || *s > 0xf4)) || !whole)
             buffer_text(b, "?");
         else
-            buffer_add(b, s, length);
+            buffer_add(b, s, have);
         s += have;
     }
 }
@@ -58,6 +67,88 @@ void svg_text(struct svg *s, double x, double y, double size, enum anchor anchor
                   size, anchors[anchor], colour, bold ? " font-weight=\"bold\"" : "");
     escaped(&s->text, text);
     buffer_text(&s->text, "</text>\n");
+}
+
+/* In em; of Helvetica, Arial, Liberation Sans and DejaVu Sans the widest, which is the last. */
+static double character_width(unsigned char c)
+{
+    if (c >= 0xe1) return 1.05; /* most of three bytes and more are as wide as they are high */
+    if (c >= 0x80) return 0.8;
+    if (strchr(" ,.'ijlI|:;/\\", c)) return 0.36;
+    if (strchr("ft()[]-r!", c)) return 0.44;
+    if (strchr("mMW%@", c)) return 1.01;
+    if (strchr("<>=+~^#w&OQGDHNUC", c)) return 0.85;
+    return c >= 'A' && c <= 'Z' ? 0.72 : 0.64;
+}
+
+double svg_text_width(const char *text, size_t bytes, double size, bool bold)
+{
+    const unsigned char *s = (const unsigned char *)text, *end = s + bytes;
+    double width = 0.0;
+    bool whole;
+    for (; s < end; s += character(s, &whole)) width += character_width(*s);
+    return width * size * (bold ? 1.12 : 1.0);
+}
+
+/* How many bytes of the text, whole characters, are at most `width` wide. */
+static size_t bytes_within(const char *text, size_t bytes, double size, bool bold, double width)
+{
+    size_t used = 0;
+    bool whole;
+    while (used < bytes) {
+        size_t next = used + character((const unsigned char *)text + used, &whole);
+        if (svg_text_width(text + used, next - used, size, bold) > width) break;
+        width -= svg_text_width(text + used, next - used, size, bold);
+        used = next;
+    }
+    return used < bytes ? used : bytes;
+}
+
+static const char ellipsis[] = "\xe2\x80\xa6";
+
+void svg_text_within(struct svg *s, double x, double y, double size, enum anchor anchor, const char *colour,
+                     bool bold, double width, const char *text)
+{
+    size_t bytes = strlen(text);
+    bool fits = svg_text_width(text, bytes, size, bold) <= width;
+    if (!fits) bytes = bytes_within(text, bytes, size, bold, width - svg_text_width(ellipsis, 3, size, bold));
+    svg_text(s, x, y, size, anchor, colour, bold, "%.*s%s", (int)bytes, text, fits ? "" : ellipsis);
+}
+
+int svg_paragraph(struct svg *s, double x, double y, double size, double step, const char *colour, double width,
+                  int most, const char *text)
+{
+    int lines = 0;
+    while (*text && lines < most) {
+        size_t bytes = strlen(text), taken = bytes_within(text, bytes, size, false, width);
+        bool last = taken == bytes || lines + 1 == most;
+        if (!last) { /* back to the last space, if there is one */
+            size_t space = taken;
+            while (space > 0 && text[space] != ' ') space--;
+            if (space > 0) taken = space;
+        }
+        if (s && last)
+            svg_text_within(s, x, y + lines * step, size, ANCHOR_START, colour, false, width, text);
+        else if (s)
+            svg_text(s, x, y + lines * step, size, ANCHOR_START, colour, false, "%.*s", (int)taken, text);
+        lines++;
+        text += last ? bytes : taken;
+        text += strspn(text, " ");
+    }
+    return lines;
+}
+
+double svg_header(struct svg *s, double width, const char *title, const char *first, const char *second)
+{
+    enum { LEFT = 28, STEP = 20, MOST = 4 };
+    const char *const captions[] = { first, second };
+    double y = 38.0;
+    width -= 2 * LEFT;
+    if (s) svg_text_within(s, LEFT, y, 22, ANCHOR_START, svg_ink, true, width, title);
+    y += 4;
+    for (int k = 0; k < 2; k++)
+        if (captions[k]) y += STEP * svg_paragraph(s, LEFT, y + STEP, 14, STEP, svg_grey, width, MOST, captions[k]);
+    return y;
 }
 
 void svg_text_up(struct svg *s, double x, double y, double size, const char *colour, const char *text)

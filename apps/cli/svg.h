@@ -16,6 +16,18 @@ extern const char svg_ink[], svg_grey[], svg_faint[]; /* text, lesser text, line
 void svg_begin(struct svg *s, double width, double height, const char *title);
 void svg_text(struct svg *s, double x, double y, double size, enum anchor anchor, const char *colour, bool bold,
               const char *format, ...) __attribute__((format(printf, 8, 9)));
+/* The same, cut with an ellipsis so that it is no wider than `width`, whatever the font (svg_text_width()). */
+void svg_text_within(struct svg *s, double x, double y, double size, enum anchor anchor, const char *colour,
+                     bool bold, double width, const char *text);
+/* Words in lines of at most `width`, `step` apart, from the baseline y on; the last of `most` lines ends in an
+ * ellipsis where there is more.  Returns how many lines it is; s NULL only counts. */
+int svg_paragraph(struct svg *s, double x, double y, double size, double step, const char *colour, double width,
+                  int most, const char *text);
+/* Title and up to two captions (NULL: none), from the top and cut or wrapped to a picture of `width`; returns the
+ * baseline of the last line.  s NULL only counts. */
+double svg_header(struct svg *s, double width, const char *title, const char *first, const char *second);
+/* At most so wide, whichever of the usual sans-serif fonts draws it. */
+double svg_text_width(const char *text, size_t bytes, double size, bool bold);
 void svg_text_up(struct svg *s, double x, double y, double size, const char *colour, const char *text);
 void svg_line(struct svg *s, double x0, double y0, double x1, double y1, const char *colour, double width);
 void svg_frame(struct svg *s, double x, double y, double width, double height, const char *colour);

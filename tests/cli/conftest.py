@@ -72,13 +72,17 @@ def write_xyz(path, positions, elements="C", cell=None, pbc=None):
     return path
 
 
-def write_pdb(path, positions, b, elements="C", cell=None):
+"""What the JSON of every command says of a structure."""
+STRUCTURE = {"periodic", "space_group", "symmetry", "symmetry_operations", "unapplied_operations", "notes"}
+
+
+def write_pdb(path, positions, b, elements="C", cell=None, group="P 1"):
     """Positions must have three decimals, B-factors two."""
     n = len(positions)
     elements = [elements] * n if isinstance(elements, str) else elements
     lines = []
     if cell is not None:
-        lines.append("CRYST1%9.3f%9.3f%9.3f%7.2f%7.2f%7.2f P 1           1" % tuple(cell))
+        lines.append("CRYST1%9.3f%9.3f%9.3f%7.2f%7.2f%7.2f %-11s%4d" % (*cell, group, 1))
     for i, (p, e) in enumerate(zip(positions, elements)):
         lines.append("ATOM  %5d %-4s ALA A%4d    %8.3f%8.3f%8.3f%6.2f%6.2f          %2s" %
                      (i + 1, " " + e, i + 1, *p, 1.0, b[i], e))

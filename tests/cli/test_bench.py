@@ -113,7 +113,8 @@ def test_scaling_over_blocks(vicinal):
 def test_scaling_as_text(vicinal, crystal):
     lines = vicinal("bench", "scaling", crystal[0], "--over", "cutoff", "--values", "3,5", "--device", "cpu", "--launches",
                     2).out.splitlines()
-    assert lines[0].startswith("cutoff") and [line.split()[0] for line in lines[1:]] == ["3", "5"]
+    assert lines[0] == str(crystal[0]) and lines[1].split(maxsplit=1) == ["periodic", "along a, b and c"]
+    assert lines[2].startswith("cutoff") and [line.split()[0] for line in lines[3:]] == ["3", "5"]
 
 
 @pytest.mark.parametrize("arguments, code, words", [

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
-from conftest import write_pdb, write_xyz
+from conftest import STRUCTURE, write_pdb, write_xyz
 
 KEYS = {"file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "partial_occupancy", "chains", "residues",
-        "cell", "periodic", "space_group", "symmetry_operations", "box", "density"}
+        "cell", "box", "density"} | STRUCTURE
 
 
 def test_open_cloud(vicinal, cloud):

@@ -7,9 +7,9 @@ import pytest
 import scipy.stats
 
 import oracle
-from conftest import write_pdb, write_xyz
+from conftest import STRUCTURE, write_pdb, write_xyz
 
-KEYS = {"file", "atoms", "cutoff", "count", "b_mean", "b_neighbourhood_mean", "correlation", "seconds"}
+KEYS = {"file", "atoms", "cutoff", "count", "b_mean", "b_neighbourhood_mean", "correlation", "seconds"} | STRUCTURE
 SECONDS = {"read", "order", "build", "plan", "attention"}
 
 
@@ -53,12 +53,12 @@ def test_open(vicinal, tmp_path, protein):
     check(vicinal("packing", path, "--json", "--cutoff", "5.5", "--threads", "3").json, positions, b, 5.5)
 
 
-def test_a_cell_counts_only_when_asked_for(vicinal, tmp_path, protein):
+def test_a_cell_counts_unless_told_otherwise(vicinal, tmp_path, protein):
     positions, b = protein
     positions = np.round(positions % 20.0, 3)
     path = write_pdb(tmp_path / "p.pdb", positions, b, cell=(20, 20, 20, 90, 90, 90))
-    check(vicinal("packing", path, "--json").json, positions, b, 7.35)
-    for asked in (["--symmetry"], ["--pbc", "xyz"], ["--pbc", "auto"], ["--cell", "20,20,20"]):
+    check(vicinal("packing", path, "--json", "--pbc", "none").json, positions, b, 7.35)
+    for asked in ([], ["--symmetry"], ["--pbc", "xyz"], ["--pbc", "auto"], ["--cell", "20,20,20"]):
         check(vicinal("packing", path, "--json", *asked).json, positions, b, 7.35, 20.0)
 
 

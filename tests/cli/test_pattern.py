@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import oracle
-from conftest import write_xyz
+from conftest import STRUCTURE, write_xyz
 
 KEYS = {"atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
         "block_pairs", "fill", "block128", "bytes", "seconds"}
-CONTEXT = {"file", "kind", "cutoff", "cell", "periodic"}
+CONTEXT = {"file", "kind", "cutoff", "cell"} | STRUCTURE
 
 
 def pairs_of(vicinal, tmp_path, path, *arguments):

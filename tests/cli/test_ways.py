@@ -151,7 +151,6 @@ def test_unions_and_left_out_atoms(vicinal, tmp_path, cloud):
     (["atoms:9", "--origin", "800", "--windows", "2,4"], "got 'atoms:9' beside an option"),
     (["blocks:3x3:n=99"], "at most 9 blocks"),
     (["blocks:3x3:n=9", "--no-self"], "--exclude-pairs takes out"),
-    (["blocks:2x2:n=1", "--plot", "a.svg"], "--plot needs the positions"),
 ])
 def test_wrong_use(vicinal, arguments, words):
     assert words in vicinal("pattern", *arguments, code=2).err

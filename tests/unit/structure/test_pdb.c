@@ -211,7 +211,6 @@ static void test_edges(void **state)
         { FIELDS("    ", "   1.20012345.6781234.567  1.00 10.00"), "expected x and y whole" },
         { FIELDS("    ", "   1.200   2.300-1000.123"), "expected z and the occupancy whole" },
         { FIELDS("    ", "   1.200   2.300-1000.123  1.00 10.00"), "z and the occupancy" },
-        { FIELDS("    ", "   1.200   2.300   0.500 10.0001000.0"), "expected the occupancy and the B-factor whole" },
     };
     vic_structure *s;
     vic_structure_view v;

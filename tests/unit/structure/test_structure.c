@@ -54,6 +54,53 @@ static void test_periodicity_by_hand(void **state)
     CHECK_REFUSED(plain, &o, VIC_BAD_ARGUMENT, "give one (--cell a,b,c) or leave that axis open");
 }
 
+/* Periodic where there is a cell, but open where the cell has operations that were not applied. */
+static void test_the_default_of_periodicity(void **state)
+{
+    static const struct {
+        const char *group;
+        bool symmetry, cell;
+        vic_pbc pbc; /* SET: along b */
+        int64_t unapplied;
+        bool periodic[3];
+    } cases[] = {
+        { "P 1", false, false, VIC_PBC_AUTO, 0, { true, true, true } },
+        { "P 1", true, false, VIC_PBC_AUTO, 0, { true, true, true } },
+        { "P 21 21 21", false, false, VIC_PBC_AUTO, 3, { false, false, false } },
+        { "P 21 21 21", true, false, VIC_PBC_AUTO, 0, { true, true, true } },
+        { "P 21 21 21", false, true, VIC_PBC_AUTO, 0, { true, true, true } },
+        { "P 21 21 21", false, false, VIC_PBC_SET, 3, { false, true, false } },
+        { "C 1 2 1", false, false, VIC_PBC_AUTO, 3, { false, false, false } },
+        { "unheard", false, false, VIC_PBC_AUTO, -1, { false, false, false } },
+        { "", false, false, VIC_PBC_AUTO, 0, { true, true, true } },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        const double cell[6] = { 10, 11, 12, 90, 90, 90 };
+        char text[512];
+        vic_structure *s;
+        vic_structure_view v;
+        snprintf(text, sizeof text,
+                 "CRYST1   10.000   20.000   30.000  90.00  90.00  90.00 %s\n"
+                 "ATOM      1  N   MET A   1       1.981   3.977   4.085  1.00 40.83           N  \n",
+                 cases[i].group);
+        o.symmetry = cases[i].symmetry;
+        o.has_cell = cases[i].cell;
+        memcpy(o.cell, cell, sizeof cell);
+        o.pbc = cases[i].pbc;
+        o.periodic[1] = o.pbc == VIC_PBC_SET;
+        s = files_read(text, &o);
+        v = vic_structure_get(s);
+        CHECK(v.unapplied_operations == cases[i].unapplied, "%s, case %zu: %lld operations not applied",
+              cases[i].group, i, (long long)v.unapplied_operations);
+        for (int a = 0; a < 3; ++a)
+            CHECK(v.periodic[a] == cases[i].periodic[a], "%s, case %zu: axis %c", cases[i].group, i, "abc"[a]);
+        assert_string_equal(v.notes, "");
+        vic_structure_free(s);
+    }
+}
+
 static void test_options_are_checked(void **state)
 {
     vic_read_options o = VIC_READ_OPTIONS_INIT;
@@ -135,8 +182,11 @@ static void test_from_arrays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_cell_by_hand),      cmocka_unit_test(test_periodicity_by_hand),
-        cmocka_unit_test(test_options_are_checked), cmocka_unit_test(test_unknown_content),
+        cmocka_unit_test(test_a_cell_by_hand),
+        cmocka_unit_test(test_periodicity_by_hand),
+        cmocka_unit_test(test_the_default_of_periodicity),
+        cmocka_unit_test(test_options_are_checked),
+        cmocka_unit_test(test_unknown_content),
         cmocka_unit_test(test_from_arrays),
     };
     return FILES_TESTS("structure_structure", tests);
