@@ -51,7 +51,7 @@ def vicinal(binary, tmp_path):
     """vicinal(arguments..., code=0): runs in an empty folder, checks the exit code, and that errors are on stderr only."""
 
     def call(*arguments, code=0, env=None, preexec=None):
-        done = Done(subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True,
+        done = Done(subprocess.run([binary, *map(str, arguments)], capture_output=True, encoding="utf-8",
                                    timeout=PATIENCE, cwd=tmp_path, env=environment(**(env or {})), preexec_fn=preexec))
         assert done.code == code, f"exit code {done.code}, expected {code}\n{done.out}{done.err}"
         if code in (2, 3, 4):

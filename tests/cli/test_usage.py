@@ -24,7 +24,7 @@ def test_help_lists_the_subcommands_that_exist(vicinal):
 
 
 def test_no_arguments_is_a_usage_error(binary, tmp_path):
-    done = subprocess.run([binary], capture_output=True, text=True, cwd=tmp_path, env=environment(),
+    done = subprocess.run([binary], capture_output=True, encoding="utf-8", cwd=tmp_path, env=environment(),
                           timeout=PATIENCE)
     assert done.returncode == 2 and done.stdout == "" and "vicinal SUBCOMMAND" in done.stderr
 
@@ -167,7 +167,7 @@ def test_json_of_odd_names(vicinal, tmp_path):
 def test_closed_stdout_is_a_failure(binary, cloud):
     with open("/dev/full", "w", encoding="ascii") as full:
         for arguments in (["--version"], ["info", str(cloud[0])], ["info", str(cloud[0]), "--json"], ["env"]):
-            done = subprocess.run([binary, *arguments], stdout=full, stderr=PIPE, text=True, env=environment(),
+            done = subprocess.run([binary, *arguments], stdout=full, stderr=PIPE, encoding="utf-8", env=environment(),
                                   timeout=PATIENCE)
             assert done.returncode == 1 and "stdout" in done.stderr
 
