@@ -3,12 +3,15 @@
 import json
 import os
 import pathlib
+import select
 import subprocess
 
 import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# Seconds after which a command counts as hanging. No test judges speed, and a busy machine may be slow by any factor.
+PATIENCE = 3600
 
 
 def find_binary():
@@ -24,6 +27,11 @@ def binary():
     if not path:
         pytest.fail("no vicinal binary: build the dev preset, or set VIC_BINARY to one")
     return path
+
+
+def environment(**more):
+    """The caller's, without switches of vicinal that would change what it does."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("VIC_") or k == "VIC_TEST_DATA"}, **more}
 
 
 class Done:
@@ -43,10 +51,8 @@ def vicinal(binary, tmp_path):
     """vicinal(arguments..., code=0): runs in an empty folder, checks the exit code, and that errors are on stderr only."""
 
     def call(*arguments, code=0, env=None, preexec=None):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("VIC_") or k == "VIC_TEST_DATA"}
-        clean.update(env or {})
-        done = Done(subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                                   cwd=tmp_path, env=clean, preexec_fn=preexec))
+        done = Done(subprocess.run([binary, *map(str, arguments)], capture_output=True, encoding="utf-8",
+                                   timeout=PATIENCE, cwd=tmp_path, env=environment(**(env or {})), preexec_fn=preexec))
         assert done.code == code, f"exit code {done.code}, expected {code}\n{done.out}{done.err}"
         if code in (2, 3, 4):
             assert done.out == "", f"stdout must be empty after an error: {done.out}"
@@ -56,6 +62,52 @@ def vicinal(binary, tmp_path):
         return done
 
     return call
+
+
+class Terminal:
+    """A pseudo-terminal: give .follower to a program, then close_follower(), and read what it shows."""
+
+    def __init__(self):
+        import pty
+        self.leader, self.follower = pty.openpty()
+        self.shown = b""
+
+    def close_follower(self):
+        if self.follower is not None:
+            os.close(self.follower)
+        self.follower = None
+
+    def more(self):
+        """Waits for more on the terminal; False at its end, when no program has it any longer."""
+        ready, _, _ = select.select([self.leader], [], [], PATIENCE)
+        assert ready, f"nothing more on the terminal after {self.shown!r}"
+        try:
+            piece = os.read(self.leader, 65536)
+        except OSError:  # what Linux says at the end of a terminal
+            piece = b""
+        self.shown += piece
+        return bool(piece)
+
+    def close(self):
+        self.close_follower()
+        os.close(self.leader)
+
+
+@pytest.fixture
+def terminal():
+    """terminal(): a new Terminal, or a skipped test where the system has none to give."""
+    made = []
+
+    def make():
+        try:
+            made.append(Terminal())
+        except (ImportError, OSError) as error:
+            pytest.skip(f"no pseudo-terminal to be had here: {error}")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def write_xyz(path, positions, elements="C", cell=None, pbc=None):

@@ -3,12 +3,13 @@
 import json
 import random
 import struct
+import subprocess
 
 import numpy as np
 import pytest
 
 import oracle
-from conftest import write_xyz
+from conftest import PATIENCE, environment, write_xyz
 
 SHAPE = (5, 1, 8)
 
@@ -181,7 +182,6 @@ def test_empty_files(run, tmp_path):
 @pytest.mark.parametrize("kind", ["npy", "safetensors"])
 def test_damaged_headers_never_crash(binary, five, tmp_path, kind):
     """Random damage to the header: accepted or refused with a message, never a signal or a sanitizer's report."""
-    import subprocess
     seed = 20240607
     dice = random.Random(seed)
     file = tmp_path / f"v.{kind}"
@@ -203,5 +203,5 @@ def test_damaged_headers_never_crash(binary, five, tmp_path, kind):
                 raw[at:at] = raw[at:at + dice.randint(1, 20)]
         file.write_bytes(raw)
         done = subprocess.run([binary, "run", str(five), "--cutoff", "9", "--heads", "1", "--head-dim", "8", "--v",
-                               str(file)], capture_output=True, timeout=60)
+                               str(file)], capture_output=True, env=environment(), timeout=PATIENCE)
         assert done.returncode in (0, 3), f"seed {seed}, case {case}: {bytes(raw)!r} gave {done.returncode}\n{done.stderr}"

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exit codes, help, and errors that teach; what goes to stdout and what to stderr."""
 import json
+import os
+import re
+import subprocess
+from subprocess import PIPE
 
 import pytest
+
+from conftest import PATIENCE, environment
 
 SUBCOMMANDS = ["info", "packing", "pattern", "run", "bench", "env"]
 
@@ -18,8 +24,8 @@ def test_help_lists_the_subcommands_that_exist(vicinal):
 
 
 def test_no_arguments_is_a_usage_error(binary, tmp_path):
-    import subprocess
-    done = subprocess.run([binary], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([binary], capture_output=True, encoding="utf-8", cwd=tmp_path, env=environment(),
+                          timeout=PATIENCE)
     assert done.returncode == 2 and done.stdout == "" and "vicinal SUBCOMMAND" in done.stderr
 
 
@@ -117,19 +123,16 @@ def test_human_output_is_plain_without_a_terminal(vicinal, cloud, command):
     assert all(line == line.rstrip() for line in out.splitlines()), "no trailing blanks"
 
 
-def test_human_output_on_a_terminal_has_colours_unless_asked_not_to(binary, cloud):
-    import os
-    import pty
-    import subprocess
-
+def test_human_output_on_a_terminal_has_colours_unless_asked_not_to(binary, cloud, terminal):
     def on_terminal(**env):
-        leader, follower = pty.openpty()
-        subprocess.run([binary, "info", str(cloud[0])], stdout=follower, timeout=60, check=True,
-                       env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **env})
-        os.close(follower)
-        text = os.read(leader, 65536).decode()
-        os.close(leader)
-        return text
+        screen = terminal()
+        with subprocess.Popen([binary, "info", str(cloud[0])], stdout=screen.follower,
+                              env=environment(**{"TERM": "xterm", "NO_COLOR": "", **env})) as running:
+            screen.close_follower()
+            while screen.more():
+                pass
+        assert running.returncode == 0 and b"300" in screen.shown
+        return screen.shown.decode()
 
     assert "\033[1m" in on_terminal()
     assert "\033" not in on_terminal(NO_COLOR="1")
@@ -157,34 +160,35 @@ def test_json_of_odd_names(vicinal, tmp_path):
     name = bytes(tmp_path) + b'/a"b\\c\nd\xff\xc3\xa9.xyz'
     with open(name, "wb") as out:
         out.write(b"1\nx\nC 0 0 0\n")
-    import os
     done = vicinal("info", os.fsdecode(name), "--json")
     assert json.loads(done.out)["file"].endswith('a"b\\c\nd\ufffd\u00e9.xyz')
 
 
 def test_closed_stdout_is_a_failure(binary, cloud):
-    import subprocess
     with open("/dev/full", "w", encoding="ascii") as full:
         for arguments in (["--version"], ["info", str(cloud[0])], ["info", str(cloud[0]), "--json"], ["env"]):
-            done = subprocess.run([binary, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            done = subprocess.run([binary, *arguments], stdout=full, stderr=PIPE, encoding="utf-8", env=environment(),
+                                  timeout=PATIENCE)
             assert done.returncode == 1 and "stdout" in done.stderr
 
 
-def test_progress_on_a_terminal_only_and_gone_at_the_end(binary, cloud):
-    import os
-    import pty
-    import subprocess
-    leader, follower = pty.openpty()
-    done = subprocess.run([binary, "run", str(cloud[0]), "--cutoff", "9", "--kernel", "attn_fwd_ref", "--repeat", "60",
-                           "--heads", "16", "--threads", "1", "--json"], stdout=subprocess.PIPE, stderr=follower,
-                          timeout=300, text=True, check=True)
-    os.close(follower)
-    shown = b""
-    try:
-        while piece := os.read(leader, 65536):
-            shown += piece
-    except OSError:  # what Linux says at the end of a terminal
-        pass
-    os.close(leader)
-    assert json.loads(done.stdout)["seconds"]["attention"] > 0.0
-    assert b"attention ... 1 s" in shown and shown.endswith(b"\r\x1b[K")
+def test_progress_on_a_terminal_only_and_gone_at_the_end(binary, terminal):
+    """The structure comes through a pipe, and only when the line has been seen: until then the command waits."""
+    screen = terminal()
+    command = [binary, "info", "/dev/stdin", "--json"]
+    structure = b"1\nan atom that takes its time\nC 1 2 3\n"
+    # The one without a terminal starts first, so it has waited longer when the other one shows its line.
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment()) as without, \
+            subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=screen.follower, env=environment()) as running:
+        screen.close_follower()
+        line = re.compile(rb"\r\x1b\[Kreading the structure \.\.\. [0-9]+ s")
+        while not line.search(screen.shown):
+            assert screen.more(), f"ended without a line of progress, having shown {screen.shown!r}"
+        out, _ = running.communicate(structure, timeout=PATIENCE)
+        while screen.more():
+            pass
+        quiet = without.communicate(structure, timeout=PATIENCE)
+    assert running.returncode == 0 and json.loads(out)["atoms"] == 1
+    assert screen.shown.endswith(b"\r\x1b[K"), screen.shown
+    assert line.sub(b"", screen.shown) == b"\r\x1b[K", screen.shown
+    assert without.returncode == 0 and json.loads(quiet[0])["atoms"] == 1 and quiet[1] == b""

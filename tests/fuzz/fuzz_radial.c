@@ -4,11 +4,12 @@
 #include "cli/tensor_io.h"
 #include "fuzz/file.h"
 
-static char link_path[64];
+static char link_folder[] = "/tmp/vic-fuzz-XXXXXX", link_path[64];
 
 static void remove_link(void)
 {
     unlink(link_path);
+    rmdir(link_folder);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -18,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0) {
         const char *path = fuzz_file(bytes, size);
         if (!link_path[0]) { /* the name's ending chooses */
-            snprintf(link_path, sizeof link_path, "/tmp/vic-fuzz-%ld.npy", (long)getpid());
+            if (!mkdtemp(link_folder)) abort();
+            snprintf(link_path, sizeof link_path, "%s/table.npy", link_folder);
             if (symlink(path, link_path) != 0) abort();
             atexit(remove_link);
         }

@@ -8,6 +8,7 @@
 #include "base/half.h"
 
 #include <cuda_runtime_api.h>
+#include <time.h>
 
 /* Short rows, cut, and several of them one after the other on each multiprocessor. */
 enum { N = 9000, HEADS = 8, DIM = 32, SIZE = N * HEADS * DIM };
@@ -151,7 +152,16 @@ static void two_streams(void **state)
     }
 }
 
-/* Timing runs what a launch runs: the same bits, in each way of timing, and no figure is left out. */
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Timing runs what a launch runs: the same bits, in each way of timing, and no figure is left out. They are held
+ * against the clock around the call alone, since a GPU may be busy with the work of others: the GPU's clock may
+ * differ from the processor's by a little. */
 static void timing_runs_the_work(void **state)
 {
     enum { LAUNCHES = 700 }; /* more than are queued at a time */
@@ -166,16 +176,20 @@ static void timing_runs_the_work(void **state)
     uint16_t *out = make_out();
     vic_attention_args a = make_args(out);
     for (int w = 0; w < 3; w++) {
-        double shortest = 1e9;
+        double shortest = 1e9, sum = 0, whole;
         CHECK_CUDA(cudaMemset(out, 0xff, sizeof found));
         memset(seconds, 0, sizeof seconds);
+        whole = now();
         CHECK_OK(vic_attention_time(NULL, plan, &a, &ways[w], seconds, &err));
+        whole = now() - whole;
         CHECK_CUDA(cudaMemcpy(found, out, sizeof found, cudaMemcpyDeviceToHost));
         assert_memory_equal(found, expected, sizeof found);
         for (int i = 0; i < LAUNCHES; i++) {
-            CHECK(seconds[i] > 1e-7 && seconds[i] < 1, "way %d, launch %d: %g s", w, i, seconds[i]);
+            CHECK(seconds[i] > 1e-7, "way %d, launch %d: %g s", w, i, seconds[i]);
             shortest = fmin(shortest, seconds[i]);
+            sum += seconds[i] * (ways[w].in_graph ? ways[w].in_graph : 1);
         }
+        CHECK(sum <= 1.01 * whole, "way %d: the launches took %g s of %g s", w, sum, whole);
         print_message("way %d: at least %.1f us\n", w, 1e6 * shortest);
     }
     vic_time_options both = ways[2];

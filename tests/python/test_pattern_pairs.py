@@ -14,6 +14,8 @@ import subprocess
 import numpy as np
 import pytest
 
+from vicinal_ctypes import PATIENCE
+
 scipy_spatial = pytest.importorskip("scipy.spatial")
 ase_io = pytest.importorskip("ase.io")
 ase_neighborlist = pytest.importorskip("ase.neighborlist")
@@ -35,7 +37,7 @@ def ours(path, cutoff, tmp_path, *options):
     """JSON of `vicinal pattern` and its pairs as an array of (i, j, n1, n2, n3), sorted."""
     out = tmp_path / "pairs.npz"
     run = subprocess.run([BINARY, "pattern", str(path), "--cutoff", repr(cutoff), "--json", "--pairs-out", str(out), *options],
-                         capture_output=True, text=True, check=False)
+                         capture_output=True, encoding="utf-8", timeout=PATIENCE)
     assert run.returncode == 0, run.stderr
     with np.load(out) as arrays:
         pairs = np.column_stack([arrays["i"], arrays["j"], arrays["image"]]).astype(np.int64)

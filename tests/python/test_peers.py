@@ -24,7 +24,7 @@ def peers(tmp_path):
     def run(*arguments):
         done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "cloud.xyz"), "--library",
                                os.path.abspath(os.environ["VIC_LIBRARY"]), "--repeat", "1", *map(str, arguments)],
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, encoding="utf-8", timeout=vicinal_ctypes.PATIENCE)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
     return run

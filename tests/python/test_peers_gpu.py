@@ -165,8 +165,8 @@ def test_statistics():
 def test_help_and_list_need_no_torch(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('not wanted here')")
     for words, said in (("--help", "--budget"), ("--list", "apoa1-10-periodic")):
-        done = subprocess.run([sys.executable, str(BENCH / "peers_gpu.py"), words], capture_output=True, text=True,
-                              timeout=60, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        done = subprocess.run([sys.executable, str(BENCH / "peers_gpu.py"), words], capture_output=True, encoding="utf-8",
+                              timeout=vicinal_ctypes.PATIENCE, env={**os.environ, "PYTHONPATH": str(tmp_path)})
         assert done.returncode == 0 and said in done.stdout, done.stderr
 
 
@@ -227,7 +227,7 @@ def test_rehearsal(peers, library, tmp_path):
         done = subprocess.run(
             [sys.executable, str(BENCH / "peers_gpu.py"), "--device", "cpu", "--small", "--library",
              os.path.abspath(os.environ["VIC_LIBRARY"]), "--results", str(results), *words], capture_output=True,
-            text=True, timeout=300, env={**os.environ, "TORCHDYNAMO_DISABLE": "1"})
+            encoding="utf-8", timeout=vicinal_ctypes.PATIENCE, env={**os.environ, "TORCHDYNAMO_DISABLE": "1"})
         assert done.returncode == 0, done.stderr
         lines = [json.loads(text) for text in results.read_text().splitlines()]
         results.unlink()

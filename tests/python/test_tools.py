@@ -8,12 +8,14 @@ import sys
 
 import pytest
 
+from vicinal_ctypes import PATIENCE
+
 TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools"
 
 
 def tool(name, *arguments):
     command = [sys.executable, str(TOOLS / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -151,7 +153,8 @@ open(out, "w").write("summary: %d\\n" % ({stored!r}[name] * {factor}))
 """)
         script("vicinal", f"print({json.dumps(dict(build=build + ', no CUDA, commit 0'))!r})")
         return subprocess.run([sys.executable, str(TOOLS / "count-instructions"), str(tmp_path / "vicinal")],
-                              capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": str(tmp_path)})
+                              capture_output=True, encoding="utf-8", timeout=PATIENCE,
+                              env={**os.environ, "PATH": str(tmp_path)})
 
     return call
 

@@ -11,6 +11,7 @@ import pytest
 OK, BAD_ARGUMENT, BAD_INPUT, CANNOT_READ, CANNOT_WRITE = 0, 10, 20, 21, 22
 ALTLOC_HIGHEST, ALTLOC_ALL = 0, 1
 PBC_AUTO, PBC_SET = 0, 1
+PATIENCE = 3600  # seconds until a program counts as hanging; no test judges speed
 
 
 class Error(c.Structure):

@@ -19,7 +19,7 @@ struct system {
 static double now(void)
 {
     struct timespec t;
-    timespec_get(&t, TIME_UTC);
+    clock_gettime(CLOCK_MONOTONIC, &t); /* as the library does: the time of day may be set meanwhile */
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -84,7 +84,7 @@ static void times_are_those_of_the_run(void **state)
         CHECK(seconds[i] > 0, "launch %d took %g s", i, seconds[i]);
         sum += seconds[i];
     }
-    CHECK(sum <= start + 1e-3, "the launches took %g s of %g s", sum, start);
+    CHECK(sum <= start + 1e-6, "the launches took %g s of %g s", sum, start);
     assert_true(seconds[5] == -1);
     assert_memory_equal(s->out, expected, N * HEADS * DIM * sizeof *s->out);
     free(expected);

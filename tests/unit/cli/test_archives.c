@@ -93,27 +93,29 @@ static void ends(void **state)
 /* Sizes past 2^63: refused before the data are touched, and nothing is left behind. */
 static void sizes_that_lie(void **state)
 {
-    char path[64];
+    char folder[] = "/tmp/vicinal-archives-XXXXXX", path[64];
     const struct npz_member array = { "a", "<f4", 2, { INT64_MAX / 2, 8 }, 4, NULL };
     const struct safetensors_member tensor = { "a", VIC_F32, 1, { -1 }, NULL };
     vic_error err;
     (void)state;
-    snprintf(path, sizeof path, "/tmp/vicinal-sizes-%ld", (long)getpid());
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/sizes", folder);
     CHECK_FAILS(npy_write(path, &array, &err), VIC_FAILED, "the array's size does not fit this machine");
     CHECK_FAILS(npz_write(path, &array, 1, &err), VIC_FAILED, "the size of array 'a' does not fit this machine");
     CHECK_FAILS(safetensors_write(path, NULL, &tensor, 1, &err), VIC_FAILED, "the size of tensor 'a' does not fit");
-    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(rmdir(folder), 0); /* it is empty */
 }
 
 /* Every type comes back as it was written; the header fills up to a multiple of 8. */
 static void types(void **state)
 {
-    char path[64];
+    char folder[] = "/tmp/vicinal-archives-XXXXXX", path[64];
     static const vic_dtype all[] = { VIC_F32, VIC_F16, VIC_BF16, VIC_F64 };
     static const char *const names[] = { "t", "tt", "ttt", "tttt", "ttttt", "tttttt", "ttttttt", "tttttttt" };
     const double values[] = { 1.5, -2.25 };
     (void)state;
-    snprintf(path, sizeof path, "/tmp/vicinal-types-%ld.safetensors", (long)getpid());
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/types.safetensors", folder);
     for (size_t i = 0; i < 4 * 8; i++) {
         double stored[2];
         struct safetensors_member tensor = { names[i % 8], all[i / 8], 1, { 2 }, stored };
@@ -131,6 +133,7 @@ static void types(void **state)
         fclose(file);
         unlink(path);
     }
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int main(void)

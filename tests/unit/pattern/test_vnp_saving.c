@@ -219,8 +219,8 @@ static void a_file_of_holes(void **state)
     memcpy(b.data + VNP_AT_PARTIAL, &count, sizeof count);
     seal(b);
     strcpy(saved, path);
-    snprintf(path, sizeof path, "/dev/shm/vnp-test-%ld", (long)getpid());
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    strcpy(path, "/dev/shm/vnp-test-XXXXXX");
+    int file = mkstemp(path);
     bool made = file >= 0 && ftruncate(file, (off_t)size) == 0 && write(file, b.data, b.n) == (ssize_t)b.n;
     free(b.data);
     vic_status st = made ? load(&err) : VIC_OK;
