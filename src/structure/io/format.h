@@ -62,6 +62,9 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Where nobody chose (model 0) and out->models says that there are several, a note that the first was taken; `what` is
+ * "models" or "frames". */
+void format_note_models(struct file_content *out, int model, const char *what);
 bool format_cell_is_dummy(const double parameters[6]); /* 1 x 1 x 1 or zeros: what non-crystals carry */
 
 #endif

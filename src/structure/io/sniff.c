@@ -113,6 +113,12 @@ void format_note(char notes[1024], const char *format, ...)
     memcpy(notes + used, text, length + 1);
 }
 
+void format_note_models(struct file_content *out, int model, const char *what)
+{
+    if (model != 0 || out->models < 2) return;
+    format_note(out->notes, "The file has %lld %s; the first was taken.", (long long)out->models, what);
+}
+
 bool format_cell_is_dummy(const double p[6])
 {
     bool ones = p[0] == 1 && p[1] == 1 && p[2] == 1, zeros = true;
