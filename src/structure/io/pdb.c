@@ -273,4 +273,4 @@ done:
     return st;
 }
 
-const struct format format_pdb = { "pdb", looks_like_pdb, read_pdb };
+const struct format format_pdb = { "pdb", looks_like_pdb, read_pdb, NULL };
