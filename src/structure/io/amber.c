@@ -80,7 +80,8 @@ static vic_status read_positions(struct reading *r, vic_error *err)
         int wanted = r->atoms - i >= 2 ? 6 : 3;
         if (!lines_next(&r->lines, &line))
             return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected the position of atom %lld of the %lld that line 2 announces, found "
+                            "%s line %lld: expected the position of atom %lld of the %lld that line 2 announces, "
+                            "found "
                             "the end of the file; mend the count, or fetch the file again if it was cut",
                             r->source->name, (long long)r->lines.number, (long long)i + 1, (long long)r->atoms);
         if (read_fields(line, v) != wanted)
@@ -120,8 +121,8 @@ static void read_box(struct reading *r)
     count = read_fields(line, v);
     cell->line = r->lines.number;
     if (count != 3 && count != 6) {
-        snprintf(cell->problem, sizeof cell->problem,
-                 "expected the box as 3 or 6 numbers in columns of 12, found %s", quoted(line).text);
+        snprintf(cell->problem, sizeof cell->problem, "expected the box as 3 or 6 numbers in columns of 12, found %s",
+                 quoted(line).text);
         return;
     }
     for (int i = 0; i < 3; ++i) zero = zero && v[i] == 0;

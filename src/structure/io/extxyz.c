@@ -74,8 +74,8 @@ static bool take_value(struct piece *rest, struct piece *value)
     return true;
 }
 
-/* key, key=value; blanks around the = are allowed where the value is quoted.  false at the end.  A value whose quote is
- * not closed ends at the next blank; *closed says so. */
+/* key, key=value; blanks around the = are allowed where the value is quoted.  false at the end.  A value whose quote
+ * is not closed ends at the next blank; *closed says so. */
 static bool take_pair(struct piece *rest, struct piece *key, struct piece *value, bool *closed)
 {
     size_t at = 0;
@@ -186,8 +186,9 @@ static bool take_property(struct piece *rest, struct property *p)
 
 static bool is_species(const struct property *p)
 {
-    static const char *const words[] = { "species", "element", "elements", "symbols" },
-                             *const numbers[] = { "z", "numbers", "atomic_numbers" };
+    static const char *const words[] = { "species", "element", "elements", "symbols" }, *const numbers[] = {
+        "z", "numbers", "atomic_numbers"
+    };
     if (p->columns != 1 || (p->type != 'S' && p->type != 'I')) return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; ++i)
         if (same_word(p->name, words[i])) return true;

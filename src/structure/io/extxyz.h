@@ -5,7 +5,6 @@
 
 #include "structure/io/format.h"
 
-
 struct extxyz_header {
     bool extended; /* has Lattice, Properties or pbc; otherwise plain XYZ, and the line is a title */
     bool has_lattice, has_pbc;

@@ -54,8 +54,8 @@ extern const struct format format_poscar, format_cif, format_lammps, format_ambe
 
 /* The format that the head speaks for. */
 vic_status format_find(const struct source *s, const struct format **out, vic_error *err);
-/* Find the format and read.  Where the head is not sure and the reader fails, what else it looks like is tried; a note
- * then says so.  The caller frees the content, also after failure. */
+/* Find the format and read.  Where the head is not sure and the reader fails, what else it looks like is tried; a
+ * note then says so.  The caller frees the content, also after failure. */
 vic_status format_read(const struct source *s, int model, struct file_content *out, vic_error *err);
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
@@ -69,8 +69,8 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Where nobody chose (model 0) and out->models says that there are several, a note that the first was taken; `what` is
- * "models" or "frames". */
+/* Where nobody chose (model 0) and out->models says that there are several, a note that the first was taken; `what`
+ * is "models" or "frames". */
 void format_note_models(struct file_content *out, int model, const char *what);
 /* A note that what follows the frame that was taken cannot be read, and why. */
 void format_note_fault(struct file_content *out, int64_t frame, const struct source *s, const vic_error *fault);

@@ -53,19 +53,22 @@ static bool looks_like_gro(const struct source *s)
     return row.length == 5 && number_read_integer(row.text, row.length, &number);
 }
 
-/* From the distance of the first two decimal points; the default where there are no such, and the row says the rest. */
+/* From the distance of the decimal points of x, y and z; the default where it is not one, and the row says the rest.
+ */
 static struct shape shape_of(struct piece row)
 {
     const struct shape usual = { 8, USUAL_POINT };
     struct shape shape;
-    const char *first, *second, *end = row.text + row.length;
-    if (row.length <= COORDINATES) return usual;
-    first = memchr(row.text + COORDINATES, '.', (size_t)(end - row.text - COORDINATES));
-    second = first ? memchr(first + 1, '.', (size_t)(end - first - 1)) : NULL;
-    if (!second) return usual;
-    shape.width = (size_t)(second - first);
-    shape.point = (size_t)(first - row.text) - COORDINATES;
-    return shape.width < 3 || shape.width > 40 ? usual : shape;
+    size_t points[3];
+    for (size_t i = 0, at = COORDINATES; i < 3; ++i) {
+        const char *point = at < row.length ? memchr(row.text + at, '.', row.length - at) : NULL;
+        if (!point) return usual;
+        points[i] = (size_t)(point - row.text);
+        at = points[i] + 1;
+    }
+    shape.width = points[1] - points[0];
+    shape.point = points[0] - COORDINATES;
+    return shape.width < 3 || shape.width > 40 || points[2] - points[1] != shape.width ? usual : shape;
 }
 
 static bool is_digit(char c)
@@ -109,8 +112,8 @@ static bool counts_on(struct piece row, struct piece before)
     return read_serial(before, &last) && (serial == last + 1 || (last == 99999 && serial <= 1));
 }
 
-/* What a number's neighbours say: NULL, or why it is not whole.  Numbers may touch where their decimals are as many as
- * the columns say. */
+/* What a number's neighbours say: NULL, or why it is not whole.  Numbers may touch where their decimals are as many
+ * as the columns say. */
 static const char *edge_problem(struct piece row, struct shape shape, size_t column, bool last, struct piece before)
 {
     char left, right;
@@ -227,7 +230,9 @@ static int read_glued(struct piece line, double v[9])
         size_t end = 0;
         while (end < line.length && line.text[end] != '.') ++end;
         end += 1 + decimals;
-        if (count == 9 || end > line.length || !number_read(line.text, end, 1, &v[count++])) return 0;
+        if (count == 9 || end > line.length || end < 2 + decimals || !is_digit(line.text[end - 2 - decimals]) ||
+            !number_read(line.text, end, 1, &v[count++]))
+            return 0;
         line.text += end, line.length -= end;
     }
     return count == 3 || count == 9 ? count : 0;
@@ -259,8 +264,8 @@ static vic_status read_box(struct reading *r, vic_error *err)
                             "%s; mend the number of atoms",
                             r->source->name, (long long)r->lines.number, quoted(line).text);
         cell->line = r->lines.number;
-        snprintf(cell->problem, sizeof cell->problem,
-                 "expected the box as 3 or 9 numbers after the atoms, found %s", quoted(line).text);
+        snprintf(cell->problem, sizeof cell->problem, "expected the box as 3 or 9 numbers after the atoms, found %s",
+                 quoted(line).text);
         return VIC_OK;
     }
     for (int i = 0; i < count; ++i) zero = zero && v[i] == 0;

@@ -18,7 +18,7 @@ struct reading {
     struct piece comment;
     double scale[3];    /* of the Cartesian components */
     bool scale_unknown; /* it follows from a volume, and the vectors cannot be used */
-    int64_t *counts; /* of each species, in the order of the rows */
+    int64_t *counts;    /* of each species, in the order of the rows */
     uint8_t *elements;
     size_t species, capacity;
     bool known;     /* elements are stated: by a line of their own, or by the comment */
@@ -177,7 +177,8 @@ static vic_status read_cell(struct reading *r, vic_error *err)
         if (!(volume > 0) || !isfinite(factor)) {
             cell->line = scale_line + 1;
             snprintf(cell->problem, sizeof cell->problem,
-                     "expected cell vectors with a volume, to be scaled to the %g A^3 of line %lld, found a flat cell",
+                     "expected cell vectors with a volume, to be scaled to the %g A^3 of line %lld, found a flat "
+                     "cell",
                      -scale[0], (long long)scale_line);
         }
         for (int i = 0; i < 3; ++i) r->scale[i] = factor;
@@ -334,8 +335,8 @@ static vic_status read_rows(struct reading *r, vic_error *err)
     return VIC_OK;
 }
 
-/* VASP's rule: c and k are Cartesian, and all else is direct, also a blank line.  But a number begins a row or a count
- * that is one too many. */
+/* VASP's rule: c and k are Cartesian, and all else is direct, also a blank line.  But a number begins a row or a
+ * count that is one too many. */
 static vic_status read_mode(struct reading *r, struct piece word, vic_error *err)
 {
     char first = (char)(word.length ? *word.text | 0x20 : 'd');

@@ -15,9 +15,9 @@ struct reading {
     const struct source *source;
     struct lines lines;
     struct file_content *out;
-    int64_t wanted;           /* frame; 0 takes none */
-    bool taken, just_taken;   /* the wanted frame; it is the last that was read */
-    bool uncounted;           /* the failure is a row more than the count of the wanted frame */
+    int64_t wanted;              /* frame; 0 takes none */
+    bool taken, just_taken;      /* the wanted frame; it is the last that was read */
+    bool uncounted;              /* the failure is a row more than the count of the wanted frame */
     struct extxyz_header header; /* of the wanted frame */
 };
 
@@ -95,13 +95,13 @@ static vic_status read_plain_row(const struct source *s, int64_t line, struct pi
 }
 
 /* The used columns.  Others are not looked at; but where words stand before a used one, there must be as many columns
- * as Properties says. */
-static vic_status read_extended_row(const struct source *s, int64_t line, struct piece row,
+ * as Properties says, and where the file ends in this row, for what is the last word may have been cut. */
+static vic_status read_extended_row(const struct source *s, const struct lines *l, struct piece row,
                                     const struct extxyz_header *h, struct atom *a, vic_error *err)
 {
     struct piece rest = row, word = { "", 0 };
-    int64_t last = h->species > h->position + 2 ? h->species : h->position + 2, at = 0;
-    if (h->words_before && h->columns > last + 1) last = h->columns - 1;
+    int64_t line = l->number, last = h->species > h->position + 2 ? h->species : h->position + 2, at = 0;
+    if ((h->words_before || l->open) && h->columns > last + 1) last = h->columns - 1;
     for (; at <= last; ++at) {
         bool there = piece_next_word(&rest, &word), position = at >= h->position && at < h->position + 3;
         if (position && !number_read(word.text, word.length, 0, &a->position[at - h->position]))
@@ -114,11 +114,11 @@ static vic_status read_extended_row(const struct source *s, int64_t line, struct
     return VIC_OK;
 }
 
-static vic_status read_row(const struct reading *r, int64_t line, struct piece row, struct atom *a, vic_error *err)
+static vic_status read_row(const struct reading *r, struct piece row, struct atom *a, vic_error *err)
 {
     memset(a, 0, sizeof *a);
-    if (r->header.extended) return read_extended_row(r->source, line, row, &r->header, a, err);
-    return read_plain_row(r->source, line, row, a, err);
+    if (r->header.extended) return read_extended_row(r->source, &r->lines, row, &r->header, a, err);
+    return read_plain_row(r->source, r->lines.number, row, a, err);
 }
 
 static vic_status read_header(struct reading *r, struct piece comment, vic_error *err)
@@ -153,7 +153,7 @@ static vic_status read_rows(struct reading *r, const struct frame *f, vic_error 
         struct atom a;
         if (!lines_next(&r->lines, &row) || (piece_is_blank(row) && lines_only_blank_left(&r->lines)))
             return short_file(r->source, f, i, err);
-        TRY(read_row(r, r->lines.number, row, &a, err));
+        TRY(read_row(r, row, &a, err));
         TRY(atoms_append(&r->out->atoms, &a, err));
     }
     return VIC_OK;
@@ -166,7 +166,7 @@ static vic_status read_frame(struct reading *r, vic_error *err)
     struct atom a;
     if (!next_count(&r->lines, &line, &f.count) || f.count < 0) {
         /* the frame that is taken may have more rows than its count says, or lattice vectors behind them */
-        r->uncounted = r->just_taken && (read_row(r, 0, line, &a, NULL) == VIC_OK || piece_begins(line, "Tv ") ||
+        r->uncounted = r->just_taken && (read_row(r, line, &a, NULL) == VIC_OK || piece_begins(line, "Tv ") ||
                                          piece_begins(line, "TV "));
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "
@@ -198,8 +198,7 @@ static vic_status read_frames(const struct source *s, int64_t wanted, struct fil
         vic_error fault = { VIC_OK, "" };
         vic_status st = read_frame(&r, &fault);
         if (st == VIC_OK) continue;
-        if (r.taken && !r.uncounted && st == VIC_BAD_INPUT)
-            return format_note_fault(out, wanted, s, &fault), VIC_OK;
+        if (r.taken && !r.uncounted && st == VIC_BAD_INPUT) return format_note_fault(out, wanted, s, &fault), VIC_OK;
         if (err) *err = fault;
         return st;
     }
@@ -218,8 +217,7 @@ static bool is_xyz(const struct source *s)
     if (extxyz_read_header(s->name, 2, line, &r.header, NULL) != VIC_OK || r.header.extended) return true;
     if (!lines_next(&r.lines, &line) || read_plain_row(s, 3, line, &a, NULL) != VIC_OK) return false;
     piece_next_word(&line, &word);
-    return !number_read(word.text, word.length, 0, &number) ||
-           number_read_integer(word.text, word.length, &integer);
+    return !number_read(word.text, word.length, 0, &number) || number_read_integer(word.text, word.length, &integer);
 }
 
 static vic_status read_xyz(const struct source *s, int model, struct file_content *out, vic_error *err)
