@@ -105,7 +105,7 @@ static void read_box_line(struct lammps *r, int64_t number, struct piece line, c
     for (int i = 0; i < 3; ++i) {
         double v[2];
         if (ends_with(words, 2, count, limits[i], 2)) {
-            if (!lammps_numbers(words, 2, v) || !(v[0] < v[1])) {
+            if (!lammps_numbers(words, 2, v) || !(v[0] < v[1] || (v[0] == 0 && v[1] == 0))) {
                 box_problem(r, number, "two numbers, the lower one first", line);
                 continue;
             }
@@ -196,6 +196,13 @@ static void set_cell(struct lammps *r)
     struct file_cell *cell = &r->out->cell;
     static const int place[3][2] = { { 1, 0 }, { 2, 0 }, { 2, 1 } }; /* xy xz yz */
     bool vectors = r->has_vector[0] && r->has_vector[1] && r->has_vector[2];
+    int zeros = 0; /* "0 0" on all axes is none */
+    for (int i = 0; i < 3; ++i) zeros += r->has_box[i] && r->low[i] == r->high[i];
+    if (zeros == 3 && !*cell->problem) return;
+    if (zeros && !*cell->problem)
+        snprintf(cell->problem, sizeof cell->problem,
+                 "expected two numbers, the lower one first, for each axis (or 0 0 for all), found 0 0 for %s",
+                 zeros == 2 ? "two" : "one");
     for (int i = 0; !vectors && i < 3; ++i)
         if (!r->has_box[i] && !*cell->problem)
             snprintf(cell->problem, sizeof cell->problem,

@@ -228,9 +228,13 @@ static void test_masses(void **state)
 
 static void test_box_in_doubt(void **state)
 {
-    static const char *const boxes[] = { "0 10 xlo xhi\n5 5 ylo yhi\n0 1 zlo zhi\n", "0 10 xlo xhi\n0 1 ylo yhi\n",
-                                         "0 x xlo xhi\n0 1 ylo yhi\n0 1 zlo zhi\n",  BOX "1 0 z xy xz yz\n",
-                                         "1 2 x avec\n0 3 0 bvec\n0 1 4 cvec\n",     "" };
+    static const char *const boxes[] = { "0 10 xlo xhi\n5 5 ylo yhi\n0 1 zlo zhi\n",
+                                         "0 10 xlo xhi\n0 1 ylo yhi\n",
+                                         "0 10 xlo xhi\n0 0 ylo yhi\n0 1 zlo zhi\n",
+                                         "0 x xlo xhi\n0 1 ylo yhi\n0 1 zlo zhi\n",
+                                         BOX "1 0 z xy xz yz\n",
+                                         "1 2 x avec\n0 3 0 bvec\n0 1 4 cvec\n",
+                                         "" };
     vic_structure *s;
     (void)state;
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; ++i) {
@@ -245,6 +249,9 @@ static void test_box_in_doubt(void **state)
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
         CHECK_NOTED(text, &o, 1, "");
     }
+    s = files_read("t\n1 atoms\n1 atom types\n0 0 xlo xhi\n0 0 ylo yhi\n0 0 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n", NULL);
+    assert_false(vic_structure_get(s).has_cell || vic_structure_get(s).periodic[0]);
+    vic_structure_free(s);
     s = files_read("t\n1 atoms\n1 atom types\n0 1 xlo xhi\n0 1 ylo yhi\n0 1 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n", NULL);
     assert_false(vic_structure_get(s).has_cell || vic_structure_get(s).periodic[0]);
     vic_structure_free(s);
