@@ -112,12 +112,22 @@ uint8_t element_from_symbol(const char *text, size_t length)
     return 0;
 }
 
-uint8_t element_from_mass(double mass)
+/* Among light elements united atoms (CH2, 14.027) and hydrogens made heavy by what their neighbours lose come within
+ * 0.1 u of another element; only the weight itself counts there, or the weight cut to fewer decimals. */
+static bool is_weight(double mass, double weight, bool exactly)
+{
+    double away = fabs(mass - weight);
+    if (away <= 0.015) return true;
+    if (exactly || away > 0.1) return false;
+    return weight > 20 || mass == round(weight) || fabs(mass * 10 - round(weight * 10)) < 1e-9;
+}
+
+uint8_t element_from_mass(double mass, bool exactly)
 {
     uint8_t best = 0;
-    if (fabs(mass - 2.014) <= 0.1) return 1; /* deuterium */
+    if (is_weight(mass, 2.014, exactly)) return 1; /* deuterium */
     for (int z = 1; z < ELEMENT_COUNT; ++z)
-        if (fabs(masses[z] - mass) <= 0.1 && (!best || fabs(masses[z] - mass) < fabs(masses[best] - mass)))
+        if (is_weight(mass, masses[z], exactly) && (!best || fabs(masses[z] - mass) < fabs(masses[best] - mass)))
             best = (uint8_t)z;
     return best;
 }

@@ -14,8 +14,9 @@ const char *element_symbol(uint8_t number); /* "X" for 0 and beyond 118 */
 /* "C", "cl", "FE"; D and T are hydrogen.  0 when text[0, length) is no symbol. */
 uint8_t element_from_symbol(const char *text, size_t length);
 
-/* The element of nearest atomic weight within 0.1 u (deuterium is hydrogen); 0 when there is none. */
-uint8_t element_from_mass(double mass);
+/* The element whose atomic weight is meant: the nearest within 0.1 u, below 20 u within 0.015 u or that weight cut to
+ * one decimal or none (deuterium is hydrogen); `exactly`: within 0.015 u.  0 when there is none. */
+uint8_t element_from_mass(double mass, bool exactly);
 
 /* Where a name may stand for more than one element ("CA"), how it was written decides. */
 enum element_column {

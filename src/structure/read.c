@@ -257,14 +257,12 @@ vic_status structure_from_source(const struct source *source, const vic_read_opt
                                  struct vic_structure **out, vic_error *err)
 {
     struct request r;
-    const struct format *format;
     struct vic_structure *s = NULL;
     vic_status st = VIC_OK;
     memset(&r, 0, sizeof r);
     r.source = source;
     r.options = options;
-    TRY_GOTO(format_find(source, &format, err), done);
-    TRY_GOTO(format->read(source, options->model, &r.content, err), done);
+    TRY_GOTO(format_read(source, options->model, &r.content, err), done);
     TRY_GOTO(structure_create(&s, err), done);
     TRY_GOTO(build(&r, s, err), done);
     *out = s;

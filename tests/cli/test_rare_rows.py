@@ -147,7 +147,7 @@ REFUSED = {
     "cif: letters in brackets": ("a.cif", smcif(["O1 O 1(a) 0 0"]), "number"),
     "pdb: cut within the record's name": ("a.pdb", pdb(1) + "ATO", "whole record"),
     "pdb: cut within the other record's name": ("a.pdb", pdb(1) + "HETA", "whole record"),
-    "xyz: a second frame that is cut": ("a.xyz", "1\nx\nC 0 0 0\n2\n", "end of the file|rows"),
+    "xyz: a frame that is cut": ("a.xyz", "2\nx\nC 0 0 0\n", "end of the file|rows"),
     "xyz: an empty frame": ("a.xyz", "0\n\n", "atom"),
 }
 
@@ -181,6 +181,10 @@ def test_frames_that_are_not_there(vicinal, tmp_path):
     assert vicinal("info", path, "--json", "--frame", "-2").json["elements"] == {"C": 1}
     assert "the file has 2" in vicinal("info", path, "--frame", "-3", code=3).err
     assert "the file has 2" in vicinal("info", path, "--frame", "3", code=3).err
+    path = write(tmp_path, "b.xyz", "1\nx\nC 0 0 0\n2\ny\nN 0 0 0\n")  # the second is cut, which the first does not mind
+    assert vicinal("info", path, "--json").json["elements"] == {"C": 1}
+    assert re.search("end of the file|rows", vicinal("info", path, "--frame", "2", code=3).err)
+    assert re.search("end of the file|rows", vicinal("info", path, "--frame", "-1", code=3).err)
 
 
 def test_a_limit_below_one_is_the_default(vicinal, tmp_path):

@@ -40,12 +40,16 @@ SMALL_CIF = ("data_quartz\n_cell_length_a 4.91(1)\n_cell_length_b 4.91\n_cell_le
              "O1 O2- 0.413 0.267 0.119 1.0 .\n_chemical_name_common\n;quartz\n;\n")
 GRO_FORMS = {"five": "made by hand\n    1\n    1ION     NA    1   0.12612   1.62412   1.67912\n   1.82060   1.82060   1.82060\n",
              "frames": GRO + GRO.replace("t= 0.0", "t= 1.0"), "wide": GRO.replace("    1SOL", "99999SOL"),
-             "open": GRO[:GRO.rindex("\n", 0, -1)] + "\n 0 0 0\n"}
-EXTXYZ_FORMS = {"frames": EXTXYZ + EXTXYZ, "plain": XYZ + XYZ,
+             "open": GRO[:GRO.rindex("\n", 0, -1)] + "\n 0 0 0\n", "blank": GRO[:GRO.rindex("\n", 0, -1)] + "\n\n" + GRO + "cut\n 3\n",
+             "touching": "loop_ closure\n    1\n    1ION     NA    1-100.126-100.624-100.679-10.1234-10.5678-10.9999\n"
+                         "10000.0000010000.0000010000.00000\n"}
+EXTXYZ_FORMS = {"frames": EXTXYZ + EXTXYZ, "plain": XYZ + XYZ, "apart": XYZ + "\n\n" + XYZ + "2\ncut\n", "count": XYZ.replace("water", "100"),
+                "words": '1\nProperties=tag:S:1:species:S:1:pos:R:3:x:Q:1 Lattice="5 5" note="open\na C 1 2 3 4\n',
                 "mace": '1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 0 0 0 1 0 0 0 1" pbc="F F F"\n'
                         "H 0 0 0 nan 0 0\n",
                 "array": '1\nLattice=[[5,0,0],[0,5,0],[0,0,5]] Properties="species:S:1:pos:R:3" pbc=[T,T,F]\nC 1 2 3\n'}
-POSCAR_FORMS = {"direct": "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0.1 5.6\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n",
+POSCAR_FORMS = {"lines": "t\n1\n5 0 0\n0 5 0\n0 0 5\nFe Cr\nNi\n1 1\n1\n\n0 0 0\n.5 0 0\n0 .5 0\n",
+                "direct": "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0.1 5.6\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n",
                 "selective": "a comment\n-27.0\n3 0 0\n0 3 0\n0 0 3\nFe_pv O/abc\n1 2\nSelective dynamics\nCartesian\n"
                              "0 0 0 T T F\n0 1 0 F F F\n1 0 0 T F T\n\n0 0 0\n",
                 "four": "Si O\n1 1 2\n3 0 0\n0 3 0\n0 0 3\n1 2\nD\n0 0 0 Si\n.5 .5 .5 O\n.25 0 0 O\n"}
@@ -54,6 +58,9 @@ LAMMPS_FORMS = {"full": "title\n\n2 atoms\n2 atom types\n1 bonds\n" + BOX + "1 -
                         "2 1.008\n\nPair Coeffs # lj/cut\n\n1 0.1 3\n\nAtoms # full\n\n1 1 1 -0.8 1 2 3 0 0 -1\n"
                         "2 1 2 .4 4 5 6 0 1 0\n\nVelocities\n\n1 0 0 0\n2 0 0 0\n\nBonds\n\n1 1 1 2\n",
                 "atomic": "LAMMPS data file\n2 atoms\n1 atom types\n" + BOX + "\nAtoms\n\n1 1 0 0 0\n2 1 1e0 1 1.5\n",
+                "labels": "x, units = lj\n2 atoms\n2 atom types\n" + BOX + "\nAtom Type Labels\n\n1 OW\n2 CT\n\nMasses\n\nOW 16\nCT 12\n"
+                          "\nAtoms # my own comment\n\n1 OW 0 0 0\n2 CT 1 1 1\n\nMolecules\n\n1 1\n\nPair Coeffs\n\nOW 1\n",
+                "hybrid": "h\n1 atoms\n1 atom types\n0 0 xlo xhi\n0 x ylo yhi\n0 0 zlo zhi\n\nAtoms # hybrid\n\n1 1 2 3 4 0.5 1\n\nCMAP\n\n1 1\n",
                 "charge": "c\n1 atoms\n1 atom types\n" + BOX + "\nAtoms # charge\n\n1 1 -1.5 2 3 4\n",
                 "vectors": "v\n1 atoms\n1 atom types\n1 2 0 avec\n0 3 0 bvec\n0 1 4 cvec\n0 0 0 abc origin\n\nAtoms # bond\n\n"
                            "1 1 1 0 0 0\n"}
@@ -189,7 +196,7 @@ WORDS = {
             "1e308", ":L:1", "100000"],
     "poscar": ["Direct", "Cartesian", "Selective dynamics", "T T F", "-1.0", "1e-9", "Na Cl", "1 1", "!", "#"],
     "lammps": ["atoms", "atom types", "xlo xhi", "ylo yhi", "zlo zhi", "xy xz yz", "avec", "bvec", "cvec", "Atoms # full",
-               "Masses", "Velocities", "Pair Coeffs", "charge", "#", "99999999999999999999"],
+               "Masses", "Velocities", "Pair Coeffs", "Atom Type Labels", "charge", "hybrid", "units = ", "#", "99999999999999999999"],
     "amber": ["   0.5000000", "  90.0000000", "0.1000000E+02", "*", "   30.0000000"],
     "npy": ["descr", "fortran_order", "shape", "True", "False", "<f4", "<f8", "|b1", "<i8", "{'", "}", "(,)", "-1"],
     "npz": ["PK\\x01\\x02", "PK\\x03\\x04", "PK\\x05\\x06", "PK\\x06\\x06", "PK\\x06\\x07", "indptr.npy", "i.npy", "<i8",

@@ -351,6 +351,13 @@ LAMMPS_DIALECTS = {
                  + lammps_rows("{i} {t} {x:.16e} {y:.16e} {z:.16e}", " 0 0 0"),
     "windows": ("title\n\n4 atoms\n3 atom types\n\n" + BOX + "1 0 2 xy xz yz\n\n" + MASSES + "Atoms # atomic\n\n"
                 + lammps_rows("{i} {t} {x} {y} {z}")).replace("\n", "\r\n"),
+    "type labels": "title\n\n4 atoms\n3 atom types\n\n" + BOX + "1 0 2 xy xz yz\n\nAtom Type Labels\n\n1 N\n2 CT\n3 O=C\n\n"
+                   + MASSES.replace("\n1 ", "\nN ").replace("\n2 ", "\nCT ").replace("\n3 ", "\nO=C ") + "Atoms # atomic\n\n"
+                   + "".join(f"{i + 1} {t} {p[0]} {p[1]} {p[2]}\n" for i, (t, p) in enumerate(zip(["N", "CT", "CT", "O=C"], POSITIONS))),
+    "unknown sections": "title\n\n4 atoms\n3 atom types\n2 crossterms\n\n" + BOX + "1 0 2 xy xz yz\n\n" + MASSES + "Atoms # molecular\n\n"
+                        + lammps_rows("{i} 7 {t} {x} {y} {z}") + "\nCMAP\n\n1 1 1 2 3 4 5\n\nMolecules\n\n1 1\n2 1\n3 2\n4 2\n",
+    "hybrid": "title\n\n4 atoms\n3 atom types\n\n" + BOX + "1 0 2 xy xz yz\n\n" + MASSES + "Atoms # hybrid\n\n"
+              + lammps_rows("{i} {t} {x} {y} {z} 0.5 1 2.0"),
     "no title": "\n\n4 atoms\n3 atom types\n\n" + BOX + "1 0 2 xy xz yz\n\n" + MASSES + "Atoms # atomic\n\n"
                 + lammps_rows("{i} {t} {x} {y} {z}"),
 }
@@ -369,9 +376,10 @@ def test_lammps(name, tmp_path):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("Atom Type Labels\n\n1 N\n2 C\n3 O\n\n" + MASSES + "Atoms # atomic\n\n1 N 0 0 0\n2 C 1 1 1\n3 C 2 2 2\n4 O 3 3 3\n", "an atom type"),
-    (MASSES + "Atoms # sphere\n\n1 1 1 1 0 0 0\n2 2 1 1 1 1 1\n", 'found the style "sphere"'),
-    (MASSES + "Atoms # hybrid\n\n1 1 1 1 0 0 0\n", 'found the style "hybrid"')])
+    (MASSES + "Atoms # atomic\n\n1 N 0 0 0\n2 C 1 1 1\n3 C 2 2 2\n4 O 3 3 3\n", "an atom type"),
+    (MASSES + "Atoms # sphere\n\n1 1 1 0 0 0\n2 2 1 1 1 1\n", "expected 7 columns of style sphere"),
+    (MASSES + "Atoms # hybrid\n\n1 1 0 0\n", "expected 5 columns or more of style hybrid"),
+    (MASSES + "Atoms # of mine\n\n1 1 0 0 1 1 1 1 1 1 0\n", 'as 11 columns do not tell, found "of mine"')])
 def test_lammps_that_is_not_read(text, words, tmp_path):
     with pytest.raises(vic.VicinalError, match=words):
         read_text(tmp_path, "title\n\n4 atoms\n3 atom types\n\n" + BOX + "\n" + text, "x.data")

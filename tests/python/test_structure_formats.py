@@ -264,7 +264,7 @@ def test_lammps_styles(style, cell, tmp_path):
                 file.write("\nMasses\n\n")
                 for i, kind in enumerate(kinds):
                     mass = ase.data.atomic_masses[ase.data.atomic_numbers[kind]]
-                    file.write(f"{i + 1} {mass + 0.03:.4f} # {kind}\n")
+                    file.write(f"{i + 1} {mass + 0.005:.4f} # {kind}\n")
                 file.write("\nAtoms" + (f"  # {style}" if comment else "") + "\n\n")
                 for i, (symbol, position) in enumerate(zip(atoms.get_chemical_symbols(), atoms.positions)):
                     kind, charge = kinds.index(symbol) + 1, f"{r.normal():.3f}"

@@ -4,9 +4,10 @@
 #include "structure/io/format.h"
 #include "structure/number.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 12, PER_LINE = 6 };
+enum { WIDTH = 12, PER_LINE = 6, MOST_WORDS = 6 /* of line 2: count, time, temperature, what replicas have */ };
 
 struct reading {
     const struct source *source;
@@ -15,7 +16,7 @@ struct reading {
     int64_t atoms;
 };
 
-/* "2884", "2884 0.5000000E+03": count and perhaps time and temperature. */
+/* "2884", "2884 0.5000000E+03": count and perhaps time, temperature and more. */
 static bool read_count(struct piece line, int64_t *count)
 {
     struct piece rest = line, word;
@@ -25,7 +26,7 @@ static bool read_count(struct piece line, int64_t *count)
         return false;
     for (; piece_next_word(&rest, &word); ++words)
         if (!number_read(word.text, word.length, 0, &number)) return false;
-    return words <= 3;
+    return words <= MOST_WORDS;
 }
 
 /* The numbers of a line, with their decimal points where F12.7 puts them; -1 where it is none. */
@@ -39,22 +40,37 @@ static int read_fields(struct piece line, double v[PER_LINE])
     return count;
 }
 
-static bool looks_like_amber(const struct source *s)
+/* A count in line 2; *first is line 3. */
+static bool read_head(const struct source *s, int64_t *count, struct piece *first)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece line;
-    double v[PER_LINE];
-    int64_t count;
-    int fields;
     for (int skipped = 0; skipped < 2; ++skipped) /* the title; then the count is in the line at hand */
         if (!lines_next(&l, &line)) return false;
-    if (!read_count(line, &count) || !lines_next(&l, &line)) return false;
-    fields = read_fields(line, v);
-    return fields == (count >= 2 ? PER_LINE : 3);
+    return read_count(line, count) && lines_next(&l, first);
 }
 
-/* The next 3 * atoms numbers; `out` may be NULL. */
-static vic_status read_triples(struct reading *r, const char *what, struct atoms *out, vic_error *err)
+/* A number of the first row stands where it must, though others may be wrong. */
+static bool looks_like_amber(const struct source *s)
+{
+    struct piece line;
+    double v[PER_LINE];
+    int64_t count;
+    if (!read_head(s, &count, &line) || line.length < 3 * WIDTH) return false;
+    for (size_t at = 0; at + WIDTH <= line.length; at += WIDTH)
+        if (read_fields(piece_field(line, at, at + WIDTH), v) == 1) return true;
+    return false;
+}
+
+static bool is_amber(const struct source *s)
+{
+    struct piece line;
+    double v[PER_LINE];
+    int64_t count;
+    return read_head(s, &count, &line) && read_fields(line, v) == (count >= 2 ? PER_LINE : 3);
+}
+
+static vic_status read_positions(struct reading *r, vic_error *err)
 {
     struct atom a;
     double v[PER_LINE];
@@ -64,19 +80,19 @@ static vic_status read_triples(struct reading *r, const char *what, struct atoms
         int wanted = r->atoms - i >= 2 ? 6 : 3;
         if (!lines_next(&r->lines, &line))
             return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected %s of atom %lld of the %lld that line 2 announces, found the end "
-                            "of the file; mend the count, or fetch the file again if it was cut",
-                            r->source->name, (long long)r->lines.number, what, (long long)i + 1, (long long)r->atoms);
+                            "%s line %lld: expected the position of atom %lld of the %lld that line 2 announces, "
+                            "found "
+                            "the end of the file; mend the count, or fetch the file again if it was cut",
+                            r->source->name, (long long)r->lines.number, (long long)i + 1, (long long)r->atoms);
         if (read_fields(line, v) != wanted)
             return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected %d numbers in columns of 12 with 7 decimals (%s from atom %lld "
-                            "of "
-                            "%lld), found %s; mend the line",
-                            r->source->name, (long long)r->lines.number, wanted, what, (long long)i + 1,
+                            "%s line %lld: expected %d numbers in columns of 12 with 7 decimals (the position from "
+                            "atom %lld of %lld), found %s; mend the line",
+                            r->source->name, (long long)r->lines.number, wanted, (long long)i + 1,
                             (long long)r->atoms, quoted(line).text);
-        for (int k = 0; out && k < wanted; k += 3) {
+        for (int k = 0; k < wanted; k += 3) {
             memcpy(a.position, v + k, sizeof a.position);
-            TRY(atoms_append(out, &a, err));
+            TRY(atoms_append(&r->out->atoms, &a, err));
         }
     }
     return VIC_OK;
@@ -94,7 +110,7 @@ static int64_t lines_left(struct lines l)
     return last;
 }
 
-static vic_status read_box(struct reading *r, vic_error *err)
+static void read_box(struct reading *r)
 {
     struct file_cell *cell = &r->out->cell;
     struct piece line = { "", 0 };
@@ -103,17 +119,16 @@ static vic_status read_box(struct reading *r, vic_error *err)
     bool zero = true;
     lines_next(&r->lines, &line);
     count = read_fields(line, v);
-    if (count != 3 && count != 6)
-        return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected the box as 3 or 6 numbers in columns of 12, found %s; mend or remove "
-                        "the line",
-                        r->source->name, (long long)r->lines.number, quoted(line).text);
-    for (int i = 0; i < 3; ++i) zero = zero && v[i] == 0;
-    if (zero) return VIC_OK;
-    cell->kind = FILE_CELL_PARAMETERS;
     cell->line = r->lines.number;
+    if (count != 3 && count != 6) {
+        snprintf(cell->problem, sizeof cell->problem, "expected the box as 3 or 6 numbers in columns of 12, found %s",
+                 quoted(line).text);
+        return;
+    }
+    for (int i = 0; i < 3; ++i) zero = zero && v[i] == 0;
+    if (zero) return;
+    cell->kind = FILE_CELL_PARAMETERS;
     for (int i = 0; i < 6; ++i) cell->parameters[i] = i < count ? v[i] : 90;
-    return VIC_OK;
 }
 
 static vic_status read_amber(const struct source *s, int model, struct file_content *out, vic_error *err)
@@ -129,7 +144,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
     if (!lines_next(&r.lines, &line) || !read_count(line, &r.atoms))
         return vic_fail(err, VIC_BAD_INPUT, "%s line 2: expected the number of atoms, found %s; mend it", s->name,
                         quoted(line).text);
-    TRY(read_triples(&r, "the position", &out->atoms, err));
+    TRY(read_positions(&r, err));
     if (!out->atoms.count) return format_no_atoms(s, "positions", err);
     left = lines_left(r.lines);
     block = (r.atoms + 1) / 2;
@@ -138,24 +153,27 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
         struct lines at = r.lines;
         double v[PER_LINE];
         lines_next(&at, &line);
-        if (r.atoms == 1 || read_fields(line, v) != 3)
-            return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected what can be told to be velocities or a box, found a line that "
-                            "may "
-                            "be either after %lld atom%s; remove it and give the box by hand (--cell a,b,c)",
-                            s->name, (long long)at.number, (long long)r.atoms, r.atoms == 1 ? "" : "s");
+        if (r.atoms == 1 || read_fields(line, v) == PER_LINE) {
+            out->cell.line = at.number;
+            snprintf(out->cell.problem, sizeof out->cell.problem,
+                     "expected what can be told to be velocities or a box, found a line that may be either after "
+                     "%lld atom%s",
+                     (long long)r.atoms, r.atoms == 1 ? "" : "s");
+            return VIC_OK;
+        }
     }
-    if (left != 1) {
-        TRY(read_triples(&r, "the velocity", NULL, err));
-        if (left == block) return VIC_OK;
-        if (left != block + 1)
+    if (left != 1) { /* velocities, which are not looked at */
+        if (left != block && left != block + 1)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected after the positions of %lld atoms %lld lines of velocities, a "
                             "line with the box, or both, found %lld lines; mend the count in line 2 or what follows",
                             s->name, (long long)r.lines.number, (long long)r.atoms, (long long)block,
                             (long long)left);
+        for (int64_t i = 0; i < block; ++i) lines_next(&r.lines, &line);
+        if (left == block) return VIC_OK;
     }
-    return read_box(&r, err);
+    read_box(&r);
+    return VIC_OK;
 }
 
-const struct format format_amber = { "amber", looks_like_amber, read_amber };
+const struct format format_amber = { "amber", looks_like_amber, read_amber, is_amber };

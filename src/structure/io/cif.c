@@ -6,22 +6,49 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool begins(struct piece word, const char *start)
+{
+    size_t k = 0, length = strlen(start);
+    while (k < length && k < word.length && (word.text[k] | 0x20) == (start[k] | 0x20)) ++k;
+    return k == length;
+}
+
+/* The first two words outside comments; the second is empty where there is one. */
+static bool first_words(const struct source *s, struct piece *first, struct piece *second)
+{
+    struct lines l = lines_of(s->text, s->size);
+    struct piece line, word;
+    bool any = false;
+    second->length = 0;
+    while (lines_next(&l, &line))
+        while (piece_next_word(&line, &word) && *word.text != '#') {
+            if (any) return *second = word, true;
+            any = true;
+            *first = word;
+        }
+    return any;
+}
+
+static bool is_cif_word(struct piece word)
+{
+    return !word.length || *word.text == '_' || begins(word, "loop_") || begins(word, "data_") ||
+           begins(word, "save_") || begins(word, "global_");
+}
+
+/* A title may begin like CIF ("loop_ closure", "global_min"); a count follows it then, or words that CIF has not. */
 static bool looks_like_cif(const struct source *s)
 {
-    static const char *const starts[] = { "data_", "loop_", "save_", "global_", "_" };
-    struct lines l = lines_of(s->text, s->size);
-    struct piece line;
-    while (lines_next(&l, &line)) {
-        line = piece_trim(line);
-        if (!line.length || *line.text == '#') continue;
-        for (size_t i = 0; i < sizeof starts / sizeof *starts; ++i) {
-            size_t k = 0, length = strlen(starts[i]);
-            while (k < length && k < line.length && (line.text[k] | 0x20) == (starts[i][k] | 0x20)) ++k;
-            if (k == length) return true;
-        }
-        return false;
-    }
-    return false;
+    struct piece first, second;
+    int64_t count;
+    if (!first_words(s, &first, &second) || !is_cif_word(first)) return false;
+    if (begins(first, "loop_")) return is_cif_word(second);
+    return *first.text == '_' || !number_read_integer(second.text, second.length, &count);
+}
+
+static bool is_cif(const struct source *s)
+{
+    struct piece first, second;
+    return first_words(s, &first, &second) && begins(first, "data_") && is_cif_word(second);
 }
 
 struct piece cif_piece(struct shim_text t)
@@ -79,4 +106,4 @@ static vic_status read_cif(const struct source *s, int model, struct file_conten
     return st;
 }
 
-const struct format format_cif = { "cif", looks_like_cif, read_cif };
+const struct format format_cif = { "cif", looks_like_cif, read_cif, is_cif };

@@ -3,6 +3,7 @@
 
 #include "structure/number.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct context {
@@ -25,7 +26,7 @@ static bool same_word(struct piece p, const char *word)
     return i == p.length && !word[i];
 }
 
-bool extxyz_read_flag(struct piece p, bool *value)
+static bool read_flag(struct piece p, bool *value)
 {
     static const char *const yes[] = { "t", "true", ".true.", "1" }, *const no[] = { "f", "false", ".false.", "0" };
     for (int i = 0; i < 4; ++i) {
@@ -73,14 +74,14 @@ static bool take_value(struct piece *rest, struct piece *value)
     return true;
 }
 
-/* key, key=value; blanks around the = are allowed where the value is quoted.  false at the end or (with *fine false)
- * at an open quote. */
-static bool take_pair(struct piece *rest, struct piece *key, struct piece *value, bool *fine)
+/* key, key=value; blanks around the = are allowed where the value is quoted.  false at the end.  A value whose quote
+ * is not closed ends at the next blank; *closed says so. */
+static bool take_pair(struct piece *rest, struct piece *key, struct piece *value, bool *closed)
 {
     size_t at = 0;
     struct piece after;
     while (rest->length && (*rest->text == ' ' || *rest->text == '\t')) ++rest->text, --rest->length;
-    *fine = true;
+    *closed = true;
     if (!rest->length) return false;
     value->text = rest->text;
     value->length = 0;
@@ -104,8 +105,9 @@ static bool take_pair(struct piece *rest, struct piece *key, struct piece *value
     ++after.text, --after.length;
     while (after.length && (*after.text == ' ' || *after.text == '\t')) ++after.text, --after.length;
     *rest = after;
-    *fine = take_value(rest, value);
-    return *fine;
+    *closed = take_value(rest, value);
+    if (!*closed) piece_next_word(rest, value);
+    return true;
 }
 
 /* Words of a value; commas and brackets of the newer array syntax count as blanks. */
@@ -118,21 +120,28 @@ static bool next_item(struct piece *rest, struct piece *item)
     return item->length > 0;
 }
 
-static vic_status read_lattice(const struct context *c, struct piece value, struct extxyz_header *h)
+static void read_lattice(struct piece value, bool closed, struct extxyz_header *h)
 {
     struct piece rest = value, item;
     double v[9];
     int count = 0;
-    while (next_item(&rest, &item)) {
-        if (count == 9 || !number_read(item.text, item.length, 0, &v[count]))
-            return bad(c, "Lattice as 9 numbers (or 3, the diagonal)", value);
+    bool fine = closed;
+    h->has_lattice = false;
+    h->lattice_problem[0] = 0;
+    while (fine && next_item(&rest, &item)) {
+        fine = count < 9 && number_read(item.text, item.length, 0, &v[count]);
         ++count;
     }
-    if (count != 9 && count != 3) return bad(c, "Lattice as 9 numbers (or 3, the diagonal)", value);
+    if (!fine || (count != 9 && count != 3)) {
+        snprintf(h->lattice_problem, sizeof h->lattice_problem,
+                 closed ? "expected Lattice as 9 numbers (or 3, the diagonal), found %s"
+                        : "expected a closing quote or bracket behind Lattice, found %s",
+                 quoted(value).text);
+        return;
+    }
     memset(h->lattice, 0, sizeof h->lattice);
     for (int i = 0, step = count == 3 ? 4 : 1; i < count; ++i) h->lattice[step * i / 3][step * i % 3] = v[i];
     h->has_lattice = true;
-    return VIC_OK;
 }
 
 static vic_status read_pbc(const struct context *c, struct piece value, struct extxyz_header *h)
@@ -140,7 +149,7 @@ static vic_status read_pbc(const struct context *c, struct piece value, struct e
     struct piece rest = value, item;
     int count = 0;
     while (next_item(&rest, &item)) {
-        if (count == 3 || !extxyz_read_flag(item, &h->pbc[count])) return bad(c, "pbc as three of T and F", value);
+        if (count == 3 || !read_flag(item, &h->pbc[count])) return bad(c, "pbc as three of T and F", value);
         ++count;
     }
     if (count == 1) h->pbc[1] = h->pbc[2] = h->pbc[0];
@@ -159,68 +168,92 @@ static bool take_field(struct piece *rest, struct piece *field)
     return field->length > 0;
 }
 
-static vic_status read_properties(const struct context *c, struct piece value, struct extxyz_header *h)
+struct property {
+    struct piece name;
+    char type;
+    int64_t columns;
+};
+
+static bool take_property(struct piece *rest, struct property *p)
 {
-    struct piece rest = value, type, count;
-    h->property_count = 0;
-    while (rest.length) {
-        struct extxyz_property *p = &h->properties[h->property_count];
-        if (h->property_count == EXTXYZ_MAX_PROPERTIES) return bad(c, "at most 128 Properties", value);
-        if (!take_field(&rest, &p->name) || !take_field(&rest, &type) || !take_field(&rest, &count) ||
-            type.length != 1 || !strchr("SRIL", *type.text) ||
-            !number_read_integer(count.text, count.length, &p->columns) || p->columns < 1 || p->columns > 100000)
-            return bad(c, "Properties as name:type:columns, type S, R, I or L", value);
-        p->type = *type.text;
-        h->property_count++;
-    }
-    return VIC_OK;
+    struct piece type, count;
+    if (!take_field(rest, &p->name) || !take_field(rest, &type) || !take_field(rest, &count) || type.length != 1 ||
+        !number_read_integer(count.text, count.length, &p->columns) || p->columns < 1 || p->columns > 100000)
+        return false;
+    p->type = *type.text;
+    return true;
 }
 
-static vic_status find_used(const struct context *c, struct extxyz_header *h, struct piece comment)
+static bool is_species(const struct property *p)
 {
+    static const char *const words[] = { "species", "element", "elements", "symbols" }, *const numbers[] = {
+        "z", "numbers", "atomic_numbers"
+    };
+    if (p->columns != 1 || (p->type != 'S' && p->type != 'I')) return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; ++i)
+        if (same_word(p->name, words[i])) return true;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
+        if (same_word(p->name, numbers[i])) return p->type == 'I';
+    return false;
+}
+
+/* Where the used columns stand.  Of the others only the number of columns counts, and only of those before. */
+static vic_status find_used(const struct context *c, struct extxyz_header *h, struct piece value)
+{
+    struct piece rest = value;
+    struct property p;
+    int64_t at = 0;
+    bool words = false;
     h->species = h->position = -1;
-    for (int i = 0; i < h->property_count; ++i) {
-        const struct extxyz_property *p = &h->properties[i];
-        bool species = same_word(p->name, "species") || same_word(p->name, "element") ||
-                       same_word(p->name, "elements") || same_word(p->name, "symbols");
-        bool number =
-            same_word(p->name, "z") || same_word(p->name, "numbers") || same_word(p->name, "atomic_numbers");
-        bool position = same_word(p->name, "pos") || same_word(p->name, "positions");
-        if (position && (p->type != 'R' || p->columns != 3)) return bad(c, "pos:R:3 in Properties", comment);
-        if (position && h->position < 0) h->position = i;
-        if (species && p->columns == 1 && (p->type == 'S' || p->type == 'I') && h->species < 0) h->species = i;
-        if (number && p->columns == 1 && p->type == 'I' && h->species < 0) h->species = i;
+    while (rest.length) {
+        bool used = true;
+        if (!take_property(&rest, &p)) {
+            if (h->position < 0 || h->species < 0)
+                return bad(c, "Properties as name:type:columns, type S, R, I or L", value);
+            h->columns = -1; /* what is used stands before it */
+            return VIC_OK;
+        }
+        if (h->position < 0 && (same_word(p.name, "pos") || same_word(p.name, "positions"))) {
+            if (p.type != 'R' || p.columns != 3) return bad(c, "pos:R:3 in Properties", value);
+            h->position = at;
+        } else if (h->species < 0 && is_species(&p)) {
+            h->species = at;
+        } else {
+            used = false;
+            words = words || p.type == 'S';
+        }
+        if (used) h->words_before = words;
+        at += p.columns;
+        if (at > 100000) return bad(c, "at most 100000 columns in Properties", value);
     }
-    if (h->position < 0) return bad(c, "a pos:R:3 in Properties", comment);
-    return VIC_OK;
+    h->columns = at;
+    return h->position < 0 ? bad(c, "a pos:R:3 in Properties", value) : VIC_OK;
 }
 
 vic_status extxyz_read_header(const char *file, int64_t number, struct piece comment, struct extxyz_header *h,
                               vic_error *err)
 {
-    static const char usual[] = "species:S:1:pos:R:3";
+    static const char usual[] = "species:S:1:pos:R:3", open[] = "a closing quote or bracket after each value";
     const struct context c = { file, number, err };
     struct piece rest = comment, key, value, properties = { NULL, 0 };
-    bool fine;
+    bool closed;
     memset(h, 0, sizeof *h);
-    while (take_pair(&rest, &key, &value, &fine)) {
+    while (take_pair(&rest, &key, &value, &closed)) {
         if (same_word(key, "lattice") && value.length) {
-            TRY(read_lattice(&c, value, h));
+            read_lattice(value, closed, h);
         } else if (same_word(key, "properties") && value.length) {
+            if (!closed) return bad(&c, open, value);
             properties = value;
         } else if (same_word(key, "pbc") && value.length) {
+            if (!closed) return bad(&c, open, value);
             TRY(read_pbc(&c, value, h));
         }
     }
-    h->extended = h->has_lattice || properties.text || h->has_pbc;
-    if (!fine && h->extended) return bad(&c, "a closing quote or bracket after each value", key);
-    if (!fine && (same_word(key, "lattice") || same_word(key, "properties") || same_word(key, "pbc")))
-        return bad(&c, "a closing quote or bracket after each value", key);
+    h->extended = h->has_lattice || h->lattice_problem[0] || properties.text || h->has_pbc;
     if (!h->extended) return VIC_OK;
     if (!properties.text) {
         properties.text = usual;
         properties.length = sizeof usual - 1;
     }
-    TRY(read_properties(&c, properties, h));
     return find_used(&c, h, properties);
 }

@@ -51,11 +51,18 @@ struct format {
     bool (*looks_like)(const struct source *s); /* by the first lines; cheap */
     /* model 0 is the first, -1 the last; the content is freed by the caller, also after failure */
     vic_status (*read)(const struct source *s, int model, struct file_content *out, vic_error *err);
+    /* Of what looks so: the head holds what no other format has there.  A title may say anything, so this comes
+     * before looks_like() of any other.  NULL: never that sure. */
+    bool (*is_sure)(const struct source *s);
 };
 
 extern const struct format format_poscar, format_cif, format_lammps, format_amber, format_gro, format_xyz, format_pdb;
 
+/* The format that the head speaks for. */
 vic_status format_find(const struct source *s, const struct format **out, vic_error *err);
+/* Find the format and read.  Where the head is not sure and the reader fails, what else it looks like is tried; a
+ * note then says so.  The caller frees the content, also after failure. */
+vic_status format_read(const struct source *s, int model, struct file_content *out, vic_error *err);
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
@@ -74,6 +81,11 @@ void format_none(struct file_content *out, const char *what, int64_t line);
 void format_note_none(struct file_content *out);
 /* Append an atom that stands at `at` in the text. */
 vic_status format_append(struct file_content *out, const struct atom *a, size_t at, vic_error *err);
+/* Where nobody chose (model 0) and out->models says that there are several, a note that the first was taken; `what`
+ * is "models" or "frames". */
+void format_note_models(struct file_content *out, int model, const char *what);
+/* A note that what follows the frame that was taken cannot be read, and why. */
+void format_note_fault(struct file_content *out, int64_t frame, const struct source *s, const vic_error *fault);
 bool format_cell_is_dummy(const double parameters[6]); /* 1 x 1 x 1 or zeros: what non-crystals carry */
 
 #endif

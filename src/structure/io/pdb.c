@@ -286,4 +286,4 @@ done:
     return st;
 }
 
-const struct format format_pdb = { "pdb", looks_like_pdb, read_pdb };
+const struct format format_pdb = { "pdb", looks_like_pdb, read_pdb, NULL };

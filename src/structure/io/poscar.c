@@ -8,6 +8,7 @@
 #include "structure/number.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct reading {
@@ -15,8 +16,9 @@ struct reading {
     struct lines lines;
     struct file_content *out;
     struct piece comment;
-    double scale[3]; /* of the Cartesian components */
-    int64_t *counts; /* of each species, in the order of the rows */
+    double scale[3];    /* of the Cartesian components */
+    bool scale_unknown; /* it follows from a volume, and the vectors cannot be used */
+    int64_t *counts;    /* of each species, in the order of the rows */
     uint8_t *elements;
     size_t species, capacity;
     bool known;     /* elements are stated: by a line of their own, or by the comment */
@@ -72,9 +74,32 @@ static bool has_poscar_name(const char *path)
            has_suffix(name, ".poscar");
 }
 
-/* By content: numbers and counts where they belong.  The name only decides who explains what is wrong with a file
- * that almost looks so. */
-static bool looks_like_poscar(const struct source *s)
+/* "Fe", also POTCAR names: "Fe_pv", "O.5_h", "Ti/1a2b3c". */
+static uint8_t element_of(struct piece word)
+{
+    size_t letters = 0;
+    while (letters < word.length && is_letter(word.text[letters])) ++letters;
+    return element_from_symbol(word.text, letters);
+}
+
+static bool begins_with_letter(struct piece line)
+{
+    line = piece_trim(line);
+    return line.length && is_letter(*line.text);
+}
+
+/* Where many species do not fit one line of elements, symbols go on in the next. */
+static bool goes_on_with_elements(struct piece line)
+{
+    struct piece rest = content_of(line), word;
+    bool any = false;
+    for (; piece_next_word(&rest, &word); any = true)
+        if (!element_of(word)) return false;
+    return any;
+}
+
+/* By content: numbers and counts where they belong. */
+static bool is_poscar(const struct source *s)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece line, rest;
@@ -84,13 +109,29 @@ static bool looks_like_poscar(const struct source *s)
         if (!lines_next(&l, &line)) return false;
     count = numbers_of(line, v, 4, &rest);
     if (count != 1 && count != 3) return false;
-    if (has_poscar_name(s->name)) return true;
     for (int i = 0; i < 3; ++i)
         if (!lines_next(&l, &line) || numbers_of(line, v, 4, &rest) != 3) return false;
     if (!lines_next(&l, &line)) return false;
     if (is_counts(line)) return true;
-    rest = piece_trim(line);
-    return rest.length && is_letter(*rest.text) && lines_next(&l, &line) && is_counts(line);
+    if (!begins_with_letter(line)) return false;
+    do
+        if (!lines_next(&l, &line)) return false;
+    while (goes_on_with_elements(line));
+    return is_counts(line);
+}
+
+/* The name decides who explains what is wrong with a file that almost looks so. */
+static bool looks_like_poscar(const struct source *s)
+{
+    struct lines l = lines_of(s->text, s->size);
+    struct piece line, rest;
+    double v[4];
+    int count;
+    if (!has_poscar_name(s->name)) return is_poscar(s);
+    for (int skipped = 0; skipped < 2; ++skipped)
+        if (!lines_next(&l, &line)) return false;
+    count = numbers_of(line, v, 4, &rest);
+    return count == 1 || count == 3;
 }
 
 static vic_status next_line(struct reading *r, const char *expected, struct piece *line, vic_error *err)
@@ -123,33 +164,31 @@ static vic_status read_cell(struct reading *r, vic_error *err)
     for (int i = 0; i < count; ++i)
         if (scale[i] == 0 || (count == 3 && scale[i] < 0))
             return bad_line(r, count == 3 ? "three scales above 0" : "a scale other than 0", line, err);
-    cell->kind = FILE_CELL_VECTORS;
-    cell->line = scale_line + 1;
+    for (int i = 0; i < 3; ++i) r->scale[i] = scale[count == 3 ? i : 0];
     for (int i = 0; i < 3; ++i) {
         TRY(next_line(r, "a cell vector as three numbers", &line, err));
-        if (numbers_of(line, cell->vectors[i], 3, &rest) < 3)
-            return bad_line(r, "a cell vector as three numbers", line, err);
+        if (numbers_of(line, cell->vectors[i], 3, &rest) == 3 || *cell->problem) continue;
+        cell->line = r->lines.number;
+        snprintf(cell->problem, sizeof cell->problem, "expected a cell vector as three numbers, found %s",
+                 quoted(line).text);
     }
-    for (int i = 0; i < 3; ++i) r->scale[i] = scale[count == 3 ? i : 0];
-    if (count == 1 && scale[0] < 0) {
+    if (count == 1 && scale[0] < 0 && !*cell->problem) {
         double volume = fabs(cell_volume(CELL(cell->vectors))), factor = cbrt(-scale[0] / volume);
-        if (!(volume > 0) || !isfinite(factor))
-            return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected cell vectors with a volume, to be scaled to the %g A^3 of line "
-                            "%lld, found a flat cell; mend the vectors",
-                            r->source->name, (long long)scale_line + 1, -scale[0], (long long)scale_line);
+        if (!(volume > 0) || !isfinite(factor)) {
+            cell->line = scale_line + 1;
+            snprintf(cell->problem, sizeof cell->problem,
+                     "expected cell vectors with a volume, to be scaled to the %g A^3 of line %lld, found a flat "
+                     "cell",
+                     -scale[0], (long long)scale_line);
+        }
         for (int i = 0; i < 3; ++i) r->scale[i] = factor;
     }
+    r->scale_unknown = count == 1 && scale[0] < 0 && *cell->problem;
+    if (*cell->problem) return VIC_OK;
+    cell->kind = FILE_CELL_VECTORS;
+    cell->line = scale_line + 1;
     for (int i = 0; i < 9; ++i) cell->vectors[i / 3][i % 3] *= r->scale[i % 3];
     return VIC_OK;
-}
-
-/* "Fe", also POTCAR names: "Fe_pv", "O.5_h", "Ti/1a2b3c". */
-static uint8_t element_of(struct piece word)
-{
-    size_t letters = 0;
-    while (letters < word.length && is_letter(word.text[letters])) ++letters;
-    return element_from_symbol(word.text, letters);
 }
 
 static vic_status add_species(struct reading *r, size_t at, vic_error *err)
@@ -172,26 +211,39 @@ static vic_status read_elements(struct reading *r, struct piece line, vic_error 
     return VIC_OK;
 }
 
-static vic_status read_counts(struct reading *r, struct piece line, vic_error *err)
+static vic_status count_species(struct reading *r, struct piece line, size_t *at, vic_error *err)
 {
     struct piece rest = content_of(line), word;
-    size_t at = 0;
-    r->counts_line = r->lines.number;
-    for (; piece_next_word(&rest, &word); ++at) {
-        if (at >= r->species && r->known)
-            return bad_line(r, "as many counts as the line before has elements", line, err);
-        if (at >= r->species) TRY(add_species(r, at, err));
-        if (!number_read_integer(word.text, word.length, &r->counts[at]) || r->counts[at] < 0)
+    for (; piece_next_word(&rest, &word); ++*at) {
+        if (*at >= r->species && r->known)
+            return bad_line(r, "as many counts as there are elements before", line, err);
+        if (*at >= r->species) TRY(add_species(r, *at, err));
+        if (!number_read_integer(word.text, word.length, &r->counts[*at]) || r->counts[*at] < 0)
             return bad_line(r, "the number of atoms of each species", line, err);
         /* each row takes six bytes at least: absurd counts end here */
-        if (r->counts[at] > (int64_t)r->source->size - r->atoms)
+        if (r->counts[*at] > (int64_t)r->source->size - r->atoms)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected counts that the file has rows for, found %s in a file of %zu "
                             "bytes; mend the counts",
                             r->source->name, (long long)r->lines.number, quoted(line).text, r->source->size);
-        r->atoms += r->counts[at];
+        r->atoms += r->counts[*at];
     }
-    if (!at || at != r->species) return bad_line(r, "as many counts as the line before has elements", line, err);
+    return VIC_OK;
+}
+
+/* In as many lines as it takes, where the elements tell how many there must be. */
+static vic_status read_counts(struct reading *r, struct piece line, vic_error *err)
+{
+    size_t at = 0;
+    r->counts_line = r->lines.number;
+    TRY(count_species(r, line, &at, err));
+    while (at && at < r->species) {
+        struct lines next = r->lines;
+        if (!lines_next(&next, &line) || !is_counts(line)) break;
+        r->lines = next;
+        TRY(count_species(r, line, &at, err));
+    }
+    if (!at || at != r->species) return bad_line(r, "as many counts as there are elements before", line, err);
     return VIC_OK;
 }
 
@@ -283,6 +335,26 @@ static vic_status read_rows(struct reading *r, vic_error *err)
     return VIC_OK;
 }
 
+/* VASP's rule: c and k are Cartesian, and all else is direct, also a blank line.  But a number begins a row or a
+ * count that is one too many. */
+static vic_status read_mode(struct reading *r, struct piece word, vic_error *err)
+{
+    char first = (char)(word.length ? *word.text | 0x20 : 'd');
+    if (word.length && !is_letter(*word.text)) return bad_line(r, "Direct or Cartesian", word, err);
+    if (piece_begins(word, "Direct configuration")) /* its frames would pass for one */
+        return bad_line(r, "Direct or Cartesian of a POSCAR (XDATCAR is not read: convert it to extXYZ)", word, err);
+    r->cartesian = first == 'c' || first == 'k';
+    r->out->fractional = !r->cartesian;
+    if (!word.length || (!r->cartesian && first != 'd'))
+        format_note(r->out->notes,
+                    "Line %lld says neither Direct nor Cartesian (%s): as in VASP, positions were taken as direct.",
+                    (long long)r->lines.number, quoted(word).text);
+    if (r->cartesian && r->scale_unknown)
+        return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: %s; mend the vectors", r->source->name,
+                        (long long)r->out->cell.line, r->out->cell.problem);
+    return VIC_OK;
+}
+
 static vic_status read_all(struct reading *r, vic_error *err)
 {
     struct piece line = { "", 0 }, word;
@@ -291,8 +363,10 @@ static vic_status read_all(struct reading *r, vic_error *err)
     TRY(read_cell(r, err));
     TRY(next_line(r, "elements or counts", &line, err));
     if (!is_counts(line)) {
-        TRY(read_elements(r, line, err));
-        TRY(next_line(r, "counts", &line, err));
+        do {
+            TRY(read_elements(r, line, err));
+            TRY(next_line(r, "counts", &line, err));
+        } while (goes_on_with_elements(line));
     }
     TRY(read_counts(r, line, err));
     if (!r->known) {
@@ -305,11 +379,7 @@ static vic_status read_all(struct reading *r, vic_error *err)
         TRY(next_line(r, "Direct or Cartesian", &line, err));
         word = piece_trim(line);
     }
-    if (!word.length || !strchr("cCkKdD", *word.text)) return bad_line(r, "Direct or Cartesian", line, err);
-    if (piece_begins(word, "Direct configuration=")) /* its frames would pass for one */
-        return bad_line(r, "Direct or Cartesian of a POSCAR (XDATCAR is not read: convert it to extXYZ)", line, err);
-    r->cartesian = (*word.text | 0x20) != 'd';
-    r->out->fractional = !r->cartesian;
+    TRY(read_mode(r, word, err));
     return read_rows(r, err);
 }
 
@@ -332,4 +402,4 @@ done:
     return st;
 }
 
-const struct format format_poscar = { "poscar", looks_like_poscar, read_poscar };
+const struct format format_poscar = { "poscar", looks_like_poscar, read_poscar, is_poscar };

@@ -4,28 +4,77 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The one list.  The first that recognises the content reads it: strict ones first. */
+/* The one list: strict ones first. */
 static const struct format *const formats[] = {
     &format_poscar, &format_cif, &format_lammps, &format_amber, &format_gro, &format_xyz, &format_pdb,
 };
+enum { FORMATS = sizeof formats / sizeof *formats };
 
-vic_status format_find(const struct source *s, const struct format **out, vic_error *err)
+/* The first whose rows are found in the head; without one, the first that the head looks like. */
+static const struct format *find(const struct source *s, bool *sure)
+{
+    const struct format *likely = NULL;
+    *sure = true;
+    for (size_t i = 0; i < FORMATS; ++i) {
+        if (!formats[i]->looks_like(s)) continue;
+        if (formats[i]->is_sure && formats[i]->is_sure(s)) return formats[i];
+        if (!likely) likely = formats[i];
+    }
+    *sure = false;
+    return likely;
+}
+
+static vic_status unknown(const struct source *s, vic_error *err)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece line = { s->text, 0 };
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i) {
-        if (!formats[i]->looks_like(s)) continue;
-        *out = formats[i];
-        return VIC_OK;
-    }
     while (lines_next(&l, &line) && piece_is_blank(line)) {
     }
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s line %lld: expected PDB, CIF, GRO, XYZ, POSCAR, LAMMPS data or Amber rst7, found %s, which "
                     "begins none of them; convert the file to one of these",
                     s->name, (long long)l.number, quoted(line).text);
+}
+
+vic_status format_find(const struct source *s, const struct format **out, vic_error *err)
+{
+    bool sure;
+    *out = find(s, &sure);
+    return *out ? VIC_OK : unknown(s, err);
+}
+
+static void forget(struct file_content *c)
+{
+    free(c->operations);
+    atoms_free(&c->atoms);
+    free(c->places);
+    memset(c, 0, sizeof *c);
+}
+
+vic_status format_read(const struct source *s, int model, struct file_content *out, vic_error *err)
+{
+    bool sure;
+    const struct format *first = find(s, &sure);
+    vic_status st;
+    if (!first) return unknown(s, err);
+    st = first->read(s, model, out, err);
+    if (st != VIC_BAD_INPUT || sure) return st;
+    for (size_t i = 0; i < FORMATS; ++i) {
+        vic_status other;
+        if (formats[i] == first || !formats[i]->looks_like(s)) continue;
+        forget(out);
+        other = formats[i]->read(s, model, out, NULL);
+        if (other == VIC_NO_MEMORY) return vic_fail(err, other, "out of memory: %s", s->name);
+        if (other != VIC_OK) continue;
+        if (err) memset(err, 0, sizeof *err);
+        format_note(out->notes, "The file begins like %s, but cannot be read as that; it was read as %s.",
+                    first->name, formats[i]->name);
+        return VIC_OK;
+    }
+    return st;
 }
 
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err)
@@ -135,6 +184,23 @@ vic_status format_append(struct file_content *out, const struct atom *a, size_t 
     TRY(mem_grow(&out->places, &out->places_capacity, row + 1, sizeof *out->places, "places of atoms", err));
     out->places[row] = at;
     return atoms_append(&out->atoms, a, err);
+}
+
+void format_note_models(struct file_content *out, int model, const char *what)
+{
+    if (model != 0 || out->models < 2) return;
+    format_note(out->notes, "The file has %lld %s; the first was taken.", (long long)out->models, what);
+}
+
+void format_note_fault(struct file_content *out, int64_t frame, const struct source *s, const vic_error *fault)
+{
+    const char *text = fault->text;
+    size_t length = strlen(s->name);
+    const char *advice = NULL;
+    if (strncmp(text, s->name, length) == 0 && text[length] == ' ') text += length + 1;
+    for (const char *at = text; (at = strstr(at, "; ")); ++at) advice = at;
+    format_note(out->notes, "What follows frame %lld cannot be read and is left out: %.*s.", (long long)frame,
+                (int)(advice ? advice - text : 400), text);
 }
 
 bool format_cell_is_dummy(const double p[6])

@@ -11,13 +11,31 @@ struct frame {
     int64_t count, count_line;
 };
 
+struct reading {
+    const struct source *source;
+    struct lines lines;
+    struct file_content *out;
+    int64_t wanted;              /* frame; 0 takes none */
+    bool taken, just_taken;      /* the wanted frame; it is the last that was read */
+    bool uncounted;              /* the failure is a row more than the count of the wanted frame */
+    struct extxyz_header header; /* of the wanted frame */
+};
+
+/* Blank lines stand between frames here and there. */
+static bool next_count(struct lines *l, struct piece *line, int64_t *count)
+{
+    do
+        if (!lines_next(l, line)) return false;
+    while (piece_is_blank(*line));
+    return number_read_integer(line->text, line->length, count);
+}
+
 static bool looks_like_xyz(const struct source *s)
 {
     struct lines l = lines_of(s->text, s->size);
     struct piece line = { "", 0 };
     int64_t number;
-    lines_next(&l, &line);
-    return number_read_integer(line.text, line.length, &number);
+    return next_count(&l, &line, &number);
 }
 
 /* "Fe", "FE", "26", and labels such as "C1", "O_w"; 0 for what is no element (dummy atoms, beads). */
@@ -76,115 +94,130 @@ static vic_status read_plain_row(const struct source *s, int64_t line, struct pi
     return VIC_OK;
 }
 
-static bool is_not_finite_word(struct piece word)
-{
-    static const char *const words[] = {
-        "nan", "inf", "-inf", "+inf", "infinity", "-infinity", "NaN", "Inf", "-Inf"
-    };
-    for (size_t i = 0; i < sizeof words / sizeof *words; ++i)
-        if (piece_is(word, words[i])) return true;
-    return false;
-}
-
-static vic_status read_extended_row(const struct source *s, int64_t line, struct piece row,
+/* The used columns.  Others are not looked at; but where words stand before a used one, there must be as many columns
+ * as Properties says, and where the file ends in this row, for what is the last word may have been cut. */
+static vic_status read_extended_row(const struct source *s, const struct lines *l, struct piece row,
                                     const struct extxyz_header *h, struct atom *a, vic_error *err)
 {
-    struct piece rest = row, word;
-    for (int i = 0; i < h->property_count; ++i) {
-        const struct extxyz_property *p = &h->properties[i];
-        for (int64_t k = 0; k < p->columns; ++k) {
-            const char *expected = NULL;
-            double real = 0;
-            int64_t integer;
-            bool flag, there = piece_next_word(&rest, &word), used = i == h->position || i == h->species;
-            switch (p->type) {
-            case 'R':
-                /* a column that is not used may hold nan, as forces of a failed step do */
-                if (!number_read(word.text, word.length, 0, &real) && (used || !is_not_finite_word(word)))
-                    expected = "a number";
-                break;
-            case 'I':
-                if (!number_read_integer(word.text, word.length, &integer)) expected = "an integer";
-                break;
-            case 'L':
-                if (!extxyz_read_flag(word, &flag)) expected = "T or F";
-                break;
-            default:
-                if (!there) expected = "a word";
-            }
-            if (expected) {
-                char what[64];
-                size_t length;
-                label_set(what, 41, p->name.text, p->name.length);
-                length = strlen(what);
-                memcpy(what + length, " (column)", 10);
-                return bad_word(s, line, expected, what, row, word, err);
-            }
-            if (i == h->position) a->position[k] = real;
-            if (i == h->species) a->number = element_of(word);
-        }
+    struct piece rest = row, word = { "", 0 };
+    int64_t line = l->number, last = h->species > h->position + 2 ? h->species : h->position + 2, at = 0;
+    if ((h->words_before || l->open) && h->columns > last + 1) last = h->columns - 1;
+    for (; at <= last; ++at) {
+        bool there = piece_next_word(&rest, &word), position = at >= h->position && at < h->position + 3;
+        if (position && !number_read(word.text, word.length, 0, &a->position[at - h->position]))
+            return bad_word(s, line, "a number", "pos (column)", row, word, err);
+        if (!there) return bad_word(s, line, "the columns of Properties", "this row", row, word, err);
+        if (at == h->species) a->number = element_of(word);
     }
-    if (piece_next_word(&rest, &word))
+    if (h->words_before && h->columns >= 0 && piece_next_word(&rest, &word))
         return bad_word(s, line, "the columns of Properties and no more", "the end of the row", row, word, err);
     return VIC_OK;
 }
 
-static vic_status read_frame(const struct source *s, struct lines *l, const struct frame *f, struct piece comment,
-                             struct file_content *out, vic_error *err)
+static vic_status read_row(const struct reading *r, struct piece row, struct atom *a, vic_error *err)
 {
-    struct extxyz_header h;
-    struct piece row;
-    TRY(extxyz_read_header(s->name, l->number, comment, &h, err));
-    out->format = h.extended ? "extxyz" : "xyz";
-    if (!h.extended) format_set_title(out->title, comment);
-    if (h.has_lattice) {
+    memset(a, 0, sizeof *a);
+    if (r->header.extended) return read_extended_row(r->source, &r->lines, row, &r->header, a, err);
+    return read_plain_row(r->source, r->lines.number, row, a, err);
+}
+
+static vic_status read_header(struct reading *r, struct piece comment, vic_error *err)
+{
+    struct extxyz_header *h = &r->header;
+    struct file_content *out = r->out;
+    int64_t line = r->lines.number;
+    TRY(extxyz_read_header(r->source->name, line, comment, h, err));
+    out->format = h->extended ? "extxyz" : "xyz";
+    if (!h->extended) format_set_title(out->title, comment);
+    if (h->has_lattice) {
         out->cell.kind = FILE_CELL_VECTORS;
-        memcpy(out->cell.vectors, h.lattice, sizeof h.lattice);
-        out->cell.line = l->number;
+        memcpy(out->cell.vectors, h->lattice, sizeof h->lattice);
+        out->cell.line = line;
     }
-    if (h.has_pbc) {
+    if (*h->lattice_problem) {
+        memcpy(out->cell.problem, h->lattice_problem, sizeof h->lattice_problem);
+        out->cell.line = line;
+    }
+    if (h->has_pbc) {
         out->cell.says_periodic = true;
-        out->cell.line = l->number;
-        memcpy(out->cell.periodic, h.pbc, sizeof h.pbc);
-    }
-    for (int64_t i = 0; i < f->count; ++i) {
-        struct atom a;
-        memset(&a, 0, sizeof a);
-        if (!lines_next(l, &row) || (piece_is_blank(row) && lines_only_blank_left(l)))
-            return short_file(s, f, i, err);
-        if (h.extended)
-            TRY(read_extended_row(s, l->number, row, &h, &a, err));
-        else
-            TRY(read_plain_row(s, l->number, row, &a, err));
-        TRY(atoms_append(&out->atoms, &a, err));
+        out->cell.line = line;
+        memcpy(out->cell.periodic, h->pbc, sizeof h->pbc);
     }
     return VIC_OK;
 }
 
-/* Goes through all frames and takes the one that is wanted; 0 takes none. */
-static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
+static vic_status read_rows(struct reading *r, const struct frame *f, vic_error *err)
 {
-    struct lines l = lines_of(s->text, s->size);
-    out->models = 0;
-    while (!lines_only_blank_left(&l)) {
-        struct frame f;
-        struct piece line = { "", 0 }, comment = { "", 0 };
-        lines_next(&l, &line);
-        if (!number_read_integer(line.text, line.length, &f.count) || f.count < 0)
-            return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "
-                            "the frame before, or remove what follows it",
-                            s->name, (long long)l.number, (long long)out->models + 1, quoted(line).text);
-        f.count_line = l.number;
-        if (!lines_next(&l, &comment) && f.count) return short_file(s, &f, 0, err);
-        if (++out->models == wanted) {
-            TRY(read_frame(s, &l, &f, comment, out, err));
-            continue;
-        }
-        for (int64_t i = 0; i < f.count; ++i)
-            if (!lines_next(&l, &line)) return short_file(s, &f, i, err);
+    struct piece row;
+    for (int64_t i = 0; i < f->count; ++i) {
+        struct atom a;
+        if (!lines_next(&r->lines, &row) || (piece_is_blank(row) && lines_only_blank_left(&r->lines)))
+            return short_file(r->source, f, i, err);
+        TRY(read_row(r, row, &a, err));
+        TRY(atoms_append(&r->out->atoms, &a, err));
     }
     return VIC_OK;
+}
+
+static vic_status read_frame(struct reading *r, vic_error *err)
+{
+    struct frame f = { 0, 0 };
+    struct piece line = { "", 0 }, comment = { "", 0 };
+    struct atom a;
+    if (!next_count(&r->lines, &line, &f.count) || f.count < 0) {
+        /* the frame that is taken may have more rows than its count says, or lattice vectors behind them */
+        r->uncounted = r->just_taken && (read_row(r, line, &a, NULL) == VIC_OK || piece_begins(line, "Tv ") ||
+                                         piece_begins(line, "TV "));
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "
+                        "the frame before, or remove what follows it",
+                        r->source->name, (long long)r->lines.number, (long long)r->out->models + 1,
+                        quoted(line).text);
+    }
+    f.count_line = r->lines.number;
+    if (!lines_next(&r->lines, &comment) && f.count) return short_file(r->source, &f, 0, err);
+    r->just_taken = r->out->models + 1 == r->wanted;
+    if (r->just_taken) {
+        TRY(read_header(r, comment, err));
+        TRY(read_rows(r, &f, err));
+        r->taken = true;
+    } else {
+        for (int64_t i = 0; i < f.count; ++i)
+            if (!lines_next(&r->lines, &line)) return short_file(r->source, &f, i, err);
+    }
+    r->out->models++;
+    return VIC_OK;
+}
+
+/* Goes through all frames and takes the one that is wanted.  What is wrong behind that one is a note. */
+static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
+{
+    struct reading r = { .source = s, .lines = lines_of(s->text, s->size), .out = out, .wanted = wanted };
+    out->models = 0;
+    while (!lines_only_blank_left(&r.lines)) {
+        vic_error fault = { VIC_OK, "" };
+        vic_status st = read_frame(&r, &fault);
+        if (st == VIC_OK) continue;
+        if (r.taken && !r.uncounted && st == VIC_BAD_INPUT) return format_note_fault(out, wanted, s, &fault), VIC_OK;
+        if (err) *err = fault;
+        return st;
+    }
+    return VIC_OK;
+}
+
+/* The head holds a header of extXYZ, or an element and three numbers where the first atom must be. */
+static bool is_xyz(const struct source *s)
+{
+    struct reading r = { .source = s, .lines = lines_of(s->text, s->size) };
+    struct piece line = { "", 0 }, word;
+    struct atom a;
+    int64_t count, integer;
+    double number;
+    if (!next_count(&r.lines, &line, &count) || count < 1 || !lines_next(&r.lines, &line)) return false;
+    if (extxyz_read_header(s->name, 2, line, &r.header, NULL) != VIC_OK || r.header.extended) return true;
+    if (!lines_next(&r.lines, &line) || read_plain_row(s, 3, line, &a, NULL) != VIC_OK) return false;
+    piece_next_word(&line, &word);
+    return !number_read(word.text, word.length, 0, &number) || number_read_integer(word.text, word.length, &integer);
 }
 
 static vic_status read_xyz(const struct source *s, int model, struct file_content *out, vic_error *err)
@@ -198,7 +231,8 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
     }
     TRY(read_frames(s, wanted, out, err));
     if (out->models < wanted) return format_no_frame(s, model, out->models, err);
+    format_note_models(out, model, "frames");
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }
 
-const struct format format_xyz = { "xyz", looks_like_xyz, read_xyz };
+const struct format format_xyz = { "xyz", looks_like_xyz, read_xyz, is_xyz };

@@ -89,6 +89,19 @@ static inline void files_refused(int line, const char *text, const vic_read_opti
     CHECK(!s && err.status == expected, "line %d: a structure is left", line);
 }
 
+/* The text is read, and the notes hold this part. */
+#define CHECK_NOTED(text, options, atoms, part) files_noted(__LINE__, text, options, atoms, part)
+static inline void files_noted(int line, const char *text, const vic_read_options *options, int64_t atoms,
+                               const char *part)
+{
+    vic_structure *s = files_read(text, options);
+    vic_structure_view v = vic_structure_get(s);
+    CHECK(v.atoms == atoms, "line %d: expected %lld atoms, got %lld", line, (long long)atoms, (long long)v.atoms);
+    assert_non_null(v.notes);
+    CHECK(!*part || strstr(v.notes, part), "line %d: no \"%s\" in: %s", line, part, v.notes);
+    vic_structure_free(s);
+}
+
 #define CHECK_POSITION(view, i, x_, y_, z_)                                                                          \
     do {                                                                                                             \
         const double *p_ = (view).positions + 3 * (i);                                                               \

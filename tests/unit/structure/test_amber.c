@@ -42,8 +42,51 @@ static void test_refusals(void **state)
     CHECK_REFUSED("t\n    0\n" ONE "\n", NULL, VIC_BAD_INPUT, "expected positions, found no atoms");
 }
 
+/* Velocities are not looked at, and a box only where it is needed. */
+static void test_what_follows(void **state)
+{
+    static const char head[] = "t\n    3\n" ONE FULL "\n" ONE "\n";
+    static const char *const boxes[] = { "*************12.0000000  13.0000000",
+                                         "   1.0000000   2.0000000   3.000000" };
+    char text[400];
+    vic_structure *s;
+    (void)state;
+    snprintf(text, sizeof text,
+             "%s************************************************************************\nnan\n  10.0000000"
+             "  20.0000000  30.0000000\n",
+             head);
+    s = files_read(text, NULL);
+    assert_true(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 20);
+    vic_structure_free(s);
+    for (int i = 0; i < 2; ++i) {
+        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        snprintf(text, sizeof text, "%s%s\n", head, boxes[i]);
+        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 5: expected the box as 3 or 6 numbers");
+        o.pbc = VIC_PBC_SET;
+        CHECK_NOTED(text, &o, 3, "The cell of the file cannot be used");
+        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o.has_cell = true;
+        for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
+        CHECK_NOTED(text, &o, 3, "");
+        CHECK_NOTED("t\n    1\n" ONE "\n" ONE "\n", &o, 1, ""); /* velocities or a box */
+    }
+    s = files_read("t\n    3  1.0E+00  3.0E+02  7.0E+00\n" ONE FULL "\n" ONE "\n", NULL); /* with a pH */
+    assert_int_equal(vic_structure_get(s).atoms, 3);
+    vic_structure_free(s);
+    /* a number that is longer than its columns moves all others */
+    CHECK_REFUSED("t\n    2\n-1000.1234567   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n", NULL,
+                  VIC_BAD_INPUT, "line 3");
+    CHECK_REFUSED("t\n    3\n" ONE FULL "\n  1.0000000   2.0000000  -3.5000000\n", NULL, VIC_BAD_INPUT, "line 4");
+    CHECK_REFUSED("t\n    3\n************" FULL "   2.0000000  -3.5000000\n" ONE "\n", NULL, VIC_BAD_INPUT,
+                  "line 3: expected 6 numbers in columns of 12");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_forms), cmocka_unit_test(test_refusals) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_what_follows),
+    };
     return FILES_TESTS("structure_amber", tests);
 }

@@ -235,7 +235,7 @@ static void test_edges(void **state)
     vic_structure_free(s);
     /* a B-factor of many digits is read whole, and moves what follows where it fills its columns */
     s = files_read("ATOM      2  C1  LIG A   1       1.200   2.300   0.500  1.001234.56      SEG CL\n"
-                   "ATOM      3  C2  LIG A   1       2.200   2.300   0.500  1.00   0.125          CL\n"
+                   "ATOM      3  C2  LIG A   1       2.200   2.300   0.500  1.00   0.125        CL\n"
                    "ATOM      4  C3  LIG A   1       3.200   2.300   0.500  1.00 1000.5\n",
                    NULL);
     v = vic_structure_get(s);

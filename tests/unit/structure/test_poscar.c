@@ -40,8 +40,10 @@ static void test_what_follows(void **state)
                   "line 7: expected 2 rows, as these counts say, found 1");
     CHECK_REFUSED(HEAD "H\n1\nC\n0 0 1..\n", NULL, VIC_BAD_INPUT, "line 9: expected x, y, z of atom 1 of the 1");
     CHECK_REFUSED(HEAD "H\n1\nC\n0 nan 1\n", NULL, VIC_BAD_INPUT, "found \"0 nan 1\"");
-    CHECK_REFUSED(HEAD "H\n1\nXYZ\n0 0 1\n", NULL, VIC_BAD_INPUT,
-                  "line 8: expected Direct or Cartesian, found \"XYZ\"");
+    CHECK_REFUSED(HEAD "H\n1\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 8: expected Direct or Cartesian, found \"0 0 1\"");
+    CHECK_REFUSED(HEAD "H\n1\nScaled\n0 0 1\n", NULL, VIC_BAD_INPUT, /* s is for Selective dynamics */
+                  "line 9: expected Direct or Cartesian, found \"0 0 1\"");
+    CHECK_REFUSED(HEAD "H\n1\n\nDirect\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 9: expected x, y, z of atom 1");
     CHECK_REFUSED(HEAD "H\n1\n", NULL, VIC_BAD_INPUT, "line 7: expected Direct or Cartesian after this line");
     CHECK_REFUSED(HEAD "H O\n1\nC\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 7: expected as many counts");
     CHECK_REFUSED(HEAD "H\n1 1\nC\n0 0 1\n", NULL, VIC_BAD_INPUT, "line 7: expected as many counts");
@@ -74,12 +76,99 @@ static void test_bad_cells(void **state)
     assert_null(s);
 }
 
+/* VASP's rule: c and k, else direct. */
+static void test_modes(void **state)
+{
+    static const char *const direct[] = { "", " ", "\t", "Fractional", "relative", "x" },
+                             *const plain[] = { "D", "direct!", " Direct" },
+                             *const cartesian[] = { "c", "Cart", "K", " k" };
+    enum { PLAIN = sizeof plain / sizeof *plain, CARTESIAN = sizeof cartesian / sizeof *cartesian };
+    char text[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof direct / sizeof *direct; ++i)
+        for (int selective = 0; selective < 2; ++selective) {
+            vic_structure *s;
+            snprintf(text, sizeof text, HEAD "H\n1\n%s%s\n0 0.5 0 T T T\n", selective ? "selective\n" : "",
+                     direct[i]);
+            s = files_read(text, NULL);
+            CHECK_POSITION(vic_structure_get(s), 0, 0, 2, 0);
+            vic_structure_free(s);
+            CHECK_NOTED(text, NULL, 1,
+                        selective ? "Line 9 says neither Direct nor Cartesian" : "Line 8 says neither");
+        }
+    for (size_t i = 0; i < PLAIN + CARTESIAN; ++i) {
+        vic_structure *s;
+        snprintf(text, sizeof text, HEAD "H\n1\n%s\n0 0.5 0\n", i < PLAIN ? plain[i] : cartesian[i - PLAIN]);
+        s = files_read(text, NULL);
+        CHECK_POSITION(vic_structure_get(s), 0, 0, i < PLAIN ? 2 : 1, 0);
+        CHECK(!vic_structure_get(s).notes || !*vic_structure_get(s).notes, "%s", text);
+        vic_structure_free(s);
+    }
+}
+
+static void test_lists_on_several_lines(void **state)
+{
+    (void)state;
+    check_numbers(HEAD "Fe\n O\n1\n1\nDirect\n0 0 0\n.5 .5 .5\n", 26, 8);
+    check_numbers(HEAD "Fe O\n1\n1\nDirect\n0 0 0\n.5 .5 .5\n", 26, 8);
+    check_numbers(HEAD "Fe\nO H\n1 1\n0\nS\nC\n0 0 0\n.5 .5 .5\n", 26, 8);
+    check_numbers(HEAD "Fe O\n1 1\n\n0 0 0\n1 0 0\n", 26, 8); /* a blank mode line, and rows that look like counts */
+    CHECK_REFUSED(HEAD "Fe O\nH\n1 1\nDirect\n0 0 0\n", NULL, VIC_BAD_INPUT, "line 8: expected as many counts");
+    CHECK_REFUSED(HEAD "Fe O\n1\n1 1\nDirect\n0 0 0\n", NULL, VIC_BAD_INPUT, "line 8: expected as many counts");
+    CHECK_REFUSED(HEAD "Fe O\n1 1\n1\nDirect\n0 0 0\n", NULL, VIC_BAD_INPUT, "line 8: expected Direct or Cartesian");
+}
+
+static void give_cell(vic_read_options *o)
+{
+    *o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+    o->has_cell = true;
+    for (int k = 0; k < 6; ++k) o->cell[k] = k < 3 ? 40 : 90;
+}
+
+/* Vectors that cannot be read are needed for Direct, unless a cell is given. */
+static void test_vectors_in_doubt(void **state)
+{
+    static const char *const modes[] = { "Direct", "Cartesian" };
+    vic_read_options o;
+    vic_error err = { VIC_OK, "" };
+    (void)state;
+    for (int i = 0; i < 2; ++i) {
+        char text[200];
+        const char *path;
+        vic_structure *s;
+        snprintf(text, sizeof text, "t\n2\n1 0 0\n0 2\n0 0 3\nH\n1\n%s\n0 0.5 0\n", modes[i]);
+        path = files_write("POSCAR", text);
+        CHECK_FAILS(vic_structure_read(path, NULL, &s, &err), VIC_BAD_INPUT,
+                    "line 4: expected a cell vector as three numbers, found \"0 2\"");
+        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o.pbc = VIC_PBC_SET;
+        if (i == 0) {
+            CHECK_FAILS(vic_structure_read(path, &o, &s, &err), VIC_BAD_INPUT, "line 4: expected a cell vector");
+        } else {
+            CHECK_OK(vic_structure_read(path, &o, &s, &err));
+            CHECK_POSITION(vic_structure_get(s), 0, 0, 1, 0);
+            vic_structure_free(s);
+        }
+        give_cell(&o);
+        CHECK_OK(vic_structure_read(path, &o, &s, &err));
+        CHECK_POSITION(vic_structure_get(s), 0, 0, i ? 1 : 20, 0);
+        vic_structure_free(s);
+    }
+    give_cell(&o); /* a volume says nothing of how long Cartesian positions are, without vectors */
+    CHECK_REFUSED("t\n-5\n1 0 0\n2 0 0\n0 0 3\n1\nC\n0 0 0\n", &o, VIC_BAD_INPUT,
+                  "line 3: expected cell vectors with a volume");
+    CHECK_NOTED("t\n-5\n1 0 0\n2 0 0\n0 0 3\n1\nD\n0 0 0\n", &o, 1, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_what_follows),
         cmocka_unit_test(test_bad_cells),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_lists_on_several_lines),
+        cmocka_unit_test(test_vectors_in_doubt),
     };
     return FILES_TESTS("structure_poscar", tests);
 }

@@ -50,6 +50,10 @@ static void test_lattice_and_pbc(void **state)
     check_cell("pbc=T Lattice=\"2 3 4\"", diagonal, "TTT");
     check_cell("Lattice=\"2 0 0 0 3 0 0 0 0\" pbc=\"T T F\"", slab, "TTF");
     check_cell("Lattice=\"0 0 0 0 0 0 0 0 0\"", none, "FFF");
+    check_cell("Lattice=\"1 0 0 0 1 0 0 0 1\" pbc=\"F F F\"", none, "FFF"); /* what some write for none */
+    check_cell("Lattice=\"1 1 1\" pbc=\"T T T\"", none, "FFF");
+    check_cell("note={not closed Lattice=\"2 3 4\" pbc=T", diagonal, "TTT");
+    CHECK_NOTED("1\nLattice=\"1 1 1\" pbc=\"F T F\"\nH 0 0 0\n", NULL, 1, "so the pbc of the file is ignored");
     check_cell("pbc=\"F F F\" note=\"with \\\" inside\"", none, "FFF");
     CHECK_REFUSED("1\nLattice=\"2 0 0 0 3 0 0 0 0\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT,
                   "line 2: expected a cell vector c");
@@ -57,6 +61,18 @@ static void test_lattice_and_pbc(void **state)
     CHECK_REFUSED("1\nLattice=\"2 0 0 0\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "line 2: expected Lattice as 9 numbers");
     CHECK_REFUSED("1\nLattice=\"2 x 3\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "found \"2 x 3\"");
     CHECK_REFUSED("1\nLattice=\"2 3 4\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "closing quote");
+    for (int i = 0; i < 3; ++i) { /* a Lattice that cannot be read matters where it is needed */
+        static const char *const bad[] = { "\"2 0 0 0\"", "\"2 x 3\"", "\"2 3 4" };
+        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        char text[100];
+        snprintf(text, sizeof text, "1\nLattice=%s\nH 0 0 0\n", bad[i]);
+        o.pbc = VIC_PBC_SET;
+        CHECK_NOTED(text, &o, 1, "The cell of the file cannot be used");
+        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o.has_cell = true;
+        for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
+        CHECK_NOTED(text, &o, 1, "");
+    }
     CHECK_REFUSED("1\nLattice=\"2 3 4\" pbc=\"T maybe F\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT,
                   "pbc as three of T and F");
     CHECK_REFUSED("1\npbc=\"F T F\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "pbc says that axis b is periodic");
@@ -80,34 +96,51 @@ static void test_properties_in_any_order(void **state)
     vic_structure_free(s);
     CHECK_REFUSED("1\nProperties=species:S:1\nH\n", NULL, VIC_BAD_INPUT, "a pos:R:3 in Properties");
     CHECK_REFUSED("1\nProperties=species:S:1:pos:R:2\nH 1 2\n", NULL, VIC_BAD_INPUT, "pos:R:3");
-    CHECK_REFUSED("1\nProperties=species:S:1:pos:Q:3\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "type S, R, I or L");
+    CHECK_REFUSED("1\nProperties=species:S:1:pos:Q:3\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "pos:R:3");
+    CHECK_REFUSED("1\nProperties=species:S:1:a:R:x:pos:R:3\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "name:type:columns");
+    CHECK_NOTED("1\nProperties=species:S:1:pos:R:3:a:R:x:b\nH 1 2 3 4 5\n", NULL, 1, ""); /* the rest is not used */
     CHECK_REFUSED("1\nProperties=species:S:1:pos:R\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "name:type:columns");
 }
 
-/* What the row holds in each column that is declared must be of its type. */
+/* Only what is used is looked at; a word before it may have moved it. */
 static void test_bad_rows(void **state)
 {
     static const struct {
-        const char *declared, *row, *part;
+        const char *properties, *row, *part; /* "": read as 1 4 2 */
     } cases[] = {
-        { "bad:R:1", "H 1 4 2", "line 3: expected a number for bad (column), found nothing" },
-        { "bad:R:1", "H 1 4 2 ff", "expected a number for bad (column), found \"ff\"" },
-        { "bad:I:1", "H 1 4 2", "expected an integer for bad (column), found nothing" },
-        { "bad:I:1", "H 1 4 2 1.5", "expected an integer for bad (column), found \"1.5\"" },
-        { "bad:R:3", "H 1 4 2 3 4", "expected a number for bad" },
-        { "bad:L:1", "H 1 4 2", "expected T or F for bad (column), found nothing" },
-        { "bad:L:1", "H 1 4 2 ok", "expected T or F for bad (column), found \"ok\"" },
-        { "bad:S:1", "H 1 4 2", "expected a word for bad (column), found nothing" },
-        { "bad:S:1", "H 1 4 2 a b", "no more" },
-        { "ok:S:1", "H 1 4 nan a", "expected a number for pos (column), found \"nan\"" },
-        { "ok:S:1", "H 1 inf 3 a", "expected a number for pos" },
+        { "species:S:1:pos:R:3:a:R:1", "H 1 4 2", "" },
+        { "species:S:1:pos:R:3:a:R:1", "H 1 4 2 ff", "" },
+        { "species:S:1:pos:R:3:a:I:1", "H 1 4 2 1.5", "" },
+        { "species:S:1:pos:R:3:a:Q:3", "H 1 4 2 3 4", "" },
+        { "species:S:1:pos:R:3:a:L:1", "H 1 4 2 ok", "" },
+        { "species:S:1:pos:R:3:a:S:1", "H 1 4 2 two words and more", "" },
+        { "a:I:1:b:L:2:pos:R:3:species:S:1", "0.0 maybe 7 1 4 2 H", "" },
+        { "a:R:2:species:S:1:pos:R:3", "nan x H 1 4 2 0 0", "" },
+        { "a:S:1:species:S:1:pos:R:3", "x H 1 4 2", "" },
+        { "a:S:1:species:S:1:pos:R:3", "two words H 1 4 2", "expected a number for pos (column), found \"H\"" },
+        { "a:S:1:pos:R:3:b:I:1", "x 1 4 2", "expected the columns of Properties for this row, found nothing" },
+        { "a:S:1:pos:R:3:b:I:1", "1 1 4 2 3 5", "no more for the end of the row, found \"5\"" },
+        { "species:S:1:pos:R:3:a:S:1", "H 1 4 nan a", "expected a number for pos (column), found \"nan\"" },
+        { "species:S:1:pos:R:3:a:S:1", "H 1 inf 3 a", "expected a number for pos" },
+        { "species:S:1:pos:R:3:a:S:1", "H 1 4", "expected a number for pos (column), found nothing" },
+        { "pos:R:3:a:R:1:species:S:1", "1 4 2 0", "expected the columns of Properties for this row, found nothing" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         char text[200];
-        snprintf(text, sizeof text, "1\nProperties=species:S:1:pos:R:3:%s\n%s\n", cases[i].declared, cases[i].row);
-        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, cases[i].part);
+        snprintf(text, sizeof text, "1\nProperties=%s\n%s\n", cases[i].properties, cases[i].row);
+        if (*cases[i].part) {
+            CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, cases[i].part);
+        } else {
+            vic_structure *s = files_read(text, NULL);
+            CHECK_POSITION(vic_structure_get(s), 0, 1, 4, 2);
+            CHECK(vic_structure_get(s).atomic_numbers[0] == 1, "%s", text);
+            vic_structure_free(s);
+        }
     }
+    /* the file ends in the row, before all columns: the last number may have been longer */
+    CHECK_REFUSED("1\nProperties=species:S:1:pos:R:3:a:R:1\nH 1 4 2", NULL, VIC_BAD_INPUT,
+                  "for this row, found nothing");
     CHECK_REFUSED("1\nplain\nH 1 2\n", NULL, VIC_BAD_INPUT, "line 3: expected a number for z, found nothing");
     CHECK_REFUSED("1\nplain\nH 1 nan 2\n", NULL, VIC_BAD_INPUT, "for y, found \"nan\"");
     CHECK_REFUSED("2\nplain\n\nH 1 2 3\n", NULL, VIC_BAD_INPUT, "line 3: expected an element");
@@ -135,7 +168,16 @@ static void test_counts_and_frames(void **state)
                   "line 1: expected 8 atom rows after this count and its comment line, found 2");
     CHECK_REFUSED("1\nx\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
                   "line 4: expected the number of atoms of frame 2, found \"He 1 1 1\"");
-    CHECK_REFUSED("1\nx\nHe 0 0 0\n3\nx\nHe 1 1 1\n", NULL, VIC_BAD_INPUT, "line 4: expected 3 atom rows");
+    CHECK_REFUSED("1\npbc=F Properties=pos:R:3\n0 0 0\n1 1 1\n", NULL, VIC_BAD_INPUT, "line 4: expected the number");
+    CHECK_REFUSED("1\nx\nHe 0 0 0\nTv 5 0 0\n", NULL, VIC_BAD_INPUT, "line 4: expected the number of atoms");
+    CHECK_NOTED("1\nx\nHe 0 0 0\n3\nx\nHe 1 1 1\n", NULL, 1, "left out: line 4: expected 3 atom rows");
+    CHECK_NOTED("1\nx\nHe 0 0 0\nthe end\n", NULL, 1, "left out: line 4: expected the number of atoms of frame 2");
+    CHECK_NOTED("\n1\nx\nHe 0 0 0\n\n \n1\nx\nHe 1 1 1\n\n", NULL, 1, "The file has 2 frames; the first was taken.");
+    o.model = -1;
+    CHECK_REFUSED("1\nx\nHe 0 0 0\n3\nx\nHe 1 1 1\n", &o, VIC_BAD_INPUT, "line 4: expected 3 atom rows");
+    o.model = 2;
+    CHECK_REFUSED("2\nx\nHe 0 0 0\n1\nx\nHe 1 1 1\n", &o, VIC_BAD_INPUT, "line 5: expected the number of atoms");
+    CHECK_NOTED("1\nx\nHe 0 0\n\n1\nx\nHe 1 1 1\n1\n", &o, 1, "What follows frame 2 cannot be read");
     CHECK_REFUSED("0\nx\n", NULL, VIC_BAD_INPUT, "found no atoms");
     CHECK_REFUSED("-1\nx\n", NULL, VIC_BAD_INPUT, "expected the number of atoms of frame 1");
     CHECK_REFUSED("99999999999999\nx\nHe 0 0 0\n", NULL, VIC_BAD_INPUT, "found 1 up to the end");

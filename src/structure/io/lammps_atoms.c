@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The section Atoms of LAMMPS data: rows whose columns depend on the atom style, which a comment may name. */
+#include "structure/io/lammps.h"
+#include "structure/number.h"
+
+#include <string.h>
+
+/* Where type (-1: not told) and x stand in a row, and how many columns there are in all without image flags (0: any
+ * number from z on). */
+struct style {
+    const char *name;
+    int type, position, columns;
+};
+static const struct style styles[] = {
+    { "atomic", 1, 2, 5 },     { "charge", 1, 3, 6 },       { "molecular", 2, 3, 6 }, { "full", 2, 4, 7 },
+    { "bond", 2, 3, 6 },       { "angle", 2, 3, 6 },        { "amoeba", 2, 4, 7 },    { "body", 1, 4, 7 },
+    { "bpm/sphere", 2, 5, 8 }, { "dielectric", 2, 4, 15 },  { "dipole", 1, 3, 9 },    { "dpd", 1, 3, 6 },
+    { "edpd", 1, 4, 7 },       { "electron", 1, 5, 8 },     { "ellipsoid", 1, 4, 7 }, { "hybrid", 1, 2, 0 },
+    { "line", 2, 5, 8 },       { "mdpd", 1, 3, 6 },         { "mesont", 2, 8, 11 },   { "peri", 1, 4, 7 },
+    { "rheo", 1, 4, 7 },       { "rheo/thermal", 1, 5, 8 }, { "smd", 1, 10, 13 },     { "sph", 1, 5, 8 },
+    { "sphere", 1, 4, 7 },     { "spin", 1, 2, 9 },         { "tdpd", 1, 2, 0 },      { "template", -1, 5, 8 },
+    { "tri", 2, 5, 8 },        { "wavepacket", 1, 8, 11 },
+};
+enum { ATOMIC, CHARGE, MOLECULAR, FULL, STYLES = sizeof styles / sizeof *styles, MOST_COLUMNS = 18, FLAGS = 3 };
+
+/* The next row of Atoms; false at the end or at the next section, which begins with a letter. */
+static bool next_row(struct lines *l, struct piece *row)
+{
+    struct piece comment;
+    while (lines_next(l, row)) {
+        *row = lammps_without_comment(*row, &comment);
+        if (row->length) return !lammps_is_letter(*row->text);
+    }
+    return false;
+}
+
+/* From the number of columns, and for six (charge or molecular) from which column can be a type in every row. */
+static vic_status guess_style(const struct lammps *r, const struct style **out, vic_error *err)
+{
+    struct lines l = r->atoms_at;
+    struct piece row, words[MOST_COLUMNS];
+    int columns = 0;
+    int64_t type;
+    bool second = true, third = true, flags = true;
+    for (int64_t i = 0; i < r->atoms && next_row(&l, &row); ++i) {
+        int count = lammps_words(row, words, MOST_COLUMNS);
+        if (i == 0) columns = count;
+        if (count != columns || count < 3 || count > MOST_COLUMNS) break; /* reading will say what is wrong */
+        second = second && lammps_type(r, words[1], &type);
+        third = third && lammps_type(r, words[2], &type);
+        for (int k = count > FLAGS ? count - FLAGS : 0; k < count; ++k)
+            flags = flags && number_read_integer(words[k].text, words[k].length, &type);
+    }
+    *out = NULL;
+    if (columns == 5 || (columns == 8 && flags)) *out = &styles[ATOMIC];
+    if ((columns == 6 || (columns == 9 && flags)) && second != third) *out = &styles[second ? CHARGE : MOLECULAR];
+    if ((columns == 7 || (columns == 10 && flags)) && third) *out = &styles[FULL];
+    if (*out) return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected the style of the atoms behind the keyword (Atoms # charge, for example), "
+                    "as %d columns do not tell, found %s; add atomic, charge, molecular, full or what it is",
+                    r->source->name, (long long)r->atoms_at.number, columns,
+                    r->comment.length ? quoted(r->comment).text : "none");
+}
+
+static bool fits(const struct style *style, int count)
+{
+    if (!style->columns) return count >= style->position + 3;
+    return count == style->columns || count == style->columns + FLAGS;
+}
+
+/* The comment behind Atoms names the style, alone or with other words.  A comment may say anything else too, and then
+ * the columns tell. */
+static vic_status find_style(const struct lammps *r, const struct style **out, vic_error *err)
+{
+    struct piece rest = r->comment, word, row, words[MOST_COLUMNS];
+    struct lines l = r->atoms_at;
+    bool alone = true;
+    for (bool first = true; piece_next_word(&rest, &word); first = false) {
+        if (first) alone = piece_is_blank(rest);
+        for (int i = 0; i < STYLES; ++i) {
+            if (!piece_is(word, styles[i].name)) continue;
+            if (!alone && (!next_row(&l, &row) || !fits(&styles[i], lammps_words(row, words, 0)))) break;
+            return *out = &styles[i], VIC_OK;
+        }
+        if (!alone && !first) break; /* "atom_style full", but not every style in a sentence */
+    }
+    TRY(guess_style(r, out, err));
+    if (r->comment.length && (*out)->columns > 5)
+        format_note(r->out->notes,
+                    "The comment behind Atoms, %s, names no style; the columns were taken as those of style %s.",
+                    quoted(r->comment).text, (*out)->name);
+    return VIC_OK;
+}
+
+static vic_status read_row(const struct lammps *r, const struct style *style, int64_t number, struct piece row,
+                           struct atom *a, vic_error *err)
+{
+    struct piece words[MOST_COLUMNS];
+    int count = lammps_words(row, words, MOST_COLUMNS);
+    int64_t type = 0;
+    if (!fits(style, count) && !style->columns)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s line %lld: expected %d columns or more of style %s, found %s; mend the row",
+                        r->source->name, (long long)number, style->position + 3, style->name, quoted(row).text);
+    if (!fits(style, count))
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s line %lld: expected %d columns of style %s, or %d with image flags, found %s; mend the "
+                        "row, or name the style that it has (Atoms # charge, for example)",
+                        r->source->name, (long long)number, style->columns, style->name, style->columns + FLAGS,
+                        quoted(row).text);
+    memset(a, 0, sizeof *a);
+    if (style->type > 0 && !lammps_type(r, words[style->type], &type))
+        return lammps_bad_line(r, number,
+                               r->labels ? "an atom type of the header, or a label of one"
+                                         : "an atom type of the header",
+                               row, err);
+    if (!lammps_numbers(words + style->position, 3, a->position))
+        return lammps_bad_line(r, number, "x, y, z as numbers", row, err);
+    if (r->elements) a->number = r->elements[type];
+    return VIC_OK;
+}
+
+vic_status lammps_read_atoms(struct lammps *r, vic_error *err)
+{
+    const struct style *style = NULL;
+    struct lines l = r->atoms_at, before;
+    struct piece row;
+    TRY(find_style(r, &style, err));
+    for (int64_t i = 0; i < r->atoms; ++i) {
+        struct atom a;
+        if (!next_row(&l, &row))
+            return vic_fail(err, VIC_BAD_INPUT,
+                            "%s line %lld: expected %lld rows in Atoms, as line %lld says, found %lld; mend the "
+                            "count, or fetch the file again if it was cut",
+                            r->source->name, (long long)l.number, (long long)r->atoms, (long long)r->atoms_line,
+                            (long long)i);
+        TRY(read_row(r, style, l.number, row, &a, err));
+        TRY(atoms_append(&r->out->atoms, &a, err));
+    }
+    before = l;
+    if (next_row(&before, &row))
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s line %lld: expected %lld rows in Atoms, as line %lld says, found one more; mend the "
+                        "count",
+                        r->source->name, (long long)before.number, (long long)r->atoms, (long long)r->atoms_line);
+    return VIC_OK;
+}
