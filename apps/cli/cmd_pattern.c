@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "array.h"
+#include "memory_room.h"
 #include "numbers.h"
 #include "outfile.h"
 #include "pattern_report.h"
@@ -9,13 +10,17 @@
 
 #include <stdlib.h>
 
-static vic_status write_pairs(const char *path, const struct pattern_built *b, int threads, vic_error *err)
+static vic_status write_pairs(const char *path, const struct pattern_built *b, const struct pattern_input *in,
+                              vic_error *err)
 {
+    int threads = in->structure.threads;
     int64_t pairs = b->info.pairs;
     int32_t *i = NULL, *j = NULL, *image = NULL;
     double *d = NULL;
     bool distances = b->view.positions && b->info.structures == 1;
     vic_status st;
+    TRY(memory_check(in->force, (double)pairs * (5 * sizeof *i + sizeof *d), "--pairs-out: the list of pairs",
+                     "take a smaller cutoff, or -o FILE.vnp, which holds the same pairs", err));
     progress_phase("listing the pairs");
     TRY_GOTO(allocate(pairs, sizeof *i, "the list of pairs", &i, err), done);
     TRY_GOTO(allocate(pairs, sizeof *j, "the list of pairs", &j, err), done);
@@ -99,7 +104,7 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
         progress_phase("writing the pattern");
         TRY_GOTO(vic_pattern_save(built.pattern, save, err), done);
     }
-    if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, in.structure.threads, err), done);
+    if (pairs_out) TRY_GOTO(write_pairs(pairs_out, &built, &in, err), done);
     if (plot) {
         TRY_GOTO(pattern_needs_positions(&in, &built, "--plot", err), done);
         const struct pattern_plot picture = { in.file, &built.view, built.pattern, in.structure.threads };

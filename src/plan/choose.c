@@ -179,7 +179,8 @@ static vic_status nothing_fits(const struct refusal *f, vic_error *err)
     size_t used = 0;
     for (int kind = 0; kind < LACKS; kind++) {
         if (!common_reason(f, (enum lack)kind, reason, sizeof reason)) continue;
-        used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; and besides, " : "", reason);
+        used +=
+            (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; and besides, " : "", reason);
         if (kind == LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
     }
     list_lacks(f, list, sizeof list);
