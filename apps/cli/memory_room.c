@@ -100,13 +100,16 @@ static void look_at_address_space(const char *root, struct memory_room *room)
 {
     char path[PATH];
     struct rlimit limit;
-    uint64_t pages = 0;
-    long page = sysconf(_SC_PAGESIZE);
+    uint64_t pages = 0, left, threads;
+    long page = sysconf(_SC_PAGESIZE), processors = sysconf(_SC_NPROCESSORS_ONLN);
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || page <= 0) return;
     snprintf(path, sizeof path, "%s/proc/self/statm", root);
     if (!number_in(path, NULL, &pages)) pages = 0;
     pages *= (uint64_t)page;
-    at_most(room, (uint64_t)limit.rlim_cur > pages ? (uint64_t)limit.rlim_cur - pages : 0,
+    left = (uint64_t)limit.rlim_cur > pages ? (uint64_t)limit.rlim_cur - pages : 0;
+    /* Each thread takes addresses that it does not use: 8 MiB of stack, and 64 MiB where malloc() finds them. */
+    threads = (uint64_t)(processors > 0 ? processors : 1) * (72 << 20);
+    at_most(room, left - (threads < left / 4 ? threads : left / 4),
             "the limit of its address space (ulimit -v) leaves");
 }
 
@@ -183,9 +186,9 @@ vic_status memory_guard_close(const struct memory_guard *g, int nearest, double 
     if (g->beside >= 1e6)
         snprintf(besides, sizeof besides, ", beside %s of tensors and results", bytes_of(g->beside).s);
     return fail(err, VIC_NO_MEMORY,
-                "%s: %s%s%s the pattern would have about %s pairs and take about %s%s, and %s %s; %s, or build it "
+                "%s: %s%s%sthe pattern would have about %s pairs and take about %s%s, and %s %s; %s, or build it "
                 "anyway with --force",
-                asked, smaller ? "at " : "", smaller ? plain_text(e->cutoff).s : "", smaller ? " A already" : "",
+                asked, smaller ? "at " : "", smaller ? plain_text(e->cutoff).s : "", smaller ? " A already " : "",
                 pairs_of(e->pairs).s, bytes_of(e->bytes).s, besides, g->room.from, bytes_text(g->room.bytes).s,
                 advice(g, nearest, what));
 }

@@ -14,6 +14,8 @@
 enum {
     LEAST_STRIPS = 16, /* of a sample; else one in ONE_IN */
     ONE_IN = 64,
+    FEWEST_STRIPS = 8, /* of a sample, where each has very many blocks: */
+    MOST_BLOCKS = 1 << 20,
     NARROWING = 5, /* halvings, by ratio, on the way to the largest cutoff that fits */
 };
 
@@ -52,13 +54,16 @@ static void sample_task(void *context, int64_t task, int worker)
     sums->candidates += (double)found->most_room;
 }
 
-static vic_status take_sample(const struct estimate_input *in, const struct tile_frame *frame, struct pool *pool,
-                              struct sums *mean, vic_error *err)
+/* `blocks`: about how many a strip looks at. */
+static vic_status take_sample(const struct estimate_input *in, const struct tile_frame *frame, double blocks,
+                              struct pool *pool, struct sums *mean, vic_error *err)
 {
     vic_status st = VIC_OK;
     int workers = pool_threads(pool);
     struct sample s = { .frame = frame, .strips = in->p->strips };
     s.n = s.strips / ONE_IN > LEAST_STRIPS ? s.strips / ONE_IN : LEAST_STRIPS;
+    if ((double)s.n * blocks > MOST_BLOCKS) s.n = (int64_t)(MOST_BLOCKS / blocks);
+    if (s.n < FEWEST_STRIPS) s.n = FEWEST_STRIPS;
     if (s.n > s.strips) s.n = s.strips;
     memset(mean, 0, sizeof *mean);
     TRY_GOTO(mem_array_zero((size_t)workers, sizeof *s.scratch, "workers", &s.scratch, err), done);
@@ -112,9 +117,9 @@ static double peak_bytes(const struct estimate_input *in, int64_t n_images, int 
     return fixed_bytes(in) + images + blocks + wave + scratch;
 }
 
-/* As if the pattern had this cutoff. */
-static vic_status at_cutoff(const struct estimate_input *in, double cutoff, struct pool *pool, double *pairs,
-                            double *bytes, vic_error *err)
+/* As if the pattern had this cutoff.  *blocks: about how many a strip looks at, then as seen. */
+static vic_status at_cutoff(const struct estimate_input *in, double cutoff, struct pool *pool, double *blocks,
+                            double *pairs, double *bytes, vic_error *err)
 {
     vic_status st;
     vic_pattern p = *in->p;
@@ -123,7 +128,8 @@ static vic_status at_cutoff(const struct estimate_input *in, double cutoff, stru
     p.cutoff = cutoff;
     p.images = NULL;
     TRY_GOTO(tile_frame_make(&p, in->lattice, in->queries, in->keys, &frame, err), done);
-    TRY_GOTO(take_sample(in, &frame, pool, &mean, err), done);
+    TRY_GOTO(take_sample(in, &frame, *blocks, pool, &mean, err), done);
+    *blocks = mean.candidates;
     *pairs = mean.pairs * (double)p.strips;
     *bytes = peak_bytes(in, p.n_images, pool_threads(pool), &mean);
 done:
@@ -146,9 +152,9 @@ static double most_bytes(const struct estimate_input *in, int workers)
 static vic_status narrow(const struct estimate_input *in, double fits, double too_large, struct pool *pool,
                          double *out, vic_error *err)
 {
-    double pairs, bytes, step;
+    double pairs, bytes, step, blocks = 0.0;
     while (fits == 0.0 && too_large > least_cutoff) {
-        TRY(at_cutoff(in, too_large / 2, pool, &pairs, &bytes, err));
+        TRY(at_cutoff(in, too_large / 2, pool, &blocks, &pairs, &bytes, err));
         if (bytes <= (double)in->max_bytes)
             fits = too_large / 2;
         else
@@ -156,7 +162,7 @@ static vic_status narrow(const struct estimate_input *in, double fits, double to
     }
     for (int i = 0; i < NARROWING && fits > 0.0; i++) {
         double middle = sqrt(fits * too_large);
-        TRY(at_cutoff(in, middle, pool, &pairs, &bytes, err));
+        TRY(at_cutoff(in, middle, pool, &blocks, &pairs, &bytes, err));
         if (bytes <= (double)in->max_bytes)
             fits = middle;
         else
@@ -170,13 +176,15 @@ static vic_status narrow(const struct estimate_input *in, double fits, double to
 vic_status pattern_estimate(const struct estimate_input *in, struct pool *pool, vic_pattern_estimate *out,
                             vic_error *err)
 {
-    double start = clock_seconds(), cutoff = in->p->cutoff, fits = 0.0, limit = (double)in->max_bytes;
+    double start = clock_seconds(), cutoff = in->p->cutoff, fits = 0.0, blocks = 0.0;
+    double limit = (double)in->max_bytes;
     char fitting[48] = "";
     memset(out, 0, sizeof *out);
     if (most_bytes(in, pool_threads(pool)) <= limit) return VIC_OK;
     while (cutoff > first_cutoff) cutoff /= 2;
     for (;; cutoff = 2 * cutoff > in->p->cutoff * 0.99 ? in->p->cutoff : 2 * cutoff) {
-        TRY(at_cutoff(in, cutoff, pool, &out->pairs, &out->bytes, err));
+        blocks *= 8; /* from a cutoff half as large */
+        TRY(at_cutoff(in, cutoff, pool, &blocks, &out->pairs, &out->bytes, err));
         out->cutoff = cutoff;
         if (out->bytes > limit || cutoff == in->p->cutoff) break;
         fits = cutoff;

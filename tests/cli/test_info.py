@@ -4,7 +4,7 @@ import pytest
 
 from conftest import write_pdb, write_xyz
 
-KEYS = {"file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "partial_occupancy", "chains", "residues",
+KEYS = {"notes", "file", "format", "title", "atoms", "file_atoms", "elements", "models", "altloc_atoms", "partial_occupancy", "chains", "residues",
         "cell", "periodic", "space_group", "symmetry_operations", "box", "density"}
 
 

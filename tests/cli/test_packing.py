@@ -9,7 +9,7 @@ import scipy.stats
 import oracle
 from conftest import write_pdb, write_xyz
 
-KEYS = {"file", "atoms", "cutoff", "count", "b_mean", "b_neighbourhood_mean", "correlation", "seconds"}
+KEYS = {"notes", "file", "atoms", "cutoff", "count", "b_mean", "b_neighbourhood_mean", "correlation", "seconds"}
 SECONDS = {"read", "order", "build", "plan", "attention"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import oracle
 from conftest import write_xyz
 
-KEYS = {"atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
+KEYS = {"notes", "atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
         "block_pairs", "fill", "block128", "bytes", "seconds"}
 CONTEXT = {"file", "kind", "cutoff", "cell", "periodic"}
 

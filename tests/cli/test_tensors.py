@@ -21,8 +21,11 @@ def five(tmp_path):
 @pytest.fixture
 def run(vicinal, five, tmp_path):
     def call(file, code=0, dtype="float32", **more):
-        return vicinal("run", five, "--cutoff", 9, "--heads", 1, "--head-dim", 8, "--dtype", dtype, "--v", file,
-                       "-o", tmp_path / "out.safetensors", code=code, **more)
+        types = {"float32": ("F32", np.float32), "bfloat16": ("BF16", np.uint16)}
+        kind, stored = types.get(dtype, ("F16", np.float16))
+        good = oracle.write_safetensors(tmp_path / "good.safetensors", {"q": np.zeros(SHAPE, stored)}, {"q": kind})
+        return vicinal("run", five, "--cutoff", 9, "--heads", 1, "--head-dim", 8, "--dtype", dtype, "--q", good,
+                       "--k", f"{good}:q", "--v", file, "-o", tmp_path / "out.safetensors", code=code, **more)
     return call
 
 
