@@ -52,8 +52,8 @@ static void print_origin(const struct bench_options *o, const struct bench_resul
 {
     struct bench_rates rates = bench_rates(o, r, r->single.p50);
     if (rates.origin <= 0.0) return;
-    text_row("one product", "%s TFLOP/s by 2 x %s blocks x 128 x 128 x %d a head; over their density, %s: %s",
-             fixed_text(rates.origin, 2).s, count_text(r->built.info.block128_count).s, o->run.head_dim,
+    text_row("one product", "%s TFLOP/s by 2 x %s x 128 x 128 x %d a head; over their density, %s: %s",
+             fixed_text(rates.origin, 2).s, counted(r->built.info.block128_count, "block").s, o->run.head_dim,
              real_text(bench_density(r), 3).s, fixed_text(rates.effective, 2).s);
 }
 

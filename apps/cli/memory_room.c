@@ -107,10 +107,11 @@ static void look_at_address_space(const char *root, struct memory_room *room)
     if (!number_in(path, NULL, &pages)) pages = 0;
     pages *= (uint64_t)page;
     left = (uint64_t)limit.rlim_cur > pages ? (uint64_t)limit.rlim_cur - pages : 0;
-    /* Each thread takes addresses that it does not use: 8 MiB of stack, and 64 MiB where malloc() finds them. */
+    /* Addresses that are not used: 8 MiB of stack for each thread and 64 MiB where malloc() finds them, and what
+     * arrays take in advance to grow into. */
     threads = (uint64_t)(processors > 0 ? processors : 1) * (72 << 20);
-    at_most(room, left - (threads < left / 4 ? threads : left / 4),
-            "the limit of its address space (ulimit -v) leaves");
+    left -= threads < left / 4 ? threads : left / 4;
+    at_most(room, left - left / 8, "the limit of its address space (ulimit -v) leaves");
 }
 
 struct memory_room memory_room(const char *root)

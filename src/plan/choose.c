@@ -67,7 +67,7 @@ static void lack_phrase(const struct lacking *l, const struct plan_request *r, c
     else if (l->is[LACKS_DIMS])
         snprintf(text, size, "head sizes %d to %d in steps of %d", row->dim_min, row->dim_max, row->dim_step);
     else if (l->is[LACKS_FEATURES])
-        snprintf(text, size, "has no %s", feature_words(r->features & ~row->features));
+        snprintf(text, size, "lacks %s", feature_words(r->features & ~row->features));
     else if (l->is[LACKS_NAME])
         snprintf(text, size, "only when asked for by name");
     else
