@@ -212,6 +212,15 @@ VIC_API void vic_structure_free(vic_structure *s);
 typedef struct vic_pattern vic_pattern;
 typedef enum vic_side { VIC_QUERY = 0, VIC_KEY = 1 } vic_side;
 
+/* What a pattern will take, from a sample of its strips; zeros where no sample was needed, as its numbers of atoms
+ * and images alone say that it fits. */
+typedef struct vic_pattern_estimate {
+    double pairs, bytes;   /* bytes: while it is built, at most */
+    double cutoff;         /* of these figures: the one asked for, or a smaller one that was too large already */
+    bool refused;          /* bytes > max_bytes */
+    double fitting_cutoff; /* about the largest that would not be refused, where one was; 0 = none */
+} vic_pattern_estimate;
+
 typedef struct vic_pattern_options {
     size_t size;
     double cutoff;                   /* A; > 0.  A pair is in when its distance is strictly smaller. */
@@ -219,11 +228,13 @@ typedef struct vic_pattern_options {
     int threads;                     /* 0 = all that this process may use */
     const uint8_t *skip, *skip_keys; /* [n_q], [n_k]: 1 = attends to nothing and is not attended to; NULL = all take
                                       * part.  Where queries are keys, `skip` counts for both. */
+    size_t max_bytes; /* cutoff, nearest: NO_MEMORY before what would take more is built; 0 = no limit */
+    vic_pattern_estimate *estimate; /* where to put what was found for max_bytes; NULL = not wanted */
 } vic_pattern_options;
 
 #define VIC_PATTERN_OPTIONS_INIT                                                                                     \
     {                                                                                                                \
-        sizeof(vic_pattern_options), 0.0, false, 0, NULL, NULL                                                       \
+        sizeof(vic_pattern_options), 0.0, false, 0, NULL, NULL, 0, NULL                                              \
     }
 
 /* The exact pattern of a structure with itself.  The pair rule is in docs/concepts.md; it is evaluated in double on
@@ -384,7 +395,7 @@ typedef struct vic_plan_options {
     }
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
- * order.  NO_KERNEL lists what was asked for and what each kernel lacks.  Cost: O(blocks). */
+ * order.  NO_KERNEL says what excludes all kernels first, then what each one lacks.  Cost: O(blocks). */
 VIC_API vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options, vic_plan **out,
                                    vic_error *err) VIC_CHECK_RESULT;
 
@@ -512,6 +523,8 @@ typedef struct vic_switch_info {
 } vic_switch_info;
 VIC_API int vic_switch_count(void);
 VIC_API vic_switch_info vic_switch_get(int index);
+/* BAD_ARGUMENT when a switch has a value that it does not take.  Each is also checked where it is used. */
+VIC_API vic_status vic_switches_check(vic_error *err) VIC_CHECK_RESULT;
 VIC_API const char *vic_build_info(void); /* compiler, flags, CUDA, commit: one line; static */
 
 #ifdef __cplusplus

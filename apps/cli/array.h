@@ -38,6 +38,10 @@ vic_status npy_read(const char *path, struct array *out, vic_error *err);
 /* With `tensor` NULL the file must hold exactly one tensor, or one of the name `otherwise`. */
 vic_status safetensors_read(const char *path, const char *tensor, const char *otherwise, struct array *out,
                             vic_error *err);
+/* The same without the numbers: shape and type, data NULL. */
+vic_status npy_look(const char *path, struct array *out, vic_error *err);
+vic_status safetensors_look(const char *path, const char *tensor, const char *otherwise, struct array *out,
+                            vic_error *err);
 vic_status npy_write(const char *path, const struct npz_member *array, vic_error *err);
 vic_status npz_write(const char *path, const struct npz_member *arrays, int count, vic_error *err);
 /* `metadata`: a JSON object whose values are texts, or NULL. */

@@ -7,21 +7,21 @@
 
 void attention_options_init(struct run_options *r)
 {
-    r->heads = 4;
-    r->head_dim = 64;
-    r->dtype = VIC_F32;
     r->any_device = true;
     pattern_input_init(&r->pattern);
 }
 
 void attention_options_complete(struct run_options *r)
 {
+    if (r->heads == 0) r->heads = 4;
+    if (r->head_dim == 0) r->head_dim = 64;
     if (r->kv_heads == 0) r->kv_heads = r->heads;
     if (r->head_dim_v == 0) r->head_dim_v = r->head_dim;
 }
 
 static vic_status take_dtype(const struct option *o, const char *text, vic_error *err)
 {
+    struct run_options *r = o->target;
     static const struct {
         const char *name;
         vic_dtype dtype;
@@ -30,7 +30,8 @@ static vic_status take_dtype(const struct option *o, const char *text, vic_error
                   { "half", VIC_F16 },    { "bfloat16", VIC_BF16 }, { "bf16", VIC_BF16 } };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(text, names[i].name) == 0) {
-            *(vic_dtype *)o->target = names[i].dtype;
+            r->dtype = names[i].dtype;
+            r->dtype_given = true;
             return VIC_OK;
         }
     }
@@ -53,22 +54,24 @@ static vic_status take_device(const struct option *o, const char *text, vic_erro
 void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_OPTIONS])
 {
     const struct option all[ATTENTION_OPTIONS] = {
-        { "--heads", "N", "query heads; default 4", OPTION_INT, &r->heads, 1, 4096, NULL, NULL },
+        { "--heads", "N", "query heads; default 4, or those of the tensors given", OPTION_INT, &r->heads, 1, 4096,
+          NULL, NULL },
         { "--kv-heads", "N", "key and value heads, a divisor of --heads; default: as many", OPTION_INT, &r->kv_heads,
           1, 4096, NULL, NULL },
-        { "--head-dim", "D", "size of a query and key, 8 to 128 in steps of 8; default 64", OPTION_INT, &r->head_dim,
-          1, 4096, NULL, NULL },
+        { "--head-dim", "D",
+          "size of a query and key, 8 to 128 in steps of 8; default 64, or that of the tensors given", OPTION_INT,
+          &r->head_dim, 1, 4096, NULL, NULL },
         { "--head-dim-v", "D", "size of a value; default: --head-dim", OPTION_INT, &r->head_dim_v, 1, 4096, NULL,
           NULL },
-        { "--dtype", "TYPE", "float32 (default), float16 or bfloat16", OPTION_CUSTOM, &r->dtype, 0, 0, NULL,
-          take_dtype },
+        { "--dtype", "TYPE", "float32 (default), float16 or bfloat16; that of the tensors given", OPTION_CUSTOM, r, 0,
+          0, NULL, take_dtype },
         { "--scale", "X", "factor before the softmax; default 1 / sqrt(head size)", OPTION_REAL, &r->scale, 0, 1e30,
           NULL, NULL },
         { "--device", "WHERE", "auto (default: a GPU with a kernel, else the CPU), cpu, cuda or cuda:N",
           OPTION_CUSTOM, r, 0, 0, NULL, take_device },
         { "--kernel", "NAME", "this kernel and no other; `vicinal env` lists them", OPTION_TEXT, &r->kernel, 0, 0,
           NULL, NULL },
-        { "--seed", "N", "of the normal numbers that stand in for tensors not given; default 0", OPTION_UINT64,
+        { "--seed", "N", "of the normal numbers that are q, k and v where none are given; default 0", OPTION_UINT64,
           &r->seed, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
@@ -85,9 +88,10 @@ void attention_choose_device(struct run_options *r)
     for (int i = 0; i < vic_kernel_count(); i++) {
         vic_kernel_info info = vic_kernel_get(i);
         bool wanted = !r->kernel || strcmp(r->kernel, info.name) == 0;
-        kernel |= wanted && strcmp(info.device, "cuda") == 0 && (info.available || r->kernel);
+        kernel |= wanted && strcmp(info.device, "cuda") == 0;
     }
-    if (kernel && (gpu || r->kernel)) r->device.kind = VIC_CUDA;
+    /* Whether a GPU has a kernel for this, the plan finds out; it also knows why not. */
+    if (r->kernel ? kernel : gpu) r->device.kind = VIC_CUDA;
 }
 
 vic_plan_options attention_plan_options(const struct run_options *r)
@@ -104,7 +108,13 @@ vic_plan_options attention_plan_options(const struct run_options *r)
     return plan;
 }
 
-vic_status attention_plan(const struct run_options *r, bool pattern_order, const vic_pattern *pattern,
+/* "GPU present, not used: " and the reason, which stands first in the error. */
+static void note_unused_gpu(struct notes *notes, const char *why)
+{
+    notes_add(notes, "GPU present, not used: %.*s.", (int)strcspn(why, ";"), why);
+}
+
+vic_status attention_plan(const struct run_options *r, bool pattern_order, struct pattern_built *built,
                           struct run_result *out, vic_error *err)
 {
     vic_plan_options plan = attention_plan_options(r);
@@ -113,10 +123,11 @@ vic_status attention_plan(const struct run_options *r, bool pattern_order, const
     plan.pattern_order = pattern_order;
     progress_phase("planning");
     start = seconds_now();
-    st = vic_plan_create(pattern, &plan, &out->plan, err);
+    st = vic_plan_create(built->pattern, &plan, &out->plan, err);
     if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.kind == VIC_CUDA) {
         plan.device = (vic_device){ VIC_CPU, 0 }; /* auto: the GPU has no kernel for this, so the CPU does it */
-        st = vic_plan_create(pattern, &plan, &out->plan, err);
+        note_unused_gpu(&built->notes, err->text);
+        st = vic_plan_create(built->pattern, &plan, &out->plan, err);
     }
     if (st != VIC_OK) return st;
     out->plan_seconds = seconds_now() - start;

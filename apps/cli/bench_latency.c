@@ -52,8 +52,8 @@ static void print_origin(const struct bench_options *o, const struct bench_resul
 {
     struct bench_rates rates = bench_rates(o, r, r->single.p50);
     if (rates.origin <= 0.0) return;
-    text_row("one product", "%s TFLOP/s by 2 x %s blocks x 128 x 128 x %d a head; over their density, %s: %s",
-             fixed_text(rates.origin, 2).s, count_text(r->built.info.block128_count).s, o->run.head_dim,
+    text_row("one product", "%s TFLOP/s by 2 x %s x 128 x 128 x %d a head; over their density, %s: %s",
+             fixed_text(rates.origin, 2).s, counted(r->built.info.block128_count, "block").s, o->run.head_dim,
              real_text(bench_density(r), 3).s, fixed_text(rates.effective, 2).s);
 }
 
@@ -61,23 +61,23 @@ static void print_text(const struct bench_options *o, const struct bench_result 
 {
     const struct run_options *run = &o->run;
     const struct run_check *c = &r->run.check;
-    char device[32] = "cpu", graph[48];
+    char device[32] = "cpu", graph[48], inputs[64];
     if (r->run.info.device.kind == VIC_CUDA) snprintf(device, sizeof device, "cuda:%d", r->run.info.device.index);
     snprintf(graph, sizeof graph, "in graphs of %d", o->in_graph);
     pattern_text(&run->pattern, &r->built);
     text_title("attention");
-    text_row("kernel", "%s on %s, %d thread%s", r->run.info.kernel, device, r->run.threads,
-             r->run.threads == 1 ? "" : "s");
-    text_row("tensors", "%d x %d heads (%d of keys) x %d, values x %d, %s, %s order", o->batch, run->heads,
-             run->kv_heads, run->head_dim, run->head_dim_v, vic_dtype_name(run->dtype),
-             o->order == 0 ? "pattern" : "caller's");
+    text_row("kernel", "%s on %s, %s", r->run.info.kernel, device, counted(r->run.threads, "thread").s);
+    run_tensors_text(run, inputs, sizeof inputs);
+    text_row("tensors", "%d x %s (%d of keys) x %d, values x %d, %s, %s order, %s", o->batch,
+             counted(run->heads, "head").s, run->kv_heads, run->head_dim, run->head_dim_v, vic_dtype_name(run->dtype),
+             o->order == 0 ? "pattern" : "caller's", inputs);
     text_row("plan", "%s, %s", seconds_text(r->run.plan_seconds).s, bytes_text(r->run.info.bytes).s);
     text_row("computed pairs", "%s a head, %s a useful one", count_text(r->run.info.computed_pairs).s,
              real_text(r->built.info.pairs ? (double)r->run.info.computed_pairs / (double)r->built.info.pairs : 0.0,
                        3)
                  .s);
-    text_row("error", "%s against float64 (at most %s), %s rows", real_text(c->relative_frobenius, 3).s,
-             real_text(c->bound, 2).s, count_text(c->rows).s);
+    text_row("error", "%s against float64 (at most %s), %s", real_text(c->relative_frobenius, 3).s,
+             real_text(c->bound, 2).s, counted(c->rows, "row").s);
     printf("  %-18s%8s %10s %10s %10s %10s %8s %8s %9s %9s %9s %9s\n", "", "launches", "P50", "P95", "P99", "least",
            "sigma", "P99/P50", "Gpairs/s", "TFLOP/s", "useful", "GB/s");
     print_times("single launches", o, r, &r->single);
@@ -119,6 +119,7 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     TRY(options_read(&syntax, argc, argv, &o.run.pattern.file, &helped, err));
     if (helped) return VIC_OK;
     attention_options_complete(&o.run);
+    run_tensors_room(&o.run, o.batch);
     attention_choose_device(&o.run);
     TRY_GOTO(bench_measure(&o, &r, err), done);
     progress_end();

@@ -230,7 +230,7 @@ vic_status bench_measure(const struct bench_options *o, struct bench_result *out
     engine.threads = r->pattern.structure.threads;
     TRY(vic_engine_create(&engine, &out->run.engine, err));
     out->run.threads = vic_engine_threads(out->run.engine);
-    TRY(attention_plan(r, o->order == 0, out->built.pattern, &out->run, err));
+    TRY(attention_plan(r, o->order == 0, &out->built, &out->run, err));
     if (out->run.info.device.kind == VIC_CPU && o->cold)
         return fail(err, VIC_BAD_ARGUMENT, "--cold: only a GPU's L2 can be flushed; this runs on the CPU");
     TRY(make_inputs(o, out->built.info.n_q, out->built.info.n_k, &out->run, err));

@@ -88,7 +88,8 @@ static void text_times(const char *label, const struct bench_times *t)
 static void print_text(const struct pattern_input *in, const struct pattern_built *b, const struct pattern_times *t)
 {
     char title[64];
-    snprintf(title, sizeof title, "medians of %lld builds", (long long)t->total.launches);
+    snprintf(title, sizeof title, t->total.launches == 1 ? "the time of %s" : "medians of %s",
+             counted(t->total.launches, "build").s);
     pattern_text(in, b);
     text_title("%s", title);
     text_times("order", &t->order);

@@ -141,6 +141,7 @@ void bench_json_result(struct json *j, const struct bench_options *o, const stru
     json_int(j, "head_dim", run->head_dim);
     json_int(j, "head_dim_v", run->head_dim_v);
     json_text(j, "dtype", vic_dtype_name(run->dtype));
+    run_tensors_json(j, run);
     json_int(j, "batch", o->batch);
     json_text(j, "row_order", o->order == 0 ? "pattern" : "caller");
     json_real(j, "plan_seconds", r->run.plan_seconds);

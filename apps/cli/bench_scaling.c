@@ -48,6 +48,7 @@ static void print_row(const struct scaling *s, const struct bench_result *r, con
     if (first && r->built.view.positions) {
         text_title("%s", s->bench.run.pattern.file);
         structure_text(&r->built.view, &s->bench.run.pattern.structure.read);
+        notes_text(&r->built.notes);
     }
     if (first)
         text_title("%-10s%12s%14s%10s%10s%10s%11s%11s%9s%10s%9s%9s%9s  %s", quantities[s->over].name, "atoms",
@@ -90,6 +91,7 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
     one.bench = s->bench;
     if (!quantities[s->over].option) TRY(set_blocks(&one, value, blocks, sizeof blocks, err));
     attention_options_complete(&one.bench.run);
+    run_tensors_room(&one.bench.run, one.bench.batch);
     attention_choose_device(&one.bench.run);
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
@@ -135,6 +137,9 @@ static vic_status run_values(const struct scaling *s, const struct syntax *synta
                     "--over blocks makes blocks of 128 x 128 in a fifth of a square grid: give --origin 800 in place "
                     "of %s",
                     s->bench.run.pattern.file);
+    if (strcmp(s->bench.run.pattern.file, "-") == 0)
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "-: standard input can be read once, and each value reads the structure again: give a file");
     if (s->values && strlen(s->values) >= sizeof values)
         return fail(err, VIC_BAD_ARGUMENT, "--values: expected at most %zu characters", sizeof values - 1);
     if (s->values)
@@ -142,9 +147,10 @@ static vic_status run_values(const struct scaling *s, const struct syntax *synta
     else
         default_values(s, values, sizeof values);
     while (value) {
-        char *comma = strchr(value, ',');
+        char *comma = strchr(value, ','), one[sizeof values];
         if (comma) *comma = '\0';
-        TRY(run_value(s, syntax, value, first, argc, argv, err));
+        (void)trimmed(value, strlen(value), one, sizeof one); /* not longer than it was */
+        TRY(run_value(s, syntax, one, first, argc, argv, err));
         first = false;
         TRY(text_end(err)); /* each line when it is known */
         value = comma ? comma + 1 : NULL;

@@ -14,6 +14,7 @@ static const char *kind_name(vic_device_kind kind)
 static vic_status env_json(const vic_device_info *devices, int count, const char *note, vic_error *err)
 {
     struct json j = { 0 };
+    vic_error problem;
     vic_status st;
     json_object(&j, NULL);
     json_text(&j, "version", vic_version());
@@ -44,6 +45,7 @@ static vic_status env_json(const vic_device_info *devices, int count, const char
     json_object(&j, "switches");
     for (int i = 0; i < vic_switch_count(); i++) json_text(&j, vic_switch_get(i).name, vic_switch_get(i).value);
     json_object_end(&j);
+    json_text(&j, "switch_problem", vic_switches_check(&problem) == VIC_OK ? "" : problem.text);
     json_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
@@ -52,6 +54,7 @@ static vic_status env_json(const vic_device_info *devices, int count, const char
 
 static void env_text(const vic_device_info *devices, int count, const char *note)
 {
+    vic_error problem;
     text_title("vicinal %s", vic_version());
     text_row("build", "%s", vic_build_info());
     text_title("devices");
@@ -75,6 +78,7 @@ static void env_text(const vic_device_info *devices, int count, const char *note
         vic_switch_info info = vic_switch_get(i);
         text_row(info.name, "%-16s%s", *info.value ? info.value : "(unset)", info.help);
     }
+    if (vic_switches_check(&problem) != VIC_OK) text_row("not accepted", "%s", problem.text);
 }
 
 vic_status cmd_env(int argc, char **argv, vic_error *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chemistry.h"
 #include "json.h"
+#include "notes.h"
 #include "numbers.h"
 #include "progress.h"
 #include "structure_options.h"
@@ -20,6 +21,7 @@ struct summary {
     int64_t partial; /* atoms with an occupancy below 1 */
     bool has_cell;
     double length[3], angle[3], volume;
+    struct notes notes;
 };
 
 static double dot(const double a[3], const double b[3])
@@ -156,6 +158,7 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     } else {
         json_null(&j, "density");
     }
+    notes_json(&j, &s->notes);
     json_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
@@ -211,6 +214,7 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
                  fixed_text(s->low[2], 2).s, fixed_text(s->high[0], 2).s, fixed_text(s->high[1], 2).s,
                  fixed_text(s->high[2], 2).s);
     }
+    notes_text(&s->notes);
 }
 
 vic_status cmd_info(int argc, char **argv, vic_error *err)
@@ -237,6 +241,7 @@ vic_status cmd_info(int argc, char **argv, vic_error *err)
     progress_end();
     view = vic_structure_get(structure);
     TRY_GOTO(summarise(&view, &summary, err), done);
+    notes_structure(&summary.notes, &view);
     if (s.json)
         TRY_GOTO(info_json(file, &view, &s.read, &summary, err), done);
     else

@@ -3,6 +3,8 @@
  * there are, and the output is their mean. */
 #include "files.h"
 #include "json.h"
+#include "memory_room.h"
+#include "notes.h"
 #include "numbers.h"
 #include "outfile.h"
 #include "plots.h"
@@ -27,6 +29,8 @@ struct packing {
     const char *no_b; /* why there is nothing to correlate with; NULL when there is */
     double b_mean, b_around_mean, pearson, spearman;
     double read, order, build, plan, attention;
+    bool force;
+    struct notes notes;
 };
 
 static const char *why_no_b(const vic_structure_view *v)
@@ -109,6 +113,7 @@ static vic_status compute(struct packing *p, const vic_structure *structure, dou
                           vic_error *err)
 {
     vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    struct memory_guard guard;
     vic_pattern *pattern = NULL;
     vic_pattern_info info;
     float *v = NULL, *out = NULL, *lse = NULL;
@@ -116,8 +121,10 @@ static vic_status compute(struct packing *p, const vic_structure *structure, dou
     vic_status st;
     options.cutoff = cutoff;
     options.threads = threads;
+    TRY(memory_guard_open(&guard, p->force, (double)p->atoms * (2 * HEAD + 1) * sizeof *v, &options, err));
     progress_phase("building the pattern");
-    TRY_GOTO(vic_pattern_build(structure, &options, &pattern, err), done);
+    st = vic_pattern_build(structure, &options, &pattern, err);
+    TRY_GOTO(memory_guard_close(&guard, 0, cutoff, st, err), done);
     info = vic_pattern_get(pattern);
     p->order = info.seconds_order;
     p->build = info.seconds_build;
@@ -185,6 +192,7 @@ static vic_status packing_json(const struct packing *p, const vic_read_options *
         json_real(&j, "spearman", p->spearman);
         json_object_end(&j);
     }
+    notes_json(&j, &p->notes);
     json_object(&j, "seconds");
     json_real(&j, "read", p->read);
     json_real(&j, "order", p->order);
@@ -218,6 +226,7 @@ static void packing_text(const struct packing *p, const vic_read_options *read, 
     text_row("time", "read %s   order %s   build %s   plan %s   attention %s", seconds_text(p->read).s,
              seconds_text(p->order).s, seconds_text(p->build).s, seconds_text(p->plan).s,
              seconds_text(p->attention).s);
+    notes_text(&p->notes);
     if (out) text_row("counts written to", "%s", out);
     if (plot) text_row("picture", "%s", plot);
 }
@@ -237,6 +246,8 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         { "--cutoff", "R", "how far a neighbourhood reaches, angstrom; default 7.35", OPTION_REAL, &cutoff, 0, 1e6,
           NULL, NULL },
         { "--hydrogen", NULL, "count hydrogen atoms too", OPTION_FLAG, &hydrogen, 0, 0, NULL, NULL },
+        { "--force", NULL, "count also what does not seem to fit the memory there is", OPTION_FLAG, &p.force, 0, 0,
+          NULL, NULL },
     };
     const struct option file_rows[] = {
         { "-o", "FILE", "write the counts per atom: .pdb or .cif (as B-factors), .xyz or .extxyz", OPTION_OUTPUT,
@@ -245,7 +256,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
           OPTION_OUTPUT, &plot, 0, 0, ".svg", NULL },
     };
     struct option structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
-    const struct option_group groups[] = { { "Packing", own_rows, 2 },
+    const struct option_group groups[] = { { "Packing", own_rows, 3 },
                                            { "Structure", structure_rows, STRUCTURE_OPTIONS },
                                            { "Files", file_rows, 2 },
                                            { "Output", output_rows, OUTPUT_OPTIONS } };
@@ -276,6 +287,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         st = fail(err, VIC_BAD_INPUT, "%s: expected atoms, found none", p.file);
         goto done;
     }
+    notes_structure(&p.notes, &p.view);
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
     if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {

@@ -30,7 +30,9 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
           OPTION_FLAG, &r->check, 0, 0, NULL, NULL },
     };
     const struct option files[DATA_OPTIONS] = {
-        { "--q", "FILE", "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]",
+        { "--q", "FILE",
+          "queries: FILE.npy, FILE.safetensors or FILE.safetensors:NAME, [atoms, heads, head size]; with --k and "
+          "--v, or none of the three, which are then random",
           OPTION_INPUT, &r->input[0], 0, 0, NULL, NULL },
         { "--k", "FILE", "keys, likewise", OPTION_INPUT, &r->input[1], 0, 0, NULL, NULL },
         { "--v", "FILE", "values, likewise", OPTION_INPUT, &r->input[2], 0, 0, NULL, NULL },
@@ -46,7 +48,9 @@ static void run_rows(struct run_options *r, struct option rows[RUN_OPTIONS], str
 static vic_status run_verify(struct run_options *r, vic_error *err)
 {
     enum tensor_format format;
+    TRY(run_tensors_look(r, err));
     attention_options_complete(r);
+    run_tensors_room(r, 1);
     if (r->lse && !r->out)
         return fail(err, VIC_BAD_ARGUMENT, "--lse writes into the result: give -o FILE.safetensors too");
     if (!r->out) return VIC_OK;
@@ -60,24 +64,6 @@ static vic_status run_verify(struct run_options *r, vic_error *err)
 }
 
 /* ---- the run ---- */
-
-static vic_status make_inputs(const struct run_options *r, int64_t atoms, int64_t keys, struct run_result *out,
-                              vic_error *err)
-{
-    static const char *const names[INPUTS] = { "q", "k", "v" };
-    struct array *arrays[INPUTS] = { &out->q, &out->k, &out->v };
-    const int64_t shapes[INPUTS][3] = { { atoms, r->heads, r->head_dim },
-                                        { keys, r->kv_heads, r->head_dim },
-                                        { keys, r->kv_heads, r->head_dim_v } };
-    progress_phase("making the tensors");
-    for (int i = 0; i < INPUTS; i++) {
-        if (r->input[i])
-            TRY(tensor_load(r->input[i], names[i], r->dtype, shapes[i], arrays[i], err));
-        else
-            TRY(tensor_generate(r->seed, i, r->dtype, shapes[i], r->pattern.structure.threads, arrays[i], err));
-    }
-    return VIC_OK;
-}
 
 static vic_status make_outputs(const struct run_options *r, int64_t atoms, struct run_result *out, vic_error *err)
 {
@@ -95,14 +81,14 @@ static vic_tensor as_tensor(const struct array *a)
     return vic_tensor_make(a->data, a->dtype, a->ndim, a->shape);
 }
 
-static vic_status make_plan(const struct run_options *r, const vic_pattern *pattern, struct run_result *out,
+static vic_status make_plan(const struct run_options *r, struct pattern_built *built, struct run_result *out,
                             vic_error *err)
 {
     vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
     engine.threads = r->pattern.structure.threads;
     TRY(vic_engine_create(&engine, &out->engine, err));
     out->threads = vic_engine_threads(out->engine);
-    return attention_plan(r, false, pattern, out, err);
+    return attention_plan(r, false, built, out, err);
 }
 
 /* The best of --repeat runs. */
@@ -160,15 +146,16 @@ static vic_status attend(const struct run_options *r, struct run_result *out, co
     return VIC_OK;
 }
 
-static vic_status compute(const struct run_options *r, const struct pattern_built *built, struct run_result *out,
+static vic_status compute(const struct run_options *r, struct pattern_built *built, struct run_result *out,
                           vic_error *err)
 {
     vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
     vic_plan_options plan;
     int64_t atoms = built->info.n_q;
     /* The plan first: it refuses what no kernel does before anything large is made. */
-    TRY(make_plan(r, built->pattern, out, err));
-    TRY(make_inputs(r, atoms, built->info.n_k, out, err));
+    TRY(make_plan(r, built, out, err));
+    progress_phase("making the tensors");
+    TRY(run_tensors_make(r, atoms, built->info.n_k, out, err));
     TRY(make_outputs(r, atoms, out, err));
     args.q = as_tensor(&out->q);
     args.k = as_tensor(&out->k);
@@ -213,10 +200,11 @@ static vic_status write_result(const struct run_options *r, const struct pattern
     return st;
 }
 
-static const char notes[] = "Inputs keep their precision: a file of another type than --dtype is refused.  Rows are "
-                            "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
-                            "4,096 atoms, else 512 rows spread over the structure,\nwith float64; where another "
-                            "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.";
+static const char notes[] =
+    "Heads, head sizes and type are those of the tensors given; nothing is rounded.  Rows are "
+    "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
+    "4,096 atoms, else 512 rows spread over the structure,\nwith float64; where another "
+    "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.";
 
 vic_status cmd_run(int argc, char **argv, vic_error *err)
 {

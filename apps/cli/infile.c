@@ -13,6 +13,9 @@ vic_status infile_open(struct infile *in, const char *path, vic_error *err)
     struct stat about;
     in->path = path;
     in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* opening a pipe must not wait */
+    if (in->descriptor < 0 && strcmp(path, "-") == 0)
+        return fail(err, VIC_CANNOT_READ,
+                    "cannot read -: expected a file here; standard input can only stand for the structure");
     if (in->descriptor < 0) return fail(err, VIC_CANNOT_READ, "cannot read %s: %s", path, strerror(errno));
     if (fstat(in->descriptor, &about) != 0 || !S_ISREG(about.st_mode)) {
         infile_close(in);

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 
+#include "field_names.h"
 #include "progress.h"
 #include "text.h"
 
@@ -28,7 +29,8 @@ static void help(FILE *to)
             vic_version());
     for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fprintf(to, "\n`vicinal SUBCOMMAND --help` lists the options of one; `vicinal --version` prints the version.\n"
-                "Files: PDB, mmCIF, CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data and Amber rst7, each also gzipped.\n"
+                "Files: PDB, mmCIF, CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data and Amber rst7, each also gzipped;\n- "
+                "is standard input.\n"
                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 bad input, 4 no such device or kernel.\n");
 }
 
@@ -65,5 +67,7 @@ int main(int argc, char **argv)
     st = command->run(argc - 2, argv + 2, &err);
     progress_end();
     if (st == VIC_OK) st = text_end(&err);
-    return st == VIC_OK ? 0 : report(command->name, &err);
+    if (st == VIC_OK) return 0;
+    field_names_to_options(&err);
+    return report(command->name, &err);
 }

@@ -177,7 +177,7 @@ vic_status npy_parse(const char *path, const char *bytes, size_t size, uint64_t 
     return VIC_OK;
 }
 
-vic_status npy_read(const char *path, struct array *out, vic_error *err)
+static vic_status open_array(const char *path, bool numbers, struct array *out, vic_error *err)
 {
     struct infile in;
     char *head = NULL;
@@ -190,6 +190,7 @@ vic_status npy_read(const char *path, struct array *out, vic_error *err)
     TRY_GOTO(allocate((int64_t)size, 1, "the header of a .npy file", &head, err), done);
     TRY_GOTO(infile_read(&in, 0, head, size, err), done);
     TRY_GOTO(npy_parse(path, head, size, in.size, out, &data_at, err), done);
+    if (!numbers) goto done;
     TRY_GOTO(allocate((int64_t)out->bytes, 1, path, &out->data, err), done);
     TRY_GOTO(infile_read(&in, data_at, out->data, out->bytes, err), done);
 done:
@@ -197,6 +198,16 @@ done:
     free(head);
     infile_close(&in);
     return st;
+}
+
+vic_status npy_read(const char *path, struct array *out, vic_error *err)
+{
+    return open_array(path, true, out, err);
+}
+
+vic_status npy_look(const char *path, struct array *out, vic_error *err)
+{
+    return open_array(path, false, out, err);
 }
 
 void npy_header(const struct npz_member *array, struct buffer *out)

@@ -27,6 +27,14 @@ struct number count_text(int64_t value)
     return with_commas(plain);
 }
 
+struct number counted(int64_t value, const char *one)
+{
+    struct number out = count_text(value);
+    size_t used = strlen(out.s); /* at most 26 */
+    snprintf(out.s + used, sizeof out.s - used, " %s%s", one, value == 1 ? "" : "s");
+    return out;
+}
+
 struct number fixed_text(double value, int decimals)
 {
     char plain[40];

@@ -11,6 +11,7 @@ struct number {
 };
 
 struct number count_text(int64_t value);                /* 1,234,567 */
+struct number counted(int64_t value, const char *one);  /* 1 atom; 1,234 atoms */
 struct number real_text(double value, int significant); /* 12,345.6; 0.00123; 1.2e-9; "inf" and "nan" as such */
 struct number plain_text(double value);                 /* 7.35, 10, 0.001: as short as it says the same */
 struct number exact_text(double value);                 /* the shortest that reads back as the same number */

@@ -25,6 +25,16 @@ bool number_int64(const char *text, int64_t *out)
     return *end == '\0' && errno == 0;
 }
 
+bool trimmed(const char *text, size_t length, char *out, size_t size)
+{
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t')) length--;
+    while (length > 0 && (*text == ' ' || *text == '\t')) text++, length--;
+    if (length >= size) return false;
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return true;
+}
+
 bool number_uint64(const char *text, uint64_t *out)
 {
     char *end;
@@ -188,6 +198,14 @@ static vic_status option_word(const struct syntax *s, int argc, char **argv, int
     return options_set(o, value ? value : "", err);
 }
 
+/* The files that are named, and the environment: a slip in one of its variables shall not pass for one that is not
+ * set; `env` shows them instead. */
+static vic_status check_rest(const struct syntax *s, const char *operand, vic_error *err)
+{
+    TRY(files_check(s, operand, err));
+    return strcmp(s->command, "env") == 0 ? VIC_OK : vic_switches_check(err);
+}
+
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,
                         vic_error *err)
 {
@@ -219,13 +237,13 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
     if (found && operand && *operand)
         return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got '%s' beside an option that stands for %s",
                     s->operand, found, *operand);
-    if (!found && operand && *operand) return files_check(s, *operand, err);
+    if (!found && operand && *operand) return check_rest(s, *operand, err);
     if (s->operand && (!found || !*found)) {
         return fail(err, VIC_BAD_ARGUMENT, "%s is missing: vicinal %s %s [options]; `vicinal %s --help` says more",
                     s->operand, s->command, s->operand, s->command);
     }
     if (operand) *operand = found;
-    return files_check(s, found, err);
+    return check_rest(s, found, err);
 }
 
 /* `text` in lines of at most `width`, from column `column` on; the first line is already there. */

@@ -63,6 +63,9 @@ bool number_int64(const char *text, int64_t *out);
 bool number_uint64(const char *text, uint64_t *out);
 bool number_real(const char *text, double *out);
 
+/* `text` without the blanks around it, copied; false when it does not fit. */
+bool trimmed(const char *text, size_t length, char *out, size_t size);
+
 /* Edit distance with transpositions, case ignored; at most 64 characters of each are looked at. */
 int edit_distance(const char *a, const char *b);
 

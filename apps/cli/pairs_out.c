@@ -2,6 +2,7 @@
 #include "pairs_out.h"
 
 #include "array.h"
+#include "memory_room.h"
 #include "metadata.h"
 #include "progress.h"
 
@@ -58,6 +59,8 @@ vic_status pairs_write(const char *path, const struct pattern_input *in, const s
     int n = 0;
     vic_status st;
     if (!positions) positions = b->view.positions;
+    TRY(memory_check(in->force, (double)p.count * (5 * sizeof *p.i + sizeof *p.d), "--pairs-out: the list of pairs",
+                     "take a smaller cutoff, or -o FILE.vnp, which holds the same pairs", err));
     progress_phase("listing the pairs");
     TRY_GOTO(list(b, in->structure.threads, positions && one, &p, err), done);
     TRY_GOTO(metadata_of_pattern(&text, in, b, err), done);

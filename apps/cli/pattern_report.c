@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pattern_report.h"
 
+#include "memory_room.h"
 #include "numbers.h"
 #include "progress.h"
 #include "structure_report.h"
@@ -21,13 +22,15 @@ void pattern_input_init(struct pattern_input *in)
 
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
 {
-    const struct option all[2] = {
+    const struct option all[3] = {
         { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed, but for what follows)", OPTION_REAL,
           &in->cutoff, 0, 1e6, NULL, NULL },
         { "--no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
+        { "--force", NULL, "build also what does not seem to fit the memory there is", OPTION_FLAG, &in->force, 0, 0,
+          NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
-    pattern_ways_rows(in, rows + 2);
+    pattern_ways_rows(in, rows + 3);
 }
 
 /* ---- what the operand names ---- */
@@ -63,16 +66,24 @@ static double cutoff_of(const struct pattern_input *in)
     return input_kind(in->file) == INPUT_DENSE ? 2.0 : in->cutoff;
 }
 
+double pattern_beside(const struct pattern_input *in, const vic_structure_view *v)
+{
+    return (double)v->atoms * (in->bytes_per_query + in->bytes_per_key);
+}
+
 vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err)
 {
     vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    struct memory_guard guard;
     vic_pattern_free(b->pattern);
     b->pattern = NULL;
     options.cutoff = cutoff_of(in);
     options.exclude_self = in->no_self;
     options.threads = in->structure.threads;
     progress_phase("building the pattern");
-    TRY(vic_pattern_build(b->structure, &options, &b->pattern, err));
+    TRY(memory_guard_open(&guard, in->force, pattern_beside(in, &b->view), &options, err));
+    TRY(memory_guard_close(&guard, 0, options.cutoff, vic_pattern_build(b->structure, &options, &b->pattern, err),
+                           err));
     b->info = vic_pattern_get(b->pattern);
     return VIC_OK;
 }
@@ -94,6 +105,7 @@ static vic_status read_structure(const struct pattern_input *in, struct pattern_
         break;
     }
     out->view = vic_structure_get(out->structure);
+    if (input_kind(in->file) == INPUT_FILE) notes_structure(&out->notes, &out->view);
     return VIC_OK;
 }
 
@@ -216,6 +228,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     json_int(j, "full", info->block128_full);
     json_object_end(j);
     json_int(j, "bytes", (int64_t)info->bytes);
+    notes_json(j, &b->notes);
 }
 
 void pattern_json_seconds(struct json *j, const struct pattern_built *b)
@@ -241,7 +254,7 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
              real_text(ratio((double)info->pairs, (double)info->n_q), 4).s, count_text(info->max_pairs).s);
     if (info->boundary_pairs)
         text_row("boundary pairs", "%s at the cutoff within rounding", count_text(info->boundary_pairs).s);
-    text_row("blocks", "%s of 64 x 16 in %s strips, %s full", count_text(info->blocks).s, count_text(info->strips).s,
+    text_row("blocks", "%s of 64 x 16 in %s, %s full", count_text(info->blocks).s, counted(info->strips, "strip").s,
              count_text(info->full_blocks).s);
     text_row("fill", "%s %% of %s block pairs", real_text(100.0 * fill(info), 3).s,
              count_text(BLOCK_PAIRS * info->blocks).s);
@@ -251,4 +264,5 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
     text_row("memory", "%s", bytes_text(info->bytes).s);
     text_row("read", "%s", seconds_text(b->seconds_read).s);
     text_row("order, build", "%s, %s", seconds_text(info->seconds_order).s, seconds_text(info->seconds_build).s);
+    notes_text(&b->notes);
 }

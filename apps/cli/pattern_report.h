@@ -4,9 +4,10 @@
 #define VICINAL_CLI_PATTERN_REPORT_H
 
 #include "json.h"
+#include "notes.h"
 #include "structure_options.h"
 
-enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 2 + PATTERN_WAYS, PATTERN_WHAT = 1024 };
+enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 3 + PATTERN_WAYS, PATTERN_WHAT = 1024 };
 
 /* Ways to a pattern other than a cutoff (pattern_ways.c); NULL or 0 = not asked for. */
 struct pattern_ways {
@@ -19,6 +20,8 @@ struct pattern_input {
     struct structure_options structure;
     double cutoff; /* 0 until given */
     bool no_self;
+    bool force;                            /* build also what memory does not seem to hold */
+    double bytes_per_query, bytes_per_key; /* besides the pattern, of an atom: tensors */
     const char *file;
     struct pattern_ways ways;
 };
@@ -29,6 +32,7 @@ struct pattern_built {
     vic_pattern *pattern;
     vic_pattern_info info;
     double seconds_read;
+    struct notes notes;
 };
 
 void pattern_input_init(struct pattern_input *in);
@@ -37,6 +41,8 @@ void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_O
 /* pattern_ways.c: its options, whether the input asks for one of them, and pattern_open() for those that do. */
 void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS]);
 extern const char pattern_notes[]; /* what stands in place of FILE */
+/* Bytes that the atoms will need besides the pattern. */
+double pattern_beside(const struct pattern_input *in, const vic_structure_view *v);
 bool pattern_ways_asked(const struct pattern_input *in);
 vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are not the cutoff of a structure file: what the words of a command line ask for. */
 #include "ints.h"
+#include "memory_room.h"
 #include "pattern_files.h"
 #include "pattern_report.h"
 #include "progress.h"
@@ -19,12 +20,12 @@ const char pattern_notes[] =
 static vic_status take_window(const struct option *o, const char *text, vic_error *err)
 {
     struct pattern_ways *ways = o->target;
-    char first[24] = "";
+    char first[24], second[24];
     const char *comma = strchr(text, ',');
     int64_t queries = 0, keys = 0;
-    if (comma && (size_t)(comma - text) < sizeof first) memcpy(first, text, (size_t)(comma - text));
-    if (!comma || !number_int64(first, &queries) || !number_int64(comma + 1, &keys) || queries < 1 || keys < 1 ||
-        queries > INT32_MAX || keys > INT32_MAX)
+    if (!comma || !trimmed(text, (size_t)(comma - text), first, sizeof first) ||
+        !trimmed(comma + 1, strlen(comma + 1), second, sizeof second) || !number_int64(first, &queries) ||
+        !number_int64(second, &keys) || queries < 1 || keys < 1 || queries > INT32_MAX || keys > INT32_MAX)
         return fail(err, VIC_BAD_ARGUMENT, "--windows: expected QUERIES,KEYS as in 32,128, got '%s'", text);
     ways->queries = (int)queries;
     ways->keys = (int)keys;
@@ -75,6 +76,7 @@ static enum source source_of(const char *text)
 {
     if (strncmp(text, "blocks:", 7) == 0 || strncmp(text, "origin:", 7) == 0) return SOURCE_GENERATED;
     if (strncmp(text, "atoms:", 6) == 0) return SOURCE_ATOMS;
+    if (strcmp(text, "-") == 0) return SOURCE_STRUCTURE; /* standard input, read once */
     switch (file_kind(text)) {
     case FILE_ZIP: return SOURCE_MASK;
     case FILE_VNP: return SOURCE_PATTERN;
@@ -146,6 +148,21 @@ static vic_status from_list(const struct pattern_input *in, const struct pattern
     return st;
 }
 
+/* The ways whose memory is known before. */
+static vic_status by_distance(const struct pattern_input *in, struct pattern_built *out, vic_pattern_options *options,
+                              vic_error *err)
+{
+    struct memory_guard guard;
+    int nearest = in->ways.nearest;
+    vic_status st;
+    TRY(memory_guard_open(&guard, in->force, pattern_beside(in, &out->view), options, err));
+    if (nearest)
+        st = vic_pattern_nearest(out->structure, nearest, options, &out->pattern, err);
+    else
+        st = vic_pattern_build(out->structure, options, &out->pattern, err);
+    return memory_guard_close(&guard, nearest, in->cutoff, st, err);
+}
+
 /* Of a structure, or of atoms without positions where there is none. */
 static vic_status open_atoms(const struct pattern_input *in, struct pattern_built *out, int64_t atoms,
                              vic_pattern_options *options, vic_error *err)
@@ -162,10 +179,8 @@ static vic_status open_atoms(const struct pattern_input *in, struct pattern_buil
         st = from_list(in, out, atoms, options, &out->pattern, err);
     else if (w->queries)
         st = vic_pattern_windows(atoms, w->queries, w->keys, options, &out->pattern, err);
-    else if (w->nearest)
-        st = vic_pattern_nearest(out->structure, w->nearest, options, &out->pattern, err);
     else
-        st = vic_pattern_build(out->structure, options, &out->pattern, err);
+        st = by_distance(in, out, options, err);
     options->skip = NULL;
     free(skip);
     return st;
@@ -192,7 +207,9 @@ static vic_status open_source(const struct pattern_input *in, struct pattern_bui
         return open_atoms(in, out, atoms, &options, err);
     default:
         TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
-        return open_atoms(in, out, vic_structure_get(out->structure).atoms, &options, err);
+        out->view = vic_structure_get(out->structure);
+        notes_structure(&out->notes, &out->view);
+        return open_atoms(in, out, out->view.atoms, &options, err);
     }
 }
 

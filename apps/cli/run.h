@@ -11,8 +11,9 @@ enum { INPUTS = 3, ATTENTION_OPTIONS = 9 }; /* q, k, v */
 
 struct run_options {
     struct pattern_input pattern;
-    int heads, kv_heads, head_dim, head_dim_v, repeat;
+    int heads, kv_heads, head_dim, head_dim_v, repeat; /* sizes: 0 until given or completed */
     vic_dtype dtype;
+    bool dtype_given;
     bool any_device;
     vic_device device;
     const char *kernel;
@@ -70,10 +71,20 @@ void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_
 void attention_options_complete(struct run_options *r);
 void attention_choose_device(struct run_options *r);
 
+/* run_tensors.c.  look: q, k and v are all given or none, agree with each other and with the options, and say what is
+ * not given; before attention_options_complete().  make: read, or random.  room: what they need is told to
+ * r->pattern. text: "from q.npy, k.npy, v.npy" or "random (seed 0)"; json: the object "inputs". */
+vic_status run_tensors_look(struct run_options *r, vic_error *err);
+vic_status run_tensors_make(const struct run_options *r, int64_t atoms, int64_t keys, struct run_result *out,
+                            vic_error *err);
+void run_tensors_room(struct run_options *r, int batch);
+void run_tensors_text(const struct run_options *r, char *out, size_t size);
+void run_tensors_json(struct json *j, const struct run_options *r);
+
 /* What is asked of a plan, and the plan itself (out->plan, info, plan_seconds); with --device auto a GPU that has no
- * kernel for it hands over to the CPU. */
+ * kernel for it hands over to the CPU, which the notes then say. */
 vic_plan_options attention_plan_options(const struct run_options *r);
-vic_status attention_plan(const struct run_options *r, bool pattern_order, const vic_pattern *pattern,
+vic_status attention_plan(const struct run_options *r, bool pattern_order, struct pattern_built *built,
                           struct run_result *out, vic_error *err);
 
 /* Compare args.out and args.lse with the float64 reference: all rows of small systems, else a sample spread over all.

@@ -55,6 +55,7 @@ vic_status run_json(const struct run_options *r, const struct pattern_built *b, 
     json_int(&j, "head_dim", r->head_dim);
     json_int(&j, "head_dim_v", r->head_dim_v);
     json_text(&j, "dtype", vic_dtype_name(r->dtype));
+    run_tensors_json(&j, r);
     if (r->radial)
         json_text(&j, "radial", r->radial);
     else
@@ -90,13 +91,14 @@ static void check_text(const struct run_check *c, int64_t atoms)
 void run_text(const struct run_options *r, const struct pattern_built *b, const struct run_result *out)
 {
     struct rates rates = rates_of(r, b, out);
-    char device[32];
+    char device[32], inputs[600];
     pattern_text(&r->pattern, b);
     text_title("attention");
-    text_row("kernel", "%s on %s, %d thread%s", out->info.kernel, device_text(out->info.device, device), out->threads,
-             out->threads == 1 ? "" : "s");
-    text_row("tensors", "%d heads (%d of keys) x %d, values x %d, %s", r->heads, r->kv_heads, r->head_dim,
-             r->head_dim_v, vic_dtype_name(r->dtype));
+    text_row("kernel", "%s on %s, %s", out->info.kernel, device_text(out->info.device, device),
+             counted(out->threads, "thread").s);
+    run_tensors_text(r, inputs, sizeof inputs);
+    text_row("tensors", "%s (%d of keys) x %d, values x %d, %s, %s", counted(r->heads, "head").s, r->kv_heads,
+             r->head_dim, r->head_dim_v, vic_dtype_name(r->dtype), inputs);
     if (r->radial) text_row("radial term", "%s", r->radial);
     text_row("plan", "%s", seconds_text(out->plan_seconds).s);
     text_row("attention", "%s%s", seconds_text(out->attention_seconds).s, r->repeat > 1 ? " (the best run)" : "");
@@ -109,7 +111,8 @@ void run_text(const struct run_options *r, const struct pattern_built *b, const 
     if (!r->check) return;
     text_title("check against the float64 reference");
     check_text(&out->check, b->info.n_q);
-    text_row("counts", "%s rows differ from the pattern", count_text(out->check.count_mismatches).s);
+    text_row("counts", "%s %s from the pattern", counted(out->check.count_mismatches, "row").s,
+             out->check.count_mismatches == 1 ? "differs" : "differ");
     text_verdict(out->check.pass, "verdict");
     if (out->twin.rows == 0) return;
     text_title("check against %s", out->twin_kernel);

@@ -139,8 +139,8 @@ vic_status safetensors_parse(const char *path, const char *header, size_t size, 
     return VIC_OK;
 }
 
-vic_status safetensors_read(const char *path, const char *tensor, const char *otherwise, struct array *out,
-                            vic_error *err)
+static vic_status open_file(const char *path, const char *tensor, const char *otherwise, bool numbers,
+                            struct array *out, vic_error *err)
 {
     struct infile in;
     struct array read = { 0 };
@@ -167,9 +167,11 @@ vic_status safetensors_read(const char *path, const char *tensor, const char *ot
     TRY_GOTO(allocate((int64_t)length, 1, "the header of a safetensors file", &header, err), done);
     TRY_GOTO(infile_read(&in, sizeof prefix, header, (size_t)length, err), done);
     TRY_GOTO(safetensors_parse(path, header, (size_t)length, in.size, tensor, otherwise, &read, &data_at, err), done);
-    TRY_GOTO(allocate((int64_t)read.bytes, 1, path, &read.data, err), done);
-    /* check_entry() has seen that the offsets lie in the file. */
-    TRY_GOTO(infile_read(&in, data_at, read.data, read.bytes, err), done);
+    if (numbers) {
+        TRY_GOTO(allocate((int64_t)read.bytes, 1, path, &read.data, err), done);
+        /* check_entry() has seen that the offsets lie in the file. */
+        TRY_GOTO(infile_read(&in, data_at, read.data, read.bytes, err), done);
+    }
     *out = read;
     read.data = NULL; /* the caller's from here on */
 done:
@@ -177,6 +179,18 @@ done:
     free(header);
     infile_close(&in);
     return st;
+}
+
+vic_status safetensors_read(const char *path, const char *tensor, const char *otherwise, struct array *out,
+                            vic_error *err)
+{
+    return open_file(path, tensor, otherwise, true, out, err);
+}
+
+vic_status safetensors_look(const char *path, const char *tensor, const char *otherwise, struct array *out,
+                            vic_error *err)
+{
+    return open_file(path, tensor, otherwise, false, out, err);
 }
 
 vic_status safetensors_write(const char *path, const char *metadata, const struct safetensors_member *tensors,

@@ -15,14 +15,12 @@ void structure_options_init(struct structure_options *s)
     s->read = read;
 }
 
-/* The next part of a list, copied; *at moves past the separator. */
+/* The next part of a list, copied without blanks around it; *at moves past the separator. */
 static bool next_part(const char **at, char separator, char *out, size_t size)
 {
     const char *end = strchr(*at, separator);
     size_t length = end ? (size_t)(end - *at) : strlen(*at);
-    if (length >= size) return false;
-    memcpy(out, *at, length);
-    out[length] = '\0';
+    if (!trimmed(*at, length, out, size)) return false;
     *at += length + (end != NULL);
     return true;
 }
@@ -43,7 +41,7 @@ vic_status parse_cell(const char *text, double cell[6], vic_error *err)
     if (!good || (count != 3 && count != 6)) {
         return fail(err, VIC_BAD_ARGUMENT,
                     "--cell: expected a,b,c or a,b,c,alpha,beta,gamma (lengths in angstrom above 0, angles between 0 "
-                    "and 180 degrees, commas without spaces), got '%s'",
+                    "and 180 degrees), got '%s'",
                     text);
     }
     memcpy(cell, given, sizeof given);
@@ -169,7 +167,7 @@ vic_status structure_open(const struct structure_options *s, const char *path, v
     read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
     read.duplicates = (vic_duplicates)s->duplicates; /* in the order of the enum */
     progress_phase("reading the structure");
-    st = vic_structure_read(path, &read, out, err);
+    st = vic_structure_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &read, out, err);
     *seconds = seconds_now() - start;
     return st;
 }

@@ -101,29 +101,14 @@ static void text_symmetry(const vic_structure_view *v, const vic_read_options *r
     }
 }
 
-/* The next line of the notes, without its end; false after the last. */
-static bool next_note(const char **at, char out[1024])
-{
-    size_t length = *at ? strcspn(*at, "\n") : 0;
-    if (length == 0) return false;
-    snprintf(out, 1024, "%.*s", (int)length, *at);
-    *at += length + ((*at)[length] == '\n');
-    return true;
-}
-
 void structure_text(const vic_structure_view *v, const vic_read_options *read)
 {
-    const char *at = v->notes;
-    char note[1024];
     text_periodic(v, read);
     text_symmetry(v, read);
-    while (next_note(&at, note)) text_row("note", "%s", note);
 }
 
 void structure_json(struct json *j, const vic_structure_view *v, const vic_read_options *read)
 {
-    const char *at = v->notes;
-    char note[1024];
     json_array(j, "periodic");
     for (int k = 0; k < 3; k++) json_bool(j, NULL, v->periodic[k]);
     json_array_end(j);
@@ -134,9 +119,6 @@ void structure_json(struct json *j, const vic_structure_view *v, const vic_read_
         json_null(j, "unapplied_operations");
     else
         json_int(j, "unapplied_operations", v->unapplied_operations);
-    json_array(j, "notes");
-    while (next_note(&at, note)) json_text(j, NULL, note);
-    json_array_end(j);
 }
 
 const char *structure_caption(const vic_structure_view *v, const vic_read_options *read, char out[STRUCTURE_CAPTION])

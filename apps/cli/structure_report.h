@@ -11,7 +11,7 @@ enum { STRUCTURE_CAPTION = 512 };
 /* `v` may be all zeros: atoms without a structure.  `read`: as the structure was asked for. */
 void structure_text(const vic_structure_view *v, const vic_read_options *read); /* rows */
 void structure_json(struct json *j, const vic_structure_view *v,
-                    const vic_read_options *read); /* periodic, space_group, symmetry, ..., notes */
+                    const vic_read_options *read); /* periodic, space_group, symmetry, ... */
 /* One sentence for a picture; returns `out`. */
 const char *structure_caption(const vic_structure_view *v, const vic_read_options *read, char out[STRUCTURE_CAPTION]);
 

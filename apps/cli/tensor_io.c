@@ -19,7 +19,7 @@ enum tensor_format tensor_format(const char *path, size_t length)
     return FORMAT_NONE;
 }
 
-static vic_status check_type(const char *given, const char *option, vic_dtype dtype, const struct array *a,
+vic_status tensor_check_type(const char *given, const char *option, vic_dtype dtype, const struct array *a,
                              vic_error *err)
 {
     if (a->dtype == dtype) return VIC_OK;
@@ -33,12 +33,10 @@ static vic_status check_type(const char *given, const char *option, vic_dtype dt
                 given, vic_dtype_name(dtype), vic_dtype_name(a->dtype), vic_dtype_name(a->dtype));
 }
 
-vic_status tensor_load(const char *given, const char *option, vic_dtype dtype, const int64_t shape[3],
-                       struct array *out, vic_error *err)
+static vic_status open_tensor(const char *given, const char *option, bool numbers, struct array *out, vic_error *err)
 {
     size_t length = strlen(given);
     const char *colon = strrchr(given, ':'), *tensor = NULL;
-    char expected[128], got[128];
     char *path = NULL;
     vic_status st;
     memset(out, 0, sizeof *out);
@@ -49,26 +47,42 @@ vic_status tensor_load(const char *given, const char *option, vic_dtype dtype, c
     path = strndup(given, length);
     if (!path) return fail(err, VIC_NO_MEMORY, "no memory for the name of a file");
     switch (tensor_format(path, length)) {
-    case FORMAT_NPY: st = npy_read(path, out, err); break;
-    case FORMAT_SAFETENSORS: st = safetensors_read(path, tensor, option, out, err); break;
+    case FORMAT_NPY: st = (numbers ? npy_read : npy_look)(path, out, err); break;
+    case FORMAT_SAFETENSORS:
+        st = (numbers ? safetensors_read : safetensors_look)(path, tensor, option, out, err);
+        break;
     default:
         st = fail(err, VIC_BAD_ARGUMENT,
                   "--%s: expected FILE.npy, FILE.safetensors or FILE.safetensors:NAME, got "
                   "'%s'",
                   option, given);
     }
-    if (st != VIC_OK) goto done;
+    free(path);
+    return st;
+}
+
+vic_status tensor_look(const char *given, const char *option, struct array *out, vic_error *err)
+{
+    return open_tensor(given, option, false, out, err);
+}
+
+vic_status tensor_load(const char *given, const char *option, vic_dtype dtype, const int64_t shape[3],
+                       struct array *out, vic_error *err)
+{
+    char expected[128], got[128];
+    vic_status st;
+    TRY_GOTO(open_tensor(given, option, true, out, err), done);
     if (out->ndim != 3 || memcmp(out->shape, shape, 3 * sizeof *shape) != 0) {
         st = fail(err, VIC_BAD_INPUT,
-                  "--%s %s: expected shape %s [atoms, heads, head size], got %s; set --heads, "
-                  "--kv-heads and --head-dim to those of the file, in the atom order of the structure",
+                  "--%s %s: expected shape %s [atoms, heads, head size], got %s; the rows are the atoms in the order "
+                  "of "
+                  "the structure",
                   option, given, shape_text(3, shape, expected), shape_text(out->ndim, out->shape, got));
         goto done;
     }
-    st = check_type(given, option, dtype, out, err);
+    st = tensor_check_type(given, option, dtype, out, err);
 done:
     if (st != VIC_OK) array_free(out);
-    free(path);
     return st;
 }
 

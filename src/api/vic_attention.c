@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
+#include "base/switches.h"
 #include "device/memory.h"
 #include "engine/engine.h"
 #include "kernels/ref/attention_ref.h"
@@ -110,6 +111,7 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
     *out = NULL;
     if (!p) return vic_fail(err, VIC_BAD_ARGUMENT, "pattern is NULL: build one first");
     TRY(options_copy(&o, sizeof o, options, "vic_plan_options", err));
+    TRY(switch_check(SWITCH_LOG, err));
     if (o.kv_heads == 0) o.kv_heads = o.heads;
     if (o.head_dim_v == 0) o.head_dim_v = o.head_dim;
     TRY(check_plan_options(&o, err));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this build and this machine have. */
 #include "base/cpu_features.h"
+#include "base/switches.h"
 #include "base/threads.h"
 #include "contract/kernel_row.h"
 #include "device/devices.h"
@@ -31,6 +32,17 @@ vic_kernel_info vic_kernel_get(int index)
     return info;
 }
 
+vic_status vic_switches_check(vic_error *err)
+{
+    const char *forced = switch_value(SWITCH_FORCE_KERNEL);
+    bool known = *forced == '\0';
+    for (int i = 0; i < SWITCH_COUNT; i++) TRY(switch_check((enum switch_id)i, err));
+    for (int i = 0; i < kernel_table_size; i++) known |= strcmp(kernel_table[i]->name, forced) == 0;
+    if (known) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "VIC_FORCE_KERNEL: there is no kernel '%.80s'; `vicinal env` lists those of this build", forced);
+}
+
 static void cpu_name(char *name, size_t size)
 {
     FILE *file = fopen("/proc/cpuinfo", "r");
@@ -53,12 +65,13 @@ int vic_devices(int capacity, vic_device_info *devices, char note[256])
     int gpus;
     if (capacity > 0) {
         vic_device_info *cpu = &devices[0];
+        int threads = threads_available();
         long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
         memset(cpu, 0, sizeof *cpu);
         cpu->device = (vic_device){ VIC_CPU, 0 };
         cpu_name(cpu->name, sizeof cpu->name);
         cpu->memory_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : 0;
-        snprintf(cpu->detail, sizeof cpu->detail, "%d threads, %s", threads_available(),
+        snprintf(cpu->detail, sizeof cpu->detail, "%d thread%s, %s", threads, threads == 1 ? "" : "s",
                  !cpu_lacks_avx512() ? "avx512"
                  : !cpu_lacks_avx2() ? "avx2"
                                      : "baseline instructions");

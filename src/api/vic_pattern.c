@@ -18,6 +18,9 @@ static vic_status build(struct pattern_input *input, const vic_pattern_options *
     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
     input->cutoff = o.cutoff;
     input->exclude_self = o.exclude_self;
+    input->max_bytes = o.max_bytes;
+    input->estimate = o.estimate;
+    if (o.estimate) memset(o.estimate, 0, sizeof *o.estimate);
     if (!input->k_positions && o.skip_keys)
         return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
     TRY(pool_create(o.threads, &pool, err));

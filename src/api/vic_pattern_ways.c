@@ -106,8 +106,9 @@ vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_patt
     struct frame_input frame = frame_of(s);
     TRY(take_options(options, "nearest neighbours", false, true, &o, err));
     TRY(check_skip(&o, true, err));
+    struct nearest_input input = { k, o.exclude_self, o.skip, o.max_bytes, o.estimate };
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_nearest(&frame, k, o.exclude_self, o.skip, pool, out, err);
+    st = pattern_nearest(&frame, &input, pool, out, err);
     pool_free(pool);
     return st;
 }

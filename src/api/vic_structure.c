@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structures of the public API: arguments and options are checked here, the work is in src/structure. */
+#include "base/switches.h"
 #include "structure/cell.h"
 #include "structure/structure.h"
 
@@ -13,6 +14,7 @@ vic_status vic_structure_read(const char *path, const vic_read_options *options,
     if (!path || !*path)
         return vic_fail(err, VIC_BAD_ARGUMENT, "path is %s: expected a file", path ? "empty" : "NULL");
     TRY(options_copy(&o, sizeof o, options, "vic_read_options", err));
+    TRY(switch_check(SWITCH_READ_LIMIT, err));
     if (o.altloc != VIC_ALTLOC_HIGHEST && o.altloc != VIC_ALTLOC_ALL)
         return vic_fail(err, VIC_BAD_ARGUMENT, "altloc: expected VIC_ALTLOC_HIGHEST or VIC_ALTLOC_ALL, found %d",
                         (int)o.altloc);

@@ -7,9 +7,11 @@
 #include <string.h>
 
 static const struct {
-    const char *variable, *help;
+    const char *variable, *words;
+    int least, most;
+    const char *help;
 } switches[SWITCH_COUNT] = {
-#define ROW(name, variable, help) { variable, help },
+#define ROW(name, variable, words, least, most, help) { variable, words, least, most, help },
     SWITCH_LIST(ROW)
 #undef ROW
 };
@@ -29,14 +31,26 @@ int switch_int(enum switch_id id, int otherwise)
     return (int)number;
 }
 
-/* Is the word of `length` characters in the comma-separated list? */
+/* The next word of a comma-separated list, without the blanks around it; NULL at the end.  Empty ones are left out.
+ */
+static const char *next_word(const char **list, size_t *length)
+{
+    while (**list) {
+        const char *word = *list + strspn(*list, " \t");
+        const char *end = word + strcspn(word, ",");
+        *list = end + (*end == ',');
+        while (end > word && (end[-1] == ' ' || end[-1] == '\t')) end--;
+        *length = (size_t)(end - word);
+        if (*length > 0) return word;
+    }
+    return NULL;
+}
+
 static bool list_has(const char *list, const char *word, size_t length)
 {
-    while (*list) {
-        size_t part = strcspn(list, ",");
-        if (part == length && strncmp(list, word, length) == 0) return true;
-        list += part + (list[part] == ',');
-    }
+    size_t part;
+    for (const char *at = next_word(&list, &part); at; at = next_word(&list, &part))
+        if (part == length && strncmp(at, word, length) == 0) return true;
     return false;
 }
 
@@ -45,16 +59,34 @@ bool switch_has_word(enum switch_id id, const char *word)
     return list_has(switch_value(id), word, strlen(word));
 }
 
+/* The first word that is none of those it may list, or NULL. */
+static const char *wrong_word(enum switch_id id)
+{
+    const char *list = switch_value(id);
+    size_t length;
+    for (const char *word = next_word(&list, &length); word; word = next_word(&list, &length))
+        if (!list_has(switches[id].words, word, length)) return word;
+    return NULL;
+}
+
+vic_status switch_check(enum switch_id id, vic_error *err)
+{
+    const char *value = switch_value(id);
+    int least = switches[id].least, most = switches[id].most;
+    if (switches[id].words && wrong_word(id))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "%s: expected words from %s, with commas between, got '%.80s'; unset it or mend it",
+                        switches[id].variable, switches[id].words, value);
+    if (most > 0 && *value && switch_int(id, -1) < 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "%s: expected a whole number from %d to %d, got '%.80s'; unset it or mend it",
+                        switches[id].variable, least, most, value);
+    return VIC_OK;
+}
+
 const char *switch_disable_cpu_wrong(void)
 {
-    const char *at = switch_value(SWITCH_DISABLE_CPU);
-    while (*at) {
-        size_t part = strcspn(at, ",");
-        if (part > 0 && !list_has("avx2,avx512", at, part))
-            return "VIC_DISABLE_CPU has a word that is neither avx2 nor avx512";
-        at += part + (at[part] == ',');
-    }
-    return NULL;
+    return wrong_word(SWITCH_DISABLE_CPU) ? "VIC_DISABLE_CPU has a word that is neither avx2 nor avx512" : NULL;
 }
 
 int vic_switch_count(void)

@@ -5,16 +5,20 @@
 
 #include "base/status.h"
 
-/* name, environment variable, help */
+/* name, environment variable, words that it may list (NULL: it takes another kind of value), least and most number
+ * (both 0: no number), help */
 #define SWITCH_LIST(X)                                                                                               \
-    X(THREADS, "VIC_THREADS", "threads to use where none are asked for; default: all this process may use")          \
-    X(LOG, "VIC_LOG", "comma-separated topics to report on stderr: pattern, plan")                                   \
-    X(FORCE_KERNEL, "VIC_FORCE_KERNEL", "use this kernel and no other; `vicinal env` lists them")                    \
-    X(READ_LIMIT, "VIC_READ_LIMIT_MB", "largest text of a structure, after inflating, in MiB; default: 2048")        \
-    X(DISABLE_CPU, "VIC_DISABLE_CPU", "comma-separated CPU features to leave unused: avx2, avx512")
+    X(THREADS, "VIC_THREADS", NULL, 0, 1000000,                                                                      \
+      "threads to use where none are asked for; default: all this process may use")                                  \
+    X(LOG, "VIC_LOG", "pattern,plan", 0, 0, "comma-separated topics to report on stderr: pattern, plan")             \
+    X(FORCE_KERNEL, "VIC_FORCE_KERNEL", NULL, 0, 0, "use this kernel and no other; `vicinal env` lists them")        \
+    X(READ_LIMIT, "VIC_READ_LIMIT_MB", NULL, 0, 1000000,                                                             \
+      "largest text of a structure, after inflating, in MiB; default: 2048")                                         \
+    X(DISABLE_CPU, "VIC_DISABLE_CPU", "avx2,avx512", 0, 0,                                                           \
+      "comma-separated CPU features to leave unused: avx2, avx512")
 
 enum switch_id {
-#define SWITCH_ENUM(name, variable, help) SWITCH_##name,
+#define SWITCH_ENUM(name, variable, words, least, most, help) SWITCH_##name,
     SWITCH_LIST(SWITCH_ENUM)
 #undef SWITCH_ENUM
         SWITCH_COUNT
@@ -22,7 +26,11 @@ enum switch_id {
 
 const char *switch_value(enum switch_id id);               /* "" when unset */
 int switch_int(enum switch_id id, int otherwise);          /* `otherwise` when unset or not a number */
-bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list */
+bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list, blanks around it aside */
+
+/* BAD_ARGUMENT, with what was expected, for a value that the switch does not take: called where it is used, so that
+ * no slip passes for a switch that was not set. */
+vic_status switch_check(enum switch_id id, vic_error *err);
 
 /* NULL, or why no CPU kernel may run: a word in VIC_DISABLE_CPU that is no feature must not pass for "disable
  * nothing", nor leave the reference as the only kernel. */

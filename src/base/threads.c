@@ -83,7 +83,11 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
     *out = NULL;
     if (threads < 0 || threads > MAX_THREADS)
         return vic_fail(err, VIC_BAD_ARGUMENT, "threads: expected 0 (all) to %d, got %d", MAX_THREADS, threads);
-    if (threads == 0) threads = threads_available();
+    TRY(switch_check(SWITCH_LOG, err));
+    if (threads == 0) {
+        TRY(switch_check(SWITCH_THREADS, err));
+        threads = threads_available();
+    }
     TRY(mem_array_zero(1, sizeof *pool, "thread pool", &pool, err));
     pool->threads = threads;
     atomic_init(&pool->next, 0);

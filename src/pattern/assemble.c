@@ -2,7 +2,9 @@
 #include "pattern/assemble.h"
 
 #include "base/memory.h"
+#include "base/switches.h"
 #include "pattern/pattern.h"
+#include "pattern/ways.h"
 
 #include <string.h>
 
@@ -297,6 +299,10 @@ void pattern_fill_info(vic_pattern *p)
                   2 * (size_t)(p->strips + 1) * sizeof(int64_t);
     if (p->offsets) info->bytes += (size_t)p->structures * (sizeof *p->offsets + sizeof *p->cells);
     for (int64_t r = 0; r < p->n_rules; r++) info->bytes += rule_bytes(p, &p->rules[r]);
+    log_line("pattern",
+             "%s of %lld queries and %lld keys: %lld pairs, %lld blocks (%lld full), %lld images, %zu bytes",
+             pattern_kind(p), (long long)p->n_q, (long long)p->n_k, (long long)info->pairs, (long long)info->blocks,
+             (long long)info->full_blocks, (long long)p->n_images, info->bytes);
 }
 
 vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "pattern/assemble.h"
+#include "pattern/estimate.h"
 #include "pattern/pattern.h"
 #include "pattern/tile.h"
 
@@ -32,10 +33,8 @@ struct arrays {
 struct build {
     vic_pattern *p;
     struct lattice lattice;
-    struct lattice_image *images;
     struct points queries, keys; /* the same with one set */
-    struct search search;
-    struct block_test test;
+    struct tile_frame frame;
     int64_t tiles, wave_first, wave_tiles;
     struct tile_found *found;     /* [tiles of a wave] */
     struct tile_scratch *scratch; /* [workers] */
@@ -43,25 +42,7 @@ struct build {
     struct arrays arrays;
 };
 
-/* ---- frame and points ---- */
-
-static vic_status prepare_images(struct build *b, vic_error *err)
-{
-    vic_pattern *p = b->p;
-    int32_t(*integers)[3];
-    double size = b->lattice.diameter + p->cutoff, reach;
-    double far_component = fmax(b->queries.largest, b->keys.largest);
-    /* Wrapping multiplies and adds a few times at the size of the position itself; so does the rule.  No image that
-     * matters is shifted by more than the cell's diameter and the cutoff. */
-    b->test.point_error = 32 * 0x1p-53 * (far_component + 3 * size);
-    reach = p->cutoff * (1 + 4e-6) + 8 * b->test.point_error;
-    TRY(lattice_images(&b->lattice, reach, &b->images, &p->n_images, err));
-    TRY(mem_array((size_t)p->n_images, sizeof *integers, "images", &integers, err));
-    p->images = (const int32_t(*)[3])integers;
-    for (int64_t i = 0; i < p->n_images; i++) memcpy(integers[i], b->images[i].n, sizeof integers[i]);
-    b->search.reach = nextafterf((float)reach, INFINITY);
-    return VIC_OK;
-}
+/* ---- points ---- */
 
 static struct points_kept kept_of(const double *positions, const int32_t (*wrap)[3], const int32_t *order)
 {
@@ -99,7 +80,7 @@ static void build_task(void *context, int64_t task, int worker)
 {
     struct build *b = context;
     struct tile_found *found = &b->found[task];
-    found->status = tile_build(&b->search, &b->test, b->wave_first + task, &b->scratch[worker], found, &found->error);
+    found->status = tile_build(&b->frame, b->wave_first + task, &b->scratch[worker], found, &found->error);
 }
 
 /* ---- gather ---- */
@@ -197,13 +178,21 @@ static vic_status run_waves(struct build *b, struct pool *pool, vic_error *err)
 
 /* ---- all of it ---- */
 
+static vic_status check_memory(const struct build *b, const struct pattern_input *in, struct pool *pool,
+                               vic_error *err)
+{
+    const struct estimate_input e = { b->p, &b->lattice, &b->queries, &b->keys, in->max_bytes };
+    vic_pattern_estimate own;
+    return pattern_estimate(&e, pool, in->estimate ? in->estimate : &own, err);
+}
+
 static void build_free(struct build *b)
 {
     for (int64_t t = 0; b->found && t < b->wave_tiles; t++) tile_found_free(&b->found[t]);
     for (int w = 0; b->scratch && w < b->workers; w++) tile_scratch_free(&b->scratch[w]);
     free(b->found);
     free(b->scratch);
-    free(b->images);
+    tile_frame_free(&b->frame);
     if (!b->p || !b->p->one_set) points_free(&b->keys);
     points_free(&b->queries);
 }
@@ -245,23 +234,13 @@ static vic_status prepare_arrays(vic_pattern *p, struct arrays *a, vic_error *er
 static vic_status prepare_tasks(struct build *b, struct pool *pool, vic_error *err)
 {
     vic_pattern *p = b->p;
-    int64_t most;
-    b->search.queries = b->test.queries = &b->queries;
-    b->search.keys = b->test.keys = &b->keys;
-    b->search.images = b->test.images = b->images;
-    b->search.n_images = p->n_images;
-    b->test.p = p;
-    b->test.cutoff2 = p->cutoff * p->cutoff;
-    b->test.filter = block_filter_choose();
     b->tiles = (p->strips + TILE_STRIPS - 1) / TILE_STRIPS;
     b->workers = pool_threads(pool);
-    /* Enough tasks that threads end a wave together, few enough that what they find stays in the cache. */
-    most = (int64_t)b->workers * 16 > 64 ? (int64_t)b->workers * 16 : 64;
-    b->wave_tiles = b->tiles < most ? b->tiles : most;
+    b->wave_tiles = tiles_of_wave(b->tiles, b->workers);
     TRY(prepare_arrays(p, &b->arrays, err));
     TRY(mem_array_zero((size_t)b->wave_tiles, sizeof *b->found, "tasks", &b->found, err));
     TRY(mem_array_zero((size_t)b->workers, sizeof *b->scratch, "workers", &b->scratch, err));
-    for (int w = 0; w < b->workers; w++) TRY(tile_scratch_make(&b->search, &b->scratch[w], err));
+    for (int w = 0; w < b->workers; w++) TRY(tile_scratch_make(&b->frame, &b->scratch[w], err));
     return VIC_OK;
 }
 
@@ -309,7 +288,8 @@ vic_status pattern_rebuild(const struct pattern_input *in, vic_pattern *old, str
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();
 
-    TRY_GOTO(prepare_images(&b, err), done);
+    if (in->max_bytes > 0) TRY_GOTO(check_memory(&b, in, pool, err), done);
+    TRY_GOTO(tile_frame_make(p, &b.lattice, &b.queries, &b.keys, &b.frame, err), done);
     TRY_GOTO(prepare_tasks(&b, pool, err), done);
     TRY_GOTO(run_waves(&b, pool, err), done);
     for (int w = 0; w < b.workers; w++) pattern_summary_add(&summary, &b.scratch[w].summary);

@@ -13,6 +13,8 @@ struct pattern_input {
     bool periodic[3];
     double cutoff;
     bool exclude_self;
+    size_t max_bytes;               /* as in vic_pattern_options; 0 = no limit */
+    vic_pattern_estimate *estimate; /* NULL = not wanted */
 };
 
 /* Positions to finished pattern.  The input is copied. */

@@ -232,6 +232,7 @@ vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t 
              done);
     TRY_GOTO(mem_array_zero(1, sizeof *j.parts, "structures", &j.parts, err), done);
     TRY_GOTO(join_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
+    kept.max_bytes = in->max_bytes - in->max_bytes / 2; /* it is held twice while the others are put behind it */
     kept.n_q = j.q.kept;
     kept.q_positions = q;
     if (!one_set) {

@@ -282,9 +282,26 @@ static void search_free(struct search *s, int workers)
     free(s->count);
 }
 
-vic_status pattern_nearest(const struct frame_input *frame, int64_t k, bool exclude_self, const uint8_t *skip,
-                           struct pool *pool, vic_pattern **out, vic_error *err)
+/* The list of all neighbours is what takes memory: a key and an image of each, and at most a byte and a half of block
+ * for each in what was measured. */
+static vic_status check_memory(const struct search *s, size_t max_bytes, vic_pattern_estimate *out, vic_error *err)
 {
+    const double per_pair = sizeof *s->key + sizeof *s->image + 1.5;
+    double rows = (double)s->p->n_q;
+    vic_pattern_estimate e = { .pairs = rows * (double)s->k, .bytes = rows * ((double)s->k * per_pair + 100.0) };
+    e.refused = max_bytes > 0 && e.bytes > (double)max_bytes;
+    if (out) *out = e;
+    if (!e.refused) return VIC_OK;
+    return vic_fail(err, VIC_NO_MEMORY,
+                    "k: the pattern of the %lld nearest would have %.3g pairs and take about %.3g bytes while it is "
+                    "built, more than max_bytes allows (%.3g); take fewer, or raise max_bytes",
+                    (long long)s->k, e.pairs, e.bytes, (double)max_bytes);
+}
+
+vic_status pattern_nearest(const struct frame_input *frame, const struct nearest_input *in, struct pool *pool,
+                           vic_pattern **out, vic_error *err)
+{
+    int64_t k = in->k;
     vic_status st = VIC_OK;
     double start = clock_seconds();
     struct search s = { .k = k };
@@ -300,11 +317,12 @@ vic_status pattern_nearest(const struct frame_input *frame, int64_t k, bool excl
     start = clock_seconds();
     TRY_GOTO(frame_add_rule(p, RULE_NEAREST, &rule, err), done);
     rule->count = k;
-    rule->exclude_self = exclude_self;
-    TRY_GOTO(frame_set_skip(p, rule, skip, NULL, err), done);
+    rule->exclude_self = in->exclude_self;
+    TRY_GOTO(frame_set_skip(p, rule, in->skip, NULL, err), done);
     s.p = p;
     s.rule = rule;
     if (s.points.lattice.rank == 0 && k > p->n_k) s.k = p->n_k > 0 ? p->n_k : 1; /* there are no more */
+    TRY_GOTO(check_memory(&s, in->max_bytes, in->estimate, err), done);
     TRY_GOTO(search_all(&s, pool, err), done);
     TRY_GOTO(take_list(&s, &list, err), done);
     TRY_GOTO(list_images(p, &list, &images, err), done);

@@ -25,8 +25,15 @@ vic_status pattern_build_structures(const struct structures_input *input, struct
                                     vic_error *err);
 
 /* The k nearest keys of each query of one set; needs geometry in `frame`. */
-vic_status pattern_nearest(const struct frame_input *frame, int64_t k, bool exclude_self, const uint8_t *skip,
-                           struct pool *pool, vic_pattern **out, vic_error *err);
+struct nearest_input {
+    int64_t k;
+    bool exclude_self;
+    const uint8_t *skip;            /* [n_q] or NULL */
+    size_t max_bytes;               /* 0 = no limit */
+    vic_pattern_estimate *estimate; /* NULL = not wanted */
+};
+vic_status pattern_nearest(const struct frame_input *frame, const struct nearest_input *input, struct pool *pool,
+                           vic_pattern **out, vic_error *err);
 
 vic_status pattern_unite(const vic_pattern *a, const vic_pattern *b, struct pool *pool, vic_pattern **out,
                          vic_error *err);

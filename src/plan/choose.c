@@ -16,82 +16,212 @@ static bool dim_fits(const struct kernel_row *row, int dim)
     return dim >= row->dim_min && dim <= row->dim_max && (dim - row->dim_min) % row->dim_step == 0;
 }
 
-/* What the row, `named` or not, lacks for the request, as a phrase in `text`; false when it lacks nothing. */
-static bool lacks(const struct kernel_row *row, const struct plan_request *r, bool named, char *text, size_t size)
+static const char *device_words(vic_device_kind kind)
 {
-    const struct attention_shape *s = &r->shape;
-    const char *reason;
-    if (row->device != r->device.kind) {
-        snprintf(text, size, "runs on %s", device_name(row->device));
-    } else if (!(row->dtypes >> s->dtype & 1u)) {
-        snprintf(text, size, "has no %s", vic_dtype_name(s->dtype));
-    } else if (!dim_fits(row, s->d_qk) || !dim_fits(row, s->d_v)) {
-        snprintf(text, size, "head sizes %d to %d in steps of %d", row->dim_min, row->dim_max, row->dim_step);
-    } else if (r->features & ~row->features) {
-        unsigned missing = r->features & ~row->features;
-        snprintf(text, size, "has no%s%s%s%s", missing & FEATURE_LSE ? " LSE" : "",
-                 missing & FEATURE_GROUP_QUERY ? " group-query heads" : "",
-                 missing & FEATURE_UNEQUAL_DIMS ? " unequal head sizes" : "",
-                 missing & FEATURE_RADIAL ? " radial term" : "");
-    } else if (row->only_by_name && !named) {
-        snprintf(text, size, "only when asked for by name");
-    } else if ((reason = row->unavailable()) != NULL) {
-        snprintf(text, size, "%s", reason);
-    } else {
-        return false;
-    }
-    return true;
+    return kind == VIC_CUDA ? "the GPU" : "the CPU";
 }
 
-/* What each row lacks, asked once: a GPU that did not answer may do so when it is asked again. */
+static const char *feature_words(unsigned features)
+{
+    return features & FEATURE_RADIAL         ? "a radial term"
+           : features & FEATURE_GROUP_QUERY  ? "fewer key heads than query heads"
+           : features & FEATURE_UNEQUAL_DIMS ? "unequal head sizes"
+                                             : "LSE";
+}
+
+/* What a row may lack, the weightiest first: what no other request would mend stands before what another would. */
+enum lack { LACKS_DEVICE, LACKS_MACHINE, LACKS_DTYPE, LACKS_DIMS, LACKS_FEATURES, LACKS_NAME, LACKS };
+
+/* What one row lacks for the request, `named` or not. */
 struct lacking {
-    char list[700];
-    size_t used;
+    const struct kernel_row *row;
+    bool is[LACKS];
+    char machine[128]; /* why this machine cannot run it */
 };
 
-static void add_lacking(struct lacking *l, const char *name, const char *phrase)
+/* Asked once: a GPU that did not answer may do so when it is asked again. */
+static bool find_lacks(const struct kernel_row *row, const struct plan_request *r, bool named, struct lacking *l)
 {
-    int length = snprintf(l->list + l->used, sizeof l->list - l->used, "%s%s: %s", l->used ? "; " : "", name, phrase);
-    l->used = l->used + (size_t)length < sizeof l->list ? l->used + (size_t)length : sizeof l->list - 1;
+    const char *reason = row->device == r->device.kind ? row->unavailable() : NULL;
+    bool any = false;
+    *l = (struct lacking){ .row = row };
+    if (reason) snprintf(l->machine, sizeof l->machine, "%s", reason);
+    l->is[LACKS_DEVICE] = row->device != r->device.kind;
+    l->is[LACKS_MACHINE] = reason != NULL;
+    l->is[LACKS_DTYPE] = !(row->dtypes >> r->shape.dtype & 1u);
+    l->is[LACKS_DIMS] = !dim_fits(row, r->shape.d_qk) || !dim_fits(row, r->shape.d_v);
+    l->is[LACKS_FEATURES] = (r->features & ~row->features) != 0;
+    l->is[LACKS_NAME] = row->only_by_name && !named;
+    for (int i = 0; i < LACKS; i++) any |= l->is[i];
+    return any;
 }
 
-static vic_status nothing_fits(const struct plan_request *r, const struct lacking *l, vic_error *err)
+/* A row's own lack as a phrase. */
+static void lack_phrase(const struct lacking *l, const struct plan_request *r, char *text, size_t size)
 {
-    return vic_fail(err, VIC_NO_KERNEL, "no kernel fits %s on %s, %d heads on %d, head sizes %d and %d%s (%s)",
-                    vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads, r->shape.kv_heads,
-                    r->shape.d_qk, r->shape.d_v, r->features & FEATURE_RADIAL ? ", with a radial term" : "", l->list);
+    const struct kernel_row *row = l->row;
+    if (l->is[LACKS_DEVICE])
+        snprintf(text, size, "runs on %s", device_name(row->device));
+    else if (l->is[LACKS_DTYPE])
+        snprintf(text, size, "has no %s", vic_dtype_name(r->shape.dtype));
+    else if (l->is[LACKS_DIMS])
+        snprintf(text, size, "head sizes %d to %d in steps of %d", row->dim_min, row->dim_max, row->dim_step);
+    else if (l->is[LACKS_FEATURES])
+        snprintf(text, size, "lacks %s", feature_words(r->features & ~row->features));
+    else if (l->is[LACKS_NAME])
+        snprintf(text, size, "only when asked for by name");
+    else
+        snprintf(text, size, "%.127s", l->machine);
+}
+
+/* ---- when none fits ---- */
+
+/* The rows that were looked at: those of the device, or the one forced. */
+struct refusal {
+    const struct plan_request *request;
+    const struct kernel_row *const *rows;
+    int all;
+    struct lacking *lacking;
+    int n;
+};
+
+static bool others_have(const struct refusal *f, vic_dtype dtype, unsigned features)
+{
+    for (int i = 0; i < f->all; i++)
+        if (f->rows[i]->device != f->request->device.kind && f->rows[i]->dtypes >> dtype & 1u &&
+            (features & ~f->rows[i]->features) == 0)
+            return true;
+    return false;
+}
+
+static void dtype_reason(const struct refusal *f, char *text, size_t size)
+{
+    vic_dtype dtype = f->request->shape.dtype;
+    vic_device_kind here = f->request->device.kind;
+    unsigned have = 0;
+    size_t used;
+    for (int i = 0; i < f->n; i++) have |= f->lacking[i].row->dtypes;
+    if (others_have(f, dtype, 0))
+        used = (size_t)snprintf(text, size, "%s runs on %s only", vic_dtype_name(dtype),
+                                device_words(here == VIC_CUDA ? VIC_CPU : VIC_CUDA));
+    else
+        used = (size_t)snprintf(text, size, "nothing runs in %s", vic_dtype_name(dtype));
+    for (int i = VIC_F32, named = 0; i <= VIC_F64; i++) {
+        if (!(have >> i & 1u)) continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%s", named++ ? " or " : ": take dtype ",
+                                 vic_dtype_name((vic_dtype)i));
+    }
+}
+
+/* The reason of that kind, where it holds for every row. */
+static bool common_reason(const struct refusal *f, enum lack kind, char *text, size_t size)
+{
+    const struct attention_shape *s = &f->request->shape;
+    unsigned missing = f->request->features;
+    for (int i = 0; i < f->n; i++) {
+        if (!f->lacking[i].is[kind]) return false;
+        missing &= ~f->lacking[i].row->features;
+    }
+    switch (kind) {
+    case LACKS_DEVICE:
+        if (f->request->device.kind == VIC_CUDA && f->n == f->all)
+            snprintf(text, size,
+                     "this build has no CUDA kernels: build vicinal where nvcc 12.3 or newer is, or run on the CPU");
+        else
+            snprintf(text, size, "%s runs on %s only", f->lacking[0].row->name,
+                     device_words(f->lacking[0].row->device));
+        return true;
+    case LACKS_MACHINE: snprintf(text, size, "%.127s", f->lacking[0].machine); return true;
+    case LACKS_DTYPE: dtype_reason(f, text, size); return true;
+    case LACKS_DIMS: snprintf(text, size, "no head sizes of %d and %d here", s->d_qk, s->d_v); return true;
+    case LACKS_FEATURES:
+        if (!missing) return false;
+        if (others_have(f, s->dtype, missing))
+            snprintf(text, size, "%s runs on %s only", feature_words(missing),
+                     device_words(f->request->device.kind == VIC_CUDA ? VIC_CPU : VIC_CUDA));
+        else
+            snprintf(text, size, "nothing here has %s", feature_words(missing));
+        return true;
+    default: return false;
+    }
+}
+
+/* "a and 5 more: has no float32; b: ...": rows of one phrase together. */
+static void list_lacks(const struct refusal *f, char *list, size_t size)
+{
+    char phrase[160], other[160];
+    size_t used = 0;
+    for (int i = 0; i < f->n && used + 1 < size; i++) {
+        int more = 0, length;
+        bool told = false;
+        lack_phrase(&f->lacking[i], f->request, phrase, sizeof phrase);
+        for (int j = 0; j < f->n; j++) {
+            lack_phrase(&f->lacking[j], f->request, other, sizeof other);
+            if (strcmp(phrase, other) != 0) continue;
+            told |= j < i;
+            more += j > i;
+        }
+        if (told) continue;
+        length = snprintf(list + used, size - used, "%s%s", used ? "; " : "", f->lacking[i].row->name);
+        used = used + (size_t)length < size ? used + (size_t)length : size - 1;
+        if (more > 0)
+            length = snprintf(list + used, size - used, " and %d more: %s", more, phrase);
+        else
+            length = snprintf(list + used, size - used, ": %s", phrase);
+        used = used + (size_t)length < size ? used + (size_t)length : size - 1;
+    }
+}
+
+static vic_status nothing_fits(const struct refusal *f, vic_error *err)
+{
+    const struct plan_request *r = f->request;
+    char reasons[400] = "", reason[200], list[500] = "";
+    size_t used = 0;
+    for (int kind = 0; kind < LACKS; kind++) {
+        if (!common_reason(f, (enum lack)kind, reason, sizeof reason)) continue;
+        used +=
+            (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; and besides, " : "", reason);
+        if (kind == LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
+    }
+    list_lacks(f, list, sizeof list);
+    return vic_fail(err, VIC_NO_KERNEL, "%s%sno kernel fits %s on %s, %d heads on %d, head sizes %d and %d%s (%s)",
+                    reasons, used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.kind),
+                    r->shape.heads, r->shape.kv_heads, r->shape.d_qk, r->shape.d_v,
+                    r->features & FEATURE_RADIAL ? ", with a radial term" : "", list);
+}
+
+static vic_status unknown_kernel(const char *name, const struct kernel_row *const *rows, int count, vic_error *err)
+{
+    char names[600] = "";
+    size_t used = 0;
+    for (int i = 0; i < count && used < sizeof names - 1; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", rows[i]->name);
+    return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", name, names);
 }
 
 vic_status plan_choose(const struct plan_request *request, const struct kernel_row *const *rows, int count,
                        const struct kernel_row **out, vic_error *err)
 {
+    enum { MOST_ROWS = 64 };
     const char *forced = request->kernel;
     const struct kernel_row *best = NULL;
-    struct lacking lacking = { "", 0 };
+    struct lacking lacking[MOST_ROWS];
+    struct refusal refusal = { .request = request, .rows = rows, .all = count, .lacking = lacking };
     bool known = false, on_device = false;
     *out = NULL;
     if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
     for (int i = 0; i < count; i++) on_device = on_device || rows[i]->device == request->device.kind;
-    for (int i = 0; i < count; i++) {
-        char phrase[160];
+    for (int i = 0; i < count && refusal.n < MOST_ROWS; i++) {
         if (forced && strcmp(rows[i]->name, forced) != 0) continue;
         known = true;
-        if (!lacks(rows[i], request, forced, phrase, sizeof phrase)) {
-            if (!best || rows[i]->cost < best->cost) best = rows[i];
-        } else if (forced || !on_device || rows[i]->device == request->device.kind) { /* else of no help */
-            add_lacking(&lacking, rows[i]->name, phrase);
-        }
+        if (!forced && on_device && rows[i]->device != request->device.kind) continue; /* of no help */
+        if (find_lacks(rows[i], request, forced, &lacking[refusal.n]))
+            refusal.n++;
+        else if (!best || rows[i]->cost < best->cost)
+            best = rows[i];
     }
-    if (forced && !known) {
-        char names[600] = "";
-        size_t used = 0;
-        for (int i = 0; i < count && used < sizeof names - 1; i++) {
-            int length = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", rows[i]->name);
-            used += (size_t)length;
-        }
-        return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", forced, names);
-    }
-    if (!best) return nothing_fits(request, &lacking, err);
+    if (forced && !known) return unknown_kernel(forced, rows, count, err);
+    if (!best) return nothing_fits(&refusal, err);
     log_line("plan", "%s for %s, %d heads on %d, head sizes %d and %d%s", best->name,
              vic_dtype_name(request->shape.dtype), request->shape.heads, request->shape.kv_heads, request->shape.d_qk,
              request->shape.d_v, forced ? " (forced)" : "");

@@ -125,7 +125,7 @@ def test_scaling_as_text(vicinal, crystal):
     (["latency", "dense:5", "--cutoff", "4"], 2, ["--cutoff", "dense:5"]),
     (["latency", "dense:5", "--device", "cpu", "--cold"], 2, ["--cold", "GPU"]),
     (["latency", "dense:5", "--sustain", "-1"], 2, ["--sustain", "-1"]),
-    (["latency", "dense:5", "--head-dim", "12", "--device", "cpu"], 2, ["head_dim", "multiple of 8"]),
+    (["latency", "dense:5", "--head-dim", "12", "--device", "cpu"], 2, ["--head-dim: ", "multiple of 8"]),
     (["pattern", "dense:5", "--repeat", "0"], 2, ["--repeat"]),
     (["scaling", "dense:5"], 2, ["--over is missing"]),
     (["scaling", "dense:5", "--over", "size"], 2, ["--over", "cutoff|heads"]),

@@ -212,7 +212,8 @@ def test_what_is_no_file(hostile, tmp_path):
     cloud.write_text(XYZ)
     for option, name in (("--q", "q.npy"), ("--q", "q.safetensors"), ("--radial", "r.npy")):
         os.mkfifo(tmp_path / name)
-        hostile("run", cloud, *TENSOR_RUN, option, tmp_path / name, names=name)
+        others = ["--k", tmp_path / name, "--v", tmp_path / name] if option == "--q" else []
+        hostile("run", cloud, *TENSOR_RUN, option, tmp_path / name, *others, names=name)
     hostile("info", "/dev/null", words=["empty"])
     hostile("info", tmp_path / "missing.pdb", words=["No such file"])
 
@@ -298,7 +299,8 @@ def test_tensors_that_lie(hostile, tmp_path, kind, lies):
         path = tmp_path / f"{name}.{kind}"
         path.write_bytes(content)
         for option in ["--q"] + ["--radial"] * (kind == "npy"):
-            hostile("run", cloud, *TENSOR_RUN, option, path, names=path.name)
+            others = ["--k", path, "--v", path] if option == "--q" else []
+            hostile("run", cloud, *TENSOR_RUN, option, path, *others, names=path.name)
 
 
 def test_patterns_that_lie(hostile, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import oracle
 from conftest import STRUCTURE, write_xyz
 
-KEYS = {"atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
+KEYS = {"notes", "atoms", "pairs", "pairs_per_atom", "max_pairs", "boundary_pairs", "strips", "blocks", "full_blocks",
         "block_pairs", "fill", "block128", "bytes", "seconds"}
 CONTEXT = {"file", "kind", "cutoff", "cell"} | STRUCTURE
 
@@ -82,8 +82,8 @@ def test_boundary_pairs(vicinal, tmp_path):
 
 def test_full_blocks(vicinal, tmp_path):
     rng = np.random.default_rng(1)
-    path = write_xyz(tmp_path / "dense.xyz", rng.uniform(0, 1, (128, 3)))
-    answer = vicinal("pattern", path, "--cutoff", 2, "--json").json
+    path = write_xyz(tmp_path / "dense.xyz", rng.uniform(0, 12, (128, 3)))
+    answer = vicinal("pattern", path, "--cutoff", 21, "--json").json
     assert answer["pairs"] == 128 * 128 and answer["blocks"] == answer["full_blocks"] == 16
     assert answer["fill"] == 1 and answer["block128"] == {"count": 1, "density": 1, "full": 1}
 

@@ -22,8 +22,11 @@ def five(tmp_path):
 @pytest.fixture
 def run(vicinal, five, tmp_path):
     def call(file, code=0, dtype="float32", **more):
-        return vicinal("run", five, "--cutoff", 9, "--heads", 1, "--head-dim", 8, "--dtype", dtype, "--v", file,
-                       "-o", tmp_path / "out.safetensors", code=code, **more)
+        types = {"float32": ("F32", np.float32), "bfloat16": ("BF16", np.uint16)}
+        kind, stored = types.get(dtype, ("F16", np.float16))
+        good = oracle.write_safetensors(tmp_path / "good.safetensors", {"q": np.zeros(SHAPE, stored)}, {"q": kind})
+        return vicinal("run", five, "--cutoff", 9, "--heads", 1, "--head-dim", 8, "--dtype", dtype, "--q", good,
+                       "--k", f"{good}:q", "--v", file, "-o", tmp_path / "out.safetensors", code=code, **more)
     return call
 
 
@@ -62,8 +65,8 @@ def test_npy_as_numpy_writes_it(run, tmp_path):
     (V.astype(np.int32), "float32", ["'<i4'", "astype(numpy.float32)"]),
     (V.astype(np.complex64), "float32", ["'<c8'"]),
     (np.asfortranarray(V), "float32", ["Fortran", "ascontiguousarray"]),
-    (V[:, 0], "float32", ["shape [5, 1, 8]", "got [5, 8]"]),
-    (V[:4], "float32", ["shape [5, 1, 8]", "got [4, 1, 8]"]),
+    (V[:, 0], "float32", ["shape [atoms, heads, head size]", "got [5, 8]"]),
+    (V[:4], "float32", ["as many atoms in both", "[5, 1, 8] and [4, 1, 8]"]),
     (V[None], "float32", ["got [1, 5, 1, 8]"]),
     (np.zeros(5, [("a", "<f4")]), "float32", ["named fields"]),
     (V.view("V2"), "float32", [".safetensors"]),
@@ -123,7 +126,7 @@ def test_safetensors_choice_of_the_tensor(run, tmp_path):
 
 @pytest.mark.parametrize("array, kind, words", [
     (V.astype(np.float64), None, ["got float64"]), (V.astype(np.float16), None, ["got float16"]),
-    (oracle.bfloat16(V), "BF16", ["got bfloat16", "--dtype bfloat16"]), (V[:4], None, ["got [4, 1, 8]"]),
+    (oracle.bfloat16(V), "BF16", ["got bfloat16", "--dtype bfloat16"]), (V[:4], None, ["and [4, 1, 8]"]),
     (V.view(np.uint32).astype("<f4"), "I32", ["I32"]), (V[:, 0], None, ["got [5, 8]"]),
 ])
 def test_safetensors_of_the_wrong_kind(run, tmp_path, array, kind, words):
@@ -190,6 +193,7 @@ def test_damaged_headers_never_crash(binary, five, tmp_path, kind):
     else:
         oracle.write_safetensors(file, {"v": V, "w": V})
     good = file.read_bytes()
+    zeros = oracle.write_safetensors(tmp_path / "zeros.safetensors", {"x": np.zeros(SHAPE, np.float32)})
     for case in range(150):
         raw = bytearray(good)
         for _ in range(dice.randint(1, 4)):
@@ -202,6 +206,6 @@ def test_damaged_headers_never_crash(binary, five, tmp_path, kind):
             else:
                 raw[at:at] = raw[at:at + dice.randint(1, 20)]
         file.write_bytes(raw)
-        done = subprocess.run([binary, "run", str(five), "--cutoff", "9", "--heads", "1", "--head-dim", "8", "--v",
-                               str(file)], capture_output=True, env=environment(), timeout=PATIENCE)
+        done = subprocess.run([binary, "run", str(five), "--cutoff", "9", "--heads", "1", "--head-dim", "8", "--q",
+                               zeros, "--k", zeros, "--v", str(file)], capture_output=True, env=environment(), timeout=PATIENCE)
         assert done.returncode in (0, 3), f"seed {seed}, case {case}: {bytes(raw)!r} gave {done.returncode}\n{done.stderr}"

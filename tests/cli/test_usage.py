@@ -141,7 +141,7 @@ def test_human_output_on_a_terminal_has_colours_unless_asked_not_to(binary, clou
 
 def test_env(vicinal):
     answer = vicinal("env", "--json").json
-    assert set(answer) == {"version", "build", "devices", "cuda_note", "kernels", "switches"}
+    assert set(answer) == {"version", "build", "devices", "cuda_note", "kernels", "switches", "switch_problem"}
     assert answer["version"] == "0.1.0"
     assert answer["devices"][0]["kind"] == "cpu"
     assert {"name", "device", "available", "reason"} == set(answer["kernels"][0])

@@ -43,10 +43,12 @@ const struct operation cli_operations[] = {
     { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", PLAIN },
     { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", DRAWS },
     { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", PLAIN },
-    { "vicinal run --q .npy", command, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy", NULL,
-      READS },
+    { "vicinal run --q .npy", command,
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy --k seed.npy --v seed.npy", NULL, READS },
     { "vicinal run --q .safetensors", command,
-      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.safetensors:out", NULL, READS },
+      "run seed.extxyz --cutoff 3 --threads 1 --q seed.safetensors:out --k seed.safetensors:out --v "
+      "seed.safetensors:out",
+      NULL, READS },
     { "vicinal pattern --pairs", command, "pattern seed.extxyz --threads 1 --pairs seed.npz", NULL, READS },
     { "vicinal pattern --pairs, deflated", command, "pattern seed.extxyz --threads 1 --pairs deflated.npz", NULL,
       READS },
@@ -54,9 +56,12 @@ const struct operation cli_operations[] = {
     { "vicinal pattern --pairs .npy", command, "pattern seed.extxyz --threads 1 --pairs pairs.npy", NULL, READS },
     { "vicinal pattern --skip", command, "pattern seed.extxyz --cutoff 3 --threads 1 --skip skip.npy", NULL, READS },
     { "vicinal pattern: a mask", command, "pattern mask.npz --threads 1", NULL, READS },
-    { "broken .npy", refused, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.npy", NULL, READS },
-    { "broken .safetensors", refused, "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.safetensors", NULL,
-      READS },
+    { "broken .npy", refused,
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.npy --k bad.npy --v bad.npy", NULL, READS },
+    { "broken .safetensors", refused,
+      "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.safetensors --k bad.safetensors --v "
+      "bad.safetensors",
+      NULL, READS },
     { "broken .npz", refused, "pattern seed.extxyz --threads 1 --pairs bad.npz", NULL, READS },
 };
 const int cli_operation_count = sizeof cli_operations / sizeof *cli_operations;

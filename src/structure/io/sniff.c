@@ -86,8 +86,8 @@ vic_status format_no_model(const struct source *s, int model, const int64_t *num
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%lld", i ? ", " : "", (long long)numbers[i]);
     if (shown < count) snprintf(list + at, sizeof list - at, ", ... %lld", (long long)numbers[count - 1]);
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s: no model %d; the file has %zu: %s; ask for one of these, 0 for the first or -1 for the last",
-                    s->name, model, count, list);
+                    "%s: no model %d; the file has %zu: %s; ask for one of these, or -1 for the last", s->name, model,
+                    count, list);
 }
 
 int64_t format_frame(int model, int64_t frames)

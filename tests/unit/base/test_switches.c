@@ -42,6 +42,46 @@ static void test_words(void **state)
     assert_null(switch_disable_cpu_wrong());
 }
 
+/* Each switch takes what its help says, and nothing else passes for a switch that is not set. */
+static void test_checks(void **state)
+{
+    static const struct {
+        enum switch_id id;
+        const char *name, *value;
+        bool good;
+    } cases[] = {
+        { SWITCH_THREADS, "VIC_THREADS", "3", true },
+        { SWITCH_THREADS, "VIC_THREADS", "", true },
+        { SWITCH_THREADS, "VIC_THREADS", "abc", false },
+        { SWITCH_THREADS, "VIC_THREADS", "-1", false },
+        { SWITCH_THREADS, "VIC_THREADS", "2x", false },
+        { SWITCH_THREADS, "VIC_THREADS", "1000001", false },
+        { SWITCH_READ_LIMIT, "VIC_READ_LIMIT_MB", "7", true },
+        { SWITCH_READ_LIMIT, "VIC_READ_LIMIT_MB", "1e3", false },
+        { SWITCH_LOG, "VIC_LOG", "plan , pattern", true },
+        { SWITCH_LOG, "VIC_LOG", "plans", false },
+        { SWITCH_LOG, "VIC_LOG", "pattern,all", false },
+        { SWITCH_LOG, "VIC_LOG", ",", true },
+        { SWITCH_DISABLE_CPU, "VIC_DISABLE_CPU", "avx2", true },
+        { SWITCH_DISABLE_CPU, "VIC_DISABLE_CPU", "sse", false },
+        { SWITCH_FORCE_KERNEL, "VIC_FORCE_KERNEL", "attn_fwd_ref", true },
+        { SWITCH_FORCE_KERNEL, "VIC_FORCE_KERNEL", "attn_fwd_reg", false },
+    };
+    vic_error err;
+    (void)state;
+    CHECK_OK(vic_switches_check(&err));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].name, cases[i].value, 1);
+        vic_status all = vic_switches_check(&err);
+        CHECK((all == VIC_OK) == cases[i].good, "%s=%s", cases[i].name, cases[i].value);
+        if (!cases[i].good) assert_ptr_equal(strstr(err.text, cases[i].name), err.text);
+        if (cases[i].id != SWITCH_FORCE_KERNEL) /* whose names another layer knows */
+            CHECK((switch_check(cases[i].id, &err) == VIC_OK) == cases[i].good, "%s=%s", cases[i].name,
+                  cases[i].value);
+        unsetenv(cases[i].name);
+    }
+}
+
 static void test_listing(void **state)
 {
     (void)state;
@@ -96,10 +136,8 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_listing),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_words), cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_listing), cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests_name("unit_base_switches", tests, NULL, NULL);
 }

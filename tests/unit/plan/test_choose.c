@@ -121,21 +121,65 @@ static void nothing_fits(void **state)
     (void)state;
     r.device.kind = VIC_CUDA;
     CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
-    assert_non_null(strstr(err.text, "slow: runs on cpu"));
+    assert_ptr_equal(strstr(err.text, "this build has no CUDA kernels: build vicinal where nvcc 12.3"), err.text);
+    assert_non_null(strstr(err.text, "slow and 3 more: runs on cpu"));
     r.device.kind = VIC_CPU;
     r.features |= FEATURE_RADIAL;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "slow: has no radial term");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "lacks a radial term");
     assert_non_null(strstr(err.text, "fast: has no float32"));
+    assert_ptr_equal(strstr(err.text, "nothing here has a radial term"), err.text);
     assert_null(chosen);
+}
+
+/* What excludes every row comes first: what the machine lacks, then what the request could change. */
+static void the_reason_comes_first(void **state)
+{
+    static const struct kernel_row gpu = { .name = "gpu",
+                                           .device = VIC_CUDA,
+                                           .dtypes = 1 << VIC_F16 | 1 << VIC_BF16,
+                                           .features = FEATURE_LSE,
+                                           .dim_min = 8,
+                                           .dim_max = 128,
+                                           .dim_step = 8,
+                                           .unavailable = can_run };
+    struct kernel_row radial = slow, other = gpu, away = gpu;
+    radial.features |= FEATURE_RADIAL;
+    other.name = "other";
+    away.unavailable = cannot_run;
+    const struct kernel_row *const present[] = { &radial, &gpu, &other }, *const missing[] = { &slow, &away };
+    struct plan_request r = request(VIC_F32, 64);
+    const struct kernel_row *chosen;
+    vic_error err;
+    (void)state;
+    r.device.kind = VIC_CUDA;
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "gpu and 1 more: has no float32");
+    assert_ptr_equal(strstr(err.text, "float32 runs on the CPU only: take dtype float16 or bfloat16; no kernel fits"),
+                     err.text);
+    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL,
+                "; and besides, float32 runs on the CPU only");
+    assert_ptr_equal(strstr(err.text, "this machine has no such thing; "), err.text);
+    r.shape.dtype = VIC_F64;
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "nothing runs in float64: take dtype");
+    r = request(VIC_F16, 64);
+    r.device.kind = VIC_CUDA;
+    r.features |= FEATURE_RADIAL;
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "a radial term runs on the CPU only; ");
+    r.features = FEATURE_LSE | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL;
+    CHECK_FAILS(plan_choose(&r, missing, 1, &chosen, &err), VIC_NO_KERNEL, "no CUDA kernels");
+    r.kernel = "slow";
+    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL, "slow runs on the CPU only; ");
+    r.kernel = NULL;
+    r.features = FEATURE_LSE;
+    CHECK_OK(plan_choose(&r, present, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &gpu);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cheapest_that_fits),
-        cmocka_unit_test(forced),
-        cmocka_unit_test(only_by_name),
-        cmocka_unit_test(nothing_fits),
+        cmocka_unit_test(cheapest_that_fits),     cmocka_unit_test(forced),
+        cmocka_unit_test(only_by_name),           cmocka_unit_test(nothing_fits),
+        cmocka_unit_test(the_reason_comes_first),
     };
     return cmocka_run_group_tests_name("plan_choose", tests, NULL, NULL);
 }
