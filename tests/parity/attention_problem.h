@@ -24,6 +24,7 @@ struct problem {
     int first_item, items;
     int64_t *all_rows;         /* atom -> row of q, out and lse */
     double *ref_out, *ref_lse; /* [batch, n_q, heads, ...] by atom */
+    int64_t *pairs;            /* [n_q] by atom */
     int32_t *strip_order;
 };
 
@@ -197,6 +198,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
 
     p->ref_out = brute_alloc(p->items * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
     p->ref_lse = brute_alloc(p->items * c->n_q * heads, sizeof(double));
+    p->pairs = brute_alloc(c->n_q, sizeof *p->pairs);
     p->all_rows = brute_alloc(c->n_q, sizeof *p->all_rows);
     for (int64_t row = 0; row < c->n_q; row++)
         p->all_rows[p->pattern.q_order[row]] = c->pattern_order ? row : p->pattern.q_order[row];
@@ -204,7 +206,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
         struct attention_args args = item_args(p, item);
         int64_t vectors = item * c->n_q * heads;
         CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &args, pools[7], c->n_q, NULL,
-                                    p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, NULL, &err));
+                                    p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, p->pairs, &err));
     }
     p->strip_order = brute_permutation(p->pattern.strips, &state);
 }
@@ -223,6 +225,7 @@ static void free_problem(struct problem *p)
     free(p->lse.buffer);
     free(p->ref_out);
     free(p->ref_lse);
+    free(p->pairs);
     free(p->all_rows);
     free(p->strip_order);
 }
@@ -382,16 +385,15 @@ static double allowed_error(const struct attention_case *c)
     return (tested == VIC_CUDA ? gpu : cpu)[c->dtype] + scores[c->values];
 }
 
-/* A GPU's kernels have scores in float32: where all of a row's are below that, it is NaN, which is not what a row
- * without pairs is.  (Every row of ALL_MINUS_INF has pairs.)  The CPU's know better; what infinite keys give there
- * is what the reference gives, and an LSE beyond float32 its last number. */
-static bool gives_nan(const struct attention_case *c, double reference_lse)
+/* A GPU's kernels have scores in float32: where all of a row's are below that, or -inf, it is NaN, which is not what
+ * a row without pairs is.  The CPU's know better; what infinite keys give there is what the reference gives. */
+static bool gives_nan(const struct attention_case *c, int64_t pairs)
 {
-    if (tested != VIC_CUDA) return false;
-    if (c->values == ALL_MINUS_INF) return true;
-    return (c->values == BELOW_FLOAT || c->values == SCALED_BELOW_FLOAT) && isfinite(reference_lse);
+    bool below = c->values == ALL_MINUS_INF || c->values == BELOW_FLOAT || c->values == SCALED_BELOW_FLOAT;
+    return tested == VIC_CUDA && below && pairs > 0;
 }
 
+/* An LSE beyond float32 is its last finite number. */
 static double lse_as_float(double lse)
 {
     return isfinite(lse) ? fmin(fmax(lse, (double)-FLT_MAX), (double)FLT_MAX) : lse;
@@ -406,7 +408,7 @@ static void compare_item(const struct attention_case *c, const struct problem *p
     for (int64_t atom = 0; atom < p->pattern.n_q; atom++)
         for (int head = 0; head < p->shape.heads; head++) {
             int64_t row = p->all_rows[atom], at = (item * p->pattern.n_q + atom) * p->shape.heads + head;
-            bool nothing = gives_nan(c, p->ref_lse[at]);
+            bool nothing = gives_nan(c, p->pairs[atom]);
             double expected = nothing ? NAN : lse_as_float(p->ref_lse[at]);
             for (int x = 0; x < p->shape.d_v; x++) {
                 double want = nothing ? NAN : p->ref_out[at * p->shape.d_v + x], got = get(&out, row, head, x);

@@ -3,6 +3,8 @@
 #pragma once
 #include "kernels/cuda/sm90/strip.cuh"
 
+#include <cfloat>
+
 namespace sm90
 {
 // A step's weights may add up to this much per thread and row before the row's reference is raised: below float16's
@@ -25,6 +27,13 @@ __device__ __forceinline__ float quad_sum(float x)
 __device__ __forceinline__ float reference(float max)
 {
     return max == -INFINITY ? 0.0f : max;
+}
+
+// The largest score of a row of the thread, in units of log2.  Where all are below float32 (-inf) though the row has
+// a pair among `bits`, it is float32's last number: store_rows() tells such a row from one without pairs.
+__device__ __forceinline__ float held(float top, int r, uint32_t bits)
+{
+    return bits & (r == 0 ? 0x33333333u : 0xccccccccu) ? fmaxf(top, -FLT_MAX) : top;
 }
 
 // Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A
@@ -52,8 +61,8 @@ __device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bi
         const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
         top[i >> 1 & 1] = fmaxf(top[i >> 1 & 1], x);
     }
-    max[0] = ceilf(quad_max(top[0]));
-    max[1] = ceilf(quad_max(top[1]));
+    max[0] = ceilf(quad_max(held(top[0], 0, bits)));
+    max[1] = ceilf(quad_max(held(top[1], 1, bits)));
 }
 
 // Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more,
@@ -96,7 +105,7 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     float shrink[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const float raised = fmaxf(t.max[r], ceilf(quad_max(top[r])));
+        const float raised = fmaxf(t.max[r], ceilf(quad_max(held(top[r], r, bits))));
         shrink[r] = asks[r] ? (t.max[r] == -INFINITY ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - raised)) : 1.0f;
         if (asks[r]) {
             t.max[r] = raised;
