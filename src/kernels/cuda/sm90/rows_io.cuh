@@ -87,24 +87,23 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
-        const float sum = quad_sum(t.sum[r]);
+        float sum = quad_sum(t.sum[r]);
         if (row >= p.n_q) continue;
-        // A row without pairs is zero, whatever its sums hold.  One that has pairs but no weight is NaN: 0 times the
-        // reciprocal of 0.
-        const bool no_pairs = t.max[r] == -INFINITY;
+        // A row without pairs is zero, whatever its sums hold.  One that has pairs but no weight is NaN.
+        if (sum == 0.0f && t.max[r] != -INFINITY) sum = NAN;
         const float factor = __frcp_rn(sum);
         uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + first + 2 * (lane & 3);
         if (p.out_words && p.d_v >= first + D) {
 #pragma unroll
             for (int j = 0; j < D / 8; j++)
                 reinterpret_cast<uint32_t *>(to)[4 * j] =
-                    no_pairs ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
         } else {
 #pragma unroll
             for (int j = 0; j < D / 8; j++) {
                 if (first + 8 * j >= p.d_v) continue;
                 const uint32_t word =
-                    no_pairs ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
+                    sum == 0.0f ? 0u : pack<TYPE>(t.o[4 * j + 2 * r] * factor, t.o[4 * j + 2 * r + 1] * factor);
                 to[8 * j] = static_cast<uint16_t>(word);
                 to[8 * j + 1] = static_cast<uint16_t>(word >> 16);
             }
@@ -112,8 +111,7 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         if (p.lse.data && first == 0 && (lane & 3) == 0) {
             const int64_t at = p.q_rows ? p.q_rows[row] : row;
             float *lse = static_cast<float *>(p.lse.data) + at * p.lse.row + head * p.lse.head + batch * p.lse.batch;
-            const float logarithm = sum == 0.0f ? NAN : log2f(sum);
-            *lse = no_pairs ? -INFINITY : (t.max[r] + logarithm) * 0.69314718055994530942f;
+            *lse = sum == 0.0f ? -INFINITY : (t.max[r] + log2f(sum)) * 0.69314718055994530942f;
         }
     }
 }

@@ -29,11 +29,11 @@ __device__ __forceinline__ float reference(float max)
     return max == -INFINITY ? 0.0f : max;
 }
 
-// The largest score of a row of the thread, in units of log2.  Where all are below float32 (-inf) though the row has
-// a pair among `bits`, it is float32's last number: store_rows() tells such a row from one without pairs.
-__device__ __forceinline__ float held(float top, int r, uint32_t bits)
+// What the largest of a row's scores in a step is at least: where all are below float32 (-inf) though the row has a
+// pair, float32's last number, by which store_rows() tells such a row from one without pairs.
+__device__ __forceinline__ float least_score(int r, uint32_t bits)
 {
-    return bits & (r == 0 ? 0x33333333u : 0xccccccccu) ? fmaxf(top, -FLT_MAX) : top;
+    return bits & (r == 0 ? 0x33333333u : 0xccccccccu) ? -FLT_MAX : -INFINITY;
 }
 
 // Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A
@@ -55,14 +55,14 @@ __device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale
 // The first step of a strip sets the references of the rows that have a pair in it: their largest score, rounded up.
 __device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bits, float scale, float (&max)[2])
 {
-    float top[2] = { -INFINITY, -INFINITY };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll
     for (int i = 0; i < 32; i++) {
         const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
         top[i >> 1 & 1] = fmaxf(top[i >> 1 & 1], x);
     }
-    max[0] = ceilf(quad_max(held(top[0], 0, bits)));
-    max[1] = ceilf(quad_max(held(top[1], 1, bits)));
+    max[0] = ceilf(quad_max(top[0]));
+    max[1] = ceilf(quad_max(top[1]));
 }
 
 // Some row of this warp has weights over the limit (or NaN, or no reference yet): its scores are computed once more,
@@ -78,7 +78,7 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     // This path is rare and must not cost the other one registers: a rolled loop, its results in local memory.
     volatile float scores[32];
     const uint32_t queries = queries_at<D>();
-    float top[2] = { -INFINITY, -INFINITY };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll 1
     for (int j = 0; j < 8; j++) {
         const int thread = ptx::mov_volatile(threadIdx.x) & 127, lane = thread & 31;
@@ -105,7 +105,7 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     float shrink[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        const float raised = fmaxf(t.max[r], ceilf(quad_max(held(top[r], r, bits))));
+        const float raised = fmaxf(t.max[r], ceilf(quad_max(top[r])));
         shrink[r] = asks[r] ? (t.max[r] == -INFINITY ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - raised)) : 1.0f;
         if (asks[r]) {
             t.max[r] = raised;
