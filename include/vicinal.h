@@ -437,7 +437,8 @@ typedef struct vic_attention_args {
     size_t size;
     vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v */
     vic_tensor out;     /* [batch,] n_q x heads x d_v, type of q; must not overlap q, k, v */
-    vic_tensor lse;     /* float32 [batch,] n_q x heads: ln sum exp(score); data NULL = not wanted */
+    vic_tensor lse;     /* float32 [batch,] n_q x heads: ln sum exp(score), -inf = no pair with weight; data NULL =
+                         * not wanted */
     double scale;       /* 0 = 1 / sqrt(head_dim) */
     void *workspace;    /* vic_plan_workspace_size() bytes, 64-byte aligned; NULL = allocate for this call */
     size_t workspace_size;
@@ -453,7 +454,9 @@ typedef struct vic_attention_args {
     }
 
 /* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
- * whatever the batch or the number of threads.  Blocks until done.  On a GPU `e` may be NULL. */
+ * whatever the batch or the number of threads.  On the CPU every finite input gives the right result, also where
+ * scores leave float32; an LSE beyond float32 is its last finite number (docs/concepts.md, Range, also for GPUs).
+ * Blocks until done.  On a GPU `e` may be NULL. */
 VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                                  vic_error *err) VIC_CHECK_RESULT;
 

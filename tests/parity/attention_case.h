@@ -19,8 +19,10 @@ enum values {
     GROWING,        /* scores rise with the key's atom number, so that the maximum moves again and again */
     LARGE,          /* random scores up to about 1000 */
     JUMPS,          /* scores of -1000, 0, 30, 130 and 1000, from key to key */
-    STEPS, /* the same every 64 keys, so that a kernel's step meets one of them: +30, +130, +1000, down again */
-    DEEP,  /* all scores about -1000, no two the same */
+    STEPS,       /* the same every 64 keys, so that a kernel's step meets one of them: +30, +130, +1000, down again */
+    DEEP,        /* all scores about -1000, no two the same */
+    BELOW_FLOAT, /* every q.k is -10^40, less than float32 holds */
+    SCALED_BELOW_FLOAT, /* every q.k is -10^30, which becomes that with a scale of 10^20 */
 };
 
 struct attention_case;

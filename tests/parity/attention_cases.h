@@ -180,6 +180,36 @@ static void test_values(void **state)
     RUN_ALL(cases, 5000);
 }
 
+/* Scores that float32 does not hold.  float16 holds no such q and k. */
+static void test_scores_below_float(void **state)
+{
+    static const struct attention_case cases[] = {
+        { .name = "all below float32", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4 },
+        { .name = "some without pairs",
+          .n_q = 300,
+          .n_k = -1,
+          .box = 40,
+          .cutoff = 4,
+          .exclude_self = true,
+          .built = true },
+        { .name = "first keys masked", .n_q = 130, .n_k = 540, .box = 1, .cutoff = 20, .line = true, .d_qk = 64 },
+        { .name = "several steps and parts", .n_q = 300, .n_k = -1, .box = 9, .cutoff = 30, .d_qk = 128 },
+        { .name = "group-query", .n_q = 200, .n_k = 900, .box = 9, .cutoff = 5, .heads = 4, .kv_heads = 2 },
+    };
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int scaled = 0; scaled < 2; scaled++) {
+            struct attention_case c = cases[i];
+            c.values = scaled ? SCALED_BELOW_FLOAT : BELOW_FLOAT;
+            c.scale = scaled ? 1e20 : 1.0;
+            c.dtype = VIC_BF16;
+            run_case(&c, 5150 + i);
+            c.dtype = VIC_F32;
+            if (tested == VIC_CPU) run_case(&c, 5160 + i);
+        }
+}
+
 /* Patterns as the library builds them: near atoms in near rows, full blocks, shared clusters. */
 static void test_built_patterns(void **state)
 {
@@ -384,8 +414,8 @@ static void test_items_do_not_see_each_other(void **state)
 #define SHARED_TESTS                                                                                                 \
     cmocka_unit_test(test_sizes), cmocka_unit_test(test_geometries), cmocka_unit_test(test_head_sizes),              \
         cmocka_unit_test(test_heads_and_layouts), cmocka_unit_test(test_values),                                     \
-        cmocka_unit_test(test_built_patterns), cmocka_unit_test(test_first_keys_masked),                             \
-        cmocka_unit_test(test_batches), cmocka_unit_test(test_rows_do_not_see_each_other),                           \
-        cmocka_unit_test(test_items_do_not_see_each_other)
+        cmocka_unit_test(test_scores_below_float), cmocka_unit_test(test_built_patterns),                            \
+        cmocka_unit_test(test_first_keys_masked), cmocka_unit_test(test_batches),                                    \
+        cmocka_unit_test(test_rows_do_not_see_each_other), cmocka_unit_test(test_items_do_not_see_each_other)
 
 #endif

@@ -20,6 +20,10 @@
  *   out = sums / weight, lse = max + ln weight
  * What is summed in which order depends on the pattern alone.
  *
+ * Finite inputs may still leave float32: scores may overflow, on the way or in the end, and so may the weighted sum;
+ * results may come to be where float32 has few digits left.  Each shows in what the row has in the end, or in the
+ * smallest of its scores; such rows are done again one by one in double (attention_wide.c).
+ *
  * A masked lane has P = 0 and still computes 0 * V, which is NaN where V is not finite.  So a group whose result is
  * not finite is done a second time with V, too, replaced by 0 in masked lanes ("careful"): the other arithmetic is
  * the same, and only real neighbours can make a row non-finite. */
@@ -106,9 +110,10 @@ INLINE void prefetch_row(const float *row, int d)
     for (int c = 0; c < d; c += 16) __builtin_prefetch(row + c);
 }
 
-/* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs. */
+/* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs,
+ * lowest = smaller of lowest (at most 0) and those whose bit is set. */
 static void compute_scores(const struct cpu_run *run, int64_t strip, const float *query, int keys,
-                           const struct group_key *key, struct strip_scratch *s, vf max[PARTS])
+                           const struct group_key *key, struct strip_scratch *s, vf max[PARTS], vf lowest[PARTS])
 {
     const struct attention_shape *shape = run->shape;
     float scale = (float)run->args->scale;
@@ -133,9 +138,12 @@ static void compute_scores(const struct cpu_run *run, int64_t strip, const float
         }
         UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++)
         {
-            vf score = vec_select(lanes_in(key[i + u].bits, w), dot[u][w] * scale, vec_fill(-INFINITY));
+            vi in = lanes_in(key[i + u].bits, w);
+            vf own = (vf)(in & (vi)(dot[u][w] * scale));
+            vf score = (vf)((vi)own | (~in & (vi)vec_fill(-INFINITY)));
             ((vf *)s->scores[i + u])[w] = score;
             max[w] = vec_max(score, max[w]);
+            lowest[w] = vec_min(own, lowest[w]);
         }
     }
 }
@@ -205,11 +213,17 @@ static void group_step(const struct cpu_run *run, int64_t strip, bool careful, i
     const struct group_key *key = s->keys[group];
     int keys = s->key_count[group];
     vf *max_at = (vf *)(s->max + at * GROUP), *weight_at = (vf *)(s->weight + at * GROUP);
+    vf *lowest_at = (vf *)(s->lowest + at * GROUP);
     float *sum = s->sum + at * d_v * GROUP;
-    vf max[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
+    vf max[PARTS], lowest[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
 
-    UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w];
-    compute_scores(run, strip, s->query + at * (size_t)shape->d_qk * GROUP, keys, key, s, max);
+    UNROLL for (int w = 0; w < PARTS; w++)
+    {
+        max[w] = max_at[w];
+        lowest[w] = lowest_at[w];
+    }
+    compute_scores(run, strip, s->query + at * (size_t)shape->d_qk * GROUP, keys, key, s, max, lowest);
+    UNROLL for (int w = 0; w < PARTS; w++) lowest_at[w] = lowest[w];
     if (run->radial) {
         UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w]; /* scores alone say nothing about it */
         add_radial(run, head, group, strip * STRIP + group * GROUP, s, max);
@@ -241,7 +255,7 @@ static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, st
         memset(sum, 0, (size_t)shape->d_v * GROUP * sizeof *sum);
         for (int r = 0; r < GROUP; r++) {
             s->max[i * GROUP + r] = -INFINITY;
-            s->weight[i * GROUP + r] = 0.0f;
+            s->lowest[i * GROUP + r] = s->weight[i * GROUP + r] = 0.0f;
         }
     }
     if (run->radial) radial_place_rows(run->pattern, strip, s);
@@ -257,73 +271,7 @@ static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, st
     }
 }
 
-/* ---- Results ----------------------------------------------------------------------------------------------- */
-
-/* sum /= weight, 0 in rows without weight, as gather_row() wants it; false when one of the results is not finite. */
-static bool normalise(int d_v, const float *weight, float *sum)
-{
-    vi odd = { 0 };
-    UNROLL for (int w = 0; w < PARTS; w++)
-    {
-        vf total = ((const vf *)weight)[w];
-        vf factor = 1.0f / total;
-        for (int c = 0; c < d_v; c += 4) {
-            vf *x = (vf *)(sum + c * GROUP) + w;
-            UNROLL for (int u = 0; u < 4; u++)
-            {
-                vf *at = x + u * PARTS;
-                *at = vec_select(total == 0.0f, (vf){ 0 }, *at * factor);
-                odd |= (*at - *at) != 0.0f;
-            }
-            vec_transpose(x, x + PARTS, x + 2 * PARTS, x + 3 * PARTS);
-        }
-    }
-    for (int lane = 0; lane < LANES; lane++)
-        if (odd[lane]) return false;
-    return true;
-}
-
-static void store_group(const struct cpu_run *run, int64_t first_row, int head, int group,
-                        const struct strip_scratch *s)
-{
-    const struct attention_args *a = run->args;
-    int d = run->shape->d_v;
-    vic_dtype dtype = run->shape->dtype;
-    size_t at = (size_t)head * GROUPS + (size_t)group;
-    float row_values[DIM_MAX];
-    for (int r = 0; r < GROUP && first_row + r < run->pattern->n_q; r++) {
-        int64_t row = a->q_rows ? a->q_rows[first_row + r] : first_row + r;
-        void *to = row_of(&a->out, dtype, row, head);
-        gather_row(d, s->sum + at * (size_t)d * GROUP, r, dtype == VIC_F32 ? to : row_values);
-        if (dtype == VIC_F16)
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(row_values[c]);
-        else if (dtype == VIC_BF16)
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(row_values[c]);
-        if (a->lse.data) {
-            float *lse = row_of(&a->lse, VIC_F32, row, head);
-            double weight = s->weight[at * GROUP + (size_t)r];
-            *lse = weight == 0.0 ? -INFINITY : (float)((double)s->max[at * GROUP + (size_t)r] + log(weight));
-        }
-    }
-}
-
-/* Stores what is to do and finite (`always`: all), and leaves the rest to do; false when something is left. */
-static bool store(const struct cpu_run *run, int64_t strip, bool always, struct strip_scratch *s)
-{
-    bool all = true;
-    for (int g = 0; g < GROUPS; g++)
-        for (int head = 0; head < run->shape->heads; head++) {
-            size_t at = (size_t)head * GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
-            int64_t first_row = strip * STRIP + g * GROUP;
-            if (!s->todo[at]) continue;
-            s->todo[at] = !normalise(run->shape->d_v, s->weight + at * GROUP, s->sum + at * d_v * GROUP) && !always;
-            if (s->todo[at])
-                all = false;
-            else
-                store_group(run, first_row, head, g, s);
-        }
-    return all;
-}
+#include "kernels/cpu/results_body.h"
 
 void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, int64_t next, struct strip_scratch *s)
 {

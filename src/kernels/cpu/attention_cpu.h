@@ -45,6 +45,7 @@ struct strip_scratch {
     float *query;   /* [heads, GROUPS, d_qk, GROUP] */
     float *sum;     /* [heads, GROUPS, d_v, GROUP] of exp(score - max) * v */
     float *max;     /* [heads, GROUPS, GROUP] */
+    float *lowest;  /* [heads, GROUPS, GROUP] of the row's own q . k * scale, at most 0 */
     float *weight;  /* [heads, GROUPS, GROUP] sum of exp(score - max) */
     uint8_t *todo;  /* [heads, GROUPS] */
 };
@@ -55,6 +56,7 @@ struct cpu_run {
     const struct attention_shape *shape;
     const struct attention_args *args;
     bool radial;
+    bool wide; /* every row goes through attention_wide_rows() */
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */
@@ -63,11 +65,16 @@ size_t strip_scratch_size(const struct attention_shape *shape, bool radial);
 struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool radial, void *memory);
 
 /* radial.c, compiled with the pair rule's rounding: where the strip's rows are; where the chunk's keys are; and the
- * radial term of one pair, (q_row, slot) in pattern rows, straight from the rule. */
+ * radial term of one pair, (q_row, k_row, image) in the pattern's numbers, straight from the rule. */
 void radial_place_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s);
 void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s);
-float radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int slot,
-                   const struct strip_scratch *s);
+double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image);
+
+/* attention_wide.c: computes rows of one strip and head again, those whose bit is set in `rows` (bit r: row r of the
+ * strip), in double, which no finite input overflows, and stores results and LSE over what is there.  A row is left
+ * as it is where it has no pair, or where its query or a key or value of its neighbours is not finite; but those of
+ * `lost` say nothing about values, and these are taken as they are.  Slow: for rows that float32 cannot hold. */
+void attention_wide_rows(const struct cpu_run *run, int64_t strip, int head, uint64_t rows, uint64_t lost);
 
 /* Computes the 64 rows of one strip, all heads.  `next`: the strip that this worker probably does next, whose memory
  * is asked for meanwhile; -1 = none. */

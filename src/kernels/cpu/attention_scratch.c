@@ -38,6 +38,7 @@ static size_t lay_out(const struct attention_shape *shape, bool radial, struct s
     end = place(s, &to->query, end, heads * STRIP * d_qk);
     end = place(s, &to->sum, end, heads * STRIP * d_v);
     end = place(s, &to->max, end, heads * STRIP);
+    end = place(s, &to->lowest, end, heads * STRIP);
     end = place(s, &to->weight, end, heads * STRIP);
     if (s) s->todo = (uint8_t *)s + end;
     return end + round_up(heads * GROUPS);

@@ -34,14 +34,13 @@ void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s)
     }
 }
 
-float radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int slot,
-                   const struct strip_scratch *s)
+double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image)
 {
     const struct vic_pattern *p = run->pattern;
-    int64_t i = p->q_order[q_row], j = p->k_order[s->rows[slot]];
+    int64_t i = p->q_order[q_row], j = p->k_order[k_row];
     int32_t n[3];
     for (int a = 0; a < 3; a++)
-        n[a] = p->images[s->images[slot]][a] + (p->k_wrap ? p->k_wrap[j][a] : 0) - (p->q_wrap ? p->q_wrap[i][a] : 0);
+        n[a] = p->images[image][a] + (p->k_wrap ? p->k_wrap[j][a] : 0) - (p->q_wrap ? p->q_wrap[i][a] : 0);
     double d2 = pair_distance2(p->q_positions + 3 * i, p->k_positions + 3 * j, p->cell, n[0], n[1], n[2]);
-    return (float)radial_value(table, run->args->radial.points, d2, p->cutoff);
+    return radial_value(table, run->args->radial.points, d2, p->cutoff);
 }

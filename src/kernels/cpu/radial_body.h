@@ -61,13 +61,6 @@ static void look_up(const float *table, int group, struct strip_scratch *s)
     }
 }
 
-INLINE bool vec_any(vi mask)
-{
-    int32_t any = 0;
-    for (int lane = 0; lane < LANES; lane++) any |= mask[lane];
-    return any != 0;
-}
-
 /* Computes by themselves the lanes of keys first .. end - 1 that looking up could not do. */
 static void repair_terms(const struct cpu_run *run, const float *table, int group, int64_t first_row, int first,
                          int end, struct strip_scratch *s)
@@ -76,7 +69,8 @@ static void repair_terms(const struct cpu_run *run, const float *table, int grou
         struct group_key key = s->keys[group][i];
         for (int lane = 0; lane < GROUP; lane++)
             if (key.bits >> lane & 1 && !(s->terms[i][lane] - s->terms[i][lane] == 0.0f))
-                s->terms[i][lane] = radial_exact(run, table, first_row + lane, key.slot, s);
+                s->terms[i][lane] =
+                    (float)radial_exact(run, table, first_row + lane, s->rows[key.slot], s->images[key.slot]);
     }
 }
 

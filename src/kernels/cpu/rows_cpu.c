@@ -5,6 +5,7 @@
 #include "kernels/cpu/attention_cpu.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 /* 16 for every (key, group of 16 rows) with a bit: what accumulating P V computes.  The scores of a group are
@@ -33,6 +34,11 @@ static size_t workspace(const struct vic_plan *plan, int threads)
 /* Strips of a task: neighbours share keys and values, and the next one is known.  Single ones in the end, so that
  * threads end together. */
 enum { TOGETHER = 4, SINGLE = 8 /* a thread */ };
+
+/* Times this, 128 products rounded at 2^-150 leave a score right to 2^-43; a larger scale would make of what float32
+ * loses at its lower end something that counts.  Small ones need no limit: where `scale` itself loses digits below
+ * 2^-126, a score that float32 holds is off by 2^-22 at most. */
+#define SCALE_MAX 0x1p100
 
 struct launch {
     struct cpu_run run;
@@ -68,7 +74,7 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
                          void *memory, attention_strip *strip)
 {
     struct launch l = {
-        .run = { plan->pattern, &plan->shape, args, plan->radial },
+        .run = { plan->pattern, &plan->shape, args, plan->radial, fabs(args->scale) > SCALE_MAX },
         .strip_order = plan->strip_order,
         .strips = plan->pattern->strips,
         .threads = pool_threads(pool),

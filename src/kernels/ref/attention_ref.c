@@ -11,6 +11,7 @@
 #include "kernels/ref/images.h"
 #include "kernels/ref/rules.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -164,6 +165,19 @@ static struct images images_of(const struct reference *r, int64_t query, const s
     return found;
 }
 
+/* Scores go up to 2^263 * scale: with an extreme scale they are kept smaller, and their differences made larger. */
+static double score_unit(double scale)
+{
+    return fabs(scale) > 0x1p700 ? 0x1p-400 : 1.0;
+}
+
+/* By how much neighbour a's score, in units of `unit`, and radial term together lie above neighbour b's.  Each on its
+ * own: beside a score of 10^20 a term would be lost, and where two such scores are equal it decides. */
+static double above(const struct neighbour *found, const double *score, double unit, int64_t a, int64_t b)
+{
+    return (score[a] - score[b]) / unit + (found[a].images.largest - found[b].images.largest);
+}
+
 /* out [heads, d_v] and lse [heads] of one query atom; returns its number of pairs. */
 static int64_t reference_row(const struct reference *r, int64_t query, int worker, double *out, double *lse)
 {
@@ -185,8 +199,9 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
     for (int64_t i = 0; i < n; i++) pairs += found[i].images.count;
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
-        double max = -INFINITY, weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
+        double unit = score_unit(r->args->scale), weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
         double q[DIM_MAX];
+        int64_t top = -1; /* the neighbour with the largest score; one whose score is NaN makes the row NaN */
         for (int c = 0; c < shape->d_qk; c++) q[c] = element(&r->args->q, shape->dtype, r->q_row[query], head, c);
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
@@ -194,20 +209,22 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
             if (radial->table)
                 found[i].images = images_of(r, query, &found[i], listed, radial->table + head * radial->head_stride);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
-            score[i] = dot * r->args->scale + found[i].images.largest;
-            if (score[i] > max || isnan(score[i])) max = score[i]; /* a NaN makes the row NaN */
+            score[i] = dot * (r->args->scale * unit);
+            if (score[i] == -INFINITY || (found[i].images.largest == -INFINITY && !isnan(score[i]))) continue;
+            if (top < 0 || isnan(score[i]) || above(found, score, unit, i, top) > 0.0) top = i;
         }
         memset(sum, 0, (size_t)shape->d_v * sizeof *sum);
         lse[head] = -INFINITY;
-        if (max == -INFINITY) continue;
+        if (top < 0) continue;
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
-            double w = found[i].images.sum * exp(score[i] - max);
+            double w = found[i].images.sum * exp(above(found, score, unit, i, top));
             weight += w;
             for (int c = 0; c < shape->d_v; c++) sum[c] += w * element(&r->args->v, shape->dtype, row, kv_head, c);
         }
         for (int c = 0; c < shape->d_v; c++) sum[c] /= weight;
-        lse[head] = max + log(weight);
+        lse[head] = score[top] / unit + found[top].images.largest + log(weight);
+        if (isfinite(score[top])) lse[head] = fmin(fmax(lse[head], -DBL_MAX), DBL_MAX);
     }
     return pairs;
 }
@@ -291,6 +308,7 @@ static void launch_task(void *context, int64_t query, int worker)
     for (int head = 0; head < shape->heads; head++) {
         for (int c = 0; c < shape->d_v; c++)
             store(&args->out, shape->dtype, row, head, c, out[(int64_t)head * shape->d_v + c]);
+        if (isfinite(lse[head])) lse[head] = fmin(fmax(lse[head], (double)-FLT_MAX), (double)FLT_MAX);
         if (args->lse.data) store(&args->lse, VIC_F32, row, head, 0, lse[head]);
     }
 }

@@ -87,9 +87,10 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
-        const float sum = quad_sum(t.sum[r]);
+        float sum = quad_sum(t.sum[r]);
         if (row >= p.n_q) continue;
-        // A row without weight is zero, whatever its sums hold.
+        // A row without pairs is zero, whatever its sums hold.  One that has pairs but no weight is NaN.
+        if (sum == 0.0f && t.max[r] != -INFINITY) sum = NAN;
         const float factor = __frcp_rn(sum);
         uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + first + 2 * (lane & 3);
         if (p.out_words && p.d_v >= first + D) {

@@ -3,6 +3,8 @@
 #pragma once
 #include "kernels/cuda/sm90/strip.cuh"
 
+#include <cfloat>
+
 namespace sm90
 {
 // A step's weights may add up to this much per thread and row before the row's reference is raised: below float16's
@@ -27,6 +29,13 @@ __device__ __forceinline__ float reference(float max)
     return max == -INFINITY ? 0.0f : max;
 }
 
+// What the largest of a row's scores in a step is at least: where all are below float32 (-inf) though the row has a
+// pair, float32's last number, by which store_rows() tells such a row from one without pairs.
+__device__ __forceinline__ float least_score(int r, uint32_t bits)
+{
+    return bits & (r == 0 ? 0x33333333u : 0xccccccccu) ? -FLT_MAX : -INFINITY;
+}
+
 // Scores to weights.  `bits` are the thread's mask bits; s becomes exp2(s * scale - max), part gets their sums.  A
 // row whose reference is not set gets infinite weights where it has a pair, and asks for more by that.
 template <bool MASKED>
@@ -46,7 +55,7 @@ __device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale
 // The first step of a strip sets the references of the rows that have a pair in it: their largest score, rounded up.
 __device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bits, float scale, float (&max)[2])
 {
-    float top[2] = { -INFINITY, -INFINITY };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll
     for (int i = 0; i < 32; i++) {
         const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
@@ -69,7 +78,7 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     // This path is rare and must not cost the other one registers: a rolled loop, its results in local memory.
     volatile float scores[32];
     const uint32_t queries = queries_at<D>();
-    float top[2] = { -INFINITY, -INFINITY };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll 1
     for (int j = 0; j < 8; j++) {
         const int thread = ptx::mov_volatile(threadIdx.x) & 127, lane = thread & 31;

@@ -228,12 +228,16 @@ template <typename T> __global__ void __launch_bounds__(32 * MOST_WARPS, 2) soft
         }
         sum = over_row<false>(sum, sums);
         if (threadIdx.x > 0) continue;
-        c.inverse[item * p.n_q + row] = sum == 0.0f ? 0.0f : 1.0f / sum;
+        // Scores below float32 leave a row that has pairs no weight; it must not look like one without pairs.
+        const bool no_pairs = begin == end;
+        c.inverse[item * p.n_q + row] = no_pairs ? 0.0f : sum == 0.0f ? NAN : 1.0f / sum;
         if (!c.lse.data) continue;
         float *lse =
             static_cast<float *>(c.lse.data) + c.batch * c.lse.batch_stride + (c.head + item) * c.lse.head_stride;
-        lse[(p.q_order ? p.q_order[row] : row) * c.lse.row_stride] =
-            sum == 0.0f ? -INFINITY : (most + (log2f(sum) - TOP)) * LN_2;
+        lse[(p.q_order ? p.q_order[row] : row) * c.lse.row_stride] = no_pairs ? -INFINITY
+                                                                     : sum == 0.0f
+                                                                         ? NAN
+                                                                         : (most + (log2f(sum) - TOP)) * LN_2;
     }
 }
 
