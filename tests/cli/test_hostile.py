@@ -74,7 +74,7 @@ def all_commands(hostile, path, **expected):
 
 @pytest.mark.parametrize("name", [
     "1AKE_err.cif", "1AKE_err_a.pdb", "1AKE_err_b.pdb", "1EN2_err.cif", "1bna-errors.cif",
-    "MnO.misnumbered.poscar", "empty_atom.gro", "extended_bad.xyz", "helium_bad.xyz", "not-reals.cif",
+    "MnO.misnumbered.poscar", "empty_atom.gro", "helium_bad.xyz", "not-reals.cif",
     "truncated.gro", "unterminated-text-field.cif"])
 def test_real_malformed_files(hostile, real_structure, name):
     all_commands(hostile, real_structure(f"malformed/{name}"), words=["expected .* found |expected "])
