@@ -19,6 +19,9 @@ void faults_begin(long n, bool all_after);
 long faults_count(void);
 void faults_record(const char **names, long room);
 
+/* From the next count on only operations on files count, or all again. */
+void faults_files_only(bool only);
+
 /* From now on nothing fails, but this signal comes just before the n-th operation, in the thread that does it. */
 void faults_signal(long n, int number);
 

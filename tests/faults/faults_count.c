@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 static _Atomic bool active, fired;
 static _Atomic long counted;
 static long first;
 static bool sticky;
 static int deadly; /* the signal in place of the failure; 0 = none */
+static bool files_only;
 static const char *_Atomic failed;
 static const char **record;
 static long record_room;
@@ -23,6 +25,21 @@ void faults_begin(long n, bool all_after)
     fired = false;
     counted = 0;
     active = true;
+}
+
+void faults_files_only(bool only)
+{
+    files_only = only;
+}
+
+/* Those that change what stands on a disk; how often memory is asked for may differ from run to run. */
+static bool is_on_files(const char *operation)
+{
+    static const char *const names[] = { "mkstemp", "fdopen", "fchmod", "fwrite",
+                                         "fprintf", "fflush", "fclose", "rename" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(operation, names[i]) == 0) return true;
+    return false;
 }
 
 void faults_signal(long n, int number)
@@ -51,7 +68,7 @@ bool faults_end(const char **operation)
 
 bool faults_hit(const char *operation)
 {
-    if (!active) return false;
+    if (!active || (files_only && !is_on_files(operation))) return false;
     long n = ++counted;
     if (record && n <= record_room) record[n - 1] = operation;
     if (deadly) {

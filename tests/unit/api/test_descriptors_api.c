@@ -63,7 +63,7 @@ static void test_pipe(void **state)
     int ends[2];
     vic_error err;
     vic_pattern *again;
-    FILE *file;
+    FILE *file = NULL;
     ssize_t got;
     (void)state;
     assert_int_equal(pipe(ends), 0);
