@@ -152,6 +152,11 @@ static uint8_t one_letter(const char *name, const char *allowed)
     return element_from_symbol(&first, 1);
 }
 
+/* Symbols that no atom of a molecule has for a name in this spelling, with a small letter; in capitals PT, CU and NA
+ * may be one of P, C and N. */
+static const char *const metals[] = { "Na", "Ni", "Cu", "Cr", "Cs", "Pt", "Pd", "Pb",
+                                      "Pr", "Pu", "Sn", "Sb", "Sr", "Sc", "Sm" };
+
 uint8_t element_from_name(const char *name, const char *residue, enum element_column column, bool hetero)
 {
     size_t letters = 0;
@@ -170,6 +175,8 @@ uint8_t element_from_name(const char *name, const char *residue, enum element_co
         uint8_t own = ion_element(name);
         if (own == ion || (column != ELEMENT_COLUMN_ONE && !own && one_letter(name, "HDCNOS") == 0)) return ion;
     }
+    for (size_t i = 0; i < sizeof metals / sizeof *metals; ++i)
+        if (strcmp(name, metals[i]) == 0) return element_from_symbol(name, 2);
     while (is_letter(name[letters])) ++letters;
     only_letters = name[letters] == 0;
     pair = letters >= 2 ? element_from_symbol(name, 2) : 0;

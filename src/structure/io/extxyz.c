@@ -47,6 +47,16 @@ static char closing(char open)
     }
 }
 
+/* Within brackets a string in double quotes may hold any of them; a quote that is not closed is a character. */
+static size_t end_of_string(struct piece p, size_t begin)
+{
+    for (size_t at = begin + 1; at < p.length; ++at) {
+        if (p.text[at] == '"') return at;
+        if (p.text[at] == '\\') ++at;
+    }
+    return begin;
+}
+
 /* A value: up to the closing quote or bracket (brackets nest, quotes may be escaped), or up to the next blank. */
 static bool take_value(struct piece *rest, struct piece *value)
 {
@@ -63,6 +73,7 @@ static bool take_value(struct piece *rest, struct piece *value)
             ++at;
             continue;
         }
+        if (c == '"' && open != close) at = end_of_string(*rest, at);
         if (c == open && open != close) ++depth;
         if (c == close && --depth == 0) break;
     }
@@ -142,6 +153,26 @@ static void read_lattice(struct piece value, bool closed, struct extxyz_header *
     memset(h->lattice, 0, sizeof h->lattice);
     for (int i = 0, step = count == 3 ? 4 : 1; i < count; ++i) h->lattice[step * i / 3][step * i % 3] = v[i];
     h->has_lattice = true;
+}
+
+/* A quote too many before it makes Lattice a part of another value: a cell would be lost in silence. */
+static void look_for_lost_lattice(struct piece comment, struct extxyz_header *h)
+{
+    for (size_t at = 0; at + 9 < comment.length; ++at) {
+        struct piece key = piece_field(comment, at, at + 7), rest = piece_field(comment, at + 8, comment.length),
+                     item;
+        double number;
+        int count = 0;
+        if (!same_word(key, "lattice") || comment.text[at + 7] != '=' || !closing(*rest.text)) continue;
+        ++rest.text, --rest.length;
+        while (count < 2 && next_item(&rest, &item) && number_read(item.text, item.length, 0, &number)) ++count;
+        if (count < 2) continue;
+        snprintf(h->lattice_problem, sizeof h->lattice_problem,
+                 "expected Lattice as a key of its own, found it inside of another value (a quote or bracket before "
+                 "it is not closed): %s",
+                 quoted(piece_field(comment, at, comment.length)).text);
+        return;
+    }
 }
 
 static vic_status read_pbc(const struct context *c, struct piece value, struct extxyz_header *h)
@@ -249,6 +280,7 @@ vic_status extxyz_read_header(const char *file, int64_t number, struct piece com
             TRY(read_pbc(&c, value, h));
         }
     }
+    if (!h->has_lattice && !*h->lattice_problem) look_for_lost_lattice(comment, h);
     h->extended = h->has_lattice || h->lattice_problem[0] || properties.text || h->has_pbc;
     if (!h->extended) return VIC_OK;
     if (!properties.text) {

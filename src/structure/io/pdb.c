@@ -94,6 +94,20 @@ static vic_status take_atom(struct reading *r, struct piece line, const struct l
     return format_append(r->out, &record.atom, (size_t)(line.text - r->source->text), err);
 }
 
+/* The space group has 11 columns, from 56 on or wherever the cell's numbers end; the number of copies follows, apart
+ * or from column 67 on. */
+static struct piece group_behind(struct piece line, struct piece rest)
+{
+    bool in_columns = rest.text >= line.text + 48 && rest.text <= line.text + 55;
+    struct piece group = piece_trim(rest);
+    size_t begin = (size_t)(group.text - line.text), end = 0;
+    if (in_columns && (begin == 55 || begin >= 66)) return piece_field(line, 55, 66);
+    while (end < group.length && end < 11 &&
+           !(group.text[end] == ' ' && end + 1 < group.length && group.text[end + 1] == ' '))
+        ++end;
+    return piece_field(group, 0, end);
+}
+
 /* Words where all are apart, as these cannot be cut at the edge of a column; else columns. */
 static bool read_parameters(struct piece line, double p[6], struct piece *group)
 {
@@ -103,8 +117,7 @@ static bool read_parameters(struct piece line, double p[6], struct piece *group)
     for (read = 0; read < 6 && piece_next_word(&rest, &word); ++read)
         if (!number_read(word.text, word.length, 0, &p[read])) break;
     if (read == 6) {
-        bool in_columns = rest.text >= line.text + 48 && rest.text <= line.text + 55;
-        *group = in_columns ? piece_field(line, 55, 66) : piece_field(piece_trim(rest), 0, 11);
+        *group = group_behind(line, rest);
         return true;
     }
     *group = piece_field(line, 55, 66);
@@ -174,6 +187,19 @@ static bool ends_model(struct piece words)
     return pdb_begins(words, "ENDMDL") || (words.length == 3 && pdb_begins(words, "END"));
 }
 
+/* The same of CRYST1, whose numbers are read as words. */
+static bool is_crystal(struct piece words)
+{
+    return pdb_begins(words, "CRYST") && (words.length == 5 || words.text[5] <= ' ' || is_digit(words.text[5]));
+}
+
+/* Records that stand next to atoms, and so are what an atom is joined to where a line end is missing. */
+static bool is_structural(struct piece words)
+{
+    return pdb_begins(words, "TER") || pdb_begins(words, "END") || pdb_begins(words, "CRYST") ||
+           pdb_begins(words, "SCALE") || pdb_begins(words, "ANISOU") || is_model(words);
+}
+
 static vic_status read_line(struct reading *r, struct piece line, const struct lines *l, vic_error *err)
 {
     enum pdb_kind kind = pdb_kind_of(line);
@@ -181,11 +207,13 @@ static vic_status read_line(struct reading *r, struct piece line, const struct l
     if (kind == PDB_ATOM) return take_atom(r, line, l, err);
     if (kind == PDB_UNCLEAR) return pdb_refuse_unclear(r->source->name, l->number, line, err);
     words = piece_trim(line);
+    if (is_structural(words) && pdb_holds_atom(words, 3))
+        return pdb_refuse_joined(r->source->name, l->number, line, err);
     if (is_model(words)) return read_model(r, words, l->number, err);
     if (ends_model(words)) {
         end_model(r);
-    } else if (pdb_begins(line, "CRYST1")) {
-        read_cell(r, line, l->number);
+    } else if (is_crystal(words)) {
+        read_cell(r, words, l->number);
     } else if (pdb_begins(line, "SCALE") && line.length > 5) {
         read_scale(r, line);
     } else if (pdb_begins(line, "TITLE ") && !r->model_count) {
@@ -256,6 +284,15 @@ done:
     return st;
 }
 
+static vic_status no_atoms_in_model(const struct reading *r, vic_error *err)
+{
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s: expected atoms in model %lld, found all %lld of them in others of the file's %zu models; "
+                    "ask "
+                    "for one of these by its number, or -1 for the last",
+                    r->source->name, (long long)r->numbers[r->wanted - 1], (long long)r->other_atoms, r->model_count);
+}
+
 static vic_status read_pdb(const struct source *s, int model, struct file_content *out, vic_error *err)
 {
     struct reading r = { 0 };
@@ -270,6 +307,10 @@ static vic_status read_pdb(const struct source *s, int model, struct file_conten
     TRY_GOTO(read_lines(&r, err), done);
     TRY_GOTO(number_by_place(&r, err), done);
     out->models = (int64_t)r.model_count;
+    if (!out->atoms.count && r.other_atoms) {
+        st = no_atoms_in_model(&r, err);
+        goto done;
+    }
     if (!out->atoms.count) {
         st = format_no_atoms(s, "ATOM or HETATM records", err);
         goto done;

@@ -95,9 +95,18 @@ static bool is_other_record(struct piece line)
     return false;
 }
 
+/* Without a quotation sign, "> ", a no-break space or the like in front; but what begins as a comment stays one. */
+static struct piece without_mark(struct piece line)
+{
+    line = piece_trim(line);
+    if (line.length && strchr("!;*%/", *line.text)) return line;
+    while (line.length && !is_letter(*line.text) && !is_digit(*line.text)) ++line.text, --line.length;
+    return line;
+}
+
 enum pdb_kind pdb_kind_of(struct piece line)
 {
-    struct piece word, rest = line;
+    struct piece word, rest;
     bool atom_like, capitals = piece_begins(line, "ATOM") || piece_begins(line, "HETATM");
     if (line.length && upper(*line.text) != 'A' && upper(*line.text) != 'H' && is_other_record(line))
         return PDB_OTHER;
@@ -107,7 +116,9 @@ enum pdb_kind pdb_kind_of(struct piece line)
         if (pdb_begins(line, "ATOM") && (line.length == 4 || line.text[4] == ' ' || is_digit(line.text[4])))
             return PDB_ATOM;
     }
-    if (is_other_record(line) || !piece_next_word(&rest, &word)) return PDB_OTHER;
+    if (is_other_record(line)) return PDB_OTHER;
+    rest = without_mark(line);
+    if (!piece_next_word(&rest, &word)) return PDB_OTHER;
     atom_like = pdb_begins(word, "ATO") || pdb_begins(word, "ATM") || pdb_begins(word, "HETA") ||
                 pdb_begins(word, "HETM") || pdb_begins(word, "HTATM") || pdb_begins(word, "HEATM");
     if (atom_like ? has_three_decimals(line) : has_columns_of_an_atom(line)) return PDB_UNCLEAR;
@@ -319,6 +330,26 @@ static uint8_t read_element(struct piece line, size_t moved, const vic_atom_labe
     return number ? number : element_from_name(label->name, label->residue, where, label->hetero);
 }
 
+bool pdb_holds_atom(struct piece line, size_t from)
+{
+    enum { LEAST = 30, MOST = 100 }; /* characters up to z */
+    for (size_t at = from; at + LEAST <= line.length; ++at) {
+        struct piece rest = piece_field(line, at, at + MOST);
+        if ((*rest.text == 'A' || *rest.text == 'H') &&
+            (piece_begins(rest, "ATOM  ") || piece_begins(rest, "HETATM")) && has_three_decimals(rest))
+            return true;
+    }
+    return false;
+}
+
+vic_status pdb_refuse_joined(const char *file, int64_t number, struct piece line, vic_error *err)
+{
+    return vic_fail(err, VIC_BAD_INPUT,
+                    "%s line %lld: expected one record, found another atom behind it (%zu characters) in %s; begin "
+                    "a new line before each ATOM and HETATM",
+                    file, (long long)number, line.length, quoted(line).text);
+}
+
 /* The columns needed are not all there: says which field, or that the file seems to end too early. */
 static vic_status short_record(const char *file, struct piece line, const struct lines *l, vic_error *err)
 {
@@ -345,6 +376,7 @@ vic_status pdb_read_atom(const char *file, struct piece line, const struct lines
     struct piece segment = columns(line, 73 + moved, 76 + moved);
     memset(out, 0, sizeof *out);
     if (length < 54 || cut) return short_record(file, line, l, err);
+    if (pdb_holds_atom(line, 54)) return pdb_refuse_joined(file, number, line, err);
     TRY(check_coordinate_edges(file, number, line, err));
     for (int axis = 0; axis < 3; ++axis) TRY(read_coordinate(file, number, line, axis, &a->position[axis], err));
     TRY(read_optional(file, number, line, &occupancy, &a->occupancy, &out->has_occupancy, out, err));

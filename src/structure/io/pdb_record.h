@@ -23,6 +23,10 @@ enum pdb_kind {
 enum pdb_kind pdb_kind_of(struct piece line);
 vic_status pdb_refuse_unclear(const char *file, int64_t number, struct piece line, vic_error *err);
 
+/* Whether an atom's record stands in the line, `from` characters or more from its start: a line end is missing. */
+bool pdb_holds_atom(struct piece line, size_t from);
+vic_status pdb_refuse_joined(const char *file, int64_t number, struct piece line, vic_error *err);
+
 /* `l` stands behind `line`: where the file ends there, a field may have been cut. */
 vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct pdb_record *out,
                          vic_error *err);

@@ -41,6 +41,7 @@ static bool looks_like_xyz(const struct source *s)
 /* "Fe", "FE", "26", and labels such as "C1", "O_w"; 0 for what is no element (dummy atoms, beads). */
 static uint8_t element_of(struct piece species)
 {
+    static const char *const dummies[] = { "bq", "du" }; /* neither boron nor deuterium */
     int64_t number;
     size_t letters = 0;
     uint8_t z;
@@ -48,6 +49,9 @@ static uint8_t element_of(struct piece species)
         return number > 0 && number < ELEMENT_COUNT ? (uint8_t)number : 0;
     while (letters < species.length && (species.text[letters] | 0x20) >= 'a' && (species.text[letters] | 0x20) <= 'z')
         ++letters;
+    for (size_t i = 0; i < sizeof dummies / sizeof *dummies; ++i)
+        if (letters == 2 && (species.text[0] | 0x20) == dummies[i][0] && (species.text[1] | 0x20) == dummies[i][1])
+            return 0;
     z = element_from_symbol(species.text, letters);
     return z || letters != 2 ? z : element_from_symbol(species.text, 1);
 }

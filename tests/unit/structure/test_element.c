@@ -48,6 +48,10 @@ static void test_names(void **state)
         { "DUM", "DUM", ELEMENT_COLUMN_ONE, true, 0 },    { "PT1", "CPT", ELEMENT_COLUMN_TWO, true, 78 },
         { "CU", "CUA", ELEMENT_COLUMN_TWO, true, 29 },    { "CB", "NALA", ELEMENT_COLUMN_TWO, false, 6 },
         { "D", "ALA", ELEMENT_COLUMN_ONE, false, 1 },     { "BB", "ALX", ELEMENT_COLUMN_NONE, false, 0 },
+        { "Pt", "UNK", ELEMENT_COLUMN_NONE, false, 78 },  { "Cu", "1DUM", ELEMENT_COLUMN_ONE, false, 29 },
+        { "Na", "DUM", ELEMENT_COLUMN_NONE, false, 11 },  { "PT", "UNK", ELEMENT_COLUMN_ONE, false, 15 },
+        { "Ca", "UNK", ELEMENT_COLUMN_NONE, false, 6 },   { "Cu1", "UNK", ELEMENT_COLUMN_NONE, false, 6 },
+        { "Sn", "ALA", ELEMENT_COLUMN_NONE, false, 16 },  { "Ni", "LIG", ELEMENT_COLUMN_TWO, false, 28 },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {

@@ -58,6 +58,43 @@ static void test_extxyz_values(void **state)
     }
 }
 
+/* A cell is not lost where quotes and brackets are unusual. */
+static void test_extxyz_lattice_behind_quotes(void **state)
+{
+#define LATTICE "Lattice=\"5 0 0 0 6 0 0 0 7\""
+    static const char *const before[] = { "s={\"}\"}", "s=[\"]\"]", "s={\"a\": [1, \"}]\\\"\"]}", "s=[it\"s]",
+                                          "s=[\"\\\\\"]" };
+    static const char *const lost[] = { "s=\"open " LATTICE, "s={\"open\" {" LATTICE "}", "s=\"a LATTICE={5 6 7}\"" };
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    char text[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof before / sizeof *before; ++i) {
+        vic_structure *s;
+        snprintf(text, sizeof text, "1\n%s " LATTICE "\nO 0 0 0\n", before[i]);
+        s = files_read(text, NULL);
+        CHECK(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 6, "%s", before[i]);
+        vic_structure_free(s);
+    }
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; ++i) {
+        snprintf(text, sizeof text, "1\n%s\nO 0 0 0\n", lost[i]);
+        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 2: expected Lattice as a key of its own");
+    }
+    o.pbc = VIC_PBC_SET; /* no axis */
+    check_one(text, &o, 1);
+    check_one("1\na lattice here, s=\"no Lattice=\"\nO 0 0 0\n", NULL, 1); /* words alone are no cell */
+}
+
+static void test_xyz_dummies(void **state)
+{
+    vic_structure *s = files_read("5\nc\nBq 0 0 0\nDu 1 0 0\nbq1 2 0 0\nB 3 0 0\nD 4 0 0\n", NULL);
+    const uint8_t *numbers = vic_structure_get(s).atomic_numbers;
+    (void)state;
+    assert_int_equal(numbers[0] + numbers[1] + numbers[2], 0);
+    assert_int_equal(numbers[3], 5);
+    assert_int_equal(numbers[4], 1);
+    vic_structure_free(s);
+}
+
 static void test_xyz_frames(void **state)
 {
     static const char two[] = "1\nc\nH 0 0 0\n1\nc\nO 0 0 0\n";
@@ -106,6 +143,105 @@ static void test_lammps_masses(void **state)
 }
 
 /* ---- PDB ---- */
+
+#define ATOM_1 "ATOM      1  N   MET A   1      26.981  53.977  40.085  1.00 40.83           N  "
+#define ATOM_2 "ATOM      2  CA  MET A   1      26.091  52.849  39.889  1.00 37.14           C  "
+
+/* No atom is lost where a line end is missing, or is one of another kind. */
+static void test_pdb_records_on_one_line(void **state)
+{
+    static const char *const joined[] = {
+        ATOM_1 ATOM_2,
+        ATOM_1 "\v" ATOM_2,
+        ATOM_1 "\xe2\x80\xa8" ATOM_2,
+        "TER " ATOM_2,
+        "MODEL 1 " ATOM_2,
+        "END" ATOM_2,
+        "ENDMDL" ATOM_2,
+        "CRYST1 50 60 70 90 90 90 P 1 HETATM"
+        "    2  CA  MET A   1  26.091 52.849 39.889",
+    };
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < sizeof joined / sizeof *joined; ++i) {
+        snprintf(text, sizeof text, ATOM_1 "\n%s\n", joined[i]);
+        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 2: expected one record, found another atom behind it");
+    }
+    check_one(ATOM_1 " no ATOM  here, but 1.0 and 2.0\n" ATOM_2 "\nTER ATOM  1 2 3 are above the membrane\n", NULL,
+              2);
+}
+
+/* Quotation signs and spaces of other kinds move a record out of its columns. */
+static void test_pdb_marks_before_records(void **state)
+{
+    static const char *const marks[] = { "\"", "> ", "\xc2\xa0", "'", "(", "- ", "\xe2\x80\x8b" };
+    static const char *const comments[] = { "! ", ";", "# ", "*", "//", "% " };
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; ++i) {
+        snprintf(text, sizeof text, ATOM_1 "\n%s" ATOM_2 "\n", marks[i]);
+        CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 2: expected ATOM or HETATM from column 1 on");
+    }
+    for (size_t i = 0; i < sizeof comments / sizeof *comments; ++i) {
+        snprintf(text, sizeof text, ATOM_1 "\n%s ATOM      2  CA  MET A   1      26.091  52.849  39.889\n",
+                 comments[i]);
+        check_one(text, NULL, 1);
+    }
+}
+
+static void test_pdb_cell_out_of_place(void **state)
+{
+    static const char *const cells[] = { " CRYST1   50.000   60.000   70.000  90.00  90.00  90.00 P 1",
+                                         "CRYST   50.000   60.000   70.000  90.00  90.00  90.00 P 1",
+                                         "\tCRYST1\t50\t60\t70\t90\t90\t90\tP 1" };
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; ++i) {
+        vic_structure *s;
+        snprintf(text, sizeof text, "%s\n" ATOM_1 "\n", cells[i]);
+        s = files_read(text, NULL);
+        CHECK(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 60, "%s", cells[i]);
+        assert_string_equal(vic_structure_get(s).space_group, "P 1");
+        vic_structure_free(s);
+    }
+}
+
+/* A group one column out of place is not another group: " 4" of "I 4" is a number of one, and P 21 21 2 exists. */
+static void test_pdb_group_out_of_place(void **state)
+{
+    static const struct {
+        const char *before, *group, *behind, *expected;
+    } of[] = {
+        { "  90.00  90.00  90.00 ", "I 4", "           8", "I 4" },
+        { "  90.00  90.00 90.00 ", "I 4", "           8", "I 4" },
+        { "  90.00  90.00  90.00", " P 21 21 21", "   4", "P 21 21 21" },
+        { "  90.00  90.00  90.00 ", "  P 21 21 21", " ", "P 21 21 21" },
+        { "  90.00  90.00  90.00   ", "P 21 21 21", "    4", "P 21 21 21" },
+        { " 90.00 90.00 90.00 ", "P 1 21 1", "    2", "P 1 21 1" },
+        { "  90.00  90.00  90.00 ", "", "              4", "" },
+        { "  90.00  90.00  90.00 ", "", "", "" },
+    };
+    char text[400];
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof *of; ++i) {
+        vic_structure *s;
+        snprintf(text, sizeof text, "CRYST1   50.000   50.000   70.000%s%s%s\n" ATOM_1 "\n", of[i].before,
+                 of[i].group, of[i].behind);
+        s = files_read(text, NULL);
+        assert_string_equal(vic_structure_get(s).space_group, of[i].expected);
+        vic_structure_free(s);
+    }
+}
+
+static void test_pdb_model_without_atoms(void **state)
+{
+    static const char file[] = "MODEL 1\nENDMDL\nMODEL 2\n" ATOM_1 "\n" ATOM_2 "\nENDMDL\n";
+    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    (void)state;
+    CHECK_REFUSED(file, NULL, VIC_BAD_INPUT, "expected atoms in model 1, found all 2 of them in others");
+    o.model = 2;
+    check_one(file, &o, 2);
+}
 
 /* Of the two names for the list of operations the first that the file has. */
 static void test_small_cif_operations(void **state)
@@ -258,10 +394,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_extxyz_values),
+        cmocka_unit_test(test_extxyz_lattice_behind_quotes),
+        cmocka_unit_test(test_xyz_dummies),
         cmocka_unit_test(test_xyz_frames),
         cmocka_unit_test(test_gro_numbers),
         cmocka_unit_test(test_lammps_masses),
         cmocka_unit_test(test_small_cif_operations),
+        cmocka_unit_test(test_pdb_records_on_one_line),
+        cmocka_unit_test(test_pdb_marks_before_records),
+        cmocka_unit_test(test_pdb_cell_out_of_place),
+        cmocka_unit_test(test_pdb_group_out_of_place),
+        cmocka_unit_test(test_pdb_model_without_atoms),
         cmocka_unit_test(test_pdb_models),
         cmocka_unit_test(test_pdb_columns),
         cmocka_unit_test(test_pdb_recognised),
