@@ -59,6 +59,8 @@ static const char *column_name(enum column column)
     return tags[column] + sizeof SITE - 1;
 }
 
+enum { MOST_LONG_LABELS = 26 };
+
 struct reading {
     const struct source *source;
     struct file_content *out;
@@ -66,6 +68,8 @@ struct reading {
     int block;
     struct shim_table sites;
     bool any_b_factor, any_occupancy;
+    struct piece long_label[MOST_LONG_LABELS]; /* see read_altloc() */
+    size_t long_labels;
 };
 
 static struct shim_text site(const struct reading *r, int64_t row, enum column column)
@@ -123,6 +127,27 @@ static char one_character(struct shim_text t)
     return t.null || t.length == 0 || t.text[0] <= ' ' || t.text[0] > '~' ? ' ' : t.text[0];
 }
 
+/* Labels of one character are themselves.  Longer ones ("AA") stand for a character that none of these is likely to
+ * be, one each, as labels only need to differ. */
+static vic_status read_altloc(struct reading *r, int64_t row, char *altloc, vic_error *err)
+{
+    static const char stand_ins[] = "!#$%&()*+,-/:;<=>@[]^_{|}~";
+    struct piece label = cif_piece(site(r, row, ALTLOC));
+    size_t i = 0;
+    *altloc = one_character(site(r, row, ALTLOC));
+    if (*altloc == ' ' || label.length == 1) return VIC_OK;
+    while (i < r->long_labels &&
+           !(label.length == r->long_label[i].length && memcmp(label.text, r->long_label[i].text, label.length) == 0))
+        ++i;
+    if (i == MOST_LONG_LABELS)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: expected at most %d label_alt_id of more than one character, found %s too; shorten them",
+                        place_of(r, row).text, (int)MOST_LONG_LABELS, quoted(label).text);
+    if (i == r->long_labels) r->long_label[r->long_labels++] = label;
+    *altloc = stand_ins[i];
+    return VIC_OK;
+}
+
 static uint8_t read_element(const struct reading *r, int64_t row, const vic_atom_label *label)
 {
     struct piece symbol = cif_piece(site(r, row, SYMBOL));
@@ -160,7 +185,7 @@ static vic_status take_atom(struct reading *r, int64_t row, vic_error *err)
     text = cif_piece(site(r, row, CHAIN));
     label_set(a.segment, sizeof a.segment, text.text, text.length);
     a.label.insertion = one_character(site(r, row, INSERTION));
-    a.label.altloc = one_character(site(r, row, ALTLOC));
+    TRY(read_altloc(r, row, &a.label.altloc, err));
     a.label.hetero = piece_is(cif_piece(site(r, row, GROUP)), "HETATM");
     a.number = read_element(r, row, &a.label);
     return format_append(r->out, &a, (size_t)(site(r, row, X).text - r->source->text), err);

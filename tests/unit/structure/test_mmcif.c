@@ -157,6 +157,29 @@ static void test_blocks(void **state)
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no frame -5");
 }
 
+/* Labels of more than one character are as different as others. */
+static void test_long_altlocs(void **state)
+{
+    vic_structure *s =
+        files_read(LOOP
+                   "ATOM 1 C CB AA SER A 1 ? 0 0 0 0.4 10 10 A 1\nATOM 2 C CB AB SER A 1 ? 0.5 0 0 0.6 10 10 A 1\n"
+                   "ATOM 3 O OG AA SER A 1 ? 0 0 2 0.4 10 10 A 1\nATOM 4 O OG AB SER A 1 ? 0 0 2.6 0.6 10 10 A 1\n",
+                   NULL);
+    char text[8000];
+    size_t at;
+    (void)state;
+    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(vic_structure_get(s).altloc_atoms, 4);
+    CHECK_POSITION(vic_structure_get(s), 0, 0.5, 0, 0);
+    CHECK_POSITION(vic_structure_get(s), 1, 0, 0, 2.6);
+    vic_structure_free(s);
+    at = (size_t)snprintf(text, sizeof text, "%s", LOOP);
+    for (int i = 0; i < 27; ++i)
+        at +=
+            (size_t)snprintf(text + at, sizeof text - at, "ATOM 1 C CB L%d SER A 1 ? %d 0 0 0.03 10 10 A 1\n", i, i);
+    CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "at most 26 label_alt_id of more than one character, found \"L26\" too");
+}
+
 static void test_models_are_said(void **state)
 {
     vic_structure *s =
@@ -187,10 +210,15 @@ static void test_altlocs_of_one_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns),         cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_models_are_said), cmocka_unit_test(test_altlocs_of_one_number),
-        cmocka_unit_test(test_forms),           cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_bad_syntax),      cmocka_unit_test(test_models_may_be_mixed),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_long_altlocs),
+        cmocka_unit_test(test_models_are_said),
+        cmocka_unit_test(test_altlocs_of_one_number),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_syntax),
+        cmocka_unit_test(test_models_may_be_mixed),
     };
     return FILES_TESTS("structure_mmcif", tests);
 }
