@@ -289,6 +289,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     }
     notes_structure(&p.notes, &p.view);
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
+    if (p.most <= 1.0) notes_lonely(&p.notes, p.atoms, p.atoms, false, cutoff);
     if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {
         char setting[STRUCTURE_CAPTION];
