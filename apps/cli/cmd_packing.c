@@ -186,11 +186,13 @@ static vic_status packing_json(const struct packing *p, const vic_read_options *
     json_real(&j, "b_neighbourhood_mean", p->b_around_mean);
     if (p->no_b) {
         json_null(&j, "correlation");
+        json_text(&j, "no_correlation", p->no_b);
     } else {
         json_object(&j, "correlation");
         json_real(&j, "pearson", p->pearson);
         json_real(&j, "spearman", p->spearman);
         json_object_end(&j);
+        json_null(&j, "no_correlation");
     }
     notes_json(&j, &p->notes);
     json_object(&j, "seconds");

@@ -223,8 +223,8 @@ static vic_status take_model(struct reading *r, struct wanted wanted, vic_error 
         st = format_no_model(r->source, wanted.number, list, count, err);
     else if (!wanted.number && !place && count > 1)
         format_note(r->out->notes,
-                    "The file has %zu models: the first was taken, and %lld atoms of the others left out.", count,
-                    (long long)(r->sites.rows - taken));
+                    "The file has %zu models: the first was taken, and %lld atom%s of the others left out.", count,
+                    (long long)(r->sites.rows - taken), r->sites.rows - taken == 1 ? "" : "s");
 done:
     free(list);
     free(numbers);
