@@ -186,11 +186,13 @@ static vic_status packing_json(const struct packing *p, const vic_read_options *
     json_real(&j, "b_neighbourhood_mean", p->b_around_mean);
     if (p->no_b) {
         json_null(&j, "correlation");
+        json_text(&j, "no_correlation", p->no_b);
     } else {
         json_object(&j, "correlation");
         json_real(&j, "pearson", p->pearson);
         json_real(&j, "spearman", p->spearman);
         json_object_end(&j);
+        json_null(&j, "no_correlation");
     }
     notes_json(&j, &p->notes);
     json_object(&j, "seconds");
@@ -289,6 +291,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
     }
     notes_structure(&p.notes, &p.view);
     TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
+    if (p.most <= 1.0) notes_lonely(&p.notes, p.atoms, p.atoms, false, cutoff);
     if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {
         char setting[STRUCTURE_CAPTION];

@@ -204,7 +204,8 @@ static const char notes[] =
     "Heads, head sizes and type are those of the tensors given; nothing is rounded.  Rows are "
     "in the atom order of the\nstructure as read.  `--check` compares all rows of up to "
     "4,096 atoms, else 512 rows spread over the structure,\nwith float64; where another "
-    "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.";
+    "kernel than the CPU's best ran, as on a GPU, all rows of all sizes with that one.\n\n"
+    "In place of a structure FILE may be a pattern or what else `vicinal pattern --help` names at its end.";
 
 vic_status cmd_run(int argc, char **argv, vic_error *err)
 {

@@ -99,3 +99,10 @@ void notes_structure(struct notes *notes, const vic_structure_view *v)
     }
     warn_of_density(notes, v);
 }
+
+void notes_lonely(struct notes *notes, int64_t atoms, int64_t pairs, bool no_self, double cutoff)
+{
+    if (atoms < 2 || pairs > (no_self ? 0 : atoms)) return;
+    notes_add(notes, "No atom has another one within the cutoff, %s A: lengths are in angstrom here.",
+              plain_text(cutoff).s);
+}

@@ -22,4 +22,7 @@ void notes_text(const struct notes *notes);
  * reason is nanometres where angstrom are expected. */
 void notes_structure(struct notes *notes, const vic_structure_view *v);
 
+/* Where no atom has a neighbour but itself: the usual reason is a cutoff in nanometres. */
+void notes_lonely(struct notes *notes, int64_t atoms, int64_t pairs, bool no_self, double cutoff);
+
 #endif

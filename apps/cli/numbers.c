@@ -40,7 +40,7 @@ struct number fixed_text(double value, int decimals)
     char plain[40];
     if (!(fabs(value) < 1e15)) return real_text(value, 6);
     snprintf(plain, sizeof plain, "%.*f", decimals, value);
-    return with_commas(plain);
+    return with_commas(*plain == '-' && !plain[strspn(plain, "-0.")] ? plain + 1 : plain); /* 0.00, never -0.00 */
 }
 
 struct number real_text(double value, int significant)

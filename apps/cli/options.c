@@ -128,6 +128,7 @@ static vic_status option_unknown(const struct syntax *s, const char *word, size_
 
 static vic_status choice_set(const struct option *o, const char *text, vic_error *err)
 {
+    char words[128];
     int index = 0;
     for (const char *at = o->choices; *at; index++) {
         size_t length = strcspn(at, "|");
@@ -137,7 +138,7 @@ static vic_status choice_set(const struct option *o, const char *text, vic_error
         }
         at += length + (at[length] == '|');
     }
-    return fail(err, VIC_BAD_ARGUMENT, "%s: expected one of %s, got '%s'", o->name, o->choices, text);
+    return fail(err, VIC_BAD_ARGUMENT, "%s: expected %s, got '%s'", o->name, endings_text(o->choices, words), text);
 }
 
 vic_status options_set(const struct option *o, const char *text, vic_error *err)

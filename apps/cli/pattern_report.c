@@ -95,6 +95,9 @@ static vic_status read_structure(const struct pattern_input *in, struct pattern_
     case INPUT_DENSE:
         if (in->cutoff != 0.0)
             return fail(err, VIC_BAD_ARGUMENT, "--cutoff: %s has none, all points see each other", in->file);
+        if (structure_options_asked(&in->structure))
+            return fail(err, VIC_BAD_ARGUMENT, "%s: %s is no structure, and has no use for it",
+                        structure_options_asked(&in->structure), in->file);
         TRY(dense_open(in->file, out, err));
         break;
     case INPUT_FILE:
@@ -121,10 +124,13 @@ vic_status pattern_open(const struct pattern_input *in, struct pattern_built *ou
 {
     if (pattern_ways_asked(in)) {
         memset(out, 0, sizeof *out);
-        return pattern_ways_open(in, out, err);
+        TRY(pattern_ways_open(in, out, err));
+    } else {
+        TRY(read_structure(in, out, err));
+        TRY(pattern_build_from(in, out, err));
     }
-    TRY(read_structure(in, out, err));
-    return pattern_build_from(in, out, err);
+    if (in->cutoff != 0.0) notes_lonely(&out->notes, out->info.n_q, out->info.pairs, in->no_self, in->cutoff);
+    return VIC_OK;
 }
 
 void pattern_close(struct pattern_built *b)

@@ -98,7 +98,7 @@ bool pattern_ways_asked(const struct pattern_input *in)
 /* One way and one alone; which ones a source has. */
 static vic_status check_ways(const struct pattern_input *in, enum source source, vic_error *err)
 {
-    static const char *const sources[] = { "a structure", "generated blocks", "atoms without positions",
+    static const char *const sources[] = { "a structure", "a mask of generated blocks", "atoms without positions",
                                            "a block mask", "a pattern" };
     const struct pattern_ways *w = &in->ways;
     bool geometry = source == SOURCE_STRUCTURE, bare = geometry || source == SOURCE_ATOMS;
@@ -113,7 +113,7 @@ static vic_status check_ways(const struct pattern_input *in, enum source source,
     for (int i = 0; i < 4; i++) {
         if (!ways[i].given) continue;
         if (!ways[i].allowed)
-            return fail(err, VIC_BAD_ARGUMENT, "%s: %s is %s, which has no use for it", ways[i].name, in->file,
+            return fail(err, VIC_BAD_ARGUMENT, "%s: %s is %s, and has no use for it", ways[i].name, in->file,
                         sources[source]);
         if (first)
             return fail(err, VIC_BAD_ARGUMENT,
@@ -129,12 +129,23 @@ static vic_status check_ways(const struct pattern_input *in, enum source source,
         return fail(err, VIC_BAD_ARGUMENT,
                     "--no-self goes with --cutoff and --nearest alone; --exclude-pairs takes out "
                     "pairs of any pattern");
+    if (!geometry && structure_options_asked(&in->structure))
+        return fail(err, VIC_BAD_ARGUMENT, "%s: %s is %s, and has no use for it%s",
+                    structure_options_asked(&in->structure), in->file, sources[source],
+                    source == SOURCE_PATTERN ? "; give it where the pattern is made of the structure" : "");
     if (w->skip && (source == SOURCE_PATTERN || source == SOURCE_GENERATED))
-        return fail(err, VIC_BAD_ARGUMENT, "--skip: %s is %s, which has no use for it", in->file, sources[source]);
+        return fail(err, VIC_BAD_ARGUMENT, "--skip: %s is %s, and has no use for it", in->file, sources[source]);
     return VIC_OK;
 }
 
 /* ---- patterns ---- */
+
+/* The library knows the pairs, not the file that they came from. */
+static vic_status in_file(const char *path, vic_status st, vic_error *err)
+{
+    vic_error why = *err;
+    return st == VIC_BAD_INPUT ? fail(err, st, "%s: %s", path, why.text) : st;
+}
 
 static vic_status from_list(const struct pattern_input *in, const struct pattern_built *b, int64_t atoms,
                             const vic_pattern_options *options, vic_pattern **out, vic_error *err)
@@ -142,8 +153,10 @@ static vic_status from_list(const struct pattern_input *in, const struct pattern
     struct pair_file pairs;
     vic_status st = pairs_read(in->ways.pairs, &pairs, err);
     if (st == VIC_OK)
-        st = vic_pattern_from_pairs(b->structure, atoms, 0, pairs.n, pairs.query, pairs.key, pairs.image, options,
-                                    out, err);
+        st = in_file(in->ways.pairs,
+                     vic_pattern_from_pairs(b->structure, atoms, 0, pairs.n, pairs.query, pairs.key, pairs.image,
+                                            options, out, err),
+                     err);
     pairs_free(&pairs);
     return st;
 }
@@ -235,7 +248,9 @@ static vic_status combine(const struct pattern_ways *w, struct pattern_built *b,
     if (w->exclude) {
         st = pairs_read(w->exclude, &pairs, err);
         if (st == VIC_OK)
-            st = vic_pattern_exclude(b->pattern, pairs.n, pairs.query, pairs.key, pairs.image, &next, err);
+            st = in_file(w->exclude,
+                         vic_pattern_exclude(b->pattern, pairs.n, pairs.query, pairs.key, pairs.image, &next, err),
+                         err);
         pairs_free(&pairs);
         if (st != VIC_OK) return st;
         replace(b, next);

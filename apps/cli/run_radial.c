@@ -66,6 +66,11 @@ static vic_status add_term(char *text, const char *term, double cutoff, struct a
     }
     if (count < form->least || (numbers && count == 0))
         return fail(err, VIC_BAD_ARGUMENT, "--radial: expected %s, got '%s'", form->usage, term);
+    if (form->kind == VIC_RADIAL_GAUSSIAN && !(p[1] > 0.0))
+        return fail(err, VIC_BAD_ARGUMENT, "--radial %s: expected a WIDTH above 0, got %g", term, p[1]);
+    if (form->kind == VIC_RADIAL_POLYNOMIAL && (!(p[0] >= 1.0) || p[0] > 64.0 || p[0] != floor(p[0])))
+        return fail(err, VIC_BAD_ARGUMENT, "--radial %s: expected a whole number P from 1 to 64 (usually 6), got %g",
+                    term, p[0]);
     if (form->kind == VIC_RADIAL_GAUSSIAN) /* the command names the height last, as it is optional */
         memcpy(p, (double[3]){ p[2], p[0], p[1] }, sizeof p);
     if (vic_radial_add(form->kind, p[0], p[1], p[2], cutoff, (int)table->shape[1], table->data, &why) != VIC_OK)
@@ -128,6 +133,11 @@ vic_status run_radial_make(const char *spec, double cutoff, int heads, struct ar
 {
     if (tensor_format(spec, strlen(spec)) == FORMAT_NPY) return read_table(spec, heads, out, err);
     *out = (struct array){ VIC_F32, 2, { 1, VIC_RADIAL_POINTS }, VIC_RADIAL_POINTS * sizeof(float), NULL };
+    if (!(cutoff > 0.0))
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--radial %s: a radial term reaches from 0 to the cutoff, and this pattern has none; expected a "
+                    "pattern made with --cutoff",
+                    spec);
     TRY(allocate(VIC_RADIAL_POINTS, sizeof(float), "the radial term", &out->data, err));
     memset(out->data, 0, out->bytes);
     return add_terms(spec, cutoff, out, err);

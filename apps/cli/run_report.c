@@ -34,6 +34,7 @@ void run_check_json(struct json *j, const char *key, const char *kernel, const s
     json_int(j, "worst_row", check->worst_row);
     json_real(j, "worst_row_error", check->worst_row_error);
     json_real(j, "lse_max_error", check->lse_max_error);
+    json_int(j, "count_mismatches", check->count_mismatches);
     json_bool(j, "pass", check->pass);
     json_object_end(j);
 }

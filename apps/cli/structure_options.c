@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "structure_options.h"
 
+#include "ints.h"
 #include "progress.h"
 
 #include <stdio.h>
@@ -158,12 +159,33 @@ void output_options_rows(struct structure_options *s, struct option rows[OUTPUT_
     memcpy(rows, all, sizeof all);
 }
 
+const char *structure_options_asked(const struct structure_options *s)
+{
+    const vic_read_options *r = &s->read;
+    return r->has_cell                                                            ? "--cell"
+           : r->pbc != VIC_PBC_AUTO                                               ? "--pbc"
+           : r->symmetry                                                          ? "--symmetry"
+           : r->supercell[0] != 1 || r->supercell[1] != 1 || r->supercell[2] != 1 ? "--supercell"
+           : r->model != 0                                                        ? "--model"
+           : s->altloc != 0                                                       ? "--altloc"
+           : s->duplicates != 0                                                   ? "--duplicates"
+           : r->drop_hydrogen                                                     ? "--no-hydrogen"
+           : r->drop_water                                                        ? "--no-water"
+                                                                                  : NULL;
+}
+
 vic_status structure_open(const struct structure_options *s, const char *path, vic_structure **out, double *seconds,
                           vic_error *err)
 {
     vic_read_options read = s->read;
     double start = seconds_now();
     vic_status st;
+    if (file_kind(path) == FILE_VNP)
+        return fail(err, VIC_BAD_INPUT,
+                    "%s: expected a structure, found a pattern (.vnp), which `vicinal pattern`, `run` and `bench "
+                    "latency` "
+                    "take; give the structure that it was made of",
+                    path);
     read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
     read.duplicates = (vic_duplicates)s->duplicates; /* in the order of the enum */
     progress_phase("reading the structure");

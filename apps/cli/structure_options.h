@@ -20,6 +20,9 @@ void structure_options_init(struct structure_options *s);
 void structure_options_rows(struct structure_options *s, struct option rows[STRUCTURE_OPTIONS]);
 void output_options_rows(struct structure_options *s, struct option rows[OUTPUT_OPTIONS]); /* --threads, --json */
 
+/* The name of an option among the rows that asks for something, or NULL: for inputs that have no atoms to choose. */
+const char *structure_options_asked(const struct structure_options *s);
+
 /* Read the file as the options say, standard input where it is "-"; *seconds is what it took. */
 vic_status structure_open(const struct structure_options *s, const char *path, vic_structure **out, double *seconds,
                           vic_error *err);

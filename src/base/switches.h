@@ -9,11 +9,11 @@
  * (both 0: no number), help */
 #define SWITCH_LIST(X)                                                                                               \
     X(THREADS, "VIC_THREADS", NULL, 0, 1000000,                                                                      \
-      "threads to use where none are asked for; default: all this process may use")                                  \
+      "threads to use where none are asked for; default, or 0: all this process may use")                            \
     X(LOG, "VIC_LOG", "pattern,plan", 0, 0, "comma-separated topics to report on stderr: pattern, plan")             \
     X(FORCE_KERNEL, "VIC_FORCE_KERNEL", NULL, 0, 0, "use this kernel and no other; `vicinal env` lists them")        \
     X(READ_LIMIT, "VIC_READ_LIMIT_MB", NULL, 0, 1000000,                                                             \
-      "largest text of a structure, after inflating, in MiB; default: 2048")                                         \
+      "largest text of a structure, after inflating, in MiB; default, or 0: 2048")                                   \
     X(DISABLE_CPU, "VIC_DISABLE_CPU", "avx2,avx512", 0, 0,                                                           \
       "comma-separated CPU features to leave unused: avx2, avx512")
 

@@ -300,9 +300,9 @@ void pattern_fill_info(vic_pattern *p)
     if (p->offsets) info->bytes += (size_t)p->structures * (sizeof *p->offsets + sizeof *p->cells);
     for (int64_t r = 0; r < p->n_rules; r++) info->bytes += rule_bytes(p, &p->rules[r]);
     log_line("pattern",
-             "%s of %lld queries and %lld keys: %lld pairs, %lld blocks (%lld full), %lld images, %zu bytes",
+             "%s of %lld queries and %lld keys: %lld pairs, %lld blocks (%lld full), %lld image%s, %zu bytes",
              pattern_kind(p), (long long)p->n_q, (long long)p->n_k, (long long)info->pairs, (long long)info->blocks,
-             (long long)info->full_blocks, (long long)p->n_images, info->bytes);
+             (long long)info->full_blocks, (long long)p->n_images, p->n_images == 1 ? "" : "s", info->bytes);
 }
 
 vic_status pattern_finish(vic_pattern *p, struct pool *pool, vic_error *err)

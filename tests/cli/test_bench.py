@@ -128,7 +128,7 @@ def test_scaling_as_text(vicinal, crystal):
     (["latency", "dense:5", "--head-dim", "12", "--device", "cpu"], 2, ["--head-dim: ", "multiple of 8"]),
     (["pattern", "dense:5", "--repeat", "0"], 2, ["--repeat"]),
     (["scaling", "dense:5"], 2, ["--over is missing"]),
-    (["scaling", "dense:5", "--over", "size"], 2, ["--over", "cutoff|heads"]),
+    (["scaling", "dense:5", "--over", "size"], 2, ["--over", "cutoff, heads"]),
     (["scaling", "dense:5", "--over", "heads", "--values", "x"], 2, ["--heads", "'x'"]),
     (["scaling", "dense:5", "--over", "blocks"], 2, ["--origin 800", "dense:5"]),
     (["scaling", "--origin", "800", "--over", "blocks", "--values", "0"], 2, ["--over blocks", "'0'"]),

@@ -130,9 +130,11 @@ def test_json_says_which(vicinal, cloud):
     ("linear:1,2", "expected linear:SLOPE"),
     ("linear:fast", "expected linear:SLOPE, got 'linear:fast'"),
     ("gaussian:3", "expected gaussian:CENTER,WIDTH[,HEIGHT]"),
-    ("gaussian:3,0", "width > 0"),
+    ("gaussian:3,0", "--radial gaussian:3,0: expected a WIDTH above 0, got 0"),
     ("cosine:2", "expected cosine"),
-    ("polynomial:2.5", "whole number from 1 to 64"),
+    ("polynomial:2.5", "--radial polynomial:2.5: expected a whole number P from 1 to 64 (usually 6), got 2.5"),
+    ("polynomial:0", "expected a whole number P from 1 to 64"),
+    ("polynomial:65", "expected a whole number P from 1 to 64"),
     ("cosine+liner:1", "did you mean linear?"),
     ("cosine+", "FILE.npy"),
 ])
@@ -149,6 +151,13 @@ def test_wrong_terms(vicinal, cloud, term, part):
 def test_wrong_files(vicinal, tmp_path, cloud, array, part):
     np.save(tmp_path / "b.npy", array)
     assert part in vicinal("run", cloud[0], "--cutoff", 5, "--radial", tmp_path / "b.npy", code=3).err
+
+
+@pytest.mark.parametrize("way", [["--nearest", 4], ["--windows", "8,16"]])
+@pytest.mark.parametrize("term", ["cosine", "linear:-1"])
+def test_a_pattern_without_a_cutoff_has_no_radial_term(vicinal, cloud, way, term):
+    assert f"--radial {term}: a radial term reaches from 0 to the cutoff, and this pattern has none" in \
+        vicinal("run", cloud[0], *way, "--radial", term, code=2).err
 
 
 def test_values_that_are_no_bias(vicinal, tmp_path, cloud):

@@ -12,7 +12,7 @@ from test_pattern import KEYS as PATTERN_KEYS
 
 KEYS = PATTERN_KEYS | CONTEXT | {"inputs", "device", "kernel", "threads", "heads", "kv_heads", "head_dim", "head_dim_v", "dtype", "radial",
                                  "computed_pairs", "gpairs_per_second", "tflops_computed", "tflops_useful", "checksum"}
-CHECK = {"rows", "relative_frobenius", "worst_row", "worst_row_error", "lse_max_error", "pass"}
+CHECK = {"rows", "relative_frobenius", "worst_row", "worst_row_error", "lse_max_error", "count_mismatches", "pass"}
 BOUND = {"float32": 2e-6, "float16": 5e-4, "bfloat16": 4e-3}
 
 

@@ -158,6 +158,35 @@ def test_wrong_use(vicinal, arguments, words):
     assert words in vicinal("pattern", *arguments, code=2).err
 
 
+STRUCTURE_OPTIONS = [["--cell", "9,9,9"], ["--pbc", "none"], ["--symmetry"], ["--supercell", "1x1x2"], ["--model", 1],
+                     ["--frame", -1], ["--altloc", "all"], ["--duplicates", "drop"], ["--no-hydrogen"], ["--no-water"]]
+
+
+@pytest.mark.parametrize("option", STRUCTURE_OPTIONS)
+def test_options_of_a_structure_are_refused_where_there_is_none(vicinal, tmp_path, cloud, option):
+    name = "--model" if option[0] == "--frame" else option[0]
+    vicinal("pattern", cloud[0], "--cutoff", 4, "-o", tmp_path / "p.vnp")
+    for command in (["pattern", tmp_path / "p.vnp"], ["run", tmp_path / "p.vnp"], ["run", "blocks:3x3:n=4"],
+                    ["pattern", "atoms:9", "--windows", "4,8"], ["bench", "pattern", "dense:9"]):
+        err = vicinal(*command, *option, code=2).err
+        assert f"error: {name}: " in err and "has no use for it" in err
+    assert "where the pattern is made of the structure" in vicinal("run", tmp_path / "p.vnp", *option, code=2).err
+
+
+def test_a_pattern_is_no_structure(vicinal, tmp_path, cloud):
+    vicinal("pattern", cloud[0], "--cutoff", 4, "-o", tmp_path / "p.vnp")
+    for command in ("info", "packing"):
+        err = vicinal(command, tmp_path / "p.vnp", code=3).err
+        assert "expected a structure, found a pattern (.vnp)" in err and "`run`" in err
+
+
+def test_wrong_pairs_name_their_file(vicinal, tmp_path, cloud):
+    np.savez(tmp_path / "far.npz", i=[0, 1], j=[1, 900])
+    for options in (["--pairs", tmp_path / "far.npz"], ["--cutoff", 4, "--exclude-pairs", tmp_path / "far.npz"]):
+        err = vicinal("pattern", cloud[0], *options, code=3).err
+        assert f"error: {tmp_path / 'far.npz'}: pair 1 is (1, 900): " in err
+
+
 def test_wrong_files(vicinal, tmp_path, cloud):
     path, _ = cloud
     cases = [

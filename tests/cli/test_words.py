@@ -41,10 +41,30 @@ def test_switches_that_say_nothing_are_refused(vicinal, cloud, name, value):
     vicinal("run", "--help", env={name: value})
 
 
+def test_choices_are_words_in_a_sentence(vicinal, cloud):
+    for option, words in (("--altloc", "highest or all"), ("--duplicates", "refuse, drop or keep")):
+        assert f"{option}: expected {words}, got 'x'" in vicinal("info", cloud[0], option, "x", code=2).err
+
+
+def test_one_model(vicinal, cloud):
+    assert "no model 2; the file has 1: 1; ask for this one, or" in vicinal("info", cloud[0], "--model", 2, code=3).err
+
+
+def test_a_cutoff_that_no_other_atom_is_within(vicinal, tmp_path):
+    far = write_xyz(tmp_path / "far.xyz", [[0, 0, 0], [1.5, 0, 0], [4, 0, 0]])
+    note = "No atom has another one within the cutoff, {} A: lengths are in angstrom here."
+    for command in (["pattern", far], ["run", far], ["run", far, "--no-self"], ["packing", far]):
+        assert vicinal(*command, "--cutoff", 0.8, "--json").json["notes"] == [note.format(0.8)]
+        assert note.format("1.5") in vicinal(*command, "--cutoff", 1.5).out  # at the cutoff is not within
+        assert vicinal(*command, "--cutoff", 1.6, "--json").json["notes"] == []
+    alone = write_xyz(tmp_path / "alone.xyz", [[0, 0, 0]])
+    assert vicinal("run", alone, "--cutoff", 0.8, "--json").json["notes"] == []
+
+
 def test_log(binary, cloud):
     env = {**os.environ, "VIC_LOG": "pattern, plan"}
     done = subprocess.run([binary, "run", cloud[0], "--cutoff", "4"], capture_output=True, text=True, env=env)
-    assert re.search(r"^vicinal pattern: cutoff of 300 queries and 300 keys: \d+ pairs, ", done.stderr, re.M)
+    assert re.search(r"^vicinal pattern: cutoff of 300 queries and 300 keys: \d+ pairs, .* 1 image, \d+ bytes$", done.stderr, re.M)
     assert re.search(r"^vicinal plan: attn_fwd_", done.stderr, re.M)
 
 

@@ -82,6 +82,10 @@ vic_status format_no_model(const struct source *s, int model, const int64_t *num
     char list[160];
     size_t at = 0, shown = count <= 12 ? count : 10;
     list[0] = 0;
+    if (count == 1)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: no model %d; the file has 1: %lld; ask for this one, or -1 for the last", s->name, model,
+                        (long long)numbers[0]);
     for (size_t i = 0; i < shown; ++i)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%lld", i ? ", " : "", (long long)numbers[i]);
     if (shown < count) snprintf(list + at, sizeof list - at, ", ... %lld", (long long)numbers[count - 1]);

@@ -18,6 +18,9 @@ static void reals(void **state)
 {
     (void)state;
     SAYS(real_text(0, 3), "0");
+    SAYS(fixed_text(-0.004, 2), "0.00");
+    SAYS(fixed_text(-0.006, 2), "-0.01");
+    SAYS(fixed_text(-10, 2), "-10.00");
     SAYS(real_text(12345.6, 6), "12,345.6");
     SAYS(real_text(123456789, 3), "123,456,789");
     SAYS(real_text(0.00123, 3), "0.00123");
