@@ -61,7 +61,7 @@ static void lack_phrase(const struct lacking *l, const struct plan_request *r, c
 {
     const struct kernel_row *row = l->row;
     if (l->is[LACKS_DEVICE])
-        snprintf(text, size, "runs on %s", device_name(row->device));
+        snprintf(text, size, "on %s only", device_name(row->device));
     else if (l->is[LACKS_DTYPE])
         snprintf(text, size, "has no %s", vic_dtype_name(r->shape.dtype));
     else if (l->is[LACKS_DIMS])
@@ -126,7 +126,8 @@ static bool common_reason(const struct refusal *f, enum lack kind, char *text, s
     case LACKS_DEVICE:
         if (f->request->device.kind == VIC_CUDA && f->n == f->all)
             snprintf(text, size,
-                     "this build has no CUDA kernels: build vicinal where nvcc 12.3 or newer is, or run on the CPU");
+                     "this build has no CUDA kernels: build vicinal where nvcc 12.3 or newer is%s, or run on the CPU",
+                     s->dtype == VIC_F32 ? " and take float16 or bfloat16" : "");
         else
             snprintf(text, size, "%s runs on %s only", f->lacking[0].row->name,
                      device_words(f->lacking[0].row->device));
@@ -184,9 +185,10 @@ static vic_status nothing_fits(const struct refusal *f, vic_error *err)
         if (kind == LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
     }
     list_lacks(f, list, sizeof list);
-    return vic_fail(err, VIC_NO_KERNEL, "%s%sno kernel fits %s on %s, %d heads on %d, head sizes %d and %d%s (%s)",
-                    reasons, used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.kind),
-                    r->shape.heads, r->shape.kv_heads, r->shape.d_qk, r->shape.d_v,
+    return vic_fail(err, VIC_NO_KERNEL,
+                    "%s%sno kernel fits %s on %s, %d heads (%d of keys), head sizes %d and %d%s (%s)", reasons,
+                    used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads,
+                    r->shape.kv_heads, r->shape.d_qk, r->shape.d_v,
                     r->features & FEATURE_RADIAL ? ", with a radial term" : "", list);
 }
 
@@ -222,7 +224,7 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel_r
     }
     if (forced && !known) return unknown_kernel(forced, rows, count, err);
     if (!best) return nothing_fits(&refusal, err);
-    log_line("plan", "%s for %s, %d heads on %d, head sizes %d and %d%s", best->name,
+    log_line("plan", "%s for %s, %d heads (%d of keys), head sizes %d and %d%s", best->name,
              vic_dtype_name(request->shape.dtype), request->shape.heads, request->shape.kv_heads, request->shape.d_qk,
              request->shape.d_v, forced ? " (forced)" : "");
     *out = best;
