@@ -72,7 +72,7 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w,
     ptx::wgmma_commit_group();
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(s);
-    weigh_step<TYPE, D, KIND>(p, bits, s, part, t);
+    weigh_step<D, KIND>(p, bits, s, part, t);
     sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
     pack_weights<TYPE>(s, weights);
     ptx::wgmma_fence();
@@ -109,7 +109,7 @@ __device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D
         ptx::wgmma_wait_group<0>();
     }
     ptx::wgmma_pin(s);
-    weigh_step<TYPE, D, KIND>(p, bits, s, part, t);
+    weigh_step<D, KIND>(p, bits, s, part, t);
     if (KIND != step_kind::first) {
         ptx::wgmma_wait_group<0>();
         ptx::wgmma_pin(t.o);

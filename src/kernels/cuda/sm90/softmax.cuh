@@ -30,11 +30,9 @@ __device__ __forceinline__ float reference(float max)
 }
 
 // What the largest of a row's scores in a step is at least: where all are below float32 (-inf) though the row has a
-// pair, float32's last number, by which store_rows() tells such a row from one without pairs.  Scores of float16 are
-// not below it.
-template <half_type TYPE> __device__ __forceinline__ float least_score(int r, uint32_t bits)
+// pair, float32's last number, by which store_rows() tells such a row from one without pairs.
+__device__ __forceinline__ float least_score(int r, uint32_t bits)
 {
-    if (TYPE == half_type::f16) return -INFINITY;
     return bits & (r == 0 ? 0x33333333u : 0xccccccccu) ? -FLT_MAX : -INFINITY;
 }
 
@@ -55,10 +53,9 @@ __device__ __forceinline__ void weigh(float (&s)[32], uint32_t bits, float scale
 }
 
 // The first step of a strip sets the references of the rows that have a pair in it: their largest score, rounded up.
-template <half_type TYPE>
 __device__ __forceinline__ void set_references(const float (&s)[32], uint32_t bits, float scale, float (&max)[2])
 {
-    float top[2] = { least_score<TYPE>(0, bits), least_score<TYPE>(1, bits) };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll
     for (int i = 0; i < 32; i++) {
         const float x = bits >> i & 1 ? s[i] * scale : -INFINITY;
@@ -81,7 +78,7 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
     // This path is rare and must not cost the other one registers: a rolled loop, its results in local memory.
     volatile float scores[32];
     const uint32_t queries = queries_at<D>();
-    float top[2] = { least_score<TYPE>(0, bits), least_score<TYPE>(1, bits) };
+    float top[2] = { least_score(0, bits), least_score(1, bits) };
 #pragma unroll 1
     for (int j = 0; j < 8; j++) {
         const int thread = ptx::mov_volatile(threadIdx.x) & 127, lane = thread & 31;
@@ -130,12 +127,12 @@ __device__ __forceinline__ void weigh_again(float (&s)[32], uint32_t bits, float
 
 enum class step_kind { first, masked, full };
 
-template <half_type TYPE, int D, step_kind KIND>
+template <int D, step_kind KIND>
 __device__ __forceinline__ void weigh_step(const attn_fwd_params &p, uint32_t bits, float (&s)[32], float (&part)[2],
                                            strip_state<D> &t)
 {
     if (KIND == step_kind::first) {
-        set_references<TYPE>(s, bits, p.scale_log2, t.max);
+        set_references(s, bits, p.scale_log2, t.max);
         const float base[2] = { reference(t.max[0]), reference(t.max[1]) };
         weigh<true>(s, bits, p.scale_log2, base, part);
     } else {
