@@ -14,7 +14,7 @@ enum values {
     LOGITS_1E4,     /* scores up to about 10^4 */
     ALL_MINUS_1000, /* every score is -1000 */
     ONE_DOMINANT,   /* key atom 0 outweighs all others by e^60 */
-    ALL_MINUS_INF,  /* every score is -inf: zeros and -inf, as without pairs */
+    ALL_MINUS_INF,  /* every score is -inf: zeros and -inf, as without pairs (NaN on a GPU) */
     ZERO,           /* q = k = 0: lse is the logarithm of the number of pairs */
     GROWING,        /* scores rise with the key's atom number, so that the maximum moves again and again */
     LARGE,          /* random scores up to about 1000 */
@@ -23,6 +23,7 @@ enum values {
     DEEP,        /* all scores about -1000, no two the same */
     BELOW_FLOAT, /* every q.k is -10^40, less than float32 holds */
     SCALED_BELOW_FLOAT, /* every q.k is -10^30, which becomes that with a scale of 10^20 */
+    VALUES
 };
 
 struct attention_case;

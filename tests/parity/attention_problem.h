@@ -378,7 +378,7 @@ static double allowed_error(const struct attention_case *c)
     static const double cpu[] = { [VIC_F32] = 2e-6, [VIC_F16] = 3e-4, [VIC_BF16] = 2.4e-3 };
     static const double gpu[] = { [VIC_F16] = 5e-4, [VIC_BF16] = 4e-3 };
     /* A score s has an error of some 2^-24 |s|, and so has its weight, relatively. */
-    static const double scores[] = {
+    static const double scores[VALUES] = {
         [LOGITS_1E4] = 2e-2, [ALL_MINUS_1000] = 2e-3, [GROWING] = 2e-3, [LARGE] = 5e-4,
         [JUMPS] = 5e-4,      [STEPS] = 5e-4,          [DEEP] = 5e-4,
     };
