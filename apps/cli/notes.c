@@ -52,7 +52,7 @@ void notes_text(const struct notes *notes)
 
 /* The densest matter that is made of atoms, diamond, has 0.18 atoms in a cubic angstrom and 20 within 3 A. */
 static const double most_density = 1.0, near = 3.0;
-enum { SAMPLED = 8, MOST_NEAR = 100 };
+enum { SAMPLED = 4, MOST_NEAR = 100 };
 
 static double atoms_near(const vic_structure_view *v)
 {

@@ -101,26 +101,45 @@ static void look_through(struct table *t, struct duplicates *out, size_t *count)
     }
 }
 
+/* Do two atoms share a place?  Hardly ever, and then nothing else is to be done: four bytes a slot stay in the cache.
+ */
+static vic_status any_shared_place(const struct atoms *a, size_t slots, bool *any, vic_error *err)
+{
+    struct table t = { a, NULL, slots - 1, false };
+    uint32_t *rows; /* + 1; 0 where the slot is free */
+    *any = false;
+    TRY(mem_array_zero(slots, sizeof *rows, "places of atoms", &rows, err));
+    for (size_t row = 0; row < a->count && !*any; ++row) {
+        size_t i = (size_t)hash(a->positions + 3 * row, label_of(a, row), NULL) & t.mask;
+        while (rows[i] && !*any) {
+            *any = same_place(&t, rows[i] - 1, row);
+            i = (i + 1) & t.mask;
+        }
+        rows[i] = (uint32_t)row + 1; /* atoms are below 2^31 */
+    }
+    free(rows);
+    return VIC_OK;
+}
+
 vic_status duplicates_find(const struct atoms *a, struct duplicates *out, vic_error *err)
 {
     struct table t = { a, NULL, 0, false };
     size_t slots = 64;
-    while (slots < 2 * a->count) slots *= 2; /* atoms are below 2^31 */
+    bool any;
+    while (slots < 2 * a->count) slots *= 2;
     memset(out, 0, sizeof *out);
+    TRY(any_shared_place(a, slots, &any, err));
+    if (!any) return VIC_OK;
     t.mask = slots - 1;
     TRY(mem_array(slots, sizeof *t.slots, "places of atoms", &t.slots, err));
     if (mem_array_zero(a->count, sizeof *out->again, "flags", &out->again, err) != VIC_OK) {
         free(t.slots);
         return VIC_NO_MEMORY;
     }
+    t.names = true;
+    look_through(&t, out, &out->count);
+    t.names = false;
     look_through(&t, out, &out->crowded);
-    if (out->crowded) { /* which is rare */
-        out->crowded = 0;
-        t.names = true;
-        look_through(&t, out, &out->count);
-        t.names = false;
-        look_through(&t, out, &out->crowded);
-    }
     free(t.slots);
     return VIC_OK;
 }

@@ -7,8 +7,8 @@
 #include "structure/atoms.h"
 
 struct duplicates {
-    bool *again;          /* [atoms]: the atom is an earlier one again; the caller frees it */
-    size_t count;         /* of these */
+    bool *again;  /* [atoms]: the atom is an earlier one again; the caller frees it; NULL: no two share a place */
+    size_t count; /* of these */
     size_t first, second; /* the first of these is `second`, and which it repeats */
     size_t crowded;       /* further atoms in a place that another one, of another name, takes up: rounded positions,
                            * placeholders, the particles of polarisable models */

@@ -134,8 +134,10 @@ uint8_t element_from_mass(double mass, bool exactly)
 
 static uint8_t ion_element(const char *name)
 {
+    char first = upper(*name);
     for (size_t i = 0; i < sizeof ions / sizeof *ions; ++i) {
         size_t k = 0;
+        if (ions[i].name[0] != first) continue;
         while (name[k] && upper(name[k]) == ions[i].name[k]) ++k;
         if (!name[k] && !ions[i].name[k]) return element_from_symbol(ions[i].symbol, strlen(ions[i].symbol));
     }

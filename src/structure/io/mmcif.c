@@ -101,16 +101,17 @@ static vic_status read_optional(struct reading *r, int64_t row, enum column colu
     double read;
     *value = missing;
     if (t.null) return VIC_OK;
+    if (cif_number(t, &read)) {
+        *value = (float)read;
+        *any = true;
+        return VIC_OK;
+    }
     if (t.text && number_is_none(t.text, t.length)) {
         format_none(r->out, column_name(column), r->out->none_count ? 0 : cif_line(r->source, t));
         return VIC_OK;
     }
-    if (!cif_number(t, &read))
-        return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; mend the value",
-                        place_of(r, row).text, column_name(column), quoted(cif_piece(t)).text);
-    *value = (float)read;
-    *any = true;
-    return VIC_OK;
+    return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; mend the value",
+                    place_of(r, row).text, column_name(column), quoted(cif_piece(t)).text);
 }
 
 /* The author's column where it has a value, else the other. */

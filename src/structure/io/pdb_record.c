@@ -229,12 +229,12 @@ static vic_status read_optional(const char *file, int64_t number, struct piece l
     *value = o->missing;
     *present = false;
     if (piece_is_blank(field)) return VIC_OK;
-    if (number_is_none(field.text, field.length)) {
+    *present = number_read(field.text, field.length, 0, &read);
+    if (!*present && number_is_none(field.text, field.length)) {
         record->no_number = o->what;
         return VIC_OK;
     }
-    *present = true;
-    if (!number_read(field.text, field.length, 0, &read))
+    if (!*present)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected %s as a number (or blanks) in columns %zu to %zu, found %s; mend the "
                         "field or blank it",
