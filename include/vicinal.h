@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vicinal: softmax attention between the atoms of a structure, over exactly the pairs within a cutoff.
+/* vicinal: softmax attention between points, over exactly the pairs that geometry, a list or a mask allows.
  *
- *     out_i = sum_j softmax_j(scale * q_i . k_j + b(d_ij)) v_j   over all (j, image n) with |r_j + n - r_i| < cutoff
+ *     out_i = sum_j softmax_j(scale * q_i . k_j + b(d_ij)) v_j   over all (j, shift S) with |r_j + S - r_i| < cutoff
  *
- * The life cycle:   vic_structure   atoms and their cell, from a file or from arrays
- *                   vic_pattern     who is within the cutoff of whom; built once for a set of positions
- *                   vic_plan        a pattern made ready for one device, head count, head size and type
- *                   vic_engine      the threads that run plans
+ * The life cycle:   vic_context   where work runs: threads, or a GPU with its stream
+ *                   vic_pattern   which pairs there are; made once for a set of positions
+ *                   vic_plan      a pattern made ready for one device, number of heads, head size and type
+ *                   vic_attention()
+ * Files of structures are read by vicinal_structure.h; the float64 reference, timing and what this build has are in
+ * vicinal_dev.h; conversion from and to DLPack is in vicinal_dlpack.h.
  *
- * Words.  atom: a point, in the caller's order.  row: a place in the pattern's own order, where near atoms have near
- *   rows.  strip: 64 consecutive query rows.  cluster: 16 consecutive key rows.  block: one (strip, cluster, image)
- *   with at least one pair, 64 x 16, full or with 1024 mask bits.  image: the integers (n1, n2, n3) of a lattice
- *   translation n1 a + n2 b + n3 c; each image of a neighbour counts as a neighbour of its own.
- * Units.  Positions, cells and cutoffs in angstrom, angles in degrees.  Cell vectors are rows: cell[0] is a.
+ * Words.  point: in the caller's order.  row: a place in the pattern's own order, where near points have near rows.
+ *   strip: 64 consecutive query rows.  cluster: 16 consecutive key rows.  block: one (strip, cluster, shift) with at
+ *   least one pair, full or with 1024 mask bits.  shift: the integers (S1, S2, S3) of a lattice translation S1 a +
+ *   S2 b + S3 c; each periodic image of a neighbour is a neighbour of its own.  docs/concepts.md has all words.
+ * Units.  Positions, cells and cutoffs in angstrom.  Cell vectors are rows: the first three of nine numbers are a.
  * Ownership.  What a call hands out through `**out` is freed by the matching _free(), which takes NULL; the object
  *   keeps no pointer to its inputs.  Borrowed pointers say so and live as long as the object they came from.
  * Errors.  A call that can fail returns a vic_status and, when `err` is not NULL, a text that says what was wrong,
  *   where, what was expected, what came, and what to do.  On failure `*out` is NULL and nothing else has changed.
+ * NULL.  Only what says so may be NULL: `err`, a context, options, and members described as optional.  Any other NULL
+ *   handle or pointer is answered with BAD_ARGUMENT.
+ * Contexts.  NULL = the calling thread alone, and the work is done when the call returns.  No call starts threads.
  * Threads.  Objects do not change after they are made, so any number of threads may read one at once.  There is no
  *   global state; a vic_error belongs to one thread at a time.
- * Options.  A struct that ends in _options is filled by its _INIT macro and begins with its own size, so that a
- *   program built against an older header goes on working. */
+ * Structs with a size.  A struct whose first member is `size` is begun by VIC_INIT(type) or, in C, by
+ *   { .size = sizeof x, .member = ... }: all that is 0 is the default, and members called reserved stay 0.  Programs
+ *   go on working with libraries whose structs have grown.  docs/abi.md. */
 #ifndef VICINAL_H
 #define VICINAL_H
 
@@ -29,9 +35,9 @@
 #include <stdint.h>
 
 #define VIC_VERSION_MAJOR 0
-#define VIC_VERSION_MINOR 1
+#define VIC_VERSION_MINOR 2
 #define VIC_VERSION_PATCH 0
-#define VIC_VERSION       "0.1.0"
+#define VIC_VERSION       "0.2.0"
 
 #if defined(__GNUC__)
 #define VIC_API          __attribute__((visibility("default")))
@@ -41,31 +47,38 @@
 #define VIC_CHECK_RESULT
 #endif
 
+/* clang-format off */
 #ifdef __cplusplus
+#define VIC_SIZE_OF(type) size_t size = sizeof(type)
+#define VIC_INIT(type)    {}
 extern "C" {
+#else
+#define VIC_SIZE_OF(type) size_t size
+#define VIC_INIT(type)    { .size = sizeof(type) }
 #endif
+/* clang-format on */
 
 /* ---- Errors ------------------------------------------------------------------------------------------------ */
 
-/* name, value, exit code of the command, HTTP code, text.  A value, once given, stays. */
+/* name, value, text.  A value, once given, stays. */
 #define VIC_STATUS_LIST(X)                                                                                           \
-    X(OK, 0, 0, 200, "ok")                                                                                           \
-    X(BAD_ARGUMENT, 10, 2, 400, "argument not accepted")                                                             \
-    X(BAD_INPUT, 20, 3, 422, "input not usable")                                                                     \
-    X(CANNOT_READ, 21, 3, 404, "cannot read")                                                                        \
-    X(CANNOT_WRITE, 22, 1, 500, "cannot write")                                                                      \
-    X(NO_DEVICE, 30, 4, 501, "no such device")                                                                       \
-    X(NO_KERNEL, 31, 4, 501, "no kernel fits")                                                                       \
-    X(NO_MEMORY, 40, 1, 503, "out of memory")                                                                        \
-    X(FAILED, 50, 1, 500, "failed")
+    X(OK, 0, "ok")                                                                                                   \
+    X(BAD_ARGUMENT, 10, "argument not accepted")                                                                     \
+    X(BAD_INPUT, 20, "input not usable")                                                                             \
+    X(CANNOT_READ, 21, "cannot read")                                                                                \
+    X(CANNOT_WRITE, 22, "cannot write")                                                                              \
+    X(NO_DEVICE, 30, "no such device")                                                                               \
+    X(NO_KERNEL, 31, "no kernel fits")                                                                               \
+    X(NO_MEMORY, 40, "out of memory")                                                                                \
+    X(FAILED, 50, "failed")
 
 typedef enum vic_status {
-#define VIC_STATUS_ENUM_(name, value, exit_code, http, text) VIC_##name = (value),
+#define VIC_STATUS_ENUM_(name, value, text) VIC_##name = (value),
     VIC_STATUS_LIST(VIC_STATUS_ENUM_)
 #undef VIC_STATUS_ENUM_
 } vic_status;
 
-/* Filled on failure; owned by the caller.  `text` is one line or more of UTF-8, always terminated. */
+/* Filled on failure; owned by the caller; never grows.  `text` is one line or more of UTF-8, always terminated. */
 typedef struct vic_error {
     vic_status status;
     char text[1024];
@@ -73,462 +86,429 @@ typedef struct vic_error {
 
 VIC_API const char *vic_status_name(vic_status status); /* "BAD_INPUT"; static; "?" for a value not in the list */
 VIC_API const char *vic_status_text(vic_status status); /* "input not usable"; static */
-VIC_API int vic_status_exit_code(vic_status status);
-VIC_API int vic_status_http_code(vic_status status);
-VIC_API const char *vic_version(void); /* of the library at run time; compare with VIC_VERSION */
+VIC_API const char *vic_version(void);                  /* of the library at run time; compare with VIC_VERSION */
 
 /* ---- Tensors ----------------------------------------------------------------------------------------------- */
 
-typedef enum vic_dtype { VIC_F32 = 0, VIC_F16 = 1, VIC_BF16 = 2, VIC_F64 = 3 } vic_dtype;
+/* DLPack's numbers; 0 = unknown, so that a forgotten device or type is an error. */
+typedef enum vic_device_type {
+    VIC_DEVICE_UNKNOWN = 0,
+    VIC_CPU = 1,
+    VIC_CUDA = 2,
+    VIC_CUDA_HOST = 3,    /* pinned host memory: taken wherever memory of the CPU is */
+    VIC_CUDA_MANAGED = 13 /* taken wherever memory of a GPU is */
+} vic_device_type;
 
-VIC_API size_t vic_dtype_size(vic_dtype dtype);      /* bytes; 0 for a value not in the enum */
-VIC_API const char *vic_dtype_name(vic_dtype dtype); /* "float32", "float16", "bfloat16", "float64" */
-typedef enum vic_device_kind { VIC_CPU = 0, VIC_CUDA = 1 } vic_device_kind;
-typedef struct vic_device {
-    vic_device_kind kind;
-    int index;
+typedef struct vic_device { /* laid out as DLDevice; never grows */
+    vic_device_type type;
+    int32_t index;
 } vic_device;
 
-/* A view of the caller's memory.  Strides count elements, not bytes, and may have any value, so (N,H,D), (H,N,D) and
- * packed QKV need no copy; the last dimension must be contiguous (stride 1).
- * Attention takes shape [atoms, heads, head size] or [batch, atoms, heads, head size]; LSE [batch, atoms, heads]. */
+/* code | bits << 8 | lanes << 16 of a DLDataType. */
+typedef enum vic_dtype {
+    VIC_DTYPE_UNKNOWN = 0,
+    VIC_I32 = 0 | 32 << 8 | 1 << 16,
+    VIC_I64 = 0 | 64 << 8 | 1 << 16,
+    VIC_U8 = 1 | 8 << 8 | 1 << 16,
+    VIC_F16 = 2 | 16 << 8 | 1 << 16,
+    VIC_F32 = 2 | 32 << 8 | 1 << 16,
+    VIC_F64 = 2 | 64 << 8 | 1 << 16,
+    VIC_BF16 = 4 | 16 << 8 | 1 << 16,
+    VIC_BOOL = 6 | 8 << 8 | 1 << 16
+} vic_dtype;
+
+VIC_API size_t vic_dtype_size(vic_dtype dtype);      /* bytes; 0 for a value not in the enum */
+VIC_API const char *vic_dtype_name(vic_dtype dtype); /* "float32", "bfloat16", "int64", ...; static */
+
+/* A view of the caller's memory; data NULL = none.  Strides count elements, not bytes, and may have any value, so
+ * (N,H,D), (H,N,D) and packed QKV need no copy.  It never grows. */
+enum { VIC_MAX_DIMS = 6 };
 typedef struct vic_tensor {
     void *data;
-    vic_dtype dtype;
     vic_device device;
-    int ndim;
-    int64_t shape[4];
-    int64_t stride[4];
+    vic_dtype dtype;
+    int32_t ndim;
+    int64_t shape[VIC_MAX_DIMS];
+    int64_t stride[VIC_MAX_DIMS];
 } vic_tensor;
 
-#define VIC_TENSOR_NONE                                                                                              \
-    {                                                                                                                \
-        NULL, VIC_F32, { VIC_CPU, 0 }, 0, { 0, 0, 0, 0 },                                                            \
-        {                                                                                                            \
-            0, 0, 0, 0                                                                                               \
-        }                                                                                                            \
-    }
-
-/* A dense row-major CPU tensor over `data`.  Unused trailing shape entries are ignored. */
+/* A dense row-major tensor over `data` in memory of the CPU; shape [ndim]. */
 VIC_API vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const int64_t *shape);
 
-/* ---- Structures -------------------------------------------------------------------------------------------- */
+/* ---- Contexts ---------------------------------------------------------------------------------------------- */
 
-typedef struct vic_structure vic_structure;
-typedef enum vic_altloc { VIC_ALTLOC_HIGHEST = 0, VIC_ALTLOC_ALL = 1 } vic_altloc;
-typedef enum vic_duplicates {
-    VIC_DUPLICATES_REFUSE = 0,
-    VIC_DUPLICATES_DROP = 1,
-    VIC_DUPLICATES_KEEP = 2
-} vic_duplicates;
-typedef enum vic_pbc { VIC_PBC_AUTO = 0, VIC_PBC_SET = 1 } vic_pbc;
-typedef struct vic_read_options {
-    size_t size;
-    int model;          /* number of the model or frame to take (1, 2, ...); 0 = the first, -1 = the last, -2 = ... */
-    vic_altloc altloc;  /* HIGHEST: per residue the label with the highest mean occupancy, ties to the first */
-    bool drop_hydrogen; /* H and D */
-    bool drop_water;    /* residues HOH, WAT, SOL, TIP3, ... ; docs/concepts.md has the list */
-    bool symmetry;      /* apply the space group; copies within 0.1 A (minimum image) are merged */
-    int supercell[3];   /* repetitions along a, b, c; >= 1 */
-    bool has_cell;      /* `cell` (a, b, c, alpha, beta, gamma) overrides the file's */
-    double cell[6];
-    vic_pbc pbc;       /* AUTO: what the file says of its axes; else all three where there is a cell, but none where
-                        * the file's cell has a space group whose operations were not applied; SET: `periodic` */
-    bool periodic[3];  /* along a, b, c */
-    int64_t max_atoms; /* refuse larger structures, symmetry and supercell included; 0 = the default 2^31 - 65 */
-    vic_duplicates duplicates; /* PDB, mmCIF: of atoms listed twice in one place DROP takes the first alone */
-} vic_read_options;
+typedef struct vic_context vic_context;
 
-#define VIC_READ_OPTIONS_INIT                                                                                        \
-    {                                                                                                                \
-        sizeof(vic_read_options), 0, VIC_ALTLOC_HIGHEST, false, false, false, { 1, 1, 1 }, false,                    \
-            { 0, 0, 0, 0, 0, 0 }, VIC_PBC_AUTO, { false, false, false }, 0, VIC_DUPLICATES_REFUSE                    \
-    }
+/* CUDA's own handle of the legacy default stream, for `stream` members in which NULL means the context's. */
+#define VIC_STREAM_DEFAULT ((void *)1)
 
-/* Read PDB, mmCIF, small-molecule CIF, GRO, XYZ, extXYZ, POSCAR, LAMMPS data or Amber rst7, each also gzipped; the
- * format is found by content, not by name.  docs/formats.md says what is read of each.
- * `options` may be NULL (defaults).  CANNOT_READ when the file cannot be opened, BAD_INPUT with file, line, expected
- * and found when its content cannot be trusted.  Cost: linear in the file. */
-VIC_API vic_status vic_structure_read(const char *path, const vic_read_options *options, vic_structure **out,
+typedef struct vic_context_options {
+    VIC_SIZE_OF(vic_context_options);
+    vic_device device; /* where attention runs; unknown = the CPU */
+    int32_t threads;   /* of the CPU; for plans of a GPU, those that lay it out; 0 = all that this process may use */
+    int32_t reserved_1;
+    void *stream; /* GPU: a cudaStream_t, NULL = the default stream; borrowed */
+
+    /* GPU: memory in the order of `stream`, for workspaces that a call brings none for; both or none. */
+    void *(*allocate)(void *user, size_t bytes, void *stream); /* NULL on failure */
+    void (*release)(void *user, void *memory, void *stream);
+    /* A line of what VIC_LOG asks for, without a newline; NULL = to stderr.  Called from the thread that calls. */
+    void (*log)(void *user, const char *line);
+    void *user; /* passed to all three */
+    uint64_t reserved[4];
+} vic_context_options;
+
+/* Starts the threads.  Several threads may use one context; their calls take turns on its threads.  A context does
+ * not survive fork(): in the child its calls answer FAILED, and vic_context_free() frees nothing.  `options` may be
+ * NULL. */
+VIC_API vic_status vic_context_create(const vic_context_options *options, vic_context **out,
                                       vic_error *err) VIC_CHECK_RESULT;
 
-/* From arrays, copied.  positions [atoms, 3]; cell NULL or 3 row vectors; periodic NULL (all axes when there is a
- * cell) or 3 flags; atomic_numbers [atoms] or NULL (unknown, 0).  Positions must be finite. */
-VIC_API vic_status vic_structure_from_arrays(int64_t atoms, const double *positions, const double cell[3][3],
-                                             const bool periodic[3], const uint8_t *atomic_numbers,
-                                             vic_structure **out, vic_error *err) VIC_CHECK_RESULT;
+typedef struct vic_context_info {
+    VIC_SIZE_OF(vic_context_info);
+    vic_device device;
+    int32_t threads, reserved_1;
+    void *stream;
+    uint64_t reserved[4];
+} vic_context_info;
+VIC_API vic_status vic_context_get(const vic_context *c, vic_context_info *out, vic_error *err) VIC_CHECK_RESULT;
 
-/* Names of one atom, NUL-terminated, cut to fit. */
-typedef struct vic_atom_label {
-    char name[8];     /* "CA" */
-    char residue[8];  /* "ALA" */
-    char chain[8];    /* "A"; the author's id where the file has two */
-    char insertion;   /* insertion code or ' ' */
-    char altloc;      /* or ' ' */
-    bool hetero;      /* HETATM */
-    int32_t sequence; /* residue number */
-} vic_atom_label;
+/* Returns when all that was enqueued on the context's stream is done.  At once for a CPU and for NULL. */
+VIC_API vic_status vic_context_wait(vic_context *c, vic_error *err) VIC_CHECK_RESULT;
+VIC_API void vic_context_free(vic_context *c);
 
-/* Borrowed view; the arrays live as long as the structure.  Optional arrays are NULL when the source has none. */
-typedef struct vic_structure_view {
-    int64_t atoms;
-    const double *positions;       /* [atoms, 3] A, as the file gives them (never wrapped) */
-    const uint8_t *atomic_numbers; /* [atoms]; 0 = unknown */
-    const vic_atom_label *labels;  /* [atoms] or NULL */
-    const float *b_factors;        /* [atoms] A^2 or NULL */
-    const float *occupancies;      /* [atoms] or NULL */
-    bool has_cell;
-    double cell[3][3]; /* row vectors; zeros without a cell */
-    bool periodic[3];
-    const char *format;          /* "pdb", "mmcif", "cif", "gro", "xyz", "poscar", "lammps", ...; static */
-    const char *title;           /* or "" */
-    const char *space_group;     /* Hermann-Mauguin or "" */
-    int64_t models;              /* in the file */
-    int64_t altloc_atoms;        /* atoms in the chosen model that have an altloc label, before the choice */
-    int64_t file_atoms;          /* in the chosen model, before any selection */
-    int64_t symmetry_operations; /* applied; 1 = none */
-    /* Operations of the cell's space group, beside the identity, that were not applied: where it is not 0 the atoms
-     * are the asymmetric unit alone.  -1: the group is not known by its name, or its list cannot be used. */
-    int64_t unapplied_operations;
-    const char *notes; /* what was decided in reading and may surprise, a sentence a line; or "" */
-} vic_structure_view;
-
-VIC_API vic_structure_view vic_structure_get(const vic_structure *s);
-/* Write atoms with a per-atom value: as PDB and mmCIF the value is the B-factor (%6.2f; exact), as extXYZ a column
- * `value_name`:R:1.  The format follows the ending: .pdb, .cif, .mmcif, .xyz, .extxyz.  Written beside and renamed,
- * so a failure leaves no half file, though the death of the process may (PATH.part-...); values [atoms].
- * The form with _to writes to an open descriptor (a file, pipe, socket, ...) at its place, and leaves it open: for
- * callers who see to half files themselves.  `name` says the format by its ending, and is the file's name in errors.
- */
-VIC_API vic_status vic_structure_write(const vic_structure *s, const char *path, const char *value_name,
-                                       const double *values, vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_structure_write_to(const vic_structure *s, int descriptor, const char *name,
-                                          const char *value_name, const double *values,
-                                          vic_error *err) VIC_CHECK_RESULT;
-VIC_API void vic_structure_free(vic_structure *s);
+/* Memory of a device, for callers without a CUDA runtime of their own.  `bytes` may be 0.  Copies between any two
+ * devices block until done, after all work that was enqueued on the default stream.  free takes NULL. */
+VIC_API vic_status vic_memory_alloc(vic_device device, size_t bytes, void **out, vic_error *err) VIC_CHECK_RESULT;
+VIC_API void vic_memory_free(vic_device device, void *memory);
+VIC_API vic_status vic_memory_copy(vic_device to_device, void *to, vic_device from_device, const void *from,
+                                   size_t bytes, vic_error *err) VIC_CHECK_RESULT;
 
 /* ---- Patterns ---------------------------------------------------------------------------------------------- */
 
 typedef struct vic_pattern vic_pattern;
 typedef enum vic_side { VIC_QUERY = 0, VIC_KEY = 1 } vic_side;
 
-/* What a pattern will take, from a sample of its strips; zeros where no sample was needed, as its numbers of atoms
- * and images alone say that it fits. */
+/* A set of points.  Tensors may be on any device (those of a GPU are copied to the host when the call comes), other
+ * arrays are in memory of the CPU.  With `groups` there are several structures, of which no pair joins two. */
+typedef struct vic_points {
+    VIC_SIZE_OF(vic_points);
+    int64_t n;            /* number of points; 0 = that of `positions` */
+    vic_tensor positions; /* [n, 3] float32 or float64, finite; none where pairs do not depend on it */
+    vic_tensor mask;      /* [n] bool or uint8: 0 = is in no pair; none = all may be */
+    vic_tensor ids; /* [n] int64 or int32: the same number = the same point (docs/concepts.md); none = own index */
+    const double *cell;   /* [9], with groups [groups, 9]; NULL = none */
+    const bool *periodic; /* [3], with groups [groups, 3]: along a, b, c; NULL = all axes where there is a cell */
+    const int64_t *group_offsets; /* [groups + 1]: group g is points group_offsets[g] .. group_offsets[g + 1] - 1 */
+    int64_t groups;               /* 0 = all points are one structure */
+    uint64_t reserved[4];
+} vic_points;
+
+/* What a pattern will take, from a sample of its strips; zeros where no sample was needed, as its numbers of points
+ * and shifts alone say that it fits. */
 typedef struct vic_pattern_estimate {
+    VIC_SIZE_OF(vic_pattern_estimate);
     double pairs, bytes;   /* bytes: while it is built, at most */
     double cutoff;         /* of these figures: the one asked for, or a smaller one that was too large already */
-    bool refused;          /* bytes > max_bytes */
     double fitting_cutoff; /* about the largest that would not be refused, where one was; 0 = none */
+    bool refused;          /* bytes > max_bytes */
+    bool reserved_1[7];
+    uint64_t reserved[2];
 } vic_pattern_estimate;
 
 typedef struct vic_pattern_options {
-    size_t size;
-    double cutoff;                   /* A; > 0.  A pair is in when its distance is strictly smaller. */
-    bool exclude_self;               /* leave out (i, i, image 0), and only that */
-    int threads;                     /* 0 = all that this process may use */
-    const uint8_t *skip, *skip_keys; /* [n_q], [n_k]: 1 = attends to nothing and is not attended to; NULL = all take
-                                      * part.  Where queries are keys, `skip` counts for both. */
+    VIC_SIZE_OF(vic_pattern_options);
     size_t max_bytes; /* cutoff, nearest: NO_MEMORY before what would take more is built; 0 = no limit */
     vic_pattern_estimate *estimate; /* where to put what was found for max_bytes; NULL = not wanted */
+    bool exclude_self;              /* cutoff, nearest: without the pairs of a point with itself (docs/concepts.md) */
+    bool reserved_1[7];
+    uint64_t reserved[4];
 } vic_pattern_options;
 
-#define VIC_PATTERN_OPTIONS_INIT                                                                                     \
-    {                                                                                                                \
-        sizeof(vic_pattern_options), 0.0, false, 0, NULL, NULL, 0, NULL                                              \
-    }
+/* Every constructor: `keys` NULL = the queries are the keys.  The cell is that of `queries`, and keys->cell NULL or
+ * the same.  `options` may be NULL.  Cost: O(pairs) or less, on the context's threads. */
 
-/* The exact pattern of a structure with itself.  The pair rule is in docs/concepts.md; it is evaluated in double on
- * the positions as given and is symmetric.  Cost: O(pairs), on all threads. */
-VIC_API vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *options, vic_pattern **out,
-                                     vic_error *err) VIC_CHECK_RESULT;
+/* All pairs with a distance below `cutoff` (A, > 0), decided in double on the positions as given. */
+VIC_API vic_status vic_pattern_cutoff(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                      double cutoff, const vic_pattern_options *options, vic_pattern **out,
+                                      vic_error *err) VIC_CHECK_RESULT;
 
-/* Like vic_pattern_build(), between two sets of points: query atoms [n_q, 3] attend to key atoms [n_k, 3].  cell NULL
- * or 3 row vectors, periodic NULL (all axes when there is a cell) or 3 flags.  With key_positions NULL (and n_k 0)
- * the queries are the keys, with self pairs; otherwise no pair is a self pair. */
-VIC_API vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, int64_t n_k,
-                                            const double *key_positions, const double cell[3][3],
-                                            const bool periodic[3], const vic_pattern_options *options,
-                                            vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
-
-/* Other ways.  n_k 0 = the queries are the keys.  Without positions, rows stand in the order of the atoms.
- * from_blocks: a BSR mask; `block` a multiple of 16, row_ptr [ceil(n_q / block) + 1].
- * generate: "blocks:63x63:n=800,seed=1", "blocks:126x126:density=0.2,block=64", "origin:800" (or 1600, 3200).
- * from_pairs: each (query, key, image) once; image [pairs, 3] or NULL.  `s` gives positions and cell; NULL = none.
- * nearest: the k nearest keys of each query by (distance, key, image), its own atom among them unless excluded.
- * windows: queries i .. i + queries - 1, i = 0, queries, ..., attend to the `keys` atoms around their middle.
- * structures: several at once, within the cutoff; no pair joins two.  offsets [structures + 1], positions of all in
- *   turn; cells [structures, 3, 3] or NULL, periodic [structures, 3] or NULL (all axes where there are cells).
- * unite: the pairs of either; the same atoms and cell.  exclude: without those listed (NULL: any image). */
-VIC_API vic_status vic_pattern_from_blocks(int64_t n_q, int64_t n_k, int64_t block, const int64_t *row_ptr,
-                                           const int32_t *column, const vic_pattern_options *options,
-                                           vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_generate(const char *text, const vic_pattern_options *options, vic_pattern **out,
-                                        vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n_k, int64_t pairs,
-                                          const int32_t *query, const int32_t *key, const int32_t *image,
-                                          const vic_pattern_options *options, vic_pattern **out,
-                                          vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_pattern_options *options,
-                                       vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_windows(int64_t atoms, int64_t queries, int64_t keys,
-                                       const vic_pattern_options *options, vic_pattern **out,
+/* The `count` nearest keys of each query by (distance, id, shift), the point itself among them unless excluded. */
+VIC_API vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                       int64_t count, const vic_pattern_options *options, vic_pattern **out,
                                        vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_structures(int64_t structures, const int64_t *offsets, const double *positions,
-                                          const double *cells, const bool *periodic,
-                                          const vic_pattern_options *options, vic_pattern **out,
-                                          vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_unite(const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
-                                     vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_exclude(const vic_pattern *p, int64_t pairs, const int32_t *query, const int32_t *key,
-                                       const int32_t *image, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 
-/* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read.  save_to: to an
- * open descriptor, like vic_structure_write_to(). */
+/* Points i .. i + query_window - 1, i = 0, query_window, ..., attend to the `key_window` points around their middle.
+ * Of one set; without positions, rows stand in the order of the points. */
+VIC_API vic_status vic_pattern_windows(vic_context *c, const vic_points *points, int64_t query_window,
+                                       int64_t key_window, const vic_pattern_options *options, vic_pattern **out,
+                                       vic_error *err) VIC_CHECK_RESULT;
+
+/* A block mask in BSR form: block (I, J) is all pairs of queries I block .. and keys J block ...  No positions. */
+typedef struct vic_block_list {
+    VIC_SIZE_OF(vic_block_list);
+    int64_t block;          /* points of a block, a multiple of 16 */
+    const int64_t *row_ptr; /* [ceil(n_q / block) + 1] */
+    const int32_t *column;  /* [row_ptr[last]] */
+    uint64_t reserved[2];
+} vic_block_list;
+VIC_API vic_status vic_pattern_blocks(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                      const vic_block_list *list, const vic_pattern_options *options,
+                                      vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* The pairs listed, each (query, key, shift) once; positions are optional. */
+typedef struct vic_pair_list {
+    VIC_SIZE_OF(vic_pair_list);
+    vic_tensor query, key; /* [pairs] int32 or int64 */
+    vic_tensor shift;      /* [pairs, 3] int32 or int64; none = 0; in vic_pattern_exclude() none = any */
+    uint64_t reserved[2];
+} vic_pair_list;
+VIC_API vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                     const vic_pair_list *list, const vic_pattern_options *options, vic_pattern **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
+
+/* Groups of consecutive queries, each with ranges of keys: packed sequences, documents, pages of a cache.  A group's
+ * keys are those of its ranges, one after another; its queries stand at the end of them: of n queries and m keys
+ * query r has place m - n + r.  Cost: O(ranges), nothing that grows with the number of keys.  No positions. */
+typedef struct vic_range_list {
+    VIC_SIZE_OF(vic_range_list);
+    int64_t groups;
+    const int64_t *query_offsets;       /* [groups + 1]: group g is queries query_offsets[g] .. [g + 1] - 1 */
+    const int64_t *range_offsets;       /* [groups + 1] its ranges */
+    const int64_t *key_first, *key_end; /* [range_offsets[groups]]: keys key_first <= j < key_end; no key twice */
+    int64_t window;                     /* > 0: only keys at places above the query's own minus `window` */
+    bool causal;                        /* only keys up to the query's own place */
+    bool reserved_1[7];
+    uint64_t reserved[2];
+} vic_range_list;
+VIC_API vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                      const vic_range_list *list, const vic_pattern_options *options,
+                                      vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* The pairs of `a` or `b`; those of `a` that are not in `b`; both patterns are of the same points and cell. */
+VIC_API vic_status vic_pattern_union(vic_context *c, const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_difference(vic_context *c, const vic_pattern *a, const vic_pattern *b,
+                                          vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+/* The pairs of `p` that are not listed; pairs listed that `p` does not have are no error. */
+VIC_API vic_status vic_pattern_exclude(vic_context *c, const vic_pattern *p, const vic_pair_list *list,
+                                       vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+/* Queries and keys change places: (j, i, -S) for each (i, j, S).  Where info.symmetric it has the same pairs. */
+VIC_API vic_status vic_pattern_transpose(vic_context *c, const vic_pattern *p, vic_pattern **out,
+                                         vic_error *err) VIC_CHECK_RESULT;
+
+/* The cutoff pattern of the same points after they moved, without masks, ids and groups; a cell of NULL = as before.
+ * Puts the new pattern into *p, in the memory of the old one where no plan holds it (a plan keeps what it was made
+ * from).  On failure *p is the old pattern, unchanged. */
+VIC_API vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points *queries,
+                                      const vic_points *keys, vic_error *err) VIC_CHECK_RESULT;
+
+/* Files (.vnp, docs/pattern-format.md): written beside and renamed; checked throughout when read.  save_to writes to
+ * an open descriptor at its place, and leaves it open; `name` is the file's in errors. */
 VIC_API vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, const char *name,
                                        vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
-
-/* The cutoff pattern of the same atoms after they moved; positions as for vic_pattern_build_points(), cell NULL = as
- * before, threads 0 = all.  Frees the old pattern and puts the new one into *p, in the same memory where no plan
- * holds the old one (a plan keeps what it was made from).  On failure the old pattern is freed too, and *p is NULL.
- */
-VIC_API vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
-                                      const double cell[3][3], int threads, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_load(vic_context *c, const char *path, vic_pattern **out,
+                                    vic_error *err) VIC_CHECK_RESULT;
 
 typedef struct vic_pattern_info {
+    VIC_SIZE_OF(vic_pattern_info);
     int64_t n_q, n_k;
-    int64_t pairs;          /* (i, j, image) with d < cutoff */
-    int64_t max_pairs;      /* of one query atom */
+    int64_t pairs;          /* (i, j, S) */
+    int64_t max_pairs;      /* of one query */
     int64_t boundary_pairs; /* |d - cutoff| <= 1e-9 cutoff, in or out: rounding of positions decides these */
-    int64_t strips;         /* of 64 query rows */
-    int64_t clusters;       /* of 16 key rows */
-    int64_t blocks;         /* (strip, cluster, image) with a pair: 64 x 16 */
-    int64_t full_blocks;    /* of these, with all 1024 pairs */
-    int64_t block128_count; /* 128 x 128 blocks of (query row, key row) with a pair, images united */
-    int64_t block128_full;  /* of these, with every (query, key) that exists */
-    int64_t block128_grid;  /* how many there could be: ceil(n_q/128) * ceil(n_k/128) */
-    size_t bytes;           /* memory held by the pattern */
-    double cutoff;          /* no pair is further apart; 0 = pairs were not chosen by distance alone */
+    int64_t strips, clusters, blocks;
+    int64_t full_blocks; /* of the blocks, with all 1024 pairs */
+    int64_t groups;      /* 1 where all points are one structure */
+    size_t bytes;        /* memory held by the pattern */
+    double cutoff;       /* no pair is further apart; 0 = pairs were not chosen by distance alone */
     double seconds_order, seconds_build;
-    const char *kind;   /* "cutoff", "nearest", "blocks", "pairs", "windows", "union", "exclusion"; static */
-    int64_t structures; /* 1 but for vic_pattern_structures() */
-    double cell[3][3];  /* zeros along open axes, and for several structures */
+    const char
+        *kind; /* "cutoff", "nearest", "blocks", "pairs", "windows", "ranges", "union", "difference", ...; static */
+    double cell[9]; /* zeros along open axes, and with groups */
     bool periodic[3];
+    bool one_set;   /* the queries are the keys */
+    bool symmetric; /* it is its own transpose */
+    bool positions; /* the pattern keeps positions */
+    bool reserved_1[2];
+    vic_device device; /* where the pattern lives */
+    uint64_t reserved[4];
 } vic_pattern_info;
+VIC_API vic_status vic_pattern_get(const vic_pattern *p, vic_pattern_info *out, vic_error *err) VIC_CHECK_RESULT;
 
-VIC_API vic_pattern_info vic_pattern_get(const vic_pattern *p);
-VIC_API const double *vic_pattern_positions(const vic_pattern *p, vic_side side); /* [n, 3], borrowed, or NULL */
-
-/* Row -> atom, [n_q] and [n_k]; borrowed.  The same pointer twice where queries are keys. */
-VIC_API const int32_t *vic_pattern_query_order(const vic_pattern *p);
-VIC_API const int32_t *vic_pattern_key_order(const vic_pattern *p);
-
-/* Number of pairs of each query atom, in the caller's order: counts [n_q]. */
-VIC_API void vic_pattern_counts(const vic_pattern *p, int64_t *counts);
-
-/* All pairs, sorted by query atom, then key atom, then image: query [pairs], key [pairs], image [pairs, 3] (each may
- * be NULL).  The displacement is r_key + image . cell - r_query.  `pairs` must equal info.pairs. */
-VIC_API vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key,
-                                     int32_t *image, vic_error *err) VIC_CHECK_RESULT;
-
-/* The same as a neighbour list, as ASE and others give it: i, j, shift [pairs, 3] (the image) and the distances
- * |r_j + shift . cell - r_i| in A, by the pair rule; each may be NULL.  i rises, under it j, then shift.  Build with
- * exclude_self where atoms should not neighbour themselves.  threads: 0 = all.  Cost: O(pairs). */
-VIC_API vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threads, int32_t *i, int32_t *j,
-                                          int32_t *shift, double *distance, vic_error *err) VIC_CHECK_RESULT;
-
-/* mask [n_q, n_k] bytes in the caller's order: number of images of the pair, at most 255.  Quadratic: for tests. */
-VIC_API vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err) VIC_CHECK_RESULT;
-
-/* 128 x 128 blocks in pattern order, CSR: row_ptr [ceil(n_q/128) + 1], column and full [info.block128_count]. */
-VIC_API vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full,
+/* Borrowed, in memory of the CPU.  order [n]: row -> point.  positions [n, 3]; BAD_ARGUMENT where there are none. */
+VIC_API vic_status vic_pattern_order(const vic_pattern *p, vic_side side, const int32_t **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_positions(const vic_pattern *p, vic_side side, const double **out,
                                          vic_error *err) VIC_CHECK_RESULT;
 
-/* The 64 x 16 blocks by strip and cluster, for pictures: strip, cluster, pairs of each, [info.blocks]. */
-VIC_API vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs,
-                                      vic_error *err) VIC_CHECK_RESULT;
+/* Number of pairs of each query: counts [n_q]. */
+VIC_API vic_status vic_pattern_counts(const vic_pattern *p, int64_t *counts, vic_error *err) VIC_CHECK_RESULT;
+
+/* All pairs as a neighbour list, named as in ASE's neighbor_list; i rises, under it j, then S.  Arrays that are NULL
+ * are not written; without any the call only counts.  d and D are of the pair rule.  Cost: O(pairs). */
+typedef struct vic_neighbors {
+    VIC_SIZE_OF(vic_neighbors);
+    int64_t pairs; /* in: for how many the arrays have room; out: how many there are */
+    bool half; /* of (i, j, S) and (j, i, -S) only the one with i < j or, where i == j, with S above 0 in its first
+                     * number that is not 0; for symmetric patterns */
+    bool reserved_1[7];
+    int32_t *i, *j; /* [pairs] query, key */
+    int32_t *S;     /* [pairs, 3] shift */
+    double *d;      /* [pairs] |D| */
+    double *D;      /* [pairs, 3] r_j + S . cell - r_i */
+    uint64_t reserved[2];
+} vic_neighbors;
+VIC_API vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, vic_neighbors *list,
+                                         vic_error *err) VIC_CHECK_RESULT;
+
+/* The pattern over blocks of (query rows, key rows), shifts united, in the form of FlexAttention's BlockMask.  A call
+ * with all arrays NULL fills the sizes; a second one with `width` at least max_partial and max_full fills the arrays.
+ */
+typedef struct vic_block_mask {
+    VIC_SIZE_OF(vic_block_mask);
+    int64_t query_block, key_block; /* in: rows of a block, multiples of 64 and of 16 */
+    int64_t rows, columns;          /* out: blocks of query rows and of key rows */
+    int64_t partial, full;          /* out: blocks with some, and with all of the pairs of rows that exist */
+    int64_t max_partial, max_full;  /* out: in one row of blocks */
+    int64_t width;                  /* in: row length of the index arrays */
+    int32_t *kv_num_blocks, *full_kv_num_blocks; /* [rows] */
+    int32_t *kv_indices, *full_kv_indices;       /* [rows, width]; rising, 0 behind the last */
+    uint64_t reserved[2];
+} vic_block_mask;
+VIC_API vic_status vic_pattern_block_mask(vic_context *c, const vic_pattern *p, vic_block_mask *mask,
+                                          vic_error *err) VIC_CHECK_RESULT;
 
 /* Copy features between the caller's order and pattern order: `out` has shape, type and device of `in`, [n, ...], n
- * query (or key) atoms.  Once per model, not per layer: on a GPU a call uploads the order and blocks until done. */
-VIC_API vic_status vic_pattern_sort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
-                                    vic_error *err) VIC_CHECK_RESULT;
-VIC_API vic_status vic_pattern_unsort(const vic_pattern *p, vic_side side, const vic_tensor *in,
-                                      const vic_tensor *out, vic_error *err) VIC_CHECK_RESULT;
+ * queries (or keys).  On a GPU it is enqueued on `stream` (NULL = the context's); without a context it is waited for.
+ */
+VIC_API vic_status vic_pattern_sort(vic_context *c, const vic_pattern *p, vic_side side, const vic_tensor *in,
+                                    const vic_tensor *out, void *stream, vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_pattern_unsort(vic_context *c, const vic_pattern *p, vic_side side, const vic_tensor *in,
+                                      const vic_tensor *out, void *stream, vic_error *err) VIC_CHECK_RESULT;
 VIC_API void vic_pattern_free(vic_pattern *p);
 
-/* ---- Plans and attention ----------------------------------------------------------------------------------- */
+/* ---- Plans ------------------------------------------------------------------------------------------------- */
 
-typedef struct vic_engine vic_engine;
 typedef struct vic_plan vic_plan;
-
-typedef struct vic_engine_options {
-    size_t size;
-    int threads; /* 0 = all that this process may use */
-} vic_engine_options;
-#define VIC_ENGINE_OPTIONS_INIT                                                                                      \
-    {                                                                                                                \
-        sizeof(vic_engine_options), 0                                                                                \
-    }
-
-/* Starts the threads.  Several threads may run plans on one engine; their runs take turns. */
-VIC_API vic_status vic_engine_create(const vic_engine_options *options, vic_engine **out,
-                                     vic_error *err) VIC_CHECK_RESULT;
-VIC_API int vic_engine_threads(const vic_engine *e);
-VIC_API void vic_engine_free(vic_engine *e);
+typedef enum vic_bias {
+    VIC_BIAS_NONE = 0,
+    VIC_BIAS_DISTANCE = 1 /* b_h(d) from a table; of patterns of one structure with a cutoff */
+} vic_bias;
 
 typedef struct vic_plan_options {
-    size_t size;
-    int heads;          /* query heads, >= 1 */
-    int kv_heads;       /* divides heads; 0 = heads.  Query head h reads key head h / (heads / kv_heads). */
-    int head_dim;       /* of q and k: 8 to 128 in steps of 8 */
-    int head_dim_v;     /* of v and out, likewise; 0 = head_dim */
-    vic_dtype dtype;    /* of q, k, v and out: F32, F16, BF16 */
-    vic_device device;  /* where the tensors live */
-    bool pattern_order; /* rows of all tensors are already in pattern order */
+    VIC_SIZE_OF(vic_plan_options);
+    vic_device device;       /* where the tensors live; unknown = the context's, without one the CPU */
+    vic_dtype dtype;         /* of q, k, v: F32, F16, BF16 */
+    vic_dtype out_dtype;     /* of out; unknown = dtype */
+    int32_t heads, kv_heads; /* 0 = 1; 0 = heads.  kv_heads divides heads: head h reads key head h kv_heads / heads */
+    int32_t head_dim;        /* of q and k: 8 to 128 in steps of 8 */
+    int32_t head_dim_v;      /* of v and out, likewise; 0 = head_dim */
+    vic_bias bias;           /* what every run brings */
+    bool pattern_order;      /* rows of all tensors are already in pattern order */
+    bool backward;           /* also make ready for vic_attention_backward() */
+    bool reserved_1[2];
     const char *kernel; /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
-    bool radial;        /* every run brings a radial term */
+    uint64_t reserved[4];
 } vic_plan_options;
-#define VIC_PLAN_OPTIONS_INIT                                                                                        \
-    {                                                                                                                \
-        sizeof(vic_plan_options), 1, 0, 64, 0, VIC_F32, { VIC_CPU, 0 }, false, NULL, false                           \
-    }
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
  * order.  NO_KERNEL says what excludes all kernels first, then what each one lacks.  Cost: O(blocks). */
-VIC_API vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options, vic_plan **out,
-                                   vic_error *err) VIC_CHECK_RESULT;
+VIC_API vic_status vic_plan_create(vic_context *c, const vic_pattern *p, const vic_plan_options *options,
+                                   vic_plan **out, vic_error *err) VIC_CHECK_RESULT;
 
 typedef struct vic_plan_info {
+    VIC_SIZE_OF(vic_plan_info);
     const char *kernel; /* static */
     vic_device device;
     int64_t computed_pairs; /* executed per head, >= the pattern's pairs */
     size_t bytes;           /* memory held by the plan, without the pattern */
+    uint64_t reserved[4];
 } vic_plan_info;
-VIC_API vic_plan_info vic_plan_get(const vic_plan *plan);
+VIC_API vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err) VIC_CHECK_RESULT;
 VIC_API void vic_plan_free(vic_plan *plan);
 
-/* Bytes of scratch that one run of `batch` items needs: on the CPU with an engine of `threads` threads (the batch
- * does not matter there), on a GPU in device memory (the threads do not matter); 0 = none. */
-VIC_API size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_t batch);
-
-/* Radial term b_h(d), added to the scores before the softmax: values over the squared distance, point m of a head at
- * d^2 = cutoff^2 * m / (points - 1), linear in between.  -inf means weight 0; next to such a point e^b is linear, so
- * that a table which ends in -inf lets atoms cross the cutoff without a jump.  More: docs/howto/radial-term.md. */
-typedef struct vic_radial {
-    const float *table;  /* [heads, points] in CPU memory, finite or -inf; NULL = none */
-    int points;          /* 2 to 65536; VIC_RADIAL_POINTS is enough for the kinds below */
-    int64_t head_stride; /* 0 = one table for all heads */
-} vic_radial;
-#define VIC_RADIAL_POINTS 1024
-
-typedef enum vic_radial_kind {
-    VIC_RADIAL_LINEAR = 0,    /* a d: a < 0 favours near atoms (ALiBi, Press 2022) */
-    VIC_RADIAL_GAUSSIAN = 1,  /* a exp(-(d - center)^2 / (2 width^2)); several make a sum (Graphormer, Shi 2022) */
-    VIC_RADIAL_COSINE = 2,    /* ln((1 + cos(pi d / cutoff)) / 2) (Behler and Parrinello 2007); ends in -inf */
-    VIC_RADIAL_POLYNOMIAL = 3 /* ln(1 - (a+1)(a+2)/2 x^a + a(a+2) x^(a+1) - a(a+1)/2 x^(a+2)), x = d / cutoff, a whole
-                               * number a >= 1, usually 6 (DimeNet, Gasteiger 2020); ends in -inf */
-} vic_radial_kind;
-/* Add a term to one head's table of `points` values; parameters that a kind does not have are not looked at. */
-VIC_API vic_status vic_radial_add(vic_radial_kind kind, double a, double center, double width, double cutoff,
-                                  int points, float *table, vic_error *err) VIC_CHECK_RESULT;
-
-typedef struct vic_attention_args {
-    size_t size;
-    vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v */
-    vic_tensor out;     /* [batch,] n_q x heads x d_v, type of q; must not overlap q, k, v */
-    vic_tensor lse;     /* float32 [batch,] n_q x heads: ln sum exp(score), -inf = no pair with weight; data NULL =
-                         * not wanted */
-    double scale;       /* 0 = 1 / sqrt(head_dim) */
-    void *workspace;    /* vic_plan_workspace_size() bytes, 64-byte aligned; NULL = allocate for this call */
-    size_t workspace_size;
-    vic_radial radial; /* for plans with `radial`, and only for those */
-} vic_attention_args;
-#define VIC_ATTENTION_ARGS_INIT                                                                                      \
-    {                                                                                                                \
-        sizeof(vic_attention_args), VIC_TENSOR_NONE, VIC_TENSOR_NONE, VIC_TENSOR_NONE, VIC_TENSOR_NONE,              \
-            VIC_TENSOR_NONE, 0.0, NULL, 0,                                                                           \
-        {                                                                                                            \
-            NULL, 0, 0                                                                                               \
-        }                                                                                                            \
-    }
-
-/* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
- * whatever the batch or the number of threads.  On the CPU every finite input gives the right result, also where
- * scores leave float32; an LSE beyond float32 is its last finite number (docs/concepts.md, Range, also for GPUs).
- * Blocks until done.  On a GPU `e` may be NULL. */
-VIC_API vic_status vic_attention(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
-                                 vic_error *err) VIC_CHECK_RESULT;
-
-/* Like vic_attention(), for a plan on a GPU: enqueues on `stream` (a cudaStream_t; NULL = the default stream) and
- * returns. Allocates and synchronises nothing, so it can be captured in a graph; the workspace must be given where
- * vic_plan_workspace_size() is not 0, and plan, tensors and workspace must live until the work is done. */
-VIC_API vic_status vic_attention_enqueue(const vic_plan *plan, const vic_attention_args *args, void *stream,
-                                         vic_error *err) VIC_CHECK_RESULT;
-
-/* Times vic_attention(): seconds [launches], on a GPU each between two events around a launch, queued without waiting
- * for the one before; on the CPU by the clock.  `options` may be NULL; `e` and `args` as for vic_attention(). */
-typedef struct vic_time_options {
-    size_t size;
-    int warm_up, launches; /* warm_up are not counted */
-    int in_graph;          /* GPU: above 0, each figure is the mean in one replay of a graph of so many launches */
-    bool cold;             /* GPU: L2 is flushed before each launch; not in a graph */
-} vic_time_options;
-#define VIC_TIME_OPTIONS_INIT                                                                                        \
-    {                                                                                                                \
-        sizeof(vic_time_options), 10, 1000, 0, false                                                                 \
-    }
-VIC_API vic_status vic_attention_time(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
-                                      const vic_time_options *options, double *seconds,
+/* Bytes of scratch that one run of `batch` items in the context needs, in memory of the plan's device; 0 = none. */
+VIC_API vic_status vic_plan_workspace(const vic_context *c, const vic_plan *plan, int64_t batch, size_t *bytes,
                                       vic_error *err) VIC_CHECK_RESULT;
 
-/* Memory of a device, for callers without a CUDA runtime of their own.  `bytes` may be 0.  Copies between any two
- * devices block until done, after all work that was enqueued on the default stream. */
-VIC_API vic_status vic_memory_alloc(vic_device device, size_t bytes, void **out, vic_error *err) VIC_CHECK_RESULT;
-VIC_API void vic_memory_free(vic_device device, void *memory);
-VIC_API vic_status vic_memory_copy(vic_device to_device, void *to, vic_device from_device, const void *from,
-                                   size_t bytes, vic_error *err) VIC_CHECK_RESULT;
+/* ---- Attention --------------------------------------------------------------------------------------------- */
 
-/* The same rows in float64, by brute force over all keys and images straight from the pair rule; it shares nothing
- * with the pattern's blocks or the kernels, so agreement checks both.  For `n_rows` query atoms `rows` (caller's
- * atom numbers; NULL = all): out [n_rows, heads, d_v], lse [n_rows, heads] or NULL, counts [n_rows] or NULL (pairs).
- * The tensors are in CPU memory also when the plan is for a GPU; out and lse of `args` are not looked at.  Batches
- * are not accepted.  Cost: O(n_rows * n_k). */
-VIC_API vic_status vic_attention_reference(vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
-                                           int64_t n_rows, const int64_t *rows, double *out, double *lse,
-                                           int64_t *counts, vic_error *err) VIC_CHECK_RESULT;
+typedef struct vic_attention_args {
+    VIC_SIZE_OF(vic_attention_args);
+    vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v; the last
+                         * dimension contiguous, as in all tensors here */
+    vic_tensor out;     /* [batch,] n_q x heads x d_v; must not overlap another tensor */
+    vic_tensor lse;     /* float32 [batch,] n_q x heads: ln sum exp(score), -inf = no pair with weight; or none */
+    vic_tensor bias;    /* of plans with VIC_BIAS_DISTANCE: float32 [heads or 1, points], finite or -inf */
+    double scale;       /* 0 = 1 / sqrt(head_dim) */
+    bool zero_scale;    /* the scale is 0, so that only the bias weighs pairs; `scale` must be 0 */
+    bool reserved_1[7];
+    void *workspace; /* vic_plan_workspace() bytes, 64-byte aligned; NULL = taken for this call */
+    size_t workspace_size;
+    void *stream; /* GPU: NULL = the context's */
+    uint64_t reserved[4];
+} vic_attention_args;
 
-/* ---- What this build and machine have ---------------------------------------------------------------------- */
+/* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
+ * whatever the batch, the context or the stream.  On the CPU every finite input gives the right result, also where
+ * scores leave float32; an LSE beyond float32 is its last finite number (docs/concepts.md, Range, also for GPUs).
+ * On a GPU it is enqueued on args->stream, or else on the context's stream, and done after vic_context_wait(); with
+ * neither it is waited for.  Given a workspace (or a need of 0) it allocates and synchronises nothing, so that it can
+ * be captured in a graph; plan, tensors and workspace must live until the work is done. */
+VIC_API vic_status vic_attention(vic_context *c, const vic_plan *plan, const vic_attention_args *args,
+                                 vic_error *err) VIC_CHECK_RESULT;
 
-typedef struct vic_kernel_info {
-    const char *name;   /* "attn_fwd_cpu_avx2"; static */
-    const char *device; /* "cpu", "cuda" */
-    bool available;     /* on this machine */
-    const char *reason; /* why not; "" when available */
-} vic_kernel_info;
-VIC_API int vic_kernel_count(void);
-VIC_API vic_kernel_info vic_kernel_get(int index); /* 0 <= index < vic_kernel_count(), best first within a device */
+/* Gradients of vic_attention() for a plan with `backward`.  Tensors that are none are not wanted, or 0 in the case of
+ * dout and dlse.  No kernel of this version has it: vic_plan_create() answers NO_KERNEL. */
+typedef struct vic_attention_backward_args {
+    VIC_SIZE_OF(vic_attention_backward_args);
+    vic_tensor q, k, v, out, lse; /* as they went into and came out of vic_attention() */
+    vic_tensor dout, dlse;        /* gradients of out and lse */
+    vic_tensor dq, dk, dv;        /* written: shape and type of q, k, v */
+    vic_tensor bias, dbias;
+    vic_tensor query_positions, key_positions;   /* [n, 3] */
+    vic_tensor dquery_positions, dkey_positions; /* through the distance bias */
+    double scale;
+    bool zero_scale, reserved_1[7];
+    void *workspace;
+    size_t workspace_size;
+    void *stream;
+    uint64_t reserved[4];
+} vic_attention_backward_args;
+VIC_API vic_status vic_attention_backward(vic_context *c, const vic_plan *plan,
+                                          const vic_attention_backward_args *args, vic_error *err) VIC_CHECK_RESULT;
 
-typedef struct vic_device_info {
-    vic_device device;
-    char name[128];
-    int64_t memory_bytes; /* 0 = not known */
-    char detail[128];     /* "2 threads, avx512" ; "sm_90, 132 multiprocessors, ..." */
-} vic_device_info;
-/* Fills at most `capacity` entries and returns how many there are; the CPU is always first.  `note` (may be NULL)
- * gets a sentence about CUDA when no GPU is usable: no driver, too old, no device. */
-VIC_API int vic_devices(int capacity, vic_device_info *devices, char note[256]);
+/* Attention over several parts of the keys, put together: out = sum_p exp(lse_p - lse) out_p, lse = ln sum_p
+ * exp(lse_p), summed in the order of the parts.  All tensors are on one device.  Like vic_attention() on streams. */
+typedef struct vic_combine_args {
+    VIC_SIZE_OF(vic_combine_args);
+    int64_t parts;
+    const vic_tensor *part_out; /* [parts] each [batch,] n x heads x d; F32, F16 or BF16, all alike */
+    const vic_tensor *part_lse; /* [parts] each float32 [batch,] n x heads */
+    vic_tensor out;             /* F32, F16 or BF16; may be the first part's */
+    vic_tensor lse;             /* float32, or none; may be the first part's */
+    void *stream;
+    uint64_t reserved[4];
+} vic_combine_args;
+VIC_API vic_status vic_combine(vic_context *c, const vic_combine_args *args, vic_error *err) VIC_CHECK_RESULT;
 
-typedef struct vic_switch_info {
-    const char *name;  /* environment variable */
-    const char *value; /* "" when unset; static until the environment changes */
-    const char *help;
-} vic_switch_info;
-VIC_API int vic_switch_count(void);
-VIC_API vic_switch_info vic_switch_get(int index);
-/* BAD_ARGUMENT when a switch has a value that it does not take.  Each is also checked where it is used. */
-VIC_API vic_status vic_switches_check(vic_error *err) VIC_CHECK_RESULT;
-VIC_API const char *vic_build_info(void); /* compiler, flags, CUDA, commit: one line; static */
+/* ---- Distance bias ----------------------------------------------------------------------------------------- */
+
+/* A table of b over the squared distance: value m of `points` (2 to 65536) at d^2 = cutoff^2 m / (points - 1), linear
+ * in between.  -inf means weight 0; next to such a value e^b is linear, so that weights of a table that ends in -inf
+ * go to 0 continuously at the cutoff.  VIC_BIAS_POINTS is enough for the kinds below.  docs/howto/radial-term.md. */
+enum { VIC_BIAS_POINTS = 1024 };
+typedef enum vic_bias_kind {
+    VIC_BIAS_LINEAR = 0,    /* a d: a < 0 favours near points (ALiBi, Press 2022) */
+    VIC_BIAS_GAUSSIAN = 1,  /* a exp(-(d - center)^2 / (2 width^2)); several make a sum (Graphormer, Shi 2022) */
+    VIC_BIAS_COSINE = 2,    /* ln((1 + cos(pi d / cutoff)) / 2) (Behler and Parrinello 2007); ends in -inf */
+    VIC_BIAS_POLYNOMIAL = 3 /* ln(1 - (a+1)(a+2)/2 x^a + a(a+2) x^(a+1) - a(a+1)/2 x^(a+2)), x = d / cutoff, a whole
+                             * number a >= 1, usually 6 (DimeNet, Gasteiger 2020); ends in -inf */
+} vic_bias_kind;
+/* Add a term to one head's table [points]; parameters that a kind does not have are ignored. */
+VIC_API vic_status vic_bias_add(vic_bias_kind kind, double a, double center, double width, double cutoff, int points,
+                                float *table, vic_error *err) VIC_CHECK_RESULT;
 
 #ifdef __cplusplus
 }
