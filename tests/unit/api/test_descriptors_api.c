@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing to open descriptors: the bytes of the form that takes a path, at the descriptor's place. */
 #define _XOPEN_SOURCE 700
-#include "check.h"
+#include "objects.h"
+#include "vicinal_structure.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -74,8 +75,8 @@ static void test_pipe(void **state)
     assert_true(got > 0 && (file = fopen("p.vnp", "wb")));
     assert_int_equal(fwrite(bytes, 1, (size_t)got, file), got);
     assert_int_equal(fclose(file), 0);
-    CHECK_OK(vic_pattern_load("p.vnp", &again, &err));
-    assert_true(vic_pattern_get(again).pairs == vic_pattern_get(p).pairs);
+    CHECK_OK(vic_pattern_load(NULL, "p.vnp", &again, &err));
+    assert_true(info_of(again).pairs == info_of(p).pairs);
     vic_pattern_free(again);
     assert_int_equal(unlink("p.vnp"), 0);
 }
@@ -111,14 +112,14 @@ static void test_failures(void **state)
 static int setup(void **state)
 {
     static const double positions[12] = { 0, 0, 0, 1.5, 0, 0, 0, 1.5, 0, 9, 9, 9 };
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    vic_points points = VIC_INIT(vic_points);
     vic_error err;
     (void)state;
-    options.cutoff = 2;
     snprintf(folder, sizeof folder, "/tmp/vicinal-descriptors-XXXXXX");
     if (!mkdtemp(folder) || chdir(folder) != 0) return -1;
     if (vic_structure_from_arrays(4, positions, NULL, NULL, NULL, &s, &err) != VIC_OK) return -1;
-    return vic_pattern_build(s, &options, &p, &err) == VIC_OK ? 0 : -1;
+    if (vic_structure_points(s, &points, &err) != VIC_OK) return -1;
+    return vic_pattern_cutoff(NULL, &points, NULL, 2.0, NULL, &p, &err) == VIC_OK ? 0 : -1;
 }
 
 static int teardown(void **state)

@@ -13,9 +13,9 @@ struct row {
 static void check_rows(const struct row *rows, size_t count)
 {
     static char text[1 << 20];
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *all, *s;
-    vic_structure_view v;
+    vic_structure_info v;
     size_t at = 0, kept = 0;
     for (size_t i = 0; i < count; ++i)
         at += (size_t)snprintf(text + at, sizeof text - at,
@@ -25,11 +25,11 @@ static void check_rows(const struct row *rows, size_t count)
     s = files_read(text, &o);
     o.altloc = VIC_ALTLOC_ALL;
     all = files_read(text, &o);
-    v = vic_structure_get(s);
-    assert_int_equal(vic_structure_get(all).atoms, count);
+    v = files_info(s);
+    assert_int_equal(files_info(all).atoms, count);
     for (size_t i = 0; i < count; ++i) {
-        bool stays = kept < (size_t)v.atoms && v.positions[3 * kept] == vic_structure_get(all).positions[3 * i] &&
-                     memcmp(&v.labels[kept], &vic_structure_get(all).labels[i], sizeof *v.labels) == 0;
+        bool stays = kept < (size_t)v.atoms && v.positions[3 * kept] == files_info(all).positions[3 * i] &&
+                     memcmp(&v.labels[kept], &files_info(all).labels[i], sizeof *v.labels) == 0;
         CHECK(stays == rows[i].stays, "row %zu (%s %c at %g): expected it to %s", i, rows[i].name, rows[i].altloc,
               rows[i].x, rows[i].stays ? "stay" : "go");
         kept += stays;

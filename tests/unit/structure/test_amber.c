@@ -7,7 +7,7 @@
 static void test_forms(void **state)
 {
     vic_structure *s = files_read("title\n    3  0.1E+02  0.3E+03\n" ONE FULL "\n" ONE "\n", NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_string_equal(v.format, "amber");
     assert_string_equal(v.title, "title");
@@ -16,8 +16,8 @@ static void test_forms(void **state)
     assert_false(v.has_cell);
     vic_structure_free(s);
     s = files_read("2\n    3\n" ONE FULL "\r\n" ONE "\r\n  10.0000000  20.0000000  30.0000000\r\n", NULL);
-    v = vic_structure_get(s);
-    assert_true(v.has_cell && v.cell[1][1] == 20 && v.periodic[2]);
+    v = files_info(s);
+    assert_true(v.has_cell && v.cell[4] == 20 && v.periodic[2]);
     vic_structure_free(s);
 }
 
@@ -56,22 +56,22 @@ static void test_what_follows(void **state)
              "  20.0000000  30.0000000\n",
              head);
     s = files_read(text, NULL);
-    assert_true(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 20);
+    assert_true(files_info(s).has_cell && files_info(s).cell[4] == 20);
     vic_structure_free(s);
     for (int i = 0; i < 2; ++i) {
-        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        vic_read_options o = VIC_INIT(vic_read_options);
         snprintf(text, sizeof text, "%s%s\n", head, boxes[i]);
         CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 5: expected the box as 3 or 6 numbers");
         o.pbc = VIC_PBC_SET;
         CHECK_NOTED(text, &o, 3, "The cell of the file cannot be used");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true;
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
         CHECK_NOTED(text, &o, 3, "");
         CHECK_NOTED("t\n    1\n" ONE "\n" ONE "\n", &o, 1, ""); /* velocities or a box */
     }
     s = files_read("t\n    3  1.0E+00  3.0E+02  7.0E+00\n" ONE FULL "\n" ONE "\n", NULL); /* with a pH */
-    assert_int_equal(vic_structure_get(s).atoms, 3);
+    assert_int_equal(files_info(s).atoms, 3);
     vic_structure_free(s);
     /* a number that is longer than its columns moves all others */
     CHECK_REFUSED("t\n    2\n-1000.1234567   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n", NULL,

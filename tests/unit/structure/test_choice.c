@@ -71,7 +71,7 @@ static const char *const titles[] = {
 static void check(const char *format, const char *text)
 {
     vic_structure *s = files_read(text, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     CHECK(strcmp(v.format, format) == 0, "expected %s, read as %s:\n%s", format, v.format, text);
     assert_int_equal(v.atoms, 2);
     CHECK_POSITION(v, 1, 1, 2.5, 3.25);
@@ -103,7 +103,7 @@ static void check_named(const char *name, const char *format, const char *text)
     vic_error err = { VIC_OK, "" };
     vic_structure *s;
     CHECK_OK(vic_structure_read(files_write(name, text), NULL, &s, &err));
-    CHECK(strcmp(vic_structure_get(s).format, format) == 0, "%s", vic_structure_get(s).format);
+    CHECK(strcmp(files_info(s).format, format) == 0, "%s", files_info(s).format);
     vic_structure_free(s);
 }
 
@@ -140,9 +140,9 @@ static void test_many_atoms_of_amber(void **state)
         at += (size_t)snprintf(text + at, size - at, "%12.7f%12.7f%12.7f%12.7f%12.7f%12.7f\n", i * 0.01, 0.0, -999.5,
                                i * 0.01, 1.0, 9999.25);
     s = files_read(text, NULL);
-    assert_string_equal(vic_structure_get(s).format, "amber");
-    assert_int_equal(vic_structure_get(s).atoms, ATOMS);
-    CHECK_POSITION(vic_structure_get(s), ATOMS - 1, 500, 1, 9999.25);
+    assert_string_equal(files_info(s).format, "amber");
+    assert_int_equal(files_info(s).atoms, ATOMS);
+    CHECK_POSITION(files_info(s), ATOMS - 1, 500, 1, 9999.25);
     vic_structure_free(s);
     free(text);
 }

@@ -10,13 +10,13 @@
 
 static void check_atoms(const char *text, vic_duplicates duplicates, int64_t atoms)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     o.duplicates = duplicates;
     o.altloc = VIC_ALTLOC_ALL;
     s = files_read(text, &o);
-    CHECK(vic_structure_get(s).atoms == atoms, "expected %d atoms, got %d of\n%s", (int)atoms,
-          (int)vic_structure_get(s).atoms, text);
+    CHECK(files_info(s).atoms == atoms, "expected %d atoms, got %d of\n%s", (int)atoms, (int)files_info(s).atoms,
+          text);
     vic_structure_free(s);
 }
 
@@ -79,22 +79,22 @@ static void test_crowded(void **state)
     static const char text[] = N("   1.000") ROW("DN ", " ", "ALA", "A", "   1", "   1.000", "  1.00") CA("   2.000")
         ROW("LP ", " ", "ALA", "A", "   1", "   1.000", "  1.00");
     vic_structure *s = files_read(text, NULL);
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
-    assert_int_equal(vic_structure_get(s).atoms, 4);
-    assert_string_equal(vic_structure_get(s).notes, "2 atoms stand where an atom of another name stands.");
+    assert_int_equal(files_info(s).atoms, 4);
+    assert_string_equal(files_info(s).notes, "2 atoms stand where an atom of another name stands.");
     vic_structure_free(s);
     o.duplicates = VIC_DUPLICATES_DROP;
     s = files_read(N("   1.000") ROW("DN ", " ", "ALA", "A", "   1", "   1.000", "  1.00") N("   1.000"), &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_string_equal(vic_structure_get(s).notes, "1 atom listed where the same one stands already was left out.\n"
-                                                    "1 atom stands where an atom of another name stands.");
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_string_equal(files_info(s).notes, "1 atom listed where the same one stands already was left out.\n"
+                                             "1 atom stands where an atom of another name stands.");
     vic_structure_free(s);
 }
 
 static void test_message(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     CHECK_REFUSED("REMARK\n" N("   1.000") CA("   2.000") "TER\n" N("   1.000") CA("   2.000"), NULL, VIC_BAD_INPUT,
@@ -103,8 +103,8 @@ static void test_message(void **state)
                   "stands, at 1 2 3, the first of 2 such; remove one");
     o.duplicates = VIC_DUPLICATES_DROP;
     s = files_read(N("   1.000") CA("   2.000") N("   1.000"), &o);
-    assert_string_equal(vic_structure_get(s).notes, "1 atom listed where the same one stands already was left out.");
-    assert_int_equal(vic_structure_get(s).file_atoms, 3);
+    assert_string_equal(files_info(s).notes, "1 atom listed where the same one stands already was left out.");
+    assert_int_equal(files_info(s).file_atoms, 3);
     vic_structure_free(s);
     o.duplicates = (vic_duplicates)3;
     CHECK_REFUSED(N("   1.000"), &o, VIC_BAD_ARGUMENT, "duplicates: expected VIC_DUPLICATES_REFUSE");

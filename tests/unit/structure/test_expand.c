@@ -6,13 +6,13 @@
 
 static void test_general_position(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     o.symmetry = true;
     s = files_read(CRYST("P 21 21 21") ATOM("   1.000", "   2.000", "   3.000"), &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 4);
     assert_int_equal(v.symmetry_operations, 4);
     assert_int_equal(v.file_atoms, 1);
@@ -45,7 +45,7 @@ static void test_special_positions(void **state)
         int copies;
     } cases[] = { { "   0.000", 1 }, { "   0.030", 1 }, { "   0.049", 1 }, { "   0.051", 2 },
                   { "   0.300", 2 }, { "   5.000", 1 }, { "  10.020", 1 }, { "   4.900", 2 } };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     o.symmetry = true;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
@@ -53,8 +53,7 @@ static void test_special_positions(void **state)
         vic_structure *s;
         snprintf(text, sizeof text, CRYST("P 1 2 1") ATOM("%s", "   7.000", "   0.000"), cases[i].x);
         s = files_read(text, &o);
-        CHECK(vic_structure_get(s).atoms == cases[i].copies, "x = %s: %d copies", cases[i].x,
-              (int)vic_structure_get(s).atoms);
+        CHECK(files_info(s).atoms == cases[i].copies, "x = %s: %d copies", cases[i].x, (int)files_info(s).atoms);
         vic_structure_free(s);
     }
 }
@@ -62,7 +61,7 @@ static void test_special_positions(void **state)
 /* Two atoms of the file at one place are the file's business: only copies of the same atom are merged. */
 static void test_other_atoms_are_not_merged(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     o.symmetry = true;
@@ -70,32 +69,32 @@ static void test_other_atoms_are_not_merged(void **state)
                        ATOM("   1.000", "   7.000", "   2.000") "HETATM    2  O   HOH     2      -1.000   7.000  "
                                                                 "-2.000  1.00  7.00           O\n",
                    &o);
-    assert_int_equal(vic_structure_get(s).atoms, 4);
+    assert_int_equal(files_info(s).atoms, 4);
     vic_structure_free(s);
 }
 
 static void test_cubic_special_position(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     o.symmetry = true;
     s = files_read("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 F m -3 m\n" ATOM("   0.000", "   0.000",
                                                                                             "   0.000"),
                    &o);
-    assert_int_equal(vic_structure_get(s).symmetry_operations, 192);
-    assert_int_equal(vic_structure_get(s).atoms, 4);
+    assert_int_equal(files_info(s).symmetry_operations, 192);
+    assert_int_equal(files_info(s).atoms, 4);
     vic_structure_free(s);
     s = files_read("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 F m -3 m\n" ATOM("   1.000", "   2.000",
                                                                                             "   3.500"),
                    &o);
-    assert_int_equal(vic_structure_get(s).atoms, 192);
+    assert_int_equal(files_info(s).atoms, 192);
     vic_structure_free(s);
 }
 
 static void test_symmetry_errors(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     o.symmetry = true;
     CHECK_REFUSED(ATOM("   1.000", "   2.000", "   3.000"), &o, VIC_BAD_INPUT, "found no cell");
@@ -107,18 +106,17 @@ static void test_symmetry_errors(void **state)
 
 static void test_supercell(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     int at = 0;
     (void)state;
     o.supercell[0] = 2;
     o.supercell[2] = 3;
     s = files_read("2\nLattice=\"4 0 0 1 5 0 0.5 0.25 6\"\nH 0.5 0 0\nO -1 2 3\n", &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 12);
-    assert_true(v.cell[0][0] == 8 && v.cell[1][1] == 5 && v.cell[1][0] == 1 && v.cell[2][2] == 18 &&
-                v.cell[2][0] == 1.5);
+    assert_true(v.cell[0] == 8 && v.cell[4] == 5 && v.cell[3] == 1 && v.cell[8] == 18 && v.cell[6] == 1.5);
     for (int i = 0; i < 2; ++i)
         for (int k = 0; k < 3; ++k) {
             CHECK_POSITION(v, at, 0.5 + 4 * i + 0.5 * k, 0.25 * k, 6.0 * k);
@@ -136,7 +134,7 @@ static void test_supercell(void **state)
 /* The limit is checked before anything is allocated: these would need terabytes, or overflow. */
 static void test_max_atoms(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     static const char text[] = CRYST("P 21 21 21") ATOM("   1.000", "   2.000", "   3.000");
     vic_structure *s;
     (void)state;
@@ -144,7 +142,7 @@ static void test_max_atoms(void **state)
     o.symmetry = true;
     o.supercell[1] = 2;
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 8);
+    assert_int_equal(files_info(s).atoms, 8);
     vic_structure_free(s);
     o.max_atoms = 7;
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "at most 7 atoms (max_atoms), found 4 in each of 2 repetitions");

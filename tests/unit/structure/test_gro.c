@@ -9,7 +9,7 @@
 static void test_rows(void **state)
 {
     vic_structure *s = files_read("water, t= 0\n3\n" WATER "   1.0 2.0 3.0\n\n\n", NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 3);
     assert_string_equal(v.format, "gro");
@@ -25,7 +25,7 @@ static void test_rows(void **state)
     assert_int_equal(v.labels[2].sequence, 99999);
     assert_null(v.b_factors);
     assert_null(v.occupancies);
-    assert_true(v.has_cell && v.cell[0][0] == 10 && v.cell[1][1] == 20 && v.cell[2][2] == 30 && v.periodic[1]);
+    assert_true(v.has_cell && v.cell[0] == 10 && v.cell[4] == 20 && v.cell[8] == 30 && v.periodic[1]);
     vic_structure_free(s);
 }
 
@@ -37,14 +37,14 @@ static void test_precision_and_touching_fields(void **state)
                                   "    1LIG     C2    2   0.12345   0.00000   0.50000\n"
                                   "   5.0   6.0   7.0   0.1   0.2   0.3   0.4   0.5   0.6\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     CHECK_POSITION(v, 0, -1001.2345, -2000, -3005);
     CHECK_POSITION(v, 1, 1.2345, 0, 5);
     /* v1x v2y v3z v1y v1z v2x v2z v3x v3y */
-    assert_true(v.cell[0][0] == 50 && v.cell[1][1] == 60 && v.cell[2][2] == 70);
-    assert_true(v.cell[0][1] == 1 && v.cell[0][2] == 2 && v.cell[1][0] == 3);
-    assert_true(v.cell[1][2] == 4 && v.cell[2][0] == 5 && v.cell[2][1] == 6);
+    assert_true(v.cell[0] == 50 && v.cell[4] == 60 && v.cell[8] == 70);
+    assert_true(v.cell[1] == 1 && v.cell[2] == 2 && v.cell[3] == 3);
+    assert_true(v.cell[5] == 4 && v.cell[6] == 5 && v.cell[7] == 6);
     vic_structure_free(s);
 }
 
@@ -52,7 +52,7 @@ static void test_precision_and_touching_fields(void **state)
  * said of the frame before, or read from anywhere.) */
 static void test_what_follows_the_frame(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     CHECK_NOTED("t\n3\n" WATER "0 0 0\nt\n", NULL, 3,
                 "What follows frame 1 cannot be read and is left out: line 7: expected the number of atoms of frame "
@@ -73,7 +73,7 @@ static void test_what_follows_the_frame(void **state)
 static void check_x(const char *text, double x)
 {
     vic_structure *s = files_read(text, NULL);
-    CHECK(vic_structure_get(s).positions[0] == x, "%g, not %g: %s", vic_structure_get(s).positions[0], x, text);
+    CHECK(files_info(s).positions[0] == x, "%g, not %g: %s", files_info(s).positions[0], x, text);
     vic_structure_free(s);
 }
 
@@ -112,13 +112,13 @@ static void test_edges(void **state)
 static void test_boxes_that_touch(void **state)
 {
     vic_structure *s = files_read("t\n3\n" WATER "40000.0000050000.0000060000.00000\n", NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
-    assert_true(v.cell[0][0] == 400000 && v.cell[1][1] == 500000 && v.cell[2][2] == 600000);
+    assert_true(v.cell[0] == 400000 && v.cell[4] == 500000 && v.cell[8] == 600000);
     vic_structure_free(s);
     s = files_read("t\n3\n" WATER " 100.0 200.0 300.0 0.0 0.0 10.0 0.0-20.0-30.0\n", NULL);
-    v = vic_structure_get(s);
-    assert_true(v.cell[0][0] == 1000 && v.cell[1][0] == 100 && v.cell[2][0] == -200 && v.cell[2][1] == -300);
+    v = files_info(s);
+    assert_true(v.cell[0] == 1000 && v.cell[3] == 100 && v.cell[6] == -200 && v.cell[7] == -300);
     vic_structure_free(s);
 }
 
@@ -127,21 +127,21 @@ static void test_box_in_doubt(void **state)
 {
     static const char *const boxes[] = { "1 2\n",        "1 2 x\n",           "1.0 2.0 3.0 4.0\n",
                                          "1.02.03.05\n", "***************\n", "" };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     char text[400];
     (void)state;
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; ++i) {
         vic_structure *s;
         snprintf(text, sizeof text, "t\n3\n" WATER "%s", boxes[i]);
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "expected ");
         o.pbc = VIC_PBC_SET;
         CHECK_NOTED(text, &o, 3, "The cell of the file cannot be used");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true;
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
         s = files_read(text, &o);
-        assert_true(vic_structure_get(s).has_cell && vic_structure_get(s).cell[2][2] == 40);
+        assert_true(files_info(s).has_cell && files_info(s).cell[8] == 40);
         vic_structure_free(s);
     }
     /* one atom more than the count is no box */
@@ -153,13 +153,13 @@ static void test_no_box(void **state)
 {
     vic_structure *s = files_read("t\n3\n" WATER "0 0 0\n", NULL);
     (void)state;
-    assert_false(vic_structure_get(s).has_cell);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     s = files_read("t\n3\n" WATER "\n", NULL); /* as ASE writes it */
-    assert_false(vic_structure_get(s).has_cell);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     s = files_read("t\n3\n" WATER "0.1 0.1 0.1\n", NULL); /* 1 A */
-    assert_false(vic_structure_get(s).has_cell);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     CHECK_REFUSED("t\n3\n" WATER, NULL, VIC_BAD_INPUT, "line 5: expected a box line");
     CHECK_REFUSED("t\n3\n" WATER "1 2\n", NULL, VIC_BAD_INPUT, "line 6: expected the box as 3 or 9 numbers");
@@ -184,21 +184,21 @@ static void test_frames(void **state)
 {
     static const char two[] =
         "first\n3\n" WATER "1 1 1\nsecond\n1\n    1SOL     OW    1   0.100   0.200   0.300\n2 2 2\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s = files_read(two, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.models, 2);
     assert_int_equal(v.atoms, 3);
-    assert_true(v.cell[0][0] == 10);
+    assert_true(v.cell[0] == 10);
     vic_structure_free(s);
     o.model = 2;
     s = files_read(two, &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 1);
     assert_string_equal(v.title, "second");
     CHECK_POSITION(v, 0, 1, 2, 3);
-    assert_true(v.cell[0][0] == 20);
+    assert_true(v.cell[0] == 20);
     vic_structure_free(s);
     o.model = 3;
     CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 3; the file has 2: 1, 2");

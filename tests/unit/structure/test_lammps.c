@@ -10,20 +10,20 @@ static void test_forms(void **state)
         files_read(HEAD "Atoms # full\n\n7 1 2 -0.5 1 2 3\n3 1 1 .5 4 5 6\n\nBonds\n\n1 1 1 2\n\nMasses\n\n"
                         "1 15.9994 # O\n2 2.014\n",
                    NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_string_equal(v.format, "lammps");
     assert_int_equal(v.atoms, 2);
     CHECK_POSITION(v, 0, 1, 2, 3); /* in the order of the file, not of the ids */
     assert_true(v.atomic_numbers[0] == 1 && v.atomic_numbers[1] == 8);
-    assert_true(v.cell[0][0] == 10 && v.cell[1][1] == 11 && v.cell[2][2] == 12 && v.periodic[2]);
+    assert_true(v.cell[0] == 10 && v.cell[4] == 11 && v.cell[8] == 12 && v.periodic[2]);
     vic_structure_free(s);
     s = files_read("t\n2 atoms\n1 atom types\n1 2 0 avec\n0 3 0 bvec\n0 1 4 cvec\n0 0 0 abc origin\n\nAtoms\n\n1 1 0 "
                    "0 0\n"
                    "2 1 1 1 1\n\nMasses\n\n1 72.0\n",
                    NULL);
-    v = vic_structure_get(s);
-    assert_true(v.cell[0][1] == 2 && v.cell[2][1] == 1 && v.cell[2][2] == 4);
+    v = files_info(s);
+    assert_true(v.cell[1] == 2 && v.cell[7] == 1 && v.cell[8] == 4);
     assert_int_equal(v.atomic_numbers[0], 0); /* a bead */
     vic_structure_free(s);
 }
@@ -33,10 +33,10 @@ static void test_guessed_styles(void **state)
 {
     vic_structure *s = files_read(HEAD "Atoms\n\n1 1 1 2 3 4\n2 2 -1 5 6 7\n", NULL);
     (void)state;
-    CHECK_POSITION(vic_structure_get(s), 0, 2, 3, 4);
+    CHECK_POSITION(files_info(s), 0, 2, 3, 4);
     vic_structure_free(s);
     s = files_read(HEAD "Atoms\n\n1 3 1 2 3 4 0 0 1\n2 3 2 5 6 7 0 0 0\n", NULL);
-    CHECK_POSITION(vic_structure_get(s), 1, 5, 6, 7);
+    CHECK_POSITION(files_info(s), 1, 5, 6, 7);
     vic_structure_free(s);
     CHECK_REFUSED(HEAD "Atoms\n\n1 1 1 2 3 4\n2 2 2 5 6 7\n", NULL, VIC_BAD_INPUT,
                   "line 9: expected the style of the atoms behind the keyword (Atoms # charge, for example), as 6 "
@@ -98,12 +98,12 @@ static void test_sections(void **state)
         snprintf(text, sizeof text, HEAD "Atoms # atomic\n\n1 1 0 0 0\n2 2 1 2 3\n\n%s\nMasses\n\n1 12.011\n2 1\n",
                  sections[i]);
         s = files_read(text, NULL);
-        assert_int_equal(vic_structure_get(s).atoms, 2);
-        CHECK(vic_structure_get(s).atomic_numbers[1] == 1, "%s", sections[i]);
+        assert_int_equal(files_info(s).atoms, 2);
+        CHECK(files_info(s).atomic_numbers[1] == 1, "%s", sections[i]);
         vic_structure_free(s);
         snprintf(text, sizeof text, HEAD "%s\nAtoms # atomic\n\n1 1 0 0 0\n2 2 1 2 3\n", sections[i]);
         s = files_read(text, NULL);
-        CHECK_POSITION(vic_structure_get(s), 1, 1, 2, 3);
+        CHECK_POSITION(files_info(s), 1, 1, 2, 3);
         vic_structure_free(s);
         snprintf(text, sizeof text, HEAD "Atoms # atomic\n\n1 1 0 0 0\n%s", sections[i]);
         CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "expected 2 rows in Atoms, as line 3 says, found 1;");
@@ -148,10 +148,9 @@ static void test_comments(void **state)
         snprintf(text, sizeof text, HEAD "Atoms  # %s\n\n1 %s # first\n2 %s\n", cases[i].comment, cases[i].row,
                  cases[i].row);
         s = files_read(text, NULL);
-        CHECK(vic_structure_get(s).positions[3] == cases[i].x, "%s", text);
-        CHECK(*cases[i].note ? strstr(vic_structure_get(s).notes, cases[i].note) != NULL
-                             : !*vic_structure_get(s).notes,
-              "%s: %s", text, vic_structure_get(s).notes);
+        CHECK(files_info(s).positions[3] == cases[i].x, "%s", text);
+        CHECK(*cases[i].note ? strstr(files_info(s).notes, cases[i].note) != NULL : !*files_info(s).notes, "%s: %s",
+              text, files_info(s).notes);
         vic_structure_free(s);
     }
     /* eight columns with no name are atomic only if the last three can be image flags */
@@ -168,7 +167,7 @@ static void test_type_labels(void **state)
                    "2 12.0107\n\nPair Coeffs # lj/cut\n\nOW 0.1 3\n[C;X4] 0.1 3\n\nAtoms # full\n\n"
                    "1 1 [C;X4] 0.5 1 2 3 0 0 0\n2 1 OW -0.5 4 5 6 0 0 0\n\nVelocities\n\n1 0 0 0\n2 0 0 0\n",
                    NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_true(v.atoms == 2 && v.atomic_numbers[0] == 6 && v.atomic_numbers[1] == 8);
     assert_string_equal(v.notes, "");
@@ -213,12 +212,12 @@ static void test_masses(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         char text[400];
         vic_structure *s;
-        vic_structure_view v;
+        vic_structure_info v;
         snprintf(text, sizeof text,
                  "%s\n2 atoms\n2 atom types\n" BOX "\nMasses\n\n1 %s\n2 %s\n\nAtoms\n\n1 1 0 0 0\n2 2 1 1 1\n",
                  cases[i].title, cases[i].first, cases[i].second);
         s = files_read(text, NULL);
-        v = vic_structure_get(s);
+        v = files_info(s);
         CHECK(v.atomic_numbers[0] == cases[i].numbers[0] && v.atomic_numbers[1] == cases[i].numbers[1], "%s: %d %d",
               text, v.atomic_numbers[0], v.atomic_numbers[1]);
         CHECK(!strstr(cases[i].title, "lj") == !strstr(v.notes, "units = \"lj\""), "%s", v.notes);
@@ -238,22 +237,22 @@ static void test_box_in_doubt(void **state)
     vic_structure *s;
     (void)state;
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; ++i) {
-        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        vic_read_options o = VIC_INIT(vic_read_options);
         char text[300];
         snprintf(text, sizeof text, "t\n1 atoms\n1 atom types\n%s\nAtoms # atomic\n\n1 1 0 0 0\n", boxes[i]);
         CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "give one (--cell");
         o.pbc = VIC_PBC_SET;
         CHECK_NOTED(text, &o, 1, "The cell of the file cannot be used");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true;
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
         CHECK_NOTED(text, &o, 1, "");
     }
     s = files_read("t\n1 atoms\n1 atom types\n0 0 xlo xhi\n0 0 ylo yhi\n0 0 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n", NULL);
-    assert_false(vic_structure_get(s).has_cell || vic_structure_get(s).periodic[0]);
+    assert_false(files_info(s).has_cell || files_info(s).periodic[0]);
     vic_structure_free(s);
     s = files_read("t\n1 atoms\n1 atom types\n0 1 xlo xhi\n0 1 ylo yhi\n0 1 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n", NULL);
-    assert_false(vic_structure_get(s).has_cell || vic_structure_get(s).periodic[0]);
+    assert_false(files_info(s).has_cell || files_info(s).periodic[0]);
     vic_structure_free(s);
 }
 

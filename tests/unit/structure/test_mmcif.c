@@ -16,13 +16,13 @@
 static void test_columns(void **state)
 {
     vic_structure *s = files_read(LOOP ROW_N ROW_CA "HETATM 3 FE \"FE'\" B HEM C . A 4 5 6 ? 1.0 -9 Y 1\n#\n", NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 3);
     assert_string_equal(v.format, "mmcif");
     assert_string_equal(v.title, "a title");
     assert_string_equal(v.space_group, "P 21 21 21");
-    assert_true(v.has_cell && v.cell[0][0] == 10.5 && v.cell[2][2] == 30);
+    assert_true(v.has_cell && v.cell[0] == 10.5 && v.cell[8] == 30);
     assert_int_equal(v.unapplied_operations, 3); /* so the lattice is not applied either */
     assert_false(v.periodic[0] || v.periodic[1] || v.periodic[2]);
     CHECK_POSITION(v, 0, 1.5, 2.5, -3.5);
@@ -45,7 +45,7 @@ static void test_forms(void **state)
     vic_structure *s = files_read("data_x\n_atom_site.CARTN_X 1\n_atom_site.Cartn_y 2\n_atom_site.Cartn_z 3\n"
                                   "_atom_site.label_atom_id CA\n_atom_site.label_comp_id ALA\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 1);
     CHECK_POSITION(v, 0, 1, 2, 3);
@@ -99,9 +99,9 @@ static void test_models_may_be_mixed(void **state)
 {
     static const char text[] = LOOP "ATOM 1 N N . MET A 1 ? 1 0 0 1 1 7 X 3\nATOM 2 N N . MET A 1 ? 2 0 0 1 1 7 X 1\n"
                                     "ATOM 3 C C . MET A 1 ? 3 0 0 1 1 7 X 3\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s = files_read(text, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.models, 2);
     assert_int_equal(v.atoms, 2);
@@ -109,7 +109,7 @@ static void test_models_may_be_mixed(void **state)
     vic_structure_free(s);
     o.model = 1;
     s = files_read(text, &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 1);
     CHECK_POSITION(v, 0, 2, 0, 0);
     vic_structure_free(s);
@@ -117,7 +117,7 @@ static void test_models_may_be_mixed(void **state)
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 2; the file has 2: 1, 3");
     o.model = -1; /* the highest number */
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(files_info(s).atoms, 2);
     vic_structure_free(s);
     o.model = -3;
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model -3; the file has 2: 1, 3");
@@ -129,7 +129,7 @@ static void test_blocks(void **state)
     static const char loop[] = "loop_\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n"
                                "_atom_site.pdbx_PDB_model_num\n";
     static const int64_t atoms[] = { 0, 2, 1, 3, 1 };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     char text[2000];
     vic_structure *s;
     (void)state;
@@ -138,17 +138,17 @@ static void test_blocks(void **state)
              "data_b\n%s4 0 0 1\n5 0 0 1\n6 0 0 1\ndata_c\n%s7 0 0 3\n",
              loop, loop, loop);
     s = files_read(text, NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_int_equal(vic_structure_get(s).models, 4);
-    assert_non_null(strstr(vic_structure_get(s).notes, "atoms in 3 data blocks, whose 4 models"));
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_int_equal(files_info(s).models, 4);
+    assert_non_null(strstr(files_info(s).notes, "atoms in 3 data blocks, whose 4 models"));
     vic_structure_free(s);
     for (int i = 1; i <= 4; ++i)
         for (int sign = -1; sign <= 1; sign += 2) {
             o.model = sign > 0 ? i : i - 5;
             s = files_read(text, &o);
-            assert_int_equal(vic_structure_get(s).atoms, atoms[i]);
-            assert_int_equal(vic_structure_get(s).models, 4);
-            assert_string_equal(vic_structure_get(s).notes, "");
+            assert_int_equal(files_info(s).atoms, atoms[i]);
+            assert_int_equal(files_info(s).models, 4);
+            assert_string_equal(files_info(s).notes, "");
             vic_structure_free(s);
         }
     o.model = 5;
@@ -168,10 +168,10 @@ static void test_long_altlocs(void **state)
     char text[8000];
     size_t at;
     (void)state;
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_int_equal(vic_structure_get(s).altloc_atoms, 4);
-    CHECK_POSITION(vic_structure_get(s), 0, 0.5, 0, 0);
-    CHECK_POSITION(vic_structure_get(s), 1, 0, 0, 2.6);
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_int_equal(files_info(s).altloc_atoms, 4);
+    CHECK_POSITION(files_info(s), 0, 0.5, 0, 0);
+    CHECK_POSITION(files_info(s), 1, 0, 0, 2.6);
     vic_structure_free(s);
     at = (size_t)snprintf(text, sizeof text, "%s", LOOP);
     for (int i = 0; i < 27; ++i)
@@ -186,8 +186,8 @@ static void test_models_are_said(void **state)
         files_read(LOOP ROW_N "ATOM 1 N N . MET A 1 ? 1 2 3 1 20 7 X 2\nATOM 1 N N . MET A 1 ? 1 2 4 1 20 7 X 2\n",
                    NULL);
     (void)state;
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_string_equal(vic_structure_get(s).notes,
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_string_equal(files_info(s).notes,
                         "The file has 2 models: the first was taken, and 2 atoms of the others left out.");
     vic_structure_free(s);
 }
@@ -201,9 +201,9 @@ static void test_altlocs_of_one_number(void **state)
                    "HETATM 4 O O A HOH C . ? 0 0 2 0.4 10 10 A 1\nHETATM 5 O O B HOH C . ? 0 0 2.6 0.6 10 10 A 1\n",
                    NULL);
     (void)state;
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    CHECK_POSITION(vic_structure_get(s), 0, 0, 0, 0);
-    CHECK_POSITION(vic_structure_get(s), 1, 0, 0, 2.6);
+    assert_int_equal(files_info(s).atoms, 2);
+    CHECK_POSITION(files_info(s), 0, 0, 0, 0);
+    CHECK_POSITION(files_info(s), 1, 0, 0, 2.6);
     vic_structure_free(s);
 }
 

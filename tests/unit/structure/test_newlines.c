@@ -23,7 +23,7 @@ static int64_t count_atoms(const char *text, size_t size, vic_error *err)
     vic_structure *s;
     int64_t atoms;
     if (vic_structure_read(files_write_bytes("input", text, size), NULL, &s, err) != VIC_OK) return -1;
-    atoms = vic_structure_get(s).atoms;
+    atoms = files_info(s).atoms;
     vic_structure_free(s);
     return atoms;
 }

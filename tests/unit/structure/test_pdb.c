@@ -12,7 +12,7 @@ static void test_columns(void **state)
                                   "HETATM    3 FE   HEM B -12A    -10.000 -20.500-300.125  1.00 -5.00          FE\n"
                                   "END\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 3);
     assert_string_equal(v.format, "pdb");
@@ -49,7 +49,7 @@ static void test_serials_and_wide_fields(void **state)
                                   "ATOM  zzzzz  CA  ALA Aa000      66.000  48.000  24.000  1.00  0.00\n"
                                   "ATOM        HG21 VAL A10000     66.000  48.000  25.000  1.00  0.00\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     static const int numbers[] = { 12, 8, 1, 7, 6, 1 };
     (void)state;
     assert_int_equal(v.atoms, 6);
@@ -73,7 +73,7 @@ static void test_short_records_and_old_text(void **state)
                                   "ATOM      2  CB  LYS A   1     111.252  98.373  99.187              1CRN  70\n"
                                   "ATOM      3  CG  LYS A   1     111.252  98.373  97.187  1.00        1CRN  71\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 3);
     assert_null(v.b_factors);
@@ -81,7 +81,7 @@ static void test_short_records_and_old_text(void **state)
     for (int i = 0; i < 3; ++i) assert_int_equal(v.atomic_numbers[i], 6);
     vic_structure_free(s);
     s = files_read("ATOM      1 CA   LYS A   1     111.252  98.373  98.187\n" C2, NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_true(v.b_factors && v.b_factors[0] == 0.0f && v.b_factors[1] == 37.14f);
     vic_structure_free(s);
 }
@@ -116,12 +116,12 @@ static void test_no_numbers(void **state)
         vic_structure *s;
         snprintf(text, sizeof text, N1 "ATOM      2  CA  MET A   1      27.981  53.977  40.085%s\n", fields[i]);
         s = files_read(text, NULL);
-        assert_int_equal(vic_structure_get(s).atoms, 2);
-        assert_true(vic_structure_get(s).occupancies[1] == 1.0f);
-        assert_true(vic_structure_get(s).b_factors[1] == (i == 2 ? 5.0f : 0.0f));
-        CHECK(strstr(vic_structure_get(s).notes, "inf, nan or stars (the ") &&
-                  strstr(vic_structure_get(s).notes, " in line 2 is the first)"),
-              "%s", vic_structure_get(s).notes);
+        assert_int_equal(files_info(s).atoms, 2);
+        assert_true(files_info(s).occupancies[1] == 1.0f);
+        assert_true(files_info(s).b_factors[1] == (i == 2 ? 5.0f : 0.0f));
+        CHECK(strstr(files_info(s).notes, "inf, nan or stars (the ") &&
+                  strstr(files_info(s).notes, " in line 2 is the first)"),
+              "%s", files_info(s).notes);
         vic_structure_free(s);
     }
 }
@@ -161,8 +161,8 @@ static void test_spelling(void **state)
                       "Atom 4 is not listed\natom\n",
                    NULL);
     (void)state;
-    assert_int_equal(vic_structure_get(s).atoms, 4);
-    assert_true(vic_structure_get(s).labels[2].hetero);
+    assert_int_equal(files_info(s).atoms, 4);
+    assert_true(files_info(s).labels[2].hetero);
     vic_structure_free(s);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
         snprintf(text, sizeof text, N1 "%s" C2, refused[i]);
@@ -171,8 +171,8 @@ static void test_spelling(void **state)
     s = files_read(N1 "END\n# table\nLYS_2 -6.4602 0.80256 5.80073 0.01352 0.33342 0.21172 -4.81908 0 0\n"
                       "pose -693.742 102.876 465.365 1.48723 29.0452 -7.72022 -219.931 0.07115 -52.8586\n",
                    NULL); /* scores of a modelling program */
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_int_equal(vic_structure_get(s).models, 1);
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_int_equal(files_info(s).models, 1);
     vic_structure_free(s);
     /* other records may hold numbers in the same columns */
     s = files_read("REMARK    2  CA  MET A   1      26.091  52.849  39.889  0.50 37.14\n" N1
@@ -180,18 +180,18 @@ static void test_spelling(void **state)
                    "ANISOU    1  N   MET A   1     1000   1000   1000    100    100    100       N  \n"
                    "# ATOM    2  CA  MET A   1      26.091  52.849  39.889  0.50 37.14\n",
                    NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_int_equal(files_info(s).atoms, 1);
     vic_structure_free(s);
     s = files_read("MODEL1\n" N1 C2 " ENDMDL\n MODEL\t2\n" N1 "END \n MODEL 3\n" N1, NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_int_equal(vic_structure_get(s).models, 3);
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_int_equal(files_info(s).models, 3);
     vic_structure_free(s);
     s = files_read("model 1\n" N1 C2 "endmdl\nModel 2\n" N1 "EndMdl\nend\n", NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_int_equal(vic_structure_get(s).models, 2);
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_int_equal(files_info(s).models, 2);
     vic_structure_free(s);
     s = files_read("Cryst1   50.000   60.000   70.000  90.00  90.00  90.00 P 1\n" N1, NULL);
-    assert_true(vic_structure_get(s).cell[1][1] == 60);
+    assert_true(files_info(s).cell[4] == 60);
     vic_structure_free(s);
 }
 
@@ -213,7 +213,7 @@ static void test_edges(void **state)
         { FIELDS("    ", "   1.200   2.300-1000.123  1.00 10.00"), "z and the occupancy" },
     };
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i)
         CHECK_REFUSED(refused[i].text, NULL, VIC_BAD_INPUT, refused[i].part);
@@ -223,7 +223,7 @@ static void test_edges(void **state)
                            FIELDS("23  ", "12.3456712.3456712.34567  1.00 10.00")
                                FIELDS("    ", "  1.2     2.3     0.5     1.0   10.0"),
                    NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 4);
     CHECK_POSITION(v, 0, 1234.567, -123.456, 1234.567);
     assert_true(v.occupancies[0] == 100 && v.b_factors[0] == 100);
@@ -238,7 +238,7 @@ static void test_edges(void **state)
                    "ATOM      3  C2  LIG A   1       2.200   2.300   0.500  1.00   0.125        CL\n"
                    "ATOM      4  C3  LIG A   1       3.200   2.300   0.500  1.00 1000.5\n",
                    NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_true(v.b_factors[0] == 1234.56f && v.b_factors[1] == 0.125f && v.b_factors[2] == 1000.5f);
     assert_int_equal(v.atomic_numbers[0], 17);
     assert_int_equal(v.atomic_numbers[1], 17);
@@ -258,16 +258,16 @@ static void test_duplicates(void **state)
                   "line 2");
     CHECK_REFUSED(N1 C2 WATER("   1", "1.000") N1 C2, NULL, VIC_BAD_INPUT, "line 4: expected each atom once");
     s = files_read(N1 "ATOM      2  N   MET A   1      99.981  53.977  40.085  1.00 40.83           N  \n", NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(files_info(s).atoms, 2);
     vic_structure_free(s);
     s = files_read(WATER("   1", "1.000") WATER("   2", "2.000") WATER("   1", "3.000") WATER("****", "4.000")
                        WATER("****", "5.000") WATER("    ", "6.000") WATER("    ", "7.000"),
                    NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 7);
+    assert_int_equal(files_info(s).atoms, 7);
     vic_structure_free(s);
     CHECK_REFUSED(WATER("   1", "1.000") WATER("   2", "1.000"), NULL, VIC_BAD_INPUT, "each atom once");
     s = files_read(LIGAND("C ", "1.000") LIGAND("C ", "2.500") LIGAND("C1", "3.000") LIGAND("C1", "4.000"), NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 4);
+    assert_int_equal(files_info(s).atoms, 4);
     vic_structure_free(s);
     CHECK_REFUSED(LIGAND("C ", "1.000") LIGAND("C ", "1.000"), NULL, VIC_BAD_INPUT, "each atom once");
 }
@@ -276,20 +276,20 @@ static void test_models(void **state)
 {
     static const char three[] = "MODEL        1\n" N1 C2 "ENDMDL\nMODEL        5\n" C2 "ENDMDL\nMODEL 9\n" N1 C2
                                 "ATOM      3  CB  MET A   1       1.000   2.000   3.000\n"; /* no ENDMDL */
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s = files_read(three, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_int_equal(v.atoms, 2);
     assert_int_equal(v.models, 3);
     vic_structure_free(s);
     o.model = 5;
     s = files_read(three, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_int_equal(files_info(s).atoms, 1);
     vic_structure_free(s);
     o.model = 9;
     s = files_read(three, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 3);
+    assert_int_equal(files_info(s).atoms, 3);
     vic_structure_free(s);
     o.model = 2;
     CHECK_REFUSED(three, &o, VIC_BAD_INPUT, "no model 2; the file has 3: 1, 5, 9");
@@ -300,9 +300,9 @@ static void test_models(void **state)
         end = files_read(three, &o);
         o.model = number[i];
         s = files_read(three, &o);
-        assert_int_equal(vic_structure_get(end).atoms, vic_structure_get(s).atoms);
-        assert_memory_equal(vic_structure_get(end).positions, vic_structure_get(s).positions,
-                            (size_t)vic_structure_get(s).atoms * 3 * sizeof(double));
+        assert_int_equal(files_info(end).atoms, files_info(s).atoms);
+        assert_memory_equal(files_info(end).positions, files_info(s).positions,
+                            (size_t)files_info(s).atoms * 3 * sizeof(double));
         vic_structure_free(end);
         vic_structure_free(s);
     }
@@ -314,13 +314,13 @@ static void test_models(void **state)
                    "CRYST1   20.000   20.000   20.000  90.00  90.00  90.00 P 1\n" C2 "END\n"
                    "CRYST1   30.000   30.000   30.000  90.00  90.00  90.00 P 1\n" C2 N1 "END\n",
                    &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.models, 3);
-    assert_true(v.cell[0][0] == 20.0);
+    assert_true(v.cell[0] == 20.0);
     vic_structure_free(s);
     /* a number for each frame that is always the same says nothing: the place does */
     s = files_read("MODEL 1\n" N1 "ENDMDL\nMODEL 1\n" N1 C2 "ENDMDL\nMODEL 1\n" C2 "ENDMDL\n", &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 2);
     assert_int_equal(v.models, 3);
     assert_non_null(strstr(v.notes, "numbered as they stand"));
@@ -334,7 +334,7 @@ static void test_models(void **state)
 static void test_rest_is_said(void **state)
 {
     static const char *const ends[] = { "ENDMDL\n", "END\n", "ENDMDL\nMODEL 2\n" };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; ++i) {
         char text[600];
@@ -343,13 +343,13 @@ static void test_rest_is_said(void **state)
                  ends[i]);
         o.model = 0;
         s = files_read(text, &o);
-        assert_int_equal(vic_structure_get(s).atoms, 2);
-        assert_string_equal(vic_structure_get(s).notes,
+        assert_int_equal(files_info(s).atoms, 2);
+        assert_string_equal(files_info(s).notes,
                             "The file has 2 models: the first was taken, and 3 atoms of the others left out.");
         vic_structure_free(s);
         o.model = 1;
         s = files_read(text, &o);
-        assert_string_equal(vic_structure_get(s).notes, ""); /* it was asked for */
+        assert_string_equal(files_info(s).notes, ""); /* it was asked for */
         vic_structure_free(s);
     }
 }
@@ -358,32 +358,32 @@ static void test_cells(void **state)
 {
     vic_structure *s =
         files_read("CRYST1   80.000   80.000   80.000  60.00  60.00  90.00 P 1           1\n" N1, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_true(v.has_cell && v.periodic[0] && v.periodic[1] && v.periodic[2]);
     assert_string_equal(v.space_group, "P 1");
-    assert_true(v.cell[0][1] == 0 && v.cell[0][2] == 0 && v.cell[1][0] == 0 && v.cell[1][1] == 80);
+    assert_true(v.cell[1] == 0 && v.cell[2] == 0 && v.cell[3] == 0 && v.cell[4] == 80);
     vic_structure_free(s);
     s = files_read("CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1\n" N1, NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_false(v.has_cell || v.periodic[0]);
     assert_string_equal(v.space_group, "");
     vic_structure_free(s);
     s = files_read("CRYST1    0.000    0.000    0.000  90.00  90.00  90.00 P 1           1\n" N1, NULL);
-    assert_false(vic_structure_get(s).has_cell);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     s = files_read("CRYST1 25.5 26.5 27.5 90 90 90 P 21 21 21\r\n" N1, NULL); /* not in columns, CRLF */
-    v = vic_structure_get(s);
-    assert_true(v.cell[1][1] == 26.5);
+    v = files_info(s);
+    assert_true(v.cell[4] == 26.5);
     assert_string_equal(v.space_group, "P 21 21 21");
     vic_structure_free(s);
     /* full fields touch; numbers apart are whole wherever they stand */
     s = files_read("CRYST112345.67812345.67812345.678  90.00  90.00 120.00 P 1\n" N1, NULL);
-    assert_true(fabs(vic_structure_get(s).cell[0][0] - 12345.678) < 1e-9);
+    assert_true(fabs(files_info(s).cell[0] - 12345.678) < 1e-9);
     vic_structure_free(s);
     s = files_read("CRYST1   150.2345  160.0000  170.0000  90.00  90.00  90.00 P 1\n" N1, NULL);
-    assert_true(vic_structure_get(s).cell[0][0] == 150.2345 && vic_structure_get(s).cell[1][1] == 160);
-    assert_string_equal(vic_structure_get(s).space_group, "P 1");
+    assert_true(files_info(s).cell[0] == 150.2345 && files_info(s).cell[4] == 160);
+    assert_string_equal(files_info(s).space_group, "P 1");
     vic_structure_free(s);
 }
 
@@ -395,26 +395,26 @@ static void test_cells_that_cannot_be_read(void **state)
         "CRYST1   50.000   50.000   50.0x0  90.00  90.00  90.00 P 1\n",
         "CRYST1   50.000   50.000   50.000 190.00  90.00  90.00 P 1\n",
     };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; ++i) {
         char text[400];
         vic_structure *s;
         snprintf(text, sizeof text, "%s" N1 C2, cells[i]);
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "line 1: expected");
         o.pbc = VIC_PBC_SET; /* open along all axes: no cell is needed */
         s = files_read(text, &o);
-        assert_false(vic_structure_get(s).has_cell);
-        assert_non_null(strstr(vic_structure_get(s).notes, "The cell of the file cannot be used"));
+        assert_false(files_info(s).has_cell);
+        assert_non_null(strstr(files_info(s).notes, "The cell of the file cannot be used"));
         vic_structure_free(s);
         o.periodic[2] = true;
         CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "line 1: expected");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true; /* another in its place */
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 70 : 90;
         s = files_read(text, &o);
-        assert_true(vic_structure_get(s).cell[2][2] == 70 && vic_structure_get(s).periodic[2]);
+        assert_true(files_info(s).cell[8] == 70 && files_info(s).periodic[2]);
         vic_structure_free(s);
     }
 }

@@ -37,7 +37,7 @@ static const struct {
     { CUBE "_symmetry_space_group_name_H-M 'F d -3 m :2'\n" SITES, 191, 32 },
 };
 
-static bool is_periodic(vic_structure_view v)
+static bool is_periodic(vic_structure_info v)
 {
     assert_true(v.periodic[0] == v.periodic[1] && v.periodic[1] == v.periodic[2]);
     return v.periodic[0];
@@ -48,7 +48,7 @@ static void test_default(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
         vic_structure *s = files_read(files[i].text, NULL);
-        vic_structure_view v = vic_structure_get(s);
+        vic_structure_info v = files_info(s);
         CHECK(v.unapplied_operations == files[i].unapplied, "file %zu: %d unapplied", i, (int)v.unapplied_operations);
         CHECK(is_periodic(v) == (files[i].unapplied == 0), "file %zu: periodic %d", i, v.periodic[0]);
         assert_int_equal(v.symmetry_operations, 1);
@@ -59,18 +59,18 @@ static void test_default(void **state)
 
 static void test_symmetry(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     o.symmetry = true;
     for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
         vic_structure *s;
-        vic_structure_view v;
+        vic_structure_info v;
         if (!files[i].atoms) {
             CHECK_REFUSED(files[i].text, &o, VIC_BAD_INPUT, "expected");
             continue;
         }
         s = files_read(files[i].text, &o);
-        v = vic_structure_get(s);
+        v = files_info(s);
         CHECK(v.atoms == files[i].atoms, "file %zu: %d atoms", i, (int)v.atoms);
         CHECK(v.symmetry_operations == files[i].unapplied + 1, "file %zu: %d applied", i, (int)v.symmetry_operations);
         assert_int_equal(v.unapplied_operations, 0);
@@ -86,20 +86,20 @@ static void test_said_otherwise(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
-        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        vic_read_options o = VIC_INIT(vic_read_options);
         vic_structure *s;
         o.pbc = VIC_PBC_SET;
         o.periodic[1] = true;
         s = files_read(files[i].text, &o);
-        assert_true(!vic_structure_get(s).periodic[0] && vic_structure_get(s).periodic[1]);
-        assert_int_equal(vic_structure_get(s).unapplied_operations, files[i].unapplied);
+        assert_true(!files_info(s).periodic[0] && files_info(s).periodic[1]);
+        assert_int_equal(files_info(s).unapplied_operations, files[i].unapplied);
         vic_structure_free(s);
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true;
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 80 : 90;
         s = files_read(files[i].text, &o);
-        assert_true(is_periodic(vic_structure_get(s)));
-        assert_int_equal(vic_structure_get(s).unapplied_operations, 0); /* they are another cell's */
+        assert_true(is_periodic(files_info(s)));
+        assert_int_equal(files_info(s).unapplied_operations, 0); /* they are another cell's */
         vic_structure_free(s);
     }
 }
@@ -111,15 +111,14 @@ static void test_list_and_name_differ(void **state)
                                        "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n" SITES,
                                   NULL);
     (void)state;
-    assert_string_equal(vic_structure_get(s).notes,
-                        "The file lists 1 symmetry operation, but its space group F m -3 m "
-                        "has 192; the list is what counts.");
-    assert_int_equal(vic_structure_get(s).unapplied_operations, 0);
+    assert_string_equal(files_info(s).notes, "The file lists 1 symmetry operation, but its space group F m -3 m "
+                                             "has 192; the list is what counts.");
+    assert_int_equal(files_info(s).unapplied_operations, 0);
     vic_structure_free(s);
     s = files_read(CUBE "_symmetry_space_group_name_H-M 'P -1'\n"
                         "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,-z\n" SITES,
                    NULL);
-    assert_string_equal(vic_structure_get(s).notes, "");
+    assert_string_equal(files_info(s).notes, "");
     vic_structure_free(s);
 }
 

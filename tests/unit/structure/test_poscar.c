@@ -6,7 +6,7 @@
 static void check_numbers(const char *text, int first, int second)
 {
     vic_structure *s = files_read(text, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     CHECK(strcmp(v.format, "poscar") == 0, "read as %s: %s", v.format, text);
     CHECK(v.atomic_numbers[0] == first && v.atomic_numbers[1] == second, "%d %d: %s", v.atomic_numbers[0],
           v.atomic_numbers[1], text);
@@ -33,7 +33,7 @@ static void test_what_follows(void **state)
 {
     vic_structure *s = files_read(HEAD "H\r\n1\r\nC\r\n0 0 1\r\n\r\n 1 2 3\r\n", NULL); /* velocities */
     (void)state;
-    CHECK_POSITION(vic_structure_get(s), 0, 0, 0, 2);
+    CHECK_POSITION(files_info(s), 0, 0, 0, 2);
     vic_structure_free(s);
     CHECK_REFUSED(HEAD "H\n1\nC\n0 0 1\n0 0 2\n", NULL, VIC_BAD_INPUT, "line 10: expected 1 rows, as the counts");
     CHECK_REFUSED(HEAD "H\n2\nC\n0 0 1\n", NULL, VIC_BAD_INPUT,
@@ -91,7 +91,7 @@ static void test_modes(void **state)
             snprintf(text, sizeof text, HEAD "H\n1\n%s%s\n0 0.5 0 T T T\n", selective ? "selective\n" : "",
                      direct[i]);
             s = files_read(text, NULL);
-            CHECK_POSITION(vic_structure_get(s), 0, 0, 2, 0);
+            CHECK_POSITION(files_info(s), 0, 0, 2, 0);
             vic_structure_free(s);
             CHECK_NOTED(text, NULL, 1,
                         selective ? "Line 9 says neither Direct nor Cartesian" : "Line 8 says neither");
@@ -100,8 +100,8 @@ static void test_modes(void **state)
         vic_structure *s;
         snprintf(text, sizeof text, HEAD "H\n1\n%s\n0 0.5 0\n", i < PLAIN ? plain[i] : cartesian[i - PLAIN]);
         s = files_read(text, NULL);
-        CHECK_POSITION(vic_structure_get(s), 0, 0, i < PLAIN ? 2 : 1, 0);
-        CHECK(!vic_structure_get(s).notes || !*vic_structure_get(s).notes, "%s", text);
+        CHECK_POSITION(files_info(s), 0, 0, i < PLAIN ? 2 : 1, 0);
+        CHECK(!files_info(s).notes || !*files_info(s).notes, "%s", text);
         vic_structure_free(s);
     }
 }
@@ -120,7 +120,7 @@ static void test_lists_on_several_lines(void **state)
 
 static void give_cell(vic_read_options *o)
 {
-    *o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+    *o = (vic_read_options)VIC_INIT(vic_read_options);
     o->has_cell = true;
     for (int k = 0; k < 6; ++k) o->cell[k] = k < 3 ? 40 : 90;
 }
@@ -140,18 +140,18 @@ static void test_vectors_in_doubt(void **state)
         path = files_write("POSCAR", text);
         CHECK_FAILS(vic_structure_read(path, NULL, &s, &err), VIC_BAD_INPUT,
                     "line 4: expected a cell vector as three numbers, found \"0 2\"");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.pbc = VIC_PBC_SET;
         if (i == 0) {
             CHECK_FAILS(vic_structure_read(path, &o, &s, &err), VIC_BAD_INPUT, "line 4: expected a cell vector");
         } else {
             CHECK_OK(vic_structure_read(path, &o, &s, &err));
-            CHECK_POSITION(vic_structure_get(s), 0, 0, 1, 0);
+            CHECK_POSITION(files_info(s), 0, 0, 1, 0);
             vic_structure_free(s);
         }
         give_cell(&o);
         CHECK_OK(vic_structure_read(path, &o, &s, &err));
-        CHECK_POSITION(vic_structure_get(s), 0, 0, i ? 1 : 20, 0);
+        CHECK_POSITION(files_info(s), 0, 0, i ? 1 : 20, 0);
         vic_structure_free(s);
     }
     give_cell(&o); /* a volume says nothing of how long Cartesian positions are, without vectors */

@@ -5,7 +5,7 @@
 static void check_one(const char *text, const vic_read_options *options, int64_t atoms)
 {
     vic_structure *s = files_read(text, options);
-    assert_int_equal(vic_structure_get(s).atoms, atoms);
+    assert_int_equal(files_info(s).atoms, atoms);
     vic_structure_free(s);
 }
 
@@ -25,7 +25,7 @@ static const char *mmcif(const char *before, const char *rows)
 static void test_mmcif_values(void **state)
 {
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     CHECK_REFUSED(mmcif("", "ATOM C C ALA . 1 1.5) 0 0\n"), NULL, VIC_BAD_INPUT,
                   "Cartn_x as a number, found \"1.5)\"");
@@ -34,7 +34,7 @@ static void test_mmcif_values(void **state)
     s = files_read(mmcif("", "ATOM C C ALA '' 99999999999 1.5(2) 0 0\nATOM N N ALA ' A' -99999999999 1 0 0\n"
                              "ATOM O O{ ALA\n;\x7f\n; 7 2 0 0\nATOM CA C ALA B 8 2 2 0\n"),
                    NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.atoms, 4);
     CHECK_POSITION(v, 0, 1.5, 0, 0);
     for (int i = 0; i < 3; ++i) assert_int_equal(v.labels[i].altloc, ' '); /* nothing, a blank, no character */
@@ -62,7 +62,7 @@ static void test_mmcif_cell(void **state)
                       angles[] = "_cell.angle_alpha 90\n_cell.angle_beta 90\n_cell.angle_gamma 90\n"
                                  "_symmetry.space_group_name_H-M ''\n_space_group.name_H-M_alt 'P 1 21 1'\n",
                       row[] = "ATOM C C ALA . 1 0 0 0\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     char both[600];
     vic_structure *s;
     (void)state;
@@ -72,7 +72,7 @@ static void test_mmcif_cell(void **state)
     check_one(mmcif(lengths, row), &o, 1);
     snprintf(both, sizeof both, "%s%s", lengths, angles);
     s = files_read(mmcif(both, row), NULL);
-    assert_string_equal(vic_structure_get(s).space_group, "P 1 21 1"); /* the first that has a value */
+    assert_string_equal(files_info(s).space_group, "P 1 21 1"); /* the first that has a value */
     vic_structure_free(s);
 }
 
@@ -102,7 +102,7 @@ static void test_mmcif_frame(void **state)
                                   "_cell.angle_beta 90\n_cell.angle_gamma 90\n";
     static const double matrix[3][3] = { { 0, 0.2, 0 }, { -1 / 6.0, 0, 0 }, { 0, 0, 1 / 7.0 } };
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     for (int i = 0; i < 3; ++i) {
         size_t at = strlen(head);
@@ -111,15 +111,15 @@ static void test_mmcif_frame(void **state)
                                    i + 1, k + 1, matrix[i][k]);
         if (i == 2) { /* one number is missing */
             s = files_read(mmcif(head, "ATOM C C ALA . 1 0 0 0\n"), NULL);
-            assert_true(fabs(vic_structure_get(s).cell[0][0] - 5) < 1e-9);
+            assert_true(fabs(files_info(s).cell[0] - 5) < 1e-9);
             vic_structure_free(s);
         }
         snprintf(head + at, sizeof head - at, "_atom_sites.fract_transf_vector[%d] 0\n", i + 1);
     }
     snprintf(text, sizeof text, "%s", mmcif(head, "ATOM C C ALA . 1 0 0 0\n"));
     s = files_read(text, NULL);
-    v = vic_structure_get(s);
-    assert_true(fabs(v.cell[0][1] - 5) < 1e-6 && fabs(v.cell[1][0] + 6) < 1e-6 && fabs(v.cell[2][2] - 7) < 1e-6);
+    v = files_info(s);
+    assert_true(fabs(v.cell[1] - 5) < 1e-6 && fabs(v.cell[3] + 6) < 1e-6 && fabs(v.cell[8] - 7) < 1e-6);
     vic_structure_free(s);
 }
 
@@ -136,8 +136,8 @@ static void test_small_cif(void **state)
     (void)state;
     snprintf(text, sizeof text, "%s%s", head, rows);
     s = files_read(text, NULL);
-    assert_string_equal(vic_structure_get(s).space_group, "P -1");
-    for (int i = 0; i < 4; ++i) assert_int_equal(vic_structure_get(s).atomic_numbers[i], elements[i]);
+    assert_string_equal(files_info(s).space_group, "P -1");
+    for (int i = 0; i < 4; ++i) assert_int_equal(files_info(s).atomic_numbers[i], elements[i]);
     vic_structure_free(s);
 }
 
@@ -147,11 +147,11 @@ static void test_mmcif_loops(void **state)
     vic_structure *s =
         files_read(mmcif("loop_\n_struct.entry_id\n_struct.title\nx 'a title'\n", "ATOM C C ALA . 1 0 0 0\n"), NULL);
     (void)state;
-    assert_string_equal(vic_structure_get(s).title, "a title");
+    assert_string_equal(files_info(s).title, "a title");
     vic_structure_free(s);
     s = files_read(mmcif("loop_\n_struct.entry_id\n_struct.title\nx 'a title'\ny b\n", "ATOM C C ALA . 1 0 0 0\n"),
                    NULL);
-    assert_string_equal(vic_structure_get(s).title, "");
+    assert_string_equal(files_info(s).title, "");
     vic_structure_free(s);
 }
 

@@ -11,22 +11,22 @@
 static void check_one(const char *text, const vic_read_options *options, int64_t atoms)
 {
     vic_structure *s = files_read(text, options);
-    assert_int_equal(vic_structure_get(s).atoms, atoms);
+    assert_int_equal(files_info(s).atoms, atoms);
     vic_structure_free(s);
 }
 
 static void test_extxyz_values(void **state)
 {
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     /* in brackets a backslash is a character, in quotes it goes with the next */
     check_one("1\na={b\\} c=[d\\] pbc=F\nO 0 0 0\n", NULL, 1);
     check_one("1\npbc=F a=\"b\\\"\nO 0 0 0\n", NULL, 1); /* a quote that nobody needs may stay open */
     CHECK_REFUSED("1\npbc=\"F F\\\"\nO 0 0 0\n", NULL, VIC_BAD_INPUT, "expected a closing quote or bracket");
     s = files_read("1\nLattice=\"5 6 7\"\nO 0 0 0\n", NULL);
-    v = vic_structure_get(s);
-    for (int i = 0; i < 9; ++i) assert_true(v.cell[i / 3][i % 3] == (i % 4 ? 0 : 5 + i / 4));
+    v = files_info(s);
+    for (int i = 0; i < 9; ++i) assert_true(v.cell[i] == (i % 4 ? 0 : 5 + i / 4));
     vic_structure_free(s);
     CHECK_REFUSED("1\npbc=\"T T T T\"\nO 0 0 0\n", NULL, VIC_BAD_INPUT, "expected pbc as three of T and F");
     CHECK_REFUSED("1\npbc=\"T x T\"\nO 0 0 0\n", NULL, VIC_BAD_INPUT, "expected pbc as three of T and F");
@@ -51,7 +51,7 @@ static void test_extxyz_values(void **state)
         char text[200];
         snprintf(text, sizeof text, "1\nProperties=%s\n%s\n", of[i].properties, of[i].row);
         s = files_read(text, NULL);
-        v = vic_structure_get(s);
+        v = files_info(s);
         CHECK((v.atomic_numbers ? v.atomic_numbers[0] : 0) == of[i].element, "%s", of[i].properties);
         CHECK_POSITION(v, 0, 0, 0, 0);
         vic_structure_free(s);
@@ -65,14 +65,14 @@ static void test_extxyz_lattice_behind_quotes(void **state)
     static const char *const before[] = { "s={\"}\"}", "s=[\"]\"]", "s={\"a\": [1, \"}]\\\"\"]}", "s=[it\"s]",
                                           "s=[\"\\\\\"]" };
     static const char *const lost[] = { "s=\"open " LATTICE, "s={\"open\" {" LATTICE "}", "s=\"a LATTICE={5 6 7}\"" };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     char text[200];
     (void)state;
     for (size_t i = 0; i < sizeof before / sizeof *before; ++i) {
         vic_structure *s;
         snprintf(text, sizeof text, "1\n%s " LATTICE "\nO 0 0 0\n", before[i]);
         s = files_read(text, NULL);
-        CHECK(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 6, "%s", before[i]);
+        CHECK(files_info(s).has_cell && files_info(s).cell[4] == 6, "%s", before[i]);
         vic_structure_free(s);
     }
     for (size_t i = 0; i < sizeof lost / sizeof *lost; ++i) {
@@ -87,7 +87,7 @@ static void test_extxyz_lattice_behind_quotes(void **state)
 static void test_xyz_dummies(void **state)
 {
     vic_structure *s = files_read("5\nc\nBq 0 0 0\nDu 1 0 0\nbq1 2 0 0\nB 3 0 0\nD 4 0 0\n", NULL);
-    const uint8_t *numbers = vic_structure_get(s).atomic_numbers;
+    const uint8_t *numbers = files_info(s).atomic_numbers;
     (void)state;
     assert_int_equal(numbers[0] + numbers[1] + numbers[2], 0);
     assert_int_equal(numbers[3], 5);
@@ -98,7 +98,7 @@ static void test_xyz_dummies(void **state)
 static void test_xyz_frames(void **state)
 {
     static const char two[] = "1\nc\nH 0 0 0\n1\nc\nO 0 0 0\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     CHECK_REFUSED("0", NULL, VIC_BAD_INPUT, "expected atom rows, found no atoms");
@@ -107,7 +107,7 @@ static void test_xyz_frames(void **state)
     CHECK_REFUSED("2\nc\nH 0 0 0\n\n", NULL, VIC_BAD_INPUT, "expected 2 atom rows");
     o.model = -1;
     s = files_read(two, &o);
-    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 8);
+    assert_int_equal(files_info(s).atomic_numbers[0], 8);
     vic_structure_free(s);
     o.model = -3;
     CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model -3; the file has 2: 1, 2");
@@ -121,7 +121,7 @@ static void test_gro_numbers(void **state)
     (void)state;
     snprintf(text, sizeof text, row, "*****"); /* what Fortran writes of a number with no room */
     s = files_read(text, NULL);
-    assert_int_equal(vic_structure_get(s).labels[0].sequence, 0);
+    assert_int_equal(files_info(s).labels[0].sequence, 0);
     vic_structure_free(s);
     snprintf(text, sizeof text, row, "  one");
     CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "line 3: expected atom 1 of the 1");
@@ -200,8 +200,8 @@ static void test_pdb_cell_out_of_place(void **state)
         vic_structure *s;
         snprintf(text, sizeof text, "%s\n" ATOM_1 "\n", cells[i]);
         s = files_read(text, NULL);
-        CHECK(vic_structure_get(s).has_cell && vic_structure_get(s).cell[1][1] == 60, "%s", cells[i]);
-        assert_string_equal(vic_structure_get(s).space_group, "P 1");
+        CHECK(files_info(s).has_cell && files_info(s).cell[4] == 60, "%s", cells[i]);
+        assert_string_equal(files_info(s).space_group, "P 1");
         vic_structure_free(s);
     }
 }
@@ -228,7 +228,7 @@ static void test_pdb_group_out_of_place(void **state)
         snprintf(text, sizeof text, "CRYST1   50.000   50.000   70.000%s%s%s\n" ATOM_1 "\n", of[i].before,
                  of[i].group, of[i].behind);
         s = files_read(text, NULL);
-        assert_string_equal(vic_structure_get(s).space_group, of[i].expected);
+        assert_string_equal(files_info(s).space_group, of[i].expected);
         vic_structure_free(s);
     }
 }
@@ -236,7 +236,7 @@ static void test_pdb_group_out_of_place(void **state)
 static void test_pdb_model_without_atoms(void **state)
 {
     static const char file[] = "MODEL 1\nENDMDL\nMODEL 2\n" ATOM_1 "\n" ATOM_2 "\nENDMDL\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     CHECK_REFUSED(file, NULL, VIC_BAD_INPUT, "expected atoms in model 1, found all 2 of them in others");
     o.model = 2;
@@ -252,7 +252,7 @@ static void test_small_cif_operations(void **state)
                       other[] = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,z\n-x,y,-z\nx,-y,-z\n",
                       row[] = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
                               "C1 .1 .2 .3\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     char text[1000];
     (void)state;
     o.symmetry = true;
@@ -288,7 +288,7 @@ static void test_pdb_columns(void **state)
         char line[120];
         pdb_row(line, sizeof line, rows[i].altloc, rows[i].columns, rows[i].sequence);
         vic_structure *s = files_read(line, NULL);
-        const vic_atom_label *label = vic_structure_get(s).labels;
+        const vic_atom_label *label = files_info(s).labels;
         assert_string_equal(label->residue, rows[i].residue);
         assert_string_equal(label->chain, rows[i].chain);
         assert_int_equal(label->sequence, rows[i].number);
@@ -312,7 +312,7 @@ static void test_pdb_recognised(void **state)
 static void test_pdb_models(void **state)
 {
     char text[4000] = "", line[120];
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     pdb_row(line, sizeof line, " ", "ALA A", "   1");
     for (int i = 1; i <= 13; ++i) {
@@ -346,11 +346,11 @@ static void test_poscar_values(void **state)
                   "found a flat cell");
     CHECK_REFUSED("t\n-5\n1 0 0\n1 0 0\n0 0 1\nO\n1\nDirect\n0 0 0\n", NULL, VIC_BAD_INPUT, "found a flat cell");
     s = files_read("C{\n1\n5 0 0\n0 5 0\n0 0 5\n1\nDirect\n0 0 0\n", NULL); /* a comment that names no elements */
-    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 0);
+    assert_int_equal(files_info(s).atomic_numbers[0], 0);
     vic_structure_free(s);
     s = files_read("Co C\n1\n5 0 0\n0 5 0\n0 0 5\n1 1\nDirect\n0 0 0\n.5 0 0\n", NULL);
-    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 27);
-    assert_int_equal(vic_structure_get(s).atomic_numbers[1], 6);
+    assert_int_equal(files_info(s).atomic_numbers[0], 27);
+    assert_int_equal(files_info(s).atomic_numbers[1], 6);
     vic_structure_free(s);
 }
 

@@ -15,7 +15,7 @@ static void test_amber(void **state)
     (void)state;
     snprintf(text, sizeof text, "%s%s", two, zero); /* a box of zeros is none */
     s = files_read(text, NULL);
-    assert_false(vic_structure_get(s).has_cell);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     snprintf(text, sizeof text, "%s%s", two, strchr(strchr(two, '\n') + 1, '\n') + 1);
     CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "may be either after 2 atoms");
@@ -34,8 +34,8 @@ static void test_extxyz(void **state)
         snprintf(one, sizeof one, "1\nProperties=%s:positions:R:3\n%s 1 2 3\n", species[i],
                  strchr(species[i], 'I') ? "8" : "O");
         vic_structure *s = files_read(one, NULL);
-        assert_int_equal(vic_structure_get(s).atomic_numbers[0], 8);
-        CHECK_POSITION(vic_structure_get(s), 0, 1, 2, 3);
+        assert_int_equal(files_info(s).atomic_numbers[0], 8);
+        CHECK_POSITION(files_info(s), 0, 1, 2, 3);
         vic_structure_free(s);
     }
     for (int i = 0; i < 200; ++i) strcat(text, ":a:R:1");
@@ -56,7 +56,7 @@ static void test_cif(void **state)
                           "_atom_site_calc_flag\n";
     char text[8192];
     size_t at;
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     snprintf(text, sizeof text, "%s%sC1 0 0 0 dum\n", cell, sites);
@@ -65,7 +65,7 @@ static void test_cif(void **state)
     for (int i = 0; i < 193; ++i) at += (size_t)snprintf(text + at, sizeof text - at, "x,y,z\n");
     snprintf(text + at, sizeof text - at, "%sC1 0 0 0 d\n", sites);
     s = files_read(text, NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_int_equal(files_info(s).atoms, 1);
     vic_structure_free(s);
     o.symmetry = true;
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "expected at most 192 symmetry operations, found 193");
@@ -73,13 +73,13 @@ static void test_cif(void **state)
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "of a space group (P 21 21 21, C 1 2 1, ...), found \"no such symbol\"");
     snprintf(text, sizeof text, "%s_space_group_name_Hall '-P 1'\n%sC1 0.1 0 0 d\n", cell, sites);
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(files_info(s).atoms, 2);
     vic_structure_free(s);
     snprintf(text, sizeof text, "save_frame\n_a.b 1\nsave_\n");
     CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, "expected");
     snprintf(text, sizeof text, "%ssave_frame\n_atom_site_label 1\nsave_\n%sC1 0 0 0 d\n", cell, sites);
     s = files_read(text, NULL); /* what a save frame holds is read over */
-    assert_int_equal(vic_structure_get(s).atoms, 1);
+    assert_int_equal(files_info(s).atoms, 1);
     vic_structure_free(s);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every file of the folder of real structures that the formats cover: counts and cells, or the telling refusal. */
-#include "check.h"
+#include "files.h"
 
 static void test_good_files(void **state)
 {
@@ -51,19 +51,19 @@ static void test_good_files(void **state)
         { "crystals/albite_triclinic.data", "lammps", 17, 1, 0, true },
         { "malformed/cve-2022-46280.xyz", "xyz", 1, 1, 0, false }, /* it only broke another program */
     };
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     (void)state;
     o.altloc = VIC_ALTLOC_ALL;
     if (!test_data("small/1crn.pdb")) skip();
     for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
         const char *path = test_data(files[i].name);
         vic_error err = { VIC_OK, "" };
-        vic_structure_view v;
+        vic_structure_info v;
         vic_structure *s;
         int64_t unknown = 0;
         assert_non_null(path);
         CHECK_OK(vic_structure_read(path, &o, &s, &err));
-        v = vic_structure_get(s);
+        v = files_info(s);
         CHECK(v.atoms == files[i].atoms, "%s: %lld atoms", files[i].name, (long long)v.atoms);
         CHECK(strcmp(v.format, files[i].format) == 0, "%s: read as %s", files[i].name, v.format);
         CHECK(v.models == files[i].models, "%s: %lld models", files[i].name, (long long)v.models);
@@ -112,12 +112,12 @@ static void test_each_bad_frame(void **state)
     (void)state;
     if (!path) skip();
     for (int i = 0; i < 9; ++i) {
-        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        vic_read_options o = VIC_INIT(vic_read_options);
         vic_error err = { VIC_OK, "" };
         vic_structure *s;
         o.model = i + 1;
         CHECK_OK(vic_structure_read(path, &o, &s, &err));
-        assert_true(vic_structure_get(s).atoms == 1 && vic_structure_get(s).positions[2] == 2.3);
+        assert_true(files_info(s).atoms == 1 && files_info(s).positions[2] == 2.3);
         vic_structure_free(s);
     }
 }
@@ -131,10 +131,10 @@ static void test_point_mutations(void **state)
         const char *path = test_data(names[f]);
         vic_error err = { VIC_OK, "" };
         vic_structure *s;
-        vic_structure_view v;
+        vic_structure_info v;
         if (!path) skip();
         CHECK_OK(vic_structure_read(path, NULL, &s, &err));
-        v = vic_structure_get(s);
+        v = files_info(s);
         assert_true(v.atoms < v.file_atoms);
         for (int64_t i = 1; i < v.atoms; ++i) {
             const vic_atom_label *a = &v.labels[i - 1], *b = &v.labels[i];
@@ -148,7 +148,7 @@ static void test_point_mutations(void **state)
 
 static void test_models(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_error err = { VIC_OK, "" };
     vic_structure *a, *b;
     const char *path = test_data("small/1SSU.pdb.gz");
@@ -157,8 +157,8 @@ static void test_models(void **state)
     o.model = 20;
     CHECK_OK(vic_structure_read(path, &o, &a, &err));
     CHECK_OK(vic_structure_read(test_data("small/1SSU.cif.gz"), &o, &b, &err));
-    assert_int_equal(vic_structure_get(a).atoms, 756);
-    assert_memory_equal(vic_structure_get(a).positions, vic_structure_get(b).positions, 756 * 3 * sizeof(double));
+    assert_int_equal(files_info(a).atoms, 756);
+    assert_memory_equal(files_info(a).positions, files_info(b).positions, 756 * 3 * sizeof(double));
     vic_structure_free(a);
     vic_structure_free(b);
     o.model = 21;
@@ -170,7 +170,7 @@ static void test_models(void **state)
 static void test_1tii(void **state)
 {
     static const char path[] = "/usr/share/pymol/data/demo/1tii.pdb";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_error err = { VIC_OK, "" };
     vic_structure *s;
     FILE *file = fopen(path, "r");
@@ -183,8 +183,8 @@ static void test_1tii(void **state)
     o.symmetry = true;
     o.supercell[2] = 3;
     CHECK_OK(vic_structure_read(path, &o, &s, &err));
-    assert_int_equal(vic_structure_get(s).atoms, 102312);
-    assert_int_equal(vic_structure_get(s).symmetry_operations, 6);
+    assert_int_equal(files_info(s).atoms, 102312);
+    assert_int_equal(files_info(s).symmetry_operations, 6);
     vic_structure_free(s);
 }
 

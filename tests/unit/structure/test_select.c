@@ -8,9 +8,9 @@
  */
 static void check_kept(const char *text, const char *expected)
 {
-    vic_read_options o = { .size = sizeof o, .supercell = { 1, 1, 1 }, .duplicates = VIC_DUPLICATES_KEEP };
+    vic_read_options o = { .size = sizeof o, .duplicates = VIC_DUPLICATES_KEEP };
     vic_structure *s = files_read(text, &o);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     char kept[400] = "";
     for (int64_t i = 0; i < v.atoms; ++i) {
         char one[40];
@@ -89,18 +89,18 @@ static void test_no_label_beside_a_label(void **state)
 
 static void test_all_keeps_all(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     o.altloc = VIC_ALTLOC_ALL;
     s = files_read(ATOM("CA ", "A", "SER", "   1", "0.40") ATOM("CA ", "B", "SER", "   1", "0.60"), &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_int_equal(vic_structure_get(s).altloc_atoms, 2);
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_int_equal(files_info(s).altloc_atoms, 2);
     vic_structure_free(s);
     s = files_read(ATOM("CA ", "A", "SER", "   1", "0.40") ATOM("CA ", "B", "SER", "   1", "0.60"), NULL);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_int_equal(vic_structure_get(s).altloc_atoms, 2);
-    assert_int_equal(vic_structure_get(s).file_atoms, 2);
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_int_equal(files_info(s).altloc_atoms, 2);
+    assert_int_equal(files_info(s).file_atoms, 2);
     vic_structure_free(s);
 }
 
@@ -109,22 +109,22 @@ static void test_dropping(void **state)
     static const char text[] = ATOM("CA ", " ", "SER", "   1", "1.00") ATOM("HA ", " ", "SER", "   1", "1.00")
         ATOM("D  ", " ", "SER", "   1", "1.00") ATOM("OW ", " ", "HOH", "   2", "1.00")
             ATOM("HW1", " ", "HOH", "   2", "1.00");
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     o.duplicates = VIC_DUPLICATES_KEEP;
     o.drop_hydrogen = true;
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
+    assert_int_equal(files_info(s).atoms, 2);
     vic_structure_free(s);
     o.drop_water = true;
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_int_equal(vic_structure_get(s).file_atoms, 5);
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_int_equal(files_info(s).file_atoms, 5);
     vic_structure_free(s);
     o.drop_hydrogen = false;
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 3);
+    assert_int_equal(files_info(s).atoms, 3);
     vic_structure_free(s);
     CHECK_REFUSED(ATOM("OW ", " ", "HOH", "   2", "1.00"), &o, VIC_BAD_INPUT,
                   "after dropping waters, found none of 1 left");

@@ -21,7 +21,7 @@ static void test_values(void **state)
         "Zn Zn2+ 0 0 0 1 ? ? d\nX1 Va 0 0 0 1 ? ? d\nD1 D 0 0 0 1 ? ? d\nC Cval 0 0 0 1 ? ? d\nf FE 0 0 0 1 ? ? d\n";
     static const int numbers[] = { 14, 8, 6, 17, 30, 0, 1, 6, 26 }; /* Va: a vacancy */
     vic_structure *s = files_read(text, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     assert_string_equal(v.format, "cif");
     assert_string_equal(v.title, "a name");
@@ -31,7 +31,7 @@ static void test_values(void **state)
     CHECK_POSITION(v, 0, 1, -2.5, 6.75);
     assert_true(v.occupancies[0] == 0.5f && v.occupancies[1] == 1.0f);
     assert_true(fabsf(v.b_factors[0] - 1.0f) < 1e-6f && v.b_factors[1] == 2.5f && v.b_factors[2] == 0.0f);
-    assert_true(v.has_cell && v.periodic[0] && v.periodic[2] && v.cell[2][2] == 6 && v.cell[1][0] == 0);
+    assert_true(v.has_cell && v.periodic[0] && v.periodic[2] && v.cell[8] == 6 && v.cell[3] == 0);
     assert_null(v.labels);
     vic_structure_free(s);
 }
@@ -40,13 +40,13 @@ static void test_symmetry(void **state)
 {
     static const char text[] = "data_a\n_x 1\ndata_b\n" CELL_TEXT INVERSION SITES "C1 0.5 0.501 0.5\nO1 .1 .2 .3\n"
                                "data_c\n" CELL_TEXT "_space_group_name_H-M_alt 'P -1'\n" SITES "N 0 0 0\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     (void)state;
     o.symmetry = true;
     s = files_read(text, &o);
-    v = vic_structure_get(s);
+    v = files_info(s);
     assert_int_equal(v.models, 2); /* blocks with sites */
     assert_string_equal(v.notes, "The file has atoms in 2 data blocks: the first was taken.");
     assert_int_equal(v.atoms, 3); /* 0.01 A from the centre: merged */
@@ -55,9 +55,9 @@ static void test_symmetry(void **state)
     vic_structure_free(s);
     o.model = -1;
     s = files_read(text, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_int_equal(vic_structure_get(s).symmetry_operations, 2);
-    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 7);
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_int_equal(files_info(s).symmetry_operations, 2);
+    assert_int_equal(files_info(s).atomic_numbers[0], 7);
     vic_structure_free(s);
     o.model = 3;
     CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 3; the file has 2: 1, 2");
@@ -71,14 +71,14 @@ static void test_molecule(void **state)
                    "_cell_angle_beta 90\n_cell_angle_gamma 90\n" SITES "C 1.5 -2 3\n",
                    NULL);
     (void)state;
-    assert_false(vic_structure_get(s).has_cell);
-    CHECK_POSITION(vic_structure_get(s), 0, 1.5, -2, 3);
+    assert_false(files_info(s).has_cell);
+    CHECK_POSITION(files_info(s), 0, 1.5, -2, 3);
     vic_structure_free(s);
 }
 
 static void test_refusals(void **state)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     (void)state;
     CHECK_REFUSED("data_x\n" CELL_TEXT SITES "C1 0 0 0\nO1 0 ? 0\n", NULL, VIC_BAD_INPUT,
@@ -113,7 +113,7 @@ static void test_refusals(void **state)
     o.has_cell = true; /* fractions of the cell given by hand */
     for (int i = 0; i < 6; ++i) o.cell[i] = i < 3 ? 10 : 90;
     s = files_read("data_x\n" SITES "C .5 0 -1\n", &o);
-    CHECK_POSITION(vic_structure_get(s), 0, 5, 0, -10);
+    CHECK_POSITION(files_info(s), 0, 5, 0, -10);
     vic_structure_free(s);
 }
 

@@ -160,7 +160,7 @@ static void test_a_pipe_is_read_to_its_end(void **state)
 static void test_bytes_in_memory(void **state)
 {
     static const char text[] = "2\rt\rH 0 0 0\rO 1 2 3"; /* not terminated: the last byte is left out */
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_error err = { VIC_OK, "" };
     struct source source;
     struct vic_structure *s;
@@ -168,7 +168,7 @@ static void test_bytes_in_memory(void **state)
     o.max_atoms = ATOMS_MOST;
     CHECK_OK(source_from_bytes("memory", text, sizeof text - 1, &source, &err));
     CHECK_OK(structure_from_source(&source, &o, &s, &err));
-    CHECK_POSITION(structure_view(s), 1, 1, 2, 3);
+    CHECK_POSITION(files_info(s), 1, 1, 2, 3);
     structure_free(s);
     source_free(&source);
     CHECK_FAILS(source_from_bytes("memory", text, sizeof text, &source, &err), VIC_BAD_INPUT,

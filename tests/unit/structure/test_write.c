@@ -22,7 +22,7 @@ static void test_pdb(void **state)
     const double values[4] = { 1.234, -99.99, 999.99, 0 };
     vic_error err = { VIC_OK, "" };
     vic_structure *s = files_read(crystal, NULL), *back;
-    vic_structure_view v = vic_structure_get(s), w;
+    vic_structure_info v = files_info(s), w;
     char text[2000];
     (void)state;
     CHECK_OK(vic_structure_write(s, files_path("out.pdb"), "count", values, &err));
@@ -37,7 +37,7 @@ static void test_pdb(void **state)
     assert_non_null(
         strstr(text, "\nHETATM    4  H1  TIP3WA000       1.000   3.000   3.000  1.00  0.00           H  \n"));
     CHECK_OK(vic_structure_read(files_path("out.pdb"), NULL, &back, &err));
-    w = vic_structure_get(back);
+    w = files_info(back);
     assert_int_equal(w.atoms, v.atoms);
     assert_memory_equal(w.positions, v.positions, sizeof(double) * 12);
     assert_memory_equal(w.labels, v.labels, sizeof(vic_atom_label) * 4);
@@ -54,7 +54,7 @@ static void test_pdb_keeps_the_frame(void **state)
     double values[4] = { 0 };
     vic_error err = { VIC_OK, "" };
     vic_structure *s, *back;
-    vic_structure_view v, w;
+    vic_structure_info v, w;
     (void)state;
     snprintf(text, sizeof text,
              "SCALE1      0.015462  0.002192  0.003698        0.26656\n"
@@ -62,15 +62,15 @@ static void test_pdb_keeps_the_frame(void **state)
              "SCALE3     -0.001062 -0.001721  0.018728        0.75059\n%s",
              crystal);
     s = files_read(text, NULL);
-    v = vic_structure_get(s);
-    assert_true(fabs(v.cell[0][1]) > 1);
+    v = files_info(s);
+    assert_true(fabs(v.cell[1]) > 1);
     CHECK_OK(vic_structure_write(s, files_path("out.pdb"), NULL, values, &err));
     read_back(files_path("out.pdb"), text, sizeof text);
     assert_non_null(strstr(text, "SCALE3     -0.00106"));
     assert_non_null(strstr(text, "0.75059"));
     CHECK_OK(vic_structure_read(files_path("out.pdb"), NULL, &back, &err));
-    w = vic_structure_get(back);
-    for (int i = 0; i < 9; ++i) assert_true(fabs(w.cell[i / 3][i % 3] - v.cell[i / 3][i % 3]) < 0.02);
+    w = files_info(back);
+    for (int i = 0; i < 9; ++i) assert_true(fabs(w.cell[i] - v.cell[i]) < 0.02);
     vic_structure_free(back);
     vic_structure_free(s);
 }
@@ -102,7 +102,7 @@ static void test_pdb_of_many_atoms(void **state)
     assert_int_equal(count, ATOMS);
     assert_memory_equal(wanted, "ATOM  A0001  C   MOL     1 ", 27);
     CHECK_OK(vic_structure_read(files_path("many.pdb"), NULL, &back, &err)); /* names are no identity here */
-    assert_int_equal(vic_structure_get(back).atoms, ATOMS);
+    assert_int_equal(files_info(back).atoms, ATOMS);
     vic_structure_free(back);
     vic_structure_free(s);
     free(numbers);
@@ -113,12 +113,12 @@ static void test_pdb_of_many_atoms(void **state)
 static void test_extxyz_is_exact(void **state)
 {
     const double positions[6] = { 0.1, -1e-9, 12345.678901234567, 1.0 / 3, 0, -0.25 };
-    const double cell[3][3] = { { 0.1, 7, 0 }, { -3, 0.3, 0.7 }, { 0, 0, 0 } }, values[2] = { 1.0 / 7, -INFINITY };
+    const double cell[9] = { 0.1, 7, 0, -3, 0.3, 0.7, 0, 0, 0 }, values[2] = { 1.0 / 7, -INFINITY };
     const bool periodic[3] = { true, true, false };
     const uint8_t numbers[2] = { 26, 0 };
     vic_error err = { VIC_OK, "" };
     vic_structure *s, *back;
-    vic_structure_view w;
+    vic_structure_info w;
     char text[1000];
     (void)state;
     CHECK_OK(vic_structure_from_arrays(2, positions, cell, periodic, numbers, &s, &err));
@@ -128,7 +128,7 @@ static void test_extxyz_is_exact(void **state)
     assert_non_null(strstr(text, " 0.142857142857142"));
     assert_non_null(strstr(text, " -inf\n"));
     CHECK_OK(vic_structure_read(files_path("out.extxyz"), NULL, &back, &err));
-    w = vic_structure_get(back);
+    w = files_info(back);
     assert_int_equal(w.atoms, 2);
     assert_memory_equal(w.positions, positions, sizeof positions);
     assert_memory_equal(w.cell, cell, sizeof cell);
@@ -151,17 +151,17 @@ static void test_mmcif(void **state)
         "ATOM \"O5'\" . DA 'data_' -5 ? 0.1 -1e-7 12345.678901 0.5\nHETATM '_X' A '#1' \"a' \" 7 B 1 2 3 1\n"
         "ATOM 'a\"b' . \"?\" A 8 ? 1 2 3 1\nATOM\n;a\"' b'\n; . X A 9 ? 1 2 4 1\n";
     const double values[4] = { 1.0 / 3, -1e10, 0, 7 };
-    vic_read_options all = VIC_READ_OPTIONS_INIT;
+    vic_read_options all = VIC_INIT(vic_read_options);
     vic_error err = { VIC_OK, "" };
     vic_structure *s, *back;
-    vic_structure_view v, w;
+    vic_structure_info v, w;
     (void)state;
     all.altloc = VIC_ALTLOC_ALL;
     s = files_read(source, &all);
-    v = vic_structure_get(s);
+    v = files_info(s);
     CHECK_OK(vic_structure_write(s, files_path("out.cif"), NULL, values, &err));
     CHECK_OK(vic_structure_read(files_path("out.cif"), &all, &back, &err));
-    w = vic_structure_get(back);
+    w = files_info(back);
     assert_int_equal(w.atoms, 4);
     assert_string_equal(w.format, "mmcif");
     assert_string_equal(w.labels[3].name, "a\"' b'");
@@ -169,15 +169,14 @@ static void test_mmcif(void **state)
     assert_memory_equal(w.positions, v.positions, 12 * sizeof(double));
     assert_memory_equal(w.occupancies, v.occupancies, 4 * sizeof(float));
     for (int i = 0; i < 4; ++i) assert_true(w.b_factors[i] == (float)values[i]);
-    for (int i = 0; i < 9; ++i) assert_true(fabs(w.cell[i / 3][i % 3] - v.cell[i / 3][i % 3]) < 1e-9);
+    for (int i = 0; i < 9; ++i) assert_true(fabs(w.cell[i] - v.cell[i]) < 1e-9);
     vic_structure_free(back);
     vic_structure_free(s);
 }
 
 static void test_failures_leave_nothing(void **state)
 {
-    const double positions[3] = { 1, 2, 3 }, far[3] = { 1, -1000, 3 },
-                 left[3][3] = { { 0, 5, 0 }, { 5, 0, 0 }, { 0, 0, 5 } };
+    const double positions[3] = { 1, 2, 3 }, far[3] = { 1, -1000, 3 }, left[9] = { 0, 5, 0, 5, 0, 0, 0, 0, 5 };
     const double fits = 999.99, rounds_up = 999.996, low = -100, none = NAN;
     vic_error err = { VIC_OK, "" };
     vic_structure *s;

@@ -6,7 +6,7 @@ static void test_plain(void **state)
     vic_structure *s =
         files_read("5\n a molecule = 3 \nC 0 0 1.5e0 extra columns\nfe\t1 2 3\n17 0 0 0\nX 1 1 1\nO_w 9 9 9\n\n \n",
                    NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     static const int numbers[] = { 6, 26, 17, 0, 8 };
     (void)state;
     assert_string_equal(v.format, "xyz");
@@ -18,7 +18,7 @@ static void test_plain(void **state)
     assert_false(v.has_cell || v.periodic[0]);
     vic_structure_free(s);
     s = files_read("1\n42\nHe 1 2 3\n", NULL); /* a number as comment: not GRO */
-    assert_string_equal(vic_structure_get(s).format, "xyz");
+    assert_string_equal(files_info(s).format, "xyz");
     vic_structure_free(s);
 }
 
@@ -26,13 +26,12 @@ static void check_cell(const char *comment, const double cell[9], const char *pb
 {
     char text[600];
     vic_structure *s;
-    vic_structure_view v;
+    vic_structure_info v;
     snprintf(text, sizeof text, "1\n%s\nH 0.5 0.5 0.5\n", comment);
     s = files_read(text, NULL);
-    v = vic_structure_get(s);
+    v = files_info(s);
     CHECK(strcmp(v.format, "extxyz") == 0, "%s: read as %s", comment, v.format);
-    for (int i = 0; i < 9; ++i)
-        CHECK(v.cell[i / 3][i % 3] == cell[i], "%s: cell %d is %g", comment, i, v.cell[i / 3][i % 3]);
+    for (int i = 0; i < 9; ++i) CHECK(v.cell[i] == cell[i], "%s: cell %d is %g", comment, i, v.cell[i]);
     for (int i = 0; i < 3; ++i) CHECK(v.periodic[i] == (pbc[i] == 'T'), "%s: axis %d", comment, i);
     vic_structure_free(s);
 }
@@ -63,12 +62,12 @@ static void test_lattice_and_pbc(void **state)
     CHECK_REFUSED("1\nLattice=\"2 3 4\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "closing quote");
     for (int i = 0; i < 3; ++i) { /* a Lattice that cannot be read matters where it is needed */
         static const char *const bad[] = { "\"2 0 0 0\"", "\"2 x 3\"", "\"2 3 4" };
-        vic_read_options o = VIC_READ_OPTIONS_INIT;
+        vic_read_options o = VIC_INIT(vic_read_options);
         char text[100];
         snprintf(text, sizeof text, "1\nLattice=%s\nH 0 0 0\n", bad[i]);
         o.pbc = VIC_PBC_SET;
         CHECK_NOTED(text, &o, 1, "The cell of the file cannot be used");
-        o = (vic_read_options)VIC_READ_OPTIONS_INIT;
+        o = (vic_read_options)VIC_INIT(vic_read_options);
         o.has_cell = true;
         for (int k = 0; k < 6; ++k) o.cell[k] = k < 3 ? 40 : 90;
         CHECK_NOTED(text, &o, 1, "");
@@ -84,7 +83,7 @@ static void test_properties_in_any_order(void **state)
                                   "7 nan 0 -inf 1 2 3 8 T .false. a\n"
                                   "-8 1e3 0 0 -4 5 6.5 92 0 True b\n",
                                   NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     (void)state;
     CHECK_POSITION(v, 0, 1, 2, 3);
     CHECK_POSITION(v, 1, -4, 5, 6.5);
@@ -92,7 +91,7 @@ static void test_properties_in_any_order(void **state)
     assert_int_equal(v.atomic_numbers[1], 92);
     vic_structure_free(s);
     s = files_read("1\npbc=\"F F F\" Properties=pos:R:3\n1 2 3\n", NULL);
-    assert_int_equal(vic_structure_get(s).atomic_numbers[0], 0);
+    assert_int_equal(files_info(s).atomic_numbers[0], 0);
     vic_structure_free(s);
     CHECK_REFUSED("1\nProperties=species:S:1\nH\n", NULL, VIC_BAD_INPUT, "a pos:R:3 in Properties");
     CHECK_REFUSED("1\nProperties=species:S:1:pos:R:2\nH 1 2\n", NULL, VIC_BAD_INPUT, "pos:R:3");
@@ -133,8 +132,8 @@ static void test_bad_rows(void **state)
             CHECK_REFUSED(text, NULL, VIC_BAD_INPUT, cases[i].part);
         } else {
             vic_structure *s = files_read(text, NULL);
-            CHECK_POSITION(vic_structure_get(s), 0, 1, 4, 2);
-            CHECK(vic_structure_get(s).atomic_numbers[0] == 1, "%s", text);
+            CHECK_POSITION(files_info(s), 0, 1, 4, 2);
+            CHECK(files_info(s).atomic_numbers[0] == 1, "%s", text);
             vic_structure_free(s);
         }
     }
@@ -149,18 +148,18 @@ static void test_bad_rows(void **state)
 static void test_counts_and_frames(void **state)
 {
     static const char two[] = "1\nfirst\nH 1 0 0\n2\nLattice=\"5 5 5\"\nH 2 0 0\nO 3 0 0\n";
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s = files_read(two, NULL);
     (void)state;
-    assert_int_equal(vic_structure_get(s).models, 2);
-    assert_int_equal(vic_structure_get(s).atoms, 1);
-    assert_false(vic_structure_get(s).has_cell);
+    assert_int_equal(files_info(s).models, 2);
+    assert_int_equal(files_info(s).atoms, 1);
+    assert_false(files_info(s).has_cell);
     vic_structure_free(s);
     o.model = 2;
     s = files_read(two, &o);
-    assert_int_equal(vic_structure_get(s).atoms, 2);
-    assert_string_equal(vic_structure_get(s).format, "extxyz");
-    assert_true(vic_structure_get(s).has_cell);
+    assert_int_equal(files_info(s).atoms, 2);
+    assert_string_equal(files_info(s).format, "extxyz");
+    assert_true(files_info(s).has_cell);
     vic_structure_free(s);
     o.model = 4;
     CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 4; the file has 2: 1, 2");
