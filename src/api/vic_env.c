@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this build and this machine have. */
-#include "base/cpu_features.h"
 #include "base/switches.h"
-#include "base/threads.h"
-#include "contract/kernel_row.h"
+#include "kernels/kernels.h"
 #include "device/devices.h"
+#include "vicinal_dev.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 const char *vic_build_info(void)
 {
@@ -20,16 +17,18 @@ int vic_kernel_count(void)
     return kernel_table_size;
 }
 
-vic_kernel_info vic_kernel_get(int index)
+vic_status vic_kernel_get(int index, vic_kernel_info *out, vic_error *err)
 {
-    vic_kernel_info info = { "", "", false, "there is no such kernel" };
-    if (index >= 0 && index < kernel_table_size) {
-        const struct kernel_row *row = kernel_table[index];
-        const char *reason = row->unavailable();
-        info =
-            (vic_kernel_info){ row->name, row->device == VIC_CUDA ? "cuda" : "cpu", !reason, reason ? reason : "" };
-    }
-    return info;
+    vic_kernel_info info = VIC_INIT(vic_kernel_info);
+    if (index < 0 || index >= kernel_table_size)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "index: expected 0 to %d, got %d", kernel_table_size - 1, index);
+    const struct kernel *kernel = kernel_table[index];
+    const char *reason = kernel->unavailable((vic_device){ kernel->device, 0 });
+    info.name = kernel->name;
+    info.device = kernel->device == VIC_CUDA ? "cuda" : "cpu";
+    info.available = !reason;
+    info.reason = reason ? reason : "";
+    return struct_give(out, &info, sizeof info, "vic_kernel_info", err);
 }
 
 vic_status vic_switches_check(vic_error *err)
@@ -43,40 +42,17 @@ vic_status vic_switches_check(vic_error *err)
                     "VIC_FORCE_KERNEL: there is no kernel '%.80s'; `vicinal env` lists those of this build", forced);
 }
 
-static void cpu_name(char *name, size_t size)
+vic_status vic_device_get(int index, vic_device_info *out, vic_error *err)
 {
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    char line[256];
-    snprintf(name, size, "CPU");
-    if (!file) return;
-    while (fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(name, size, "%.120s", colon + 1 + strspn(colon + 1, " "));
-        break;
+    vic_device_info info = VIC_INIT(vic_device_info);
+    char note[256];
+    if (index < 0) return vic_fail(err, VIC_BAD_ARGUMENT, "index: expected 0 or more, got %d", index);
+    if (index == 0) {
+        cpu_describe(&info);
+    } else {
+        int gpus = cuda_describe(index - 1, &info, note, sizeof note);
+        if (index > gpus)
+            return vic_fail(err, VIC_NO_DEVICE, "%s", *note ? note : "there is no GPU of that number");
     }
-    fclose(file);
-}
-
-int vic_devices(int capacity, vic_device_info *devices, char note[256])
-{
-    char own_note[256];
-    int gpus;
-    if (capacity > 0) {
-        vic_device_info *cpu = &devices[0];
-        int threads = threads_available();
-        long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-        memset(cpu, 0, sizeof *cpu);
-        cpu->device = (vic_device){ VIC_CPU, 0 };
-        cpu_name(cpu->name, sizeof cpu->name);
-        cpu->memory_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : 0;
-        snprintf(cpu->detail, sizeof cpu->detail, "%d thread%s, %s", threads, threads == 1 ? "" : "s",
-                 !cpu_lacks_avx512() ? "avx512"
-                 : !cpu_lacks_avx2() ? "avx2"
-                                     : "baseline instructions");
-    }
-    gpus =
-        cuda_devices(capacity > 1 ? capacity - 1 : 0, capacity > 1 ? devices + 1 : NULL, note ? note : own_note, 256);
-    return 1 + gpus;
+    return struct_give(out, &info, sizeof info, "vic_device_info", err);
 }

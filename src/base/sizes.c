@@ -24,6 +24,7 @@ size_t size_round_up(size_t size, size_t unit)
 bool size_tensor_fits(const vic_tensor *t)
 {
     int64_t reach = 0, part;
+    if (t->ndim < 0 || t->ndim > VIC_MAX_DIMS) return false;
     for (int i = 0; i < t->ndim; i++) {
         if (t->shape[i] < 0) return false;
         if (t->shape[i] < 2) continue; /* never stepped along */

@@ -27,11 +27,36 @@ vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) 
         if (st != VIC_OK) goto label;                                                                                \
     } while (0)
 
-/* Copy an options struct whose first member is its size over defaults, so that older callers keep working:
- *     vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
- *     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
- * NULL `given` leaves the defaults; a size this library does not know is BAD_ARGUMENT. */
-vic_status options_copy(void *defaults, size_t known, const void *given, const char *type, vic_error *err);
+/* Structs that begin with their size (vicinal.h), from and to programs built against an older or newer header.
+ * struct_take: copy over defaults; NULL `given` leaves them.  What a newer program sets that this library does not know
+ * is BAD_ARGUMENT.  struct_need: the same where NULL is an error.  struct_give: fill what the caller has room for. */
+vic_status struct_take(void *defaults, size_t known, const void *given, const char *type, vic_error *err);
+vic_status struct_need(void *out, size_t known, const void *given, const char *type, vic_error *err);
+vic_status struct_give(void *out, const void *info, size_t known, const char *type, vic_error *err);
+vic_status reserved_check(const void *reserved, size_t n, const char *type, vic_error *err);
+
+/* In a function of the API: `type name` from what was given, its reserved members 0.  TAKE_STRUCT: NULL = defaults. */
+#define TAKE_STRUCT(type, name, given, err)                                                                          \
+    type name = VIC_INIT(type);                                                                                      \
+    TRY(struct_take(&name, sizeof name, given, #type, err));                                                         \
+    TRY(reserved_check(name.reserved, sizeof name.reserved, #type, err))
+#define NEED_STRUCT(type, name, given, err)                                                                          \
+    type name = VIC_INIT(type);                                                                                      \
+    TRY(struct_need(&name, sizeof name, given, #type, err));                                                         \
+    TRY(reserved_check(name.reserved, sizeof name.reserved, #type, err))
+
+/* BAD_ARGUMENT for a pointer of the API that may not be NULL: NEED(p, "pattern", "build one first"). */
+#define NEED(pointer, name, advice)                                                                                  \
+    do {                                                                                                             \
+        if (!(pointer)) return vic_fail(err, VIC_BAD_ARGUMENT, "%s is NULL: %s", name, advice);                      \
+    } while (0)
+
+/* The same for where a call puts what it makes, which is NULL until it is made. */
+#define NEED_OUT(out)                                                                                                \
+    do {                                                                                                             \
+        if (!(out)) return vic_fail(err, VIC_BAD_ARGUMENT, "out is NULL: expected where to put the result");         \
+        *(out) = NULL;                                                                                               \
+    } while (0)
 
 #ifdef __cplusplus
 }

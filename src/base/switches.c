@@ -94,24 +94,39 @@ int vic_switch_count(void)
     return SWITCH_COUNT;
 }
 
-vic_switch_info vic_switch_get(int index)
+vic_status vic_switch_get(int index, vic_switch_info *out, vic_error *err)
 {
-    vic_switch_info info = { "", "", "" };
-    if (index >= 0 && index < SWITCH_COUNT) {
-        info.name = switches[index].variable;
-        info.value = switch_value((enum switch_id)index);
-        info.help = switches[index].help;
-    }
-    return info;
+    vic_switch_info info = VIC_INIT(vic_switch_info);
+    if (index < 0 || index >= SWITCH_COUNT)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "index: expected 0 to %d, got %d", SWITCH_COUNT - 1, index);
+    info.name = switches[index].variable;
+    info.value = switch_value((enum switch_id)index);
+    info.help = switches[index].help;
+    return struct_give(out, &info, sizeof info, "vic_switch_info", err);
+}
+
+static _Thread_local struct {
+    void (*log)(void *user, const char *line);
+    void *user;
+} target;
+
+void log_to(void (*log)(void *user, const char *line), void *user)
+{
+    target.log = log;
+    target.user = user;
 }
 
 void log_line(const char *topic, const char *format, ...)
 {
-    char text[512];
+    char line[512];
     va_list args;
     if (!switch_has_word(SWITCH_LOG, topic)) return;
+    int used = snprintf(line, sizeof line, "vicinal %s: ", topic);
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
     va_end(args);
-    fprintf(stderr, "vicinal %s: %s\n", topic, text);
+    if (target.log)
+        target.log(target.user, line);
+    else
+        fprintf(stderr, "%s\n", line);
 }

@@ -4,12 +4,13 @@
 #define VIC_BASE_SWITCHES_H
 
 #include "base/status.h"
+#include "vicinal_dev.h"
 
 /* name, environment variable, words that it may list (NULL: it takes another kind of value), least and most number
  * (both 0: no number), help */
 #define SWITCH_LIST(X)                                                                                               \
     X(THREADS, "VIC_THREADS", NULL, 0, 1000000,                                                                      \
-      "threads to use where none are asked for; default, or 0: all this process may use")                            \
+      "default number of threads of a context; default, or 0: all that this process may use")                            \
     X(LOG, "VIC_LOG", "pattern,plan", 0, 0, "comma-separated topics to report on stderr: pattern, plan")             \
     X(FORCE_KERNEL, "VIC_FORCE_KERNEL", NULL, 0, 0, "use this kernel and no other; `vicinal env` lists them")        \
     X(READ_LIMIT, "VIC_READ_LIMIT_MB", NULL, 0, 1000000,                                                             \
@@ -36,7 +37,9 @@ vic_status switch_check(enum switch_id id, vic_error *err);
  * nothing", nor leave the reference as the only kernel. */
 const char *switch_disable_cpu_wrong(void);
 
-/* One line on stderr, "vicinal topic: ...", when VIC_LOG names the topic. */
+/* Where this thread's lines go from now on; NULL = stderr. */
+void log_to(void (*log)(void *user, const char *line), void *user);
+/* One line, "vicinal topic: ...", when VIC_LOG names the topic. */
 void log_line(const char *topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

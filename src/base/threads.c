@@ -21,6 +21,7 @@ struct worker {
 
 struct pool {
     int threads;
+    pid_t process; /* that made it */
     int started; /* workers 1 .. started run; worker 0 is the caller of pool_run() */
     struct worker *workers;
     pthread_mutex_t turn; /* one pool_run() at a time */
@@ -90,6 +91,7 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
     }
     TRY(mem_array_zero(1, sizeof *pool, "thread pool", &pool, err));
     pool->threads = threads;
+    pool->process = getpid();
     atomic_init(&pool->next, 0);
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
@@ -117,12 +119,17 @@ fail:
 
 int pool_threads(const struct pool *pool)
 {
-    return pool->threads;
+    return pool ? pool->threads : 1;
+}
+
+bool pool_is_foreign(const struct pool *pool)
+{
+    return pool && pool->process != getpid();
 }
 
 void pool_free(struct pool *pool)
 {
-    if (!pool) return;
+    if (!pool || pool_is_foreign(pool)) return; /* another process's mutexes may be locked for ever */
     pthread_mutex_lock(&pool->lock);
     pool->stop = true;
     pthread_cond_broadcast(&pool->work);
@@ -138,7 +145,9 @@ void pool_free(struct pool *pool)
 
 void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
 {
-    if (tasks <= 0) return;
+    if (!pool)
+        for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
+    if (!pool || tasks <= 0) return;
     pthread_mutex_lock(&pool->turn);
     pthread_mutex_lock(&pool->lock);
     pool->run = run;

@@ -6,7 +6,7 @@
 
 #include "base/status.h"
 
-struct pool;
+struct pool; /* NULL is one, too: the calling thread alone */
 
 /* What this process may use (its CPU affinity), or VIC_THREADS where that is set; at least 1. */
 int threads_available(void);
@@ -14,6 +14,8 @@ int threads_available(void);
 /* `threads` 0 = threads_available().  The calling thread counts as one of them, so 1 starts none. */
 vic_status pool_create(int threads, struct pool **out, vic_error *err);
 int pool_threads(const struct pool *pool);
+/* Was it made in another process, before a fork()?  Then its threads are not here, and it can only be freed. */
+bool pool_is_foreign(const struct pool *pool);
 void pool_free(struct pool *pool); /* NULL is fine */
 
 /* task in [0, tasks); worker in [0, pool_threads()): one worker runs one task at a time, so it may own scratch. */

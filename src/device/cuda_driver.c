@@ -50,7 +50,6 @@ static void describe(const struct driver *d, int version, int index, vic_device_
 {
     int device = 0, major = 0, minor = 0, multiprocessors = 0, khz = 0;
     size_t bytes = 0;
-    memset(info, 0, sizeof *info);
     info->device = (vic_device){ VIC_CUDA, index };
     int code = d->device_get(&device, index);
     if (code == 0) code = d->device_name(info->name, (int)sizeof info->name - 1, device);
@@ -61,14 +60,14 @@ static void describe(const struct driver *d, int version, int index, vic_device_
     if (code == 0) code = d->device_attribute(&khz, CLOCK_RATE, device);
     info->memory_bytes = (int64_t)bytes;
     if (code != 0) {
-        snprintf(info->detail, sizeof info->detail, "it does not tell what it is (CUDA error %d)", code);
+        snprintf(info->detail, sizeof info->detail, "device query failed (CUDA error %d)", code);
         return;
     }
     snprintf(info->detail, sizeof info->detail, "sm_%d%d, %d multiprocessors, up to %d MHz, driver CUDA %d.%d", major,
              minor, multiprocessors, khz / 1000, version / 1000, version % 1000 / 10);
 }
 
-int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size)
+int cuda_describe(int index, vic_device_info *info, char *note, size_t size)
 {
     struct driver d = { 0 };
     int version = 0, count = 0, code;
@@ -81,7 +80,7 @@ int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size
     if (!driver_open(library, &d)) {
         snprintf(note, size, "the NVIDIA driver library lacks entry points: reinstall the driver");
     } else if ((code = d.version(&version)) != 0) {
-        snprintf(note, size, "the NVIDIA driver does not tell its version (CUDA error %d)", code);
+        snprintf(note, size, "cannot read the version of the NVIDIA driver (CUDA error %d)", code);
     } else if (version < OLDEST_DRIVER) {
         snprintf(note, size, "the NVIDIA driver supports CUDA %d.%d; vicinal needs %d.%d or newer: update the driver",
                  version / 1000, version % 1000 / 10, OLDEST_DRIVER / 1000, OLDEST_DRIVER % 1000 / 10);
@@ -89,7 +88,7 @@ int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size
         snprintf(note, size, "an NVIDIA driver is installed, but no GPU answers (CUDA error %d)", code);
         count = 0;
     }
-    for (int i = 0; i < count && i < capacity; i++) describe(&d, version, i, &devices[i]);
+    if (index < count) describe(&d, version, index, info);
     /* The library stays open: a driver that was initialised must not be unmapped. */
     return count;
 }

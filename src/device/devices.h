@@ -2,10 +2,12 @@
 #ifndef VIC_DEVICE_DEVICES_H
 #define VIC_DEVICE_DEVICES_H
 
-#include "vicinal.h"
+#include "vicinal_dev.h"
 
-/* GPUs by way of the driver library, opened at run time: fills at most `capacity` entries and returns how many there
- * are.  `note` [size] gets a sentence when there is none that can be used, else "". */
-int cuda_devices(int capacity, vic_device_info *devices, char *note, size_t size);
+void cpu_describe(vic_device_info *info);
+
+/* A GPU by way of the driver library, opened at run time: fills *info where there is a GPU `index`, and returns how many
+ * there are.  `note` [size] gets a sentence when there is none that can be used, else "". */
+int cuda_describe(int index, vic_device_info *info, char *note, size_t size);
 
 #endif

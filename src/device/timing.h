@@ -4,6 +4,7 @@
 #define VIC_DEVICE_TIMING_H
 
 #include "base/status.h"
+#include "vicinal_dev.h"
 
 /* Enqueues the work once on `stream`. */
 typedef vic_status device_work(void *context, void *stream, vic_error *err);

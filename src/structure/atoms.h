@@ -4,6 +4,7 @@
 #define VIC_STRUCTURE_ATOMS_H
 
 #include "base/status.h"
+#include "vicinal_structure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

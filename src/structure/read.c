@@ -253,16 +253,27 @@ static vic_status build(struct request *r, struct vic_structure *s, vic_error *e
     return expand_supercell(s, r->options->supercell, r->options->max_atoms, r->source->name, err);
 }
 
+/* What 0 stands for. */
+static vic_read_options with_defaults(const vic_read_options *options)
+{
+    vic_read_options o = *options;
+    if (o.max_atoms == 0 || o.max_atoms > ATOMS_MOST) o.max_atoms = ATOMS_MOST;
+    for (int i = 0; i < 3; i++)
+        if (o.supercell[i] == 0) o.supercell[i] = 1;
+    return o;
+}
+
 vic_status structure_from_source(const struct source *source, const vic_read_options *options,
                                  struct vic_structure **out, vic_error *err)
 {
+    const vic_read_options o = with_defaults(options);
     struct request r;
     struct vic_structure *s = NULL;
     vic_status st = VIC_OK;
     memset(&r, 0, sizeof r);
     r.source = source;
-    r.options = options;
-    TRY_GOTO(format_read(source, options->model, &r.content, err), done);
+    r.options = &o;
+    TRY_GOTO(format_read(source, o.model, &r.content, err), done);
     TRY_GOTO(structure_create(&s, err), done);
     TRY_GOTO(build(&r, s, err), done);
     *out = s;

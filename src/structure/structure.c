@@ -24,9 +24,9 @@ void structure_free(struct vic_structure *s)
     free(s);
 }
 
-vic_structure_view structure_view(const struct vic_structure *s)
+vic_structure_info structure_info(const struct vic_structure *s)
 {
-    vic_structure_view v = { 0 };
+    vic_structure_info v = VIC_INIT(vic_structure_info);
     v.atoms = (int64_t)s->atoms.count;
     v.positions = s->atoms.positions;
     v.atomic_numbers = s->atoms.numbers;
@@ -49,10 +49,11 @@ vic_structure_view structure_view(const struct vic_structure *s)
 }
 
 /* cell and periodic of the caller; an all-zero cell is the way of many programs to say that there is none. */
-static vic_status take_cell(struct vic_structure *s, const double cell[3][3], const bool periodic[3], vic_error *err)
+static vic_status take_cell(struct vic_structure *s, const double *cell, const bool *periodic, vic_error *err)
 {
     char why[256];
-    bool none = !cell || cell_is_zero(CELL(cell));
+    if (cell) memcpy(s->cell, cell, sizeof s->cell);
+    bool none = !cell || cell_is_zero(CELL(s->cell));
     if (none) {
         for (int i = 0; periodic && i < 3; ++i)
             if (periodic[i])
@@ -62,7 +63,6 @@ static vic_status take_cell(struct vic_structure *s, const double cell[3][3], co
         return VIC_OK;
     }
     s->has_cell = true;
-    memcpy(s->cell, cell, sizeof s->cell);
     for (int i = 0; i < 3; ++i) s->periodic[i] = periodic ? periodic[i] : true;
     if (!cell_check_periodic(CELL(s->cell), s->periodic, why, sizeof why))
         return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s; give independent vectors, or open that axis in periodic",
@@ -70,9 +70,8 @@ static vic_status take_cell(struct vic_structure *s, const double cell[3][3], co
     return VIC_OK;
 }
 
-vic_status structure_from_arrays(int64_t atoms, const double *positions, const double cell[3][3],
-                                 const bool periodic[3], const uint8_t *atomic_numbers, struct vic_structure **out,
-                                 vic_error *err)
+vic_status structure_from_arrays(int64_t atoms, const double *positions, const double *cell, const bool *periodic,
+                                 const uint8_t *atomic_numbers, struct vic_structure **out, vic_error *err)
 {
     struct vic_structure *s = NULL;
     vic_status st = VIC_OK;

@@ -4,6 +4,7 @@
 #define VIC_STRUCTURE_STRUCTURE_H
 
 #include "structure/atoms.h"
+#include "vicinal_structure.h"
 
 struct vic_structure {
     struct atoms atoms;
@@ -21,10 +22,10 @@ struct vic_structure {
 
 vic_status structure_create(struct vic_structure **out, vic_error *err);
 void structure_free(struct vic_structure *s); /* NULL is fine */
-vic_structure_view structure_view(const struct vic_structure *s);
+vic_structure_info structure_info(const struct vic_structure *s);
 
-vic_status structure_from_arrays(int64_t atoms, const double *positions, const double cell[3][3],
-                                 const bool periodic[3], const uint8_t *atomic_numbers, struct vic_structure **out,
+vic_status structure_from_arrays(int64_t atoms, const double *positions, const double *cell, const bool *periodic,
+                                 const uint8_t *atomic_numbers, struct vic_structure **out,
                                  vic_error *err);
 
 /* Options are checked by the caller.  See vic_structure_read(). */

@@ -6,7 +6,7 @@
 #include "structure/io/format.h"
 #include "structure/structure.h"
 
-/* How many operations the file's cell leaves to be applied (s->unapplied_operations, as in vic_structure_view): none
+/* How many operations the file's cell leaves to be applied (s->unapplied_operations, as in vic_structure_info): none
  * where symmetry is asked for, or where the cell is not the file's.  `name` is for messages. */
 vic_status symmetry_count(const struct file_content *c, const char *name, const vic_read_options *options,
                           struct vic_structure *s, vic_error *err);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of devices, and what may stand for what; types and tensors are in vicinal.h. */
+#ifndef VIC_BASE_DTYPE_H
+#define VIC_BASE_DTYPE_H
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+const char *device_type_name(vic_device_type type); /* "cpu", "cuda", "pinned host", ...; static */
+
+/* "cuda:1", in `text`, which is returned. */
+enum { DEVICE_TEXT = 40 };
+const char *device_text(vic_device device, char text[DEVICE_TEXT]);
+
+/* Is memory of `a` as good as memory of `b`?  Pinned host memory is the CPU's, managed memory every GPU's. */
+bool device_same(vic_device a, vic_device b);
+bool device_is_cpu(vic_device device);  /* host memory, pinned or not */
+bool device_is_cuda(vic_device device); /* memory of a GPU, or managed */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/dtype.h"
+#include "base/sizes.h"
+#include "context/context.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < ndim && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
+}
+
+/* Check a tensor against [batch,] dims[0] x ... and give base and strides.  `last_contiguous`: the last dimension is
+ * the head's components. */
+static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device device, vic_dtype dtype, int dims,
+                              const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
+{
+    char want[96], got[96];
+    int lead = t->ndim == dims + 1;
+    bool fits = lead || t->ndim == dims;
+    for (int i = 0; fits && i < dims; i++) fits = t->shape[lead + i] == expected[i];
+    if (fits) fits = lead == 0 ? *batch <= 0 : t->shape[0] >= 1 && (*batch < 0 || *batch == t->shape[0]);
+    if (!fits) {
+        shape_text(dims, expected, want, sizeof want);
+        shape_text(t->ndim > VIC_MAX_DIMS ? 0 : t->ndim, t->shape, got, sizeof got);
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "tensor %s: expected shape [%s], with a batch dimension in front in all tensors or in none; "
+                        "got [%s]",
+                        name, want, got);
+    }
+    *batch = lead ? t->shape[0] : 0;
+    if (t->dtype != dtype)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: the plan was made for %s, got %s", name,
+                        vic_dtype_name(dtype), vic_dtype_name(t->dtype));
+    if (!device_same(t->device, device))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: expected memory of %s, got memory of another device, %s",
+                        name, device_text(device, want), device_text(t->device, got));
+    if (dims == 3 && t->shape[lead + 2] > 1 && t->stride[lead + 2] != 1)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "tensor %s: the last dimension must be contiguous (stride 1), got stride %lld", name,
+                        (long long)t->stride[lead + 2]);
+    if (!size_tensor_fits(t))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: its strides reach further than memory does", name);
+    bool empty = expected[0] == 0;
+    if (!empty && (!t->data || (uintptr_t)t->data % vic_dtype_size(dtype) != 0))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s: data is %s", name,
+                        t->data ? "not aligned to its type" : "NULL");
+    *out = (struct attention_tensor){ t->data, t->stride[lead], t->stride[lead + 1], lead ? t->stride[0] : 0 };
+    return VIC_OK;
+}
+
+static vic_status check_written(const vic_tensor *t, const char *name, vic_error *err)
+{
+    for (int i = 0; i < t->ndim; i++)
+        if (t->shape[i] > 1 && t->stride[i] == 0)
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "tensor %s: dimension %d has stride 0, so its elements would overwrite each other", name,
+                            i);
+    return VIC_OK;
+}
+
+/* Which elements a tensor has: bytes from `first` to before `end`, of which rows follow each other at `row` bytes, each
+ * `length` bytes long.  row 0 = they follow each other in no such way. */
+struct extent {
+    uintptr_t first, end;
+    int64_t row, length;
+};
+
+/* Dimension `rows` is that of the atoms. */
+static struct extent extent_of(const vic_tensor *t, int rows)
+{
+    int64_t size = (int64_t)vic_dtype_size(t->dtype), below = 0, above = 0, in_row = 0;
+    bool forward = true, empty = false;
+    for (int i = 0; i < t->ndim; i++) {
+        empty |= t->shape[i] == 0;
+        if (t->shape[i] < 2) continue;
+        int64_t reach = (t->shape[i] - 1) * t->stride[i];
+        *(reach < 0 ? &below : &above) += reach;
+        forward &= t->stride[i] >= 0;
+        if (i > rows) in_row += reach;
+        if (i < rows && t->stride[i] % (t->stride[rows] ? t->stride[rows] : 1) != 0) forward = false;
+    }
+    struct extent e = { (uintptr_t)t->data + (uintptr_t)(below * size), (uintptr_t)t->data + (uintptr_t)(above * size),
+                        0, (in_row + 1) * size };
+    e.end = empty ? e.first : e.end + (uintptr_t)size;
+    if (forward && t->ndim > rows) e.row = t->stride[rows] * size;
+    return e;
+}
+
+/* Tensors whose rows interleave (packed q, k, v and out) share a span of memory, but no element. */
+static bool overlap(const struct extent *a, const struct extent *b)
+{
+    if (a->first >= b->end || b->first >= a->end) return false;
+    if (a->row <= 0 || a->row != b->row) return true;
+    int64_t ahead = (int64_t)(a->first - b->first) % a->row;
+    if (ahead < 0) ahead += a->row;
+    return ahead < b->length || ahead + a->length > a->row;
+}
+
+static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, vic_error *err)
+{
+    const vic_tensor *others[] = { &a->q, &a->k, &a->v, &a->bias, &a->lse, &a->out };
+    static const char *const names[] = { "q", "k", "v", "bias", "lse", "out" };
+    if (!written->data) return VIC_OK;
+    struct extent to = extent_of(written, written == &a->lse ? written->ndim - 2 : written->ndim - 3);
+    for (int i = 0; i < 6; i++) {
+        const vic_tensor *t = others[i];
+        if (t == written || !t->data) continue;
+        struct extent from = extent_of(t, i == 3 ? 0 : i == 4 ? t->ndim - 2 : t->ndim - 3);
+        if (overlap(&to, &from))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "tensor %s overlaps %s in memory, which is read after it is written: give it memory of its "
+                            "own",
+                            name, names[i]);
+    }
+    return VIC_OK;
+}
+
+static vic_status bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err)
+{
+    if (!plan->bias && !t->data) return VIC_OK;
+    if (!plan->bias)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "bias: the plan was made without one; set `bias` in vic_plan_options to VIC_BIAS_DISTANCE");
+    if (!t->data)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "bias: the plan was made for a distance bias, but the tensor has no data; give a table, or set "
+                        "`bias` in vic_plan_options to VIC_BIAS_NONE");
+    char here[DEVICE_TEXT], there[DEVICE_TEXT];
+    if (t->dtype != VIC_F32)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "bias: expected float32, got %s", vic_dtype_name(t->dtype));
+    if (!device_same(t->device, plan->device))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "bias: expected memory of %s, got memory of another device, %s",
+                        device_text(plan->device, here), device_text(t->device, there));
+    if (t->ndim != 2 || (t->shape[0] != 1 && t->shape[0] != plan->shape.heads) || t->shape[1] < 2 ||
+        t->shape[1] > 65536 || t->stride[1] != 1 || !size_tensor_fits(t))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "bias: expected shape [%d or 1, points], points 2 to 65536, contiguous; got %d dimensions, "
+                        "[%lld, %lld], strides %lld, %lld",
+                        plan->shape.heads, t->ndim, (long long)t->shape[0], (long long)t->shape[1],
+                        (long long)t->stride[0], (long long)t->stride[1]);
+    *out = (struct distance_bias){ t->data, (int)t->shape[1], t->shape[0] > 1 ? t->stride[0] : 0 };
+    if (!device_is_cpu(plan->device)) return VIC_OK;
+    /* Against the millions of pairs that use it, reading the table costs nothing. */
+    for (int head = 0; head < t->shape[0]; head++)
+        for (int m = 0; m < out->points; m++) {
+            float b = out->table[head * out->head_stride + m];
+            if (isfinite(b) || b == -INFINITY) continue;
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "bias: expected finite values or -inf, got %g for head %d, point %d of %d", (double)b, head,
+                            m, out->points);
+        }
+    return VIC_OK;
+}
+
+static vic_status bind_scale(const vic_plan *plan, const vic_attention_args *a, double *out, vic_error *err)
+{
+    if (!isfinite(a->scale))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "scale: expected a finite number (0 = 1/sqrt(head_dim)), got %g",
+                        a->scale);
+    if (a->zero_scale && a->scale != 0.0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "scale is %g, and zero_scale says that it is 0: leave one of them 0",
+                        a->scale);
+    *out = a->scale == 0.0 && !a->zero_scale ? 1.0 / sqrt((double)plan->shape.d_qk) : a->scale;
+    return VIC_OK;
+}
+
+vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool outputs, struct attention_args *out,
+                        vic_error *err)
+{
+    const struct attention_shape *s = &plan->shape;
+    const vic_pattern *p = plan->pattern;
+    const int64_t q[] = { p->n_q, s->heads, s->d_qk }, k[] = { p->n_k, s->kv_heads, s->d_qk };
+    const int64_t v[] = { p->n_k, s->kv_heads, s->d_v }, o[] = { p->n_q, s->heads, s->d_v };
+    vic_device device = outputs ? plan->device : (vic_device){ VIC_CPU, 0 };
+    int64_t batch = -1;
+    *out = (struct attention_args){ 0 };
+    TRY(bind_bias(plan, &a->bias, &out->bias, err));
+    TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, &batch, &out->q, err));
+    TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, &batch, &out->k, err));
+    TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, &batch, &out->v, err));
+    if (outputs) {
+        TRY(bind_tensor(&a->out, "out", device, s->dtype, 3, o, &batch, &out->out, err));
+        TRY(check_written(&a->out, "out", err));
+    }
+    if (outputs && a->lse.data) {
+        TRY(bind_tensor(&a->lse, "lse", device, VIC_F32, 2, q, &batch, &out->lse, err));
+        TRY(check_written(&a->lse, "lse", err));
+    }
+    if (outputs) {
+        TRY(check_apart(a, &a->out, "out", err));
+        TRY(check_apart(a, &a->lse, "lse", err));
+    }
+    if (!outputs && batch > 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "the reference takes no batch: give tensors [atoms, heads, head size]");
+    TRY(bind_scale(plan, a, &out->scale, err));
+    if (!plan->pattern_order) {
+        out->q_rows = p->q_order;
+        out->k_rows = p->k_order;
+    }
+    out->batch = batch > 0 ? batch : 1;
+    return VIC_OK;
+}

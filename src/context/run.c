@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/dtype.h"
+#include "base/memory.h"
+#include "context/context.h"
+#include "device/memory.h"
+
+/* Scratch of one call: the caller's, or taken and given back in the order of the stream. */
+struct workspace {
+    void *memory;
+    bool own;
+};
+
+static vic_status check_workspace(const vic_attention_args *args, size_t needed, vic_error *err)
+{
+    if (args->workspace_size >= needed && (uintptr_t)args->workspace % 64 == 0) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "workspace: expected %zu bytes at a 64-byte boundary (vic_plan_workspace() for this context and "
+                    "batch, in memory of the plan's device), got %zu at %p",
+                    needed, args->workspace_size, args->workspace);
+}
+
+static vic_status workspace_take(const struct vic_context *c, const struct context_stream *s,
+                                 const vic_attention_args *args, size_t needed, struct workspace *out, vic_error *err)
+{
+    *out = (struct workspace){ args->workspace, false };
+    if (args->workspace) return check_workspace(args, needed, err);
+    if (needed == 0) return VIC_OK;
+    out->own = true;
+    if (device_is_cpu(s->device)) return mem_array(needed, 1, "bytes of workspace", &out->memory, err);
+    if (!c || !c->options.allocate) return device_alloc_on(s->device, c ? c->scratch : NULL, needed, s->stream, &out->memory, err);
+    out->memory = c->options.allocate(c->options.user, needed, s->stream);
+    if (out->memory) return VIC_OK;
+    return vic_fail(err, VIC_NO_MEMORY, "workspace: the context's allocate() gave no memory for %zu bytes", needed);
+}
+
+static void workspace_give(const struct vic_context *c, const struct context_stream *s, struct workspace *w)
+{
+    if (!w->own || !w->memory) return;
+    if (device_is_cpu(s->device))
+        free(w->memory);
+    else if (!c || !c->options.allocate)
+        device_free_on(s->device, w->memory, s->stream);
+    else
+        c->options.release(c->options.user, w->memory, s->stream);
+}
+
+/* A plan of the CPU runs on the threads of any context. */
+static vic_status stream_of(const struct vic_context *c, const vic_plan *plan, void *stream,
+                            struct context_stream *out, vic_error *err)
+{
+    *out = (struct context_stream){ .device = plan->device };
+    if (!device_is_cpu(plan->device)) return context_stream(c, plan->device, stream, out, err);
+    if (!stream) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT, "stream: the plan is for the CPU, which has none: leave it NULL");
+}
+
+vic_status context_attention(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
+                             vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct kernel_exec exec = { 0 };
+    struct context_stream s;
+    struct attention_args a;
+    struct workspace w = { 0 };
+    TRY(context_enter(c, &exec.pool, err));
+    TRY(stream_of(c, plan, args->stream, &s, err));
+    TRY(context_bind(plan, args, true, &a, err));
+    size_t needed = plan->kernel->workspace(plan, pool_threads(exec.pool), a.batch);
+    TRY_GOTO(workspace_take(c, &s, args, needed, &w, err), done);
+    exec.stream = s.stream;
+    exec.workspace = w.memory;
+    TRY_GOTO(plan->kernel->launch(plan, &a, &exec, err), done);
+    TRY_GOTO(context_stream_end(&s, err), done);
+done:
+    workspace_give(c, &s, &w);
+    return st;
+}

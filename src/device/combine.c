@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The build without CUDA; with it, combine.cu. */
+#include "device/combine.h"
+#include "device/cuda_check.h"
+
+#ifndef VIC_HAVE_CUDA
+
+vic_status device_combine(vic_device device, const struct combine_problem *p, void *stream, vic_error *err)
+{
+    (void)device;
+    (void)p;
+    (void)stream;
+    return cuda_missing(err);
+}
+
+#endif
