@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/threads.h"
+#include "vicinal_dev.h"
 
 #include <stdio.h>
 #include <stdlib.h>

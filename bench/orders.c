@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "pattern/order.h"
+#include "vicinal_structure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,21 +202,27 @@ int main(int argc, char **argv)
                    { "Hilbert", order_hilbert },
                    { "three sorts", order_three_sorts },
                    { "three sorts, strips bisected", order_three_sorts_bisected } };
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
-    vic_read_options read = VIC_READ_OPTIONS_INIT;
+    const vic_read_options read = { .size = sizeof read, .pbc = VIC_PBC_SET }; /* open */
+    vic_pattern_info info = VIC_INIT(vic_pattern_info);
+    vic_structure_info atoms = VIC_INIT(vic_structure_info);
+    vic_points points = VIC_INIT(vic_points);
     vic_structure *s;
     vic_pattern *p;
+    vic_context *c;
     vic_error err;
     if (argc < 3) {
         fprintf(stderr, "usage: bench_orders STRUCTURE CUTOFF [REPEATS]\n");
         return 2;
     }
     int repeats = argc > 3 ? atoi(argv[3]) : 5;
-    read.pbc = VIC_PBC_SET; /* open */
+    double cutoff = strtod(argv[2], NULL);
+    check(vic_context_create(NULL, &c, &err), &err);
     check(vic_structure_read(argv[1], &read, &s, &err), &err);
-    options.cutoff = strtod(argv[2], NULL);
-    check(vic_pattern_build(s, &options, &p, &err), &err);
-    int64_t n = vic_pattern_get(p).n_q, pairs = vic_pattern_get(p).pairs;
+    check(vic_structure_get(s, &atoms, &err), &err);
+    check(vic_structure_points(s, &points, &err), &err);
+    check(vic_pattern_cutoff(c, &points, NULL, cutoff, NULL, &p, &err), &err);
+    check(vic_pattern_get(p, &info, &err), &err);
+    int64_t n = info.n_q, pairs = info.pairs;
     int32_t *i, *j, *order;
     struct input in = { .n = n };
     check(mem_array((size_t)pairs, sizeof *i, "pairs", &i, &err), &err);
@@ -225,9 +232,10 @@ int main(int argc, char **argv)
     check(mem_array((size_t)n, sizeof *in.key, "keys", &in.key_other, &err), &err);
     check(mem_array((size_t)n, sizeof *order, "keys", &in.index_other, &err), &err);
     check(pool_create(1, &in.pool, &err), &err);
-    check(vic_pattern_neighbours(p, pairs, 0, i, j, NULL, NULL, &err), &err);
+    vic_neighbors list = { .size = sizeof list, .pairs = pairs, .i = i, .j = j };
+    check(vic_pattern_neighbors(c, p, &list, &err), &err);
     check(mem_array((size_t)n, sizeof *in.points, "positions", &in.points, &err), &err);
-    memcpy(in.points, vic_structure_get(s).positions, (size_t)n * sizeof *in.points);
+    memcpy(in.points, atoms.positions, (size_t)n * sizeof *in.points);
     for (int a = 0; a < 3; a++) {
         double high = in.points[0][a];
         in.low[a] = high;
@@ -248,7 +256,7 @@ int main(int argc, char **argv)
         int64_t blocks = count_blocks(n, pairs, i, j, order);
         printf("{\"order\": \"%s\", \"atoms\": %lld, \"cutoff\": %g, \"pairs\": %lld, \"blocks\": %lld, "
                "\"block_pairs_per_pair\": %.3f, \"seconds\": %.6f}\n",
-               orders[o].name, (long long)n, options.cutoff, (long long)pairs, (long long)blocks,
+               orders[o].name, (long long)n, cutoff, (long long)pairs, (long long)blocks,
                1024.0 * (double)blocks / (double)pairs, best);
     }
     pool_free(in.pool);
@@ -261,5 +269,6 @@ int main(int argc, char **argv)
     free(j);
     vic_pattern_free(p);
     vic_structure_free(s);
+    vic_context_free(c);
     return 0;
 }

@@ -4,7 +4,7 @@
  *
  *     bench_structures [MOLECULES [CUTOFF [HEADS [HEAD_DIM [REPEATS]]]]] */
 #include "base/clock.h"
-#include "vicinal.h"
+#include "vicinal_dev.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void must(vic_status st)
 {
     if (st == VIC_OK) return;
     fprintf(stderr, "bench_structures: %s\n", err.text);
-    exit(vic_status_exit_code(st));
+    exit(1);
 }
 
 static void *must_have(size_t count, size_t size)
@@ -44,7 +44,7 @@ struct bench {
     double cutoff, *positions;
     int heads, dim;
     float *q, *k, *v, *together, *alone;
-    vic_engine *engine;
+    vic_context *context;
 };
 
 /* Atoms at the density of organic molecules, about 0.1 per cubic angstrom in a ball. */
@@ -73,38 +73,45 @@ static void make_molecules(struct bench *b)
     }
 }
 
+/* Of molecule m, or of all where it is negative. */
 static vic_pattern *pattern_of(const struct bench *b, int64_t m)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    const int64_t first = m < 0 ? 0 : b->offsets[m], n = m < 0 ? b->atoms : b->offsets[m + 1] - first;
+    vic_points points = VIC_INIT(vic_points);
     vic_pattern *p;
-    o.cutoff = b->cutoff;
-    if (m < 0)
-        must(vic_pattern_structures(b->molecules, b->offsets, b->positions, NULL, NULL, &o, &p, &err));
-    else
-        must(vic_pattern_build_points(b->offsets[m + 1] - b->offsets[m], b->positions + 3 * b->offsets[m], 0, NULL,
-                                      NULL, NULL, &o, &p, &err));
+    points.positions = vic_tensor_make(b->positions + 3 * first, VIC_F64, 2, (const int64_t[]){ n, 3 });
+    if (m < 0) {
+        points.groups = b->molecules;
+        points.group_offsets = b->offsets;
+    }
+    must(vic_pattern_cutoff(b->context, &points, NULL, b->cutoff, NULL, &p, &err));
     return p;
 }
 
 static vic_plan *plan_of(const struct bench *b, const vic_pattern *p)
 {
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .heads = b->heads, .head_dim = b->dim };
     vic_plan *plan;
-    o.heads = b->heads;
-    o.head_dim = b->dim;
-    must(vic_plan_create(p, &o, &plan, &err));
+    must(vic_plan_create(b->context, p, &o, &plan, &err));
     return plan;
+}
+
+static int64_t computed_pairs(const vic_plan *plan)
+{
+    vic_plan_info info = VIC_INIT(vic_plan_info);
+    must(vic_plan_get(plan, &info, &err));
+    return info.computed_pairs;
 }
 
 static void attend(const struct bench *b, const vic_plan *plan, int64_t first, int64_t n, float *out)
 {
     const int64_t shape[] = { n, b->heads, b->dim }, at = first * b->heads * b->dim;
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
     a.q = vic_tensor_make(b->q + at, VIC_F32, 3, shape);
     a.k = vic_tensor_make(b->k + at, VIC_F32, 3, shape);
     a.v = vic_tensor_make(b->v + at, VIC_F32, 3, shape);
     a.out = vic_tensor_make(out + at, VIC_F32, 3, shape);
-    must(vic_attention(b->engine, plan, &a, &err));
+    must(vic_attention(b->context, plan, &a, &err));
 }
 
 struct times {
@@ -124,7 +131,7 @@ static struct times run_together(const struct bench *b)
     attend(b, plan, 0, b->atoms, b->together);
     ticks = clock() - ticks;
     t3 = clock_seconds();
-    int64_t computed = vic_plan_get(plan).computed_pairs;
+    int64_t computed = computed_pairs(plan);
     vic_plan_free(plan);
     vic_pattern_free(p);
     return (struct times){ t1 - t0, t2 - t1, t3 - t2, (double)ticks / CLOCKS_PER_SEC, computed };
@@ -144,7 +151,7 @@ static struct times run_alone(const struct bench *b, vic_pattern **patterns, vic
     t3 = clock_seconds();
     int64_t computed = 0;
     for (int64_t m = 0; m < b->molecules; m++) {
-        computed += vic_plan_get(plans[m]).computed_pairs;
+        computed += computed_pairs(plans[m]);
         vic_plan_free(plans[m]);
         vic_pattern_free(patterns[m]);
     }
@@ -168,8 +175,11 @@ int main(int argc, char **argv)
                        .dim = argc > 4 ? atoi(argv[4]) : 32 };
     int repeats = argc > 5 ? atoi(argv[5]) : 20;
     struct times together = { HUGE_VAL, HUGE_VAL, HUGE_VAL, HUGE_VAL, 0 }, alone = together;
+    vic_context_info context = VIC_INIT(vic_context_info);
+    vic_pattern_info info = VIC_INIT(vic_pattern_info);
     double worst = 0.0;
-    must(vic_engine_create(NULL, &b.engine, &err));
+    must(vic_context_create(NULL, &b.context, &err));
+    must(vic_context_get(b.context, &context, &err));
     make_molecules(&b);
     vic_pattern **patterns = must_have((size_t)b.molecules, sizeof *patterns);
     vic_plan **plans = must_have((size_t)b.molecules, sizeof *plans);
@@ -180,7 +190,7 @@ int main(int argc, char **argv)
     for (int64_t i = 0; i < b.atoms * b.heads * b.dim; i++)
         worst = fmax(worst, fabs((double)b.together[i] - (double)b.alone[i]));
     vic_pattern *p = pattern_of(&b, -1);
-    vic_pattern_info info = vic_pattern_get(p);
+    must(vic_pattern_get(p, &info, &err));
     printf("{\"build\": \"%s\", \"threads\": %d, \"molecules\": %lld, \"atoms\": %lld, \"pairs\": %lld, \"blocks\": "
            "%lld, "
            "\"cutoff\": %g, \"heads\": %d, \"head_dim\": %d, \"repeats\": %d,\n"
@@ -190,10 +200,10 @@ int main(int argc, char **argv)
            "\"computed_pairs\": %lld},\n"
            " \"faster\": {\"pattern\": %.2f, \"attention\": %.2f, \"plan_and_attention\": %.2f}, "
            "\"largest_difference\": %.3g}\n",
-           vic_build_info(), vic_engine_threads(b.engine), (long long)b.molecules, (long long)b.atoms,
-           (long long)info.pairs, (long long)info.blocks, b.cutoff, b.heads, b.dim, repeats, together.pattern,
-           together.plan, together.attention, together.processor, (long long)together.computed, alone.pattern,
-           alone.plan, alone.attention, alone.processor, (long long)alone.computed, alone.pattern / together.pattern,
+           vic_build_info(), context.threads, (long long)b.molecules, (long long)b.atoms, (long long)info.pairs,
+           (long long)info.blocks, b.cutoff, b.heads, b.dim, repeats, together.pattern, together.plan,
+           together.attention, together.processor, (long long)together.computed, alone.pattern, alone.plan,
+           alone.attention, alone.processor, (long long)alone.computed, alone.pattern / together.pattern,
            alone.attention / together.attention,
            (alone.plan + alone.attention) / (together.plan + together.attention), worst);
     vic_pattern_free(p);
@@ -206,6 +216,6 @@ int main(int argc, char **argv)
     free(b.v);
     free(b.together);
     free(b.alone);
-    vic_engine_free(b.engine);
+    vic_context_free(b.context);
     return worst < 1e-5 ? 0 : 1;
 }

@@ -35,9 +35,8 @@ const char *npy_type(vic_dtype dtype)
     case VIC_F32: return "<f4";
     case VIC_F16: return "<f2";
     case VIC_F64: return "<f8";
-    case VIC_BF16: return NULL;
+    default: return NULL;
     }
-    return NULL;
 }
 
 void array_free(struct array *a)
@@ -104,8 +103,8 @@ double element_load(vic_dtype dtype, const void *data, int64_t index)
         bits = (uint32_t)half << 16;
         memcpy(&single, &bits, sizeof single);
         return (double)single;
+    default: return (double)NAN;
     }
-    return (double)NAN;
 }
 
 void element_store(vic_dtype dtype, void *data, int64_t index, double value)
@@ -115,5 +114,6 @@ void element_store(vic_dtype dtype, void *data, int64_t index, double value)
     case VIC_F64: ((double *)data)[index] = value; break;
     case VIC_F16: ((uint16_t *)data)[index] = to_half(value); break;
     case VIC_BF16: ((uint16_t *)data)[index] = to_bfloat(value); break;
+    default: break;
     }
 }

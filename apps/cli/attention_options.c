@@ -2,11 +2,13 @@
 /* The options that say which attention: heads, sizes, type, device, kernel. */
 #include "progress.h"
 #include "run.h"
+#include "vicinal_dev.h"
 
 #include <string.h>
 
 void attention_options_init(struct run_options *r)
 {
+    r->dtype = VIC_F32;
     r->any_device = true;
     pattern_input_init(&r->pattern);
 }
@@ -47,7 +49,7 @@ static vic_status take_device(const struct option *o, const char *text, vic_erro
     if (!cuda && strcmp(text, "cpu") != 0 && strcmp(text, "auto") != 0)
         return fail(err, VIC_BAD_ARGUMENT, "--device: expected auto, cpu, cuda or cuda:N, got '%s'", text);
     r->any_device = strcmp(text, "auto") == 0;
-    r->device = (vic_device){ cuda ? VIC_CUDA : VIC_CPU, (int)index };
+    r->device = (vic_device){ cuda ? VIC_CUDA : VIC_CPU, (int32_t)index };
     return VIC_OK;
 }
 
@@ -77,35 +79,45 @@ void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_
     memcpy(rows, all, sizeof all);
 }
 
-void attention_choose_device(struct run_options *r)
+static bool gpu_there(void)
 {
-    bool gpu = false, kernel = false;
-    vic_device_info devices[16];
-    int count = vic_devices(16, devices, NULL);
-    if (!r->any_device) return;
-    r->device = (vic_device){ VIC_CPU, 0 };
-    for (int i = 0; i < count && i < 16; i++) gpu |= devices[i].device.kind == VIC_CUDA;
-    for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info info = vic_kernel_get(i);
-        bool wanted = !r->kernel || strcmp(r->kernel, info.name) == 0;
-        kernel |= wanted && strcmp(info.device, "cuda") == 0;
-    }
+    vic_device_info device = VIC_INIT(vic_device_info);
+    for (int i = 1; vic_device_get(i, &device, NULL) == VIC_OK; i++)
+        if (device.device.type == VIC_CUDA) return true;
+    return false;
+}
+
+static bool kernel_of_gpu(const char *name)
+{
+    vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+    for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
+        if (strcmp(kernel.name, name) == 0) return strcmp(kernel.device, "cuda") == 0;
+    return false;
+}
+
+vic_status attention_context(struct run_options *r, struct run_result *out, vic_error *err)
+{
+    vic_context_info info = VIC_INIT(vic_context_info);
     /* Whether a GPU has a kernel for this, the plan finds out; it also knows why not. */
-    if (r->kernel ? kernel : gpu) r->device.kind = VIC_CUDA;
+    if (r->any_device)
+        r->device = (vic_device){ (r->kernel ? kernel_of_gpu(r->kernel) : gpu_there()) ? VIC_CUDA : VIC_CPU, 0 };
+    TRY(context_open(r->pattern.structure.threads, r->device, &out->context, err));
+    TRY(vic_context_get(out->context, &info, err));
+    out->threads = info.threads;
+    return VIC_OK;
 }
 
 vic_plan_options attention_plan_options(const struct run_options *r)
 {
-    vic_plan_options plan = VIC_PLAN_OPTIONS_INIT;
-    plan.heads = r->heads;
-    plan.kv_heads = r->kv_heads;
-    plan.head_dim = r->head_dim;
-    plan.head_dim_v = r->head_dim_v;
-    plan.dtype = r->dtype;
-    plan.device = r->device;
-    plan.kernel = r->kernel;
-    plan.radial = r->radial != NULL;
-    return plan;
+    return (vic_plan_options){ .size = sizeof(vic_plan_options),
+                               .device = r->device,
+                               .dtype = r->dtype,
+                               .heads = r->heads,
+                               .kv_heads = r->kv_heads,
+                               .head_dim = r->head_dim,
+                               .head_dim_v = r->head_dim_v,
+                               .bias = r->radial ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE,
+                               .kernel = r->kernel };
 }
 
 /* "GPU present, not used: " and the reason, which stands first in the error. */
@@ -123,14 +135,14 @@ vic_status attention_plan(const struct run_options *r, bool pattern_order, struc
     plan.pattern_order = pattern_order;
     progress_phase("planning");
     start = seconds_now();
-    st = vic_plan_create(built->pattern, &plan, &out->plan, err);
-    if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.kind == VIC_CUDA) {
+    st = vic_plan_create(out->context, built->pattern, &plan, &out->plan, err);
+    if (st == VIC_NO_KERNEL && r->any_device && !r->kernel && plan.device.type == VIC_CUDA) {
         plan.device = (vic_device){ VIC_CPU, 0 }; /* auto: the GPU has no kernel for this, so the CPU does it */
         note_unused_gpu(&built->notes, err->text);
-        st = vic_plan_create(built->pattern, &plan, &out->plan, err);
+        st = vic_plan_create(out->context, built->pattern, &plan, &out->plan, err);
     }
     if (st != VIC_OK) return st;
     out->plan_seconds = seconds_now() - start;
-    out->info = vic_plan_get(out->plan);
-    return VIC_OK;
+    out->info = (vic_plan_info)VIC_INIT(vic_plan_info);
+    return vic_plan_get(out->plan, &out->info, err);
 }

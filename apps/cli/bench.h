@@ -34,7 +34,7 @@ struct bench_sustained {
 
 struct bench_result {
     struct pattern_built built;
-    struct run_result run; /* engine, plan, info, check */
+    struct run_result run; /* context, plan, info, check */
     size_t workspace_bytes;
     struct bench_times single, graph, cold;
     struct bench_sustained sustained;
@@ -43,10 +43,10 @@ struct bench_result {
 void bench_options_init(struct bench_options *o);
 void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS]);
 
-/* Build the pattern and the plan, make the tensors, check sampled rows of the first and the last batch item against
+/* Choose where, build the pattern and the plan, make the tensors, check sampled rows of the first and the last batch item against
  * float64, then time.  FAILED, without any time, when the result is wrong.  bench_close() frees, also after a
  * failure, what a zeroed `out` was given. */
-vic_status bench_measure(const struct bench_options *o, struct bench_result *out, vic_error *err);
+vic_status bench_measure(struct bench_options *o, struct bench_result *out, vic_error *err);
 void bench_close(struct bench_result *r);
 
 /* One phase of about o->sustain seconds, after r->graph is known. */
@@ -65,7 +65,6 @@ struct bench_rates {
 };
 double bench_bytes(const struct bench_options *o, const struct bench_result *r);
 double bench_origin_flop(const struct bench_options *o, const struct bench_result *r);
-double bench_density(const struct bench_result *r); /* of 128 x 128 blocks */
 struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds);
 
 /* build, machine, device, command: who measured what.  `words` are those of the command line after `name`. */

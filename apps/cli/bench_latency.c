@@ -53,8 +53,8 @@ static void print_origin(const struct bench_options *o, const struct bench_resul
     struct bench_rates rates = bench_rates(o, r, r->single.p50);
     if (rates.origin <= 0.0) return;
     text_row("one product", "%s TFLOP/s by 2 x %s x 128 x 128 x %d a head; over their density, %s: %s",
-             fixed_text(rates.origin, 2).s, counted(r->built.info.block128_count, "block").s, o->run.head_dim,
-             real_text(bench_density(r), 3).s, fixed_text(rates.effective, 2).s);
+             fixed_text(rates.origin, 2).s, counted(r->built.block128.full, "block").s, o->run.head_dim,
+             real_text(pattern_density(&r->built), 3).s, fixed_text(rates.effective, 2).s);
 }
 
 static void print_text(const struct bench_options *o, const struct bench_result *r)
@@ -62,7 +62,7 @@ static void print_text(const struct bench_options *o, const struct bench_result 
     const struct run_options *run = &o->run;
     const struct run_check *c = &r->run.check;
     char device[32] = "cpu", graph[48], inputs[64];
-    if (r->run.info.device.kind == VIC_CUDA) snprintf(device, sizeof device, "cuda:%d", r->run.info.device.index);
+    if (r->run.info.device.type == VIC_CUDA) snprintf(device, sizeof device, "cuda:%d", r->run.info.device.index);
     snprintf(graph, sizeof graph, "in graphs of %d", o->in_graph);
     pattern_text(&run->pattern, &r->built);
     text_title("attention");
@@ -120,7 +120,6 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     attention_options_complete(&o.run);
     run_tensors_room(&o.run, o.batch);
-    attention_choose_device(&o.run);
     TRY_GOTO(bench_measure(&o, &r, err), done);
     progress_end();
     if (o.run.pattern.structure.json)

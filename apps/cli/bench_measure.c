@@ -3,6 +3,7 @@
 #include "progress.h"
 #include "stats.h"
 #include "tensor_io.h"
+#include "vicinal_dev.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -114,8 +115,8 @@ static vic_status check_item(const struct bench_options *o, const struct bench_r
 {
     void *const data[] = { r->run.q.data, r->run.k.data, r->run.v.data, r->run.out.data, r->run.lse.data };
     struct run_problem problem = {
-        r->run.engine, r->run.plan,       r->built.pattern, VIC_ATTENTION_ARGS_INIT,     place, r->built.info.n_q,
-        o->run.heads,  o->run.head_dim_v, o->run.dtype,     o->run.seed + (uint64_t)item
+        r->run.context, r->run.plan,       r->built.pattern, VIC_INIT(vic_attention_args), place, r->built.info.n_q,
+        o->run.heads,   o->run.head_dim_v, o->run.dtype,     o->run.seed + (uint64_t)item
     };
     set_args(o, &r->run, data, cpu, item, &problem.args);
     return run_check(&problem, out, err);
@@ -123,11 +124,12 @@ static vic_status check_item(const struct bench_options *o, const struct bench_r
 
 static vic_status check(const struct bench_options *o, struct bench_result *r, vic_error *err)
 {
-    const int32_t *order = vic_pattern_query_order(r->built.pattern);
+    const int32_t *order;
     int32_t *place = NULL;
     struct run_check last;
     vic_status st;
     progress_phase("checking against the reference");
+    TRY(vic_pattern_order(r->built.pattern, VIC_QUERY, &order, err));
     TRY(allocate(r->built.info.n_q, sizeof *place, "the check", &place, err));
     for (int64_t row = 0; row < r->built.info.n_q; row++) place[order[row]] = (int32_t)row;
     TRY_GOTO(check_item(o, r, o->order == 0 ? place : NULL, 0, &r->run.check, err), done);
@@ -149,7 +151,7 @@ static vic_status measure(const struct bench_result *r, const vic_attention_args
     double *seconds = NULL;
     vic_status st;
     TRY(allocate(o->launches, sizeof *seconds, "the times", &seconds, err));
-    st = vic_attention_time(r->run.engine, r->run.plan, args, o, seconds, err);
+    st = vic_attention_time(r->run.context, r->run.plan, args, o, seconds, err);
     if (st == VIC_OK) *out = bench_times_of(seconds, o->launches);
     free(seconds);
     return st;
@@ -158,7 +160,7 @@ static vic_status measure(const struct bench_result *r, const vic_attention_args
 static vic_status measure_on_cpu(const struct bench_options *o, struct bench_result *r,
                                  const vic_attention_args *args, double first, vic_error *err)
 {
-    vic_time_options t = VIC_TIME_OPTIONS_INIT;
+    vic_time_options t = VIC_INIT(vic_time_options);
     double fit = cpu_seconds / fmax(first, 1e-9);
     t.launches = fit > CPU_MOST ? CPU_MOST : fit < CPU_LEAST ? CPU_LEAST : (int)fit;
     if (o->launches > 0) t.launches = o->launches;
@@ -170,7 +172,7 @@ static vic_status measure_on_cpu(const struct bench_options *o, struct bench_res
 static vic_status measure_on_gpu(const struct bench_options *o, struct bench_result *r,
                                  const vic_attention_args *args, vic_error *err)
 {
-    vic_time_options t = VIC_TIME_OPTIONS_INIT;
+    vic_time_options t = VIC_INIT(vic_time_options);
     t.launches = o->launches > 0 ? o->launches : GPU_LAUNCHES;
     t.warm_up = 2 * WARM_UP;
     progress_phase("timing");
@@ -179,7 +181,7 @@ static vic_status measure_on_gpu(const struct bench_options *o, struct bench_res
         t.cold = true;
         TRY(measure(r, args, &t, &r->cold, err));
     }
-    t = (vic_time_options){ sizeof t, 1, REPLAYS, o->in_graph, false };
+    t = (vic_time_options){ .size = sizeof t, .warm_up = 1, .launches = REPLAYS, .in_graph = o->in_graph };
     TRY(measure(r, args, &t, &r->graph, err));
     return o->sustain > 0.0 ? bench_sustain(o, r, args, err) : VIC_OK;
 }
@@ -187,13 +189,13 @@ static vic_status measure_on_gpu(const struct bench_options *o, struct bench_res
 static vic_status run_on_cpu(const struct bench_options *o, struct bench_result *r, vic_error *err)
 {
     void *const data[] = { r->run.q.data, r->run.k.data, r->run.v.data, r->run.out.data, r->run.lse.data };
-    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args args = VIC_INIT(vic_attention_args);
     double start;
     set_args(o, &r->run, data, cpu, -1, &args);
-    r->workspace_bytes = vic_plan_workspace_size(r->run.plan, r->run.threads, o->batch);
+    TRY(vic_plan_workspace(r->run.context, r->run.plan, o->batch, &r->workspace_bytes, err));
     progress_phase("attention");
     start = seconds_now();
-    TRY(vic_attention(r->run.engine, r->run.plan, &args, err));
+    TRY(run_attention(&r->run, &args, err));
     start = seconds_now() - start;
     TRY(check(o, r, err));
     return measure_on_cpu(o, r, &args, start, err);
@@ -201,19 +203,18 @@ static vic_status run_on_cpu(const struct bench_options *o, struct bench_result 
 
 static vic_status run_on_gpu(const struct bench_options *o, struct bench_result *r, vic_error *err)
 {
-    vic_attention_args dense = VIC_ATTENTION_ARGS_INIT, args = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args dense = VIC_INIT(vic_attention_args), args = VIC_INIT(vic_attention_args);
     vic_device device = r->run.info.device;
     vic_status st;
-    r->workspace_bytes = vic_plan_workspace_size(r->run.plan, 1, o->batch);
     TRY_GOTO(run_device_open(&r->run, device, o->batch, &dense, err), done);
     {
         void *const data[] = { dense.q.data, dense.k.data, dense.v.data, dense.out.data, dense.lse.data };
         set_args(o, &r->run, data, device, -1, &args);
     }
     args.workspace = dense.workspace;
-    args.workspace_size = dense.workspace_size;
+    args.workspace_size = r->workspace_bytes = dense.workspace_size;
     progress_phase("attention");
-    TRY_GOTO(vic_attention(NULL, r->run.plan, &args, err), done);
+    TRY_GOTO(run_attention(&r->run, &args, err), done);
     TRY_GOTO(run_device_fetch(&r->run, &dense, err), done);
     TRY_GOTO(check(o, r, err), done);
     TRY_GOTO(measure_on_gpu(o, r, &args, err), done);
@@ -222,26 +223,22 @@ done:
     return st;
 }
 
-vic_status bench_measure(const struct bench_options *o, struct bench_result *out, vic_error *err)
+vic_status bench_measure(struct bench_options *o, struct bench_result *out, vic_error *err)
 {
-    vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
-    const struct run_options *r = &o->run;
-    TRY(pattern_open(&r->pattern, &out->built, err));
-    engine.threads = r->pattern.structure.threads;
-    TRY(vic_engine_create(&engine, &out->run.engine, err));
-    out->run.threads = vic_engine_threads(out->run.engine);
-    TRY(attention_plan(r, o->order == 0, &out->built, &out->run, err));
-    if (out->run.info.device.kind == VIC_CPU && o->cold)
+    TRY(attention_context(&o->run, &out->run, err));
+    TRY(pattern_open(out->run.context, &o->run.pattern, &out->built, err));
+    TRY(attention_plan(&o->run, o->order == 0, &out->built, &out->run, err));
+    if (out->run.info.device.type == VIC_CPU && o->cold)
         return fail(err, VIC_BAD_ARGUMENT, "--cold: only a GPU's L2 can be flushed; this runs on the CPU");
     TRY(make_inputs(o, out->built.info.n_q, out->built.info.n_k, &out->run, err));
     TRY(make_outputs(o, out->built.info.n_q, &out->run, err));
-    return out->run.info.device.kind == VIC_CUDA ? run_on_gpu(o, out, err) : run_on_cpu(o, out, err);
+    return out->run.info.device.type == VIC_CUDA ? run_on_gpu(o, out, err) : run_on_cpu(o, out, err);
 }
 
 void bench_close(struct bench_result *r)
 {
     vic_plan_free(r->run.plan);
-    vic_engine_free(r->run.engine);
+    vic_context_free(r->run.context);
     array_free(&r->run.lse);
     array_free(&r->run.out);
     array_free(&r->run.v);

@@ -20,7 +20,7 @@ static int64_t peak_resident(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
 }
 
-static vic_status measure(const struct pattern_input *in, int repeat, struct pattern_built *b,
+static vic_status measure(vic_context *c, const struct pattern_input *in, int repeat, struct pattern_built *b,
                           struct pattern_times *out, vic_error *err)
 {
     double *seconds = NULL, *order, *build, *total;
@@ -33,12 +33,13 @@ static vic_status measure(const struct pattern_input *in, int repeat, struct pat
     out->resident_before = peak_resident();
     for (int i = 0; i < repeat; i++) {
         double start = seconds_now();
-        TRY_GOTO(pattern_build_from(in, b, err), done);
+        TRY_GOTO(pattern_build_from(c, in, b, err), done);
         total[i] = seconds_now() - start;
         order[i] = b->info.seconds_order;
         build[i] = b->info.seconds_build;
     }
     out->resident_peak = peak_resident();
+    TRY_GOTO(pattern_count_blocks(c, b, err), done);
     out->order = bench_times_of(order, repeat);
     out->build = bench_times_of(build, repeat);
     out->total = bench_times_of(total, repeat);
@@ -105,6 +106,7 @@ vic_status bench_pattern(int argc, char **argv, vic_error *err)
     struct pattern_input in;
     struct pattern_built built = { 0 };
     struct pattern_times times;
+    vic_context *context = NULL;
     int repeat = 5;
     const struct option repeat_rows[] = { { "--repeat", "N", "build it N times; default 5", OPTION_INT, &repeat, 1,
                                             100000, NULL, NULL } };
@@ -125,7 +127,8 @@ vic_status bench_pattern(int argc, char **argv, vic_error *err)
     output_options_rows(&in.structure, output_rows);
     TRY(options_read(&syntax, argc, argv, &in.file, &helped, err));
     if (helped) return VIC_OK;
-    TRY_GOTO(measure(&in, repeat, &built, &times, err), done);
+    TRY_GOTO(context_open(in.structure.threads, (vic_device){ VIC_CPU, 0 }, &context, err), done);
+    TRY_GOTO(measure(context, &in, repeat, &built, &times, err), done);
     progress_end();
     if (in.structure.json)
         TRY_GOTO(print_json(&in, &built, &times, argc, argv, err), done);
@@ -133,5 +136,6 @@ vic_status bench_pattern(int argc, char **argv, vic_error *err)
         print_text(&in, &built, &times);
 done:
     pattern_close(&built);
+    vic_context_free(context);
     return st;
 }

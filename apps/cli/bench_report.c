@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench.h"
+#include "vicinal_dev.h"
 
 #include <stdio.h>
 
+static void json_machine(struct json *j)
+{
+    vic_device_info cpu = VIC_INIT(vic_device_info);
+    if (vic_device_get(0, &cpu, NULL) != VIC_OK) return;
+    json_text(j, "machine", cpu.name);
+    json_text(j, "machine_detail", cpu.detail);
+}
+
+static void json_gpu(struct json *j, int32_t index)
+{
+    vic_device_info gpu = VIC_INIT(vic_device_info);
+    for (int i = 1; vic_device_get(i, &gpu, NULL) == VIC_OK; i++) {
+        if (gpu.device.index != index) continue;
+        json_text(j, "gpu", gpu.name);
+        json_text(j, "gpu_detail", gpu.detail); /* the clock in it is the highest allowed, not a measured one */
+    }
+}
+
 void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device)
 {
-    enum { MOST_DEVICES = 64 };
-    static vic_device_info devices[MOST_DEVICES];
     struct buffer command = { 0 };
-    int count = vic_devices(MOST_DEVICES, devices, NULL);
     char text[32] = "cpu";
     buffer_printf(&command, "vicinal bench %s", name);
     for (int i = 0; i < argc; i++) buffer_printf(&command, " %s", argv[i]);
@@ -17,16 +33,10 @@ void bench_json_context(struct json *j, const char *name, int argc, char **argv,
     buffer_free(&command);
     json_text(j, "version", vic_version());
     json_text(j, "build", vic_build_info());
-    json_text(j, "machine", devices[0].name);
-    json_text(j, "machine_detail", devices[0].detail);
-    if (device.kind == VIC_CUDA) snprintf(text, sizeof text, "cuda:%d", device.index);
+    json_machine(j);
+    if (device.type == VIC_CUDA) snprintf(text, sizeof text, "cuda:%d", device.index);
     json_text(j, "device", text);
-    for (int i = 1; i < count && i < MOST_DEVICES && device.kind == VIC_CUDA; i++) {
-        if (devices[i].device.index != device.index) continue;
-        json_text(j, "gpu", devices[i].name);
-        json_text(j, "gpu_detail",
-                  devices[i].detail); /* the clock in it is the highest allowed, not a measured one */
-    }
+    if (device.type == VIC_CUDA) json_gpu(j, device.index);
 }
 
 double bench_bytes(const struct bench_options *o, const struct bench_result *r)
@@ -36,17 +46,11 @@ double bench_bytes(const struct bench_options *o, const struct bench_result *r)
     return o->batch * rows * (run->head_dim + run->head_dim_v) * (double)vic_dtype_size(run->dtype);
 }
 
-double bench_density(const struct bench_result *r)
-{
-    const vic_pattern_info *p = &r->built.info;
-    return p->block128_grid ? (double)p->block128_count / (double)p->block128_grid : 0.0;
-}
-
 double bench_origin_flop(const struct bench_options *o, const struct bench_result *r)
 {
-    const vic_pattern_info *p = &r->built.info;
-    if (p->block128_full != p->block128_count) return 0.0;
-    return 2.0 * (double)p->block128_count * 128 * 128 * o->run.head_dim * o->batch * o->run.heads;
+    const vic_block_mask *blocks = &r->built.block128;
+    if (blocks->partial > 0) return 0.0;
+    return 2.0 * (double)blocks->full * 128 * 128 * o->run.head_dim * o->batch * o->run.heads;
 }
 
 struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds)
@@ -60,7 +64,7 @@ struct bench_rates bench_rates(const struct bench_options *o, const struct bench
         .computed = (double)r->run.info.computed_pairs * flop,
         .gbytes = bench_bytes(o, r) / seconds / 1e9,
         .origin = origin,
-        .effective = origin > 0.0 ? origin / bench_density(r) : 0.0,
+        .effective = origin > 0.0 ? origin / pattern_density(&r->built) : 0.0,
     };
 }
 

@@ -4,6 +4,7 @@
 #include "progress.h"
 #include "structure_report.h"
 #include "text.h"
+#include "vicinal_dev.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -92,7 +93,6 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
     if (!quantities[s->over].option) TRY(set_blocks(&one, value, blocks, sizeof blocks, err));
     attention_options_complete(&one.bench.run);
     run_tensors_room(&one.bench.run, one.bench.batch);
-    attention_choose_device(&one.bench.run);
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
     if (strcmp(quantities[s->over].name, "atoms") == 0 && !r.built.view.has_cell) {
@@ -112,13 +112,13 @@ done:
 
 static void default_values(const struct scaling *s, char *out, size_t size)
 {
-    vic_device_info cpu;
+    vic_device_info cpu = VIC_INIT(vic_device_info);
     int most;
     if (quantities[s->over].values) {
         snprintf(out, size, "%s", quantities[s->over].values);
         return;
     }
-    (void)vic_devices(1, &cpu, NULL);
+    if (vic_device_get(0, &cpu, NULL) != VIC_OK) return;
     most = (int)strtol(cpu.detail, NULL, 10); /* "2 threads, ..." */
     snprintf(out, size, "1");
     for (int n = 2; n < 2 * most; n *= 2) {

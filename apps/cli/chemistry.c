@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chemistry.h"
 
+#include <math.h>
+
 /* Masses: IUPAC's abridged standard atomic weights (2021); elements without one have the mass number of their
  * longest-lived isotope.  Radii: Bondi 1964, with hydrogen of Rowland & Taylor 1996; 0 = not tabulated. */
 static const struct {
@@ -53,4 +55,11 @@ double chemistry_radius(int number)
 {
     double radius = number > 0 && number < ELEMENTS ? elements[number].radius : 1.7;
     return radius > 0.0 ? radius : 1.9;
+}
+
+double cell_volume(const double cell[9])
+{
+    const double *a = cell, *b = cell + 3, *c = cell + 6;
+    return fabs(a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) +
+                a[2] * (b[0] * c[1] - b[1] * c[0]));
 }

@@ -18,6 +18,19 @@ vic_status fail(vic_error *err, vic_status status, const char *format, ...)
     return status;
 }
 
+int status_exit_code(vic_status status)
+{
+    switch (status) {
+    case VIC_OK: return 0;
+    case VIC_BAD_ARGUMENT: return 2;
+    case VIC_BAD_INPUT:
+    case VIC_CANNOT_READ: return 3;
+    case VIC_NO_DEVICE:
+    case VIC_NO_KERNEL: return 4;
+    default: return 1;
+    }
+}
+
 bool size_product(int64_t a, int64_t b, size_t size, size_t *product)
 {
     int64_t count;
@@ -34,6 +47,12 @@ vic_status allocate(int64_t count, size_t size, const char *what, void *out, vic
     if (!memory)
         return fail(err, VIC_NO_MEMORY, "no memory for %s: %lld times %zu bytes", what, (long long)count, size);
     return VIC_OK;
+}
+
+vic_status context_open(int threads, vic_device device, vic_context **out, vic_error *err)
+{
+    const vic_context_options options = { .size = sizeof options, .device = device, .threads = threads };
+    return vic_context_create(&options, out, err);
 }
 
 double seconds_now(void)

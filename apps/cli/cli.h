@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every file of the command shares: failing in one expression, checked sizes, the table of subcommands.
- * The command uses vicinal.h, libc and zlib, and nothing of the library's inside. */
+ * The command uses the public headers, libc and zlib, and nothing of the library's inside. */
 #ifndef VICINAL_CLI_H
 #define VICINAL_CLI_H
 
@@ -12,6 +12,7 @@
 
 /* Fill `err` and return `status`; main() prints the text and turns the status into the exit code. */
 vic_status fail(vic_error *err, vic_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int status_exit_code(vic_status status);
 
 /* For functions that own nothing. */
 #define TRY(expression)                                                                                              \
@@ -34,6 +35,9 @@ bool size_product(int64_t a, int64_t b, size_t size, size_t *product);
 vic_status allocate(int64_t count, size_t size, const char *what, void *out, vic_error *err);
 
 double seconds_now(void); /* monotonic */
+
+/* Where a command's work runs: `threads` of --threads, 0 = all. */
+vic_status context_open(int threads, vic_device device, vic_context **out, vic_error *err);
 
 /* One row a subcommand, in commands[] of main.c.  `run` gets the words after the subcommand. */
 struct command {

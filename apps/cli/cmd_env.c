@@ -3,81 +3,112 @@
 #include "numbers.h"
 #include "options.h"
 #include "text.h"
+#include "vicinal_dev.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
-static const char *kind_name(vic_device_kind kind)
+static const char *kind_name(const vic_device_info *d)
 {
-    return kind == VIC_CUDA ? "cuda" : "cpu";
+    return d->device.type == VIC_CUDA ? "cuda" : "cpu";
 }
 
-static vic_status env_json(const vic_device_info *devices, int count, const char *note, vic_error *err)
+/* Why the list of devices ends after `count`: a sentence about CUDA where no GPU can be used, else "". */
+static const char *cuda_note(int count, const vic_error *end)
+{
+    return count > 1 ? "" : end->text;
+}
+
+static void devices_json(struct json *j)
+{
+    vic_device_info d = VIC_INIT(vic_device_info);
+    vic_error end = { VIC_OK, "" };
+    int count = 0;
+    json_array(j, "devices");
+    for (; vic_device_get(count, &d, &end) == VIC_OK; count++) {
+        json_object(j, NULL);
+        json_text(j, "kind", kind_name(&d));
+        json_int(j, "index", d.device.index);
+        json_text(j, "name", d.name);
+        json_int(j, "memory_bytes", d.memory_bytes);
+        json_text(j, "detail", d.detail);
+        json_object_end(j);
+    }
+    json_array_end(j);
+    json_text(j, "cuda_note", cuda_note(count, &end));
+}
+
+static void kernels_json(struct json *j)
+{
+    vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+    json_array(j, "kernels");
+    for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++) {
+        json_object(j, NULL);
+        json_text(j, "name", kernel.name);
+        json_text(j, "device", kernel.device);
+        json_bool(j, "available", kernel.available);
+        json_text(j, "reason", kernel.reason);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void switches_json(struct json *j)
+{
+    vic_switch_info info = VIC_INIT(vic_switch_info);
+    vic_error problem;
+    json_object(j, "switches");
+    for (int i = 0; i < vic_switch_count() && vic_switch_get(i, &info, NULL) == VIC_OK; i++)
+        json_text(j, info.name, info.value);
+    json_object_end(j);
+    json_text(j, "switch_problem", vic_switches_check(&problem) == VIC_OK ? "" : problem.text);
+}
+
+static vic_status env_json(vic_error *err)
 {
     struct json j = { 0 };
-    vic_error problem;
     vic_status st;
     json_object(&j, NULL);
     json_text(&j, "version", vic_version());
     json_text(&j, "build", vic_build_info());
-    json_array(&j, "devices");
-    for (int i = 0; i < count; i++) {
-        json_object(&j, NULL);
-        json_text(&j, "kind", kind_name(devices[i].device.kind));
-        json_int(&j, "index", devices[i].device.index);
-        json_text(&j, "name", devices[i].name);
-        json_int(&j, "memory_bytes", devices[i].memory_bytes);
-        json_text(&j, "detail", devices[i].detail);
-        json_object_end(&j);
-    }
-    json_array_end(&j);
-    json_text(&j, "cuda_note", note);
-    json_array(&j, "kernels");
-    for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info kernel = vic_kernel_get(i);
-        json_object(&j, NULL);
-        json_text(&j, "name", kernel.name);
-        json_text(&j, "device", kernel.device);
-        json_bool(&j, "available", kernel.available);
-        json_text(&j, "reason", kernel.reason);
-        json_object_end(&j);
-    }
-    json_array_end(&j);
-    json_object(&j, "switches");
-    for (int i = 0; i < vic_switch_count(); i++) json_text(&j, vic_switch_get(i).name, vic_switch_get(i).value);
-    json_object_end(&j);
-    json_text(&j, "switch_problem", vic_switches_check(&problem) == VIC_OK ? "" : problem.text);
+    devices_json(&j);
+    kernels_json(&j);
+    switches_json(&j);
     json_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;
 }
 
-static void env_text(const vic_device_info *devices, int count, const char *note)
+static void devices_text(void)
 {
+    vic_device_info d = VIC_INIT(vic_device_info);
+    vic_error end = { VIC_OK, "" };
+    int count = 0;
+    text_title("devices");
+    for (; vic_device_get(count, &d, &end) == VIC_OK; count++) {
+        char label[32];
+        snprintf(label, sizeof label, d.device.type == VIC_CUDA ? "%s:%d" : "%s", kind_name(&d), d.device.index);
+        text_row(label, "%s%s%s%s%s", d.name, *d.detail ? ", " : "", d.detail, d.memory_bytes ? ", " : "",
+                 d.memory_bytes ? bytes_text((uint64_t)d.memory_bytes).s : "");
+    }
+    if (*cuda_note(count, &end)) text_row("cuda", "%s", cuda_note(count, &end));
+}
+
+static void env_text(void)
+{
+    vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+    vic_switch_info info = VIC_INIT(vic_switch_info);
     vic_error problem;
     text_title("vicinal %s", vic_version());
     text_row("build", "%s", vic_build_info());
-    text_title("devices");
-    for (int i = 0; i < count; i++) {
-        char label[32];
-        snprintf(label, sizeof label, devices[i].device.kind == VIC_CUDA ? "%s:%d" : "%s",
-                 kind_name(devices[i].device.kind), devices[i].device.index);
-        text_row(label, "%s%s%s%s%s", devices[i].name, *devices[i].detail ? ", " : "", devices[i].detail,
-                 devices[i].memory_bytes ? ", " : "",
-                 devices[i].memory_bytes ? bytes_text((uint64_t)devices[i].memory_bytes).s : "");
-    }
-    if (*note) text_row("cuda", "%s", note);
+    devices_text();
     text_title("kernels (best first)");
-    for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info kernel = vic_kernel_get(i);
+    for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
         text_row(kernel.device, "%-24s%s%s", kernel.name,
-                 kernel.available ? "available" : "not here: ", kernel.available ? "" : kernel.reason);
-    }
+                 kernel.available ? "available" : "not here: ", kernel.reason);
     text_title("switches (environment variables)");
-    for (int i = 0; i < vic_switch_count(); i++) {
-        vic_switch_info info = vic_switch_get(i);
+    for (int i = 0; i < vic_switch_count() && vic_switch_get(i, &info, NULL) == VIC_OK; i++)
         text_row(info.name, "%-16s%s", *info.value ? info.value : "(unset)", info.help);
-    }
     if (vic_switches_check(&problem) != VIC_OK) text_row("not accepted", "%s", problem.text);
 }
 
@@ -89,21 +120,9 @@ vic_status cmd_env(int argc, char **argv, vic_error *err)
     const struct option_group groups[] = { { "Options", options, 1 } };
     const struct syntax syntax = { "env", NULL,   "Version, build, devices, kernels and every switch with its value.",
                                    NULL,  groups, 1 };
-    vic_device_info *devices = NULL;
-    char note[256] = "";
-    int count, room;
-    vic_status st;
     TRY(options_read(&syntax, argc, argv, NULL, &helped, err));
     if (helped) return VIC_OK;
-    room = vic_devices(0, NULL, note);
-    TRY(allocate(room, sizeof *devices, "the list of devices", &devices, err));
-    count = vic_devices(room, devices, note);
-    if (count > room) count = room; /* a GPU that did not answer the first time */
-    st = VIC_OK;
-    if (json)
-        st = env_json(devices, count, note, err);
-    else
-        env_text(devices, count, note);
-    free(devices);
-    return st;
+    if (json) return env_json(err);
+    env_text();
+    return VIC_OK;
 }

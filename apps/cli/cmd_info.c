@@ -29,20 +29,18 @@ static double dot(const double a[3], const double b[3])
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-static void summarise_cell(const vic_structure_view *v, struct summary *s)
+static void summarise_cell(const vic_structure_info *v, struct summary *s)
 {
-    const double(*c)[3] = v->cell;
+    const double *c = v->cell;
     s->has_cell = v->has_cell;
     if (!v->has_cell) return;
-    for (int k = 0; k < 3; k++) s->length[k] = sqrt(dot(c[k], c[k]));
+    for (int k = 0; k < 3; k++) s->length[k] = sqrt(dot(c + 3 * k, c + 3 * k));
     for (int k = 0; k < 3; k++) {
         int i = (k + 1) % 3, j = (k + 2) % 3;
-        double cosine = dot(c[i], c[j]) / (s->length[i] * s->length[j]);
+        double cosine = dot(c + 3 * i, c + 3 * j) / (s->length[i] * s->length[j]);
         s->angle[k] = acos(fmax(-1.0, fmin(1.0, cosine))) * (180.0 / 3.14159265358979323846);
     }
-    s->volume =
-        fabs(c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) - c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0]) +
-             c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]));
+    s->volume = cell_volume(c);
 }
 
 static int compare_chains(const void *a, const void *b)
@@ -51,7 +49,7 @@ static int compare_chains(const void *a, const void *b)
 }
 
 /* A residue ends where any part of its name changes; a chain is a name, wherever it stands in the file. */
-static vic_status count_labels(const vic_structure_view *v, struct summary *s, vic_error *err)
+static vic_status count_labels(const vic_structure_info *v, struct summary *s, vic_error *err)
 {
     char(*chains)[8] = NULL;
     int64_t used = 0;
@@ -70,7 +68,7 @@ static vic_status count_labels(const vic_structure_view *v, struct summary *s, v
     return VIC_OK;
 }
 
-static vic_status summarise(const vic_structure_view *v, struct summary *s, vic_error *err)
+static vic_status summarise(const vic_structure_info *v, struct summary *s, vic_error *err)
 {
     memset(s, 0, sizeof *s);
     for (int k = 0; k < 3; k++) {
@@ -105,7 +103,7 @@ static void json_triple(struct json *j, const char *key, const double x[3])
     json_array_end(j);
 }
 
-static void json_cell(struct json *j, const vic_structure_view *v, const struct summary *s)
+static void json_cell(struct json *j, const vic_structure_info *v, const struct summary *s)
 {
     static const char *const names[] = { "a", "b", "c", "alpha", "beta", "gamma" };
     if (!s->has_cell) {
@@ -116,13 +114,13 @@ static void json_cell(struct json *j, const vic_structure_view *v, const struct 
     for (int k = 0; k < 3; k++) json_real(j, names[k], s->length[k]);
     for (int k = 0; k < 3; k++) json_real(j, names[3 + k], s->angle[k]);
     json_array(j, "vectors");
-    for (int k = 0; k < 3; k++) json_triple(j, NULL, v->cell[k]);
+    for (int k = 0; k < 3; k++) json_triple(j, NULL, v->cell + 3 * k);
     json_array_end(j);
     json_real(j, "volume", s->volume);
     json_object_end(j);
 }
 
-static vic_status info_json(const char *file, const vic_structure_view *v, const vic_read_options *read,
+static vic_status info_json(const char *file, const vic_structure_info *v, const vic_read_options *read,
                             const struct summary *s, vic_error *err)
 {
     struct json j = { 0 };
@@ -165,7 +163,7 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     return st;
 }
 
-static void text_models(const vic_structure_view *v, const vic_read_options *read)
+static void text_models(const vic_structure_info *v, const vic_read_options *read)
 {
     if (v->models == 1)
         text_row("models", "1");
@@ -175,7 +173,7 @@ static void text_models(const vic_structure_view *v, const vic_read_options *rea
         text_row("models", "%s; --model %d is taken", count_text(v->models).s, read->model);
 }
 
-static void info_text(const char *file, const vic_structure_view *v, const struct structure_options *o,
+static void info_text(const char *file, const vic_structure_info *v, const struct structure_options *o,
                       const struct summary *s)
 {
     char elements[512] = "";
@@ -226,7 +224,7 @@ vic_status cmd_info(int argc, char **argv, vic_error *err)
     const struct syntax syntax = { "info", "FILE", "What a structure file holds: atoms, elements, cell, density.",
                                    NULL,   groups, 2 };
     vic_structure *structure = NULL;
-    vic_structure_view view;
+    vic_structure_info view;
     struct summary summary;
     const char *file;
     bool helped;
@@ -239,7 +237,7 @@ vic_status cmd_info(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY_GOTO(structure_open(&s, file, &structure, &seconds, err), done);
     progress_end();
-    view = vic_structure_get(structure);
+    TRY_GOTO(structure_look(structure, &view, err), done);
     TRY_GOTO(summarise(&view, &summary, err), done);
     notes_structure(&summary.notes, &view);
     if (s.json)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Neighbourhood statistics by attention: with q = k = 0 every neighbour weighs the same, so exp(LSE) is how many
+/* Neighbourhood statistics by attention: with a scale of 0 every neighbour weighs the same, so exp(LSE) is how many
  * there are, and the output is their mean. */
 #include "files.h"
 #include "json.h"
@@ -22,7 +22,7 @@ enum { HEAD = 8 }; /* the smallest head size: one column for B, the rest stays z
 
 struct packing {
     const char *file;
-    vic_structure_view view;
+    vic_structure_info view;
     int64_t atoms;
     double *counts;
     double mean, least, most;
@@ -33,7 +33,7 @@ struct packing {
     struct notes notes;
 };
 
-static const char *why_no_b(const vic_structure_view *v)
+static const char *why_no_b(const vic_structure_info *v)
 {
     const float *b = v->b_factors;
     int64_t same = 0;
@@ -43,38 +43,28 @@ static const char *why_no_b(const vic_structure_view *v)
     return same == v->atoms ? "all B-factors in the file are equal" : NULL;
 }
 
-/* One attention over the pattern: LSE and the mean of v's first column. */
-static vic_status attend(struct packing *p, const vic_pattern *pattern, int threads, float *v, float *out, float *lse,
-                         vic_error *err)
+/* One attention over the pattern: LSE and the mean of v's first column.  The scale is 0, so that any queries and keys
+ * do. */
+static vic_status attend(struct packing *p, vic_context *c, const vic_pattern *pattern, float *v, float *out,
+                         float *lse, vic_error *err)
 {
-    static float zero[HEAD];
-    int64_t shape[3] = { p->atoms, 1, HEAD };
-    vic_engine_options engine_options = VIC_ENGINE_OPTIONS_INIT;
-    vic_plan_options plan_options = VIC_PLAN_OPTIONS_INIT;
-    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
-    vic_engine *engine = NULL;
+    const int64_t shape[3] = { p->atoms, 1, HEAD };
+    const vic_plan_options options = { .size = sizeof options, .dtype = VIC_F32, .head_dim = HEAD };
+    vic_attention_args args = { .size = sizeof args, .zero_scale = true };
     vic_plan *plan = NULL;
     double start = seconds_now();
     vic_status st;
-    engine_options.threads = threads;
-    plan_options.head_dim = HEAD;
-    TRY_GOTO(vic_engine_create(&engine_options, &engine, err), done);
-    TRY_GOTO(vic_plan_create(pattern, &plan_options, &plan, err), done);
+    TRY_GOTO(vic_plan_create(c, pattern, &options, &plan, err), done);
     p->plan = seconds_now() - start;
-    /* All queries and keys are one row of zeros: strides of 0 repeat it. */
-    args.q = vic_tensor_make(zero, VIC_F32, 3, shape);
-    args.q.stride[0] = args.q.stride[1] = 0;
-    args.k = args.q;
-    args.v = vic_tensor_make(v, VIC_F32, 3, shape);
+    args.q = args.k = args.v = vic_tensor_make(v, VIC_F32, 3, shape);
     args.out = vic_tensor_make(out, VIC_F32, 3, shape);
     args.lse = vic_tensor_make(lse, VIC_F32, 2, shape);
     progress_phase("attention");
     start = seconds_now();
-    TRY_GOTO(vic_attention(engine, plan, &args, err), done);
+    TRY_GOTO(vic_attention(c, plan, &args, err), done);
     p->attention = seconds_now() - start;
 done:
     vic_plan_free(plan);
-    vic_engine_free(engine);
     return st;
 }
 
@@ -109,23 +99,23 @@ done:
     return st;
 }
 
-static vic_status compute(struct packing *p, const vic_structure *structure, double cutoff, int threads,
+static vic_status compute(struct packing *p, vic_context *c, const vic_structure *structure, double cutoff,
                           vic_error *err)
 {
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    vic_pattern_options options = VIC_INIT(vic_pattern_options);
+    vic_points points = VIC_INIT(vic_points);
     struct memory_guard guard;
     vic_pattern *pattern = NULL;
-    vic_pattern_info info;
+    vic_pattern_info info = VIC_INIT(vic_pattern_info);
     float *v = NULL, *out = NULL, *lse = NULL;
     int64_t sum = 0;
     vic_status st;
-    options.cutoff = cutoff;
-    options.threads = threads;
+    TRY(vic_structure_points(structure, &points, err));
     TRY(memory_guard_open(&guard, p->force, (double)p->atoms * (2 * HEAD + 1) * sizeof *v, &options, err));
     progress_phase("building the pattern");
-    st = vic_pattern_build(structure, &options, &pattern, err);
+    st = vic_pattern_cutoff(c, &points, NULL, cutoff, &options, &pattern, err);
     TRY_GOTO(memory_guard_close(&guard, 0, cutoff, st, err), done);
-    info = vic_pattern_get(pattern);
+    TRY_GOTO(vic_pattern_get(pattern, &info, err), done);
     p->order = info.seconds_order;
     p->build = info.seconds_build;
     TRY_GOTO(allocate(p->atoms, HEAD * sizeof *v, "the values", &v, err), done);
@@ -133,7 +123,7 @@ static vic_status compute(struct packing *p, const vic_structure *structure, dou
     TRY_GOTO(allocate(p->atoms, sizeof *lse, "the result", &lse, err), done);
     TRY_GOTO(allocate(p->atoms, sizeof *p->counts, "the counts", &p->counts, err), done);
     for (int64_t i = 0; p->view.b_factors && i < p->atoms; i++) v[HEAD * i] = p->view.b_factors[i];
-    TRY_GOTO(attend(p, pattern, threads, v, out, lse, err), done);
+    TRY_GOTO(attend(p, c, pattern, v, out, lse, err), done);
     p->least = HUGE_VAL;
     for (int64_t i = 0; i < p->atoms; i++) {
         p->counts[i] = nearbyint(exp((double)lse[i]));
@@ -272,6 +262,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         4
     };
     vic_structure *structure = NULL;
+    vic_context *context = NULL;
     vic_status st;
     structure_options_init(&s);
     structure_options_rows(&s, structure_rows);
@@ -282,15 +273,16 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
         return fail(err, VIC_BAD_ARGUMENT, "--hydrogen and --no-hydrogen contradict each other: give one of them");
     s.read.drop_hydrogen = !hydrogen;
     TRY(files_probe(&syntax, err));
+    TRY_GOTO(context_open(s.threads, (vic_device){ VIC_CPU, 0 }, &context, err), done);
     TRY_GOTO(structure_open(&s, p.file, &structure, &p.read, err), done);
-    p.view = vic_structure_get(structure);
+    TRY_GOTO(structure_look(structure, &p.view, err), done);
     p.atoms = p.view.atoms;
     if (p.atoms == 0) {
         st = fail(err, VIC_BAD_INPUT, "%s: expected atoms, found none", p.file);
         goto done;
     }
     notes_structure(&p.notes, &p.view);
-    TRY_GOTO(compute(&p, structure, cutoff, s.threads, err), done);
+    TRY_GOTO(compute(&p, context, structure, cutoff, err), done);
     if (p.most <= 1.0) notes_lonely(&p.notes, p.atoms, p.atoms, false, cutoff);
     if (out) TRY_GOTO(write_counts(out, structure, p.counts, err), done);
     if (plot) {
@@ -314,5 +306,6 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err)
 done:
     free(p.counts);
     vic_structure_free(structure);
+    vic_context_free(context);
     return st;
 }

@@ -64,6 +64,7 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
         4
     };
     struct pattern_built built = { 0 };
+    vic_context *context = NULL;
     bool helped;
     vic_status st;
     pattern_input_init(&in);
@@ -73,12 +74,13 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     TRY(options_read(&syntax, argc, argv, &in.file, &helped, err));
     if (helped) return VIC_OK;
     TRY(files_probe(&syntax, err));
-    TRY_GOTO(pattern_open(&in, &built, err), done);
+    TRY_GOTO(context_open(in.structure.threads, (vic_device){ VIC_CPU, 0 }, &context, err), done);
+    TRY_GOTO(pattern_open(context, &in, &built, err), done);
     if (save) {
         progress_phase("writing the pattern");
         TRY_GOTO(save_pattern(save, built.pattern, err), done);
     }
-    if (pairs_out) TRY_GOTO(pairs_write(pairs_out, &in, &built, err), done);
+    if (pairs_out) TRY_GOTO(pairs_write(context, pairs_out, &in, &built, err), done);
     if (plot) {
         char what[PATTERN_WHAT], setting[STRUCTURE_CAPTION];
         const struct pattern_plot picture = { in.file,
@@ -103,5 +105,6 @@ vic_status cmd_pattern(int argc, char **argv, vic_error *err)
     }
 done:
     pattern_close(&built);
+    vic_context_free(context);
     return st;
 }

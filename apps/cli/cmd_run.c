@@ -81,16 +81,6 @@ static vic_tensor as_tensor(const struct array *a)
     return vic_tensor_make(a->data, a->dtype, a->ndim, a->shape);
 }
 
-static vic_status make_plan(const struct run_options *r, struct pattern_built *built, struct run_result *out,
-                            vic_error *err)
-{
-    vic_engine_options engine = VIC_ENGINE_OPTIONS_INIT;
-    engine.threads = r->pattern.structure.threads;
-    TRY(vic_engine_create(&engine, &out->engine, err));
-    out->threads = vic_engine_threads(out->engine);
-    return attention_plan(r, false, built, out, err);
-}
-
 /* The best of --repeat runs. */
 static vic_status repeat(const struct run_options *r, struct run_result *out, const vic_attention_args *args,
                          vic_error *err)
@@ -99,7 +89,7 @@ static vic_status repeat(const struct run_options *r, struct run_result *out, co
     out->attention_seconds = HUGE_VAL;
     for (int i = 0; i < r->repeat; i++) {
         double start = seconds_now();
-        TRY(vic_attention(out->engine, out->plan, args, err));
+        TRY(run_attention(out, args, err));
         out->attention_seconds = fmin(out->attention_seconds, seconds_now() - start);
     }
     return VIC_OK;
@@ -112,7 +102,7 @@ static vic_status attend_on_cpu(const struct run_options *r, struct run_result *
     vic_attention_args args = *given;
     const vic_device cpu = { VIC_CPU, 0 };
     vic_status st;
-    args.workspace_size = vic_plan_workspace_size(out->plan, out->threads, 1);
+    TRY(vic_plan_workspace(out->context, out->plan, 1, &args.workspace_size, err));
     TRY(vic_memory_alloc(cpu, args.workspace_size, &args.workspace, err));
     st = repeat(r, out, &args, err);
     vic_memory_free(cpu, args.workspace);
@@ -123,7 +113,7 @@ static vic_status attend_on_cpu(const struct run_options *r, struct run_result *
 static vic_status attend_on_gpu(const struct run_options *r, struct run_result *out, const vic_attention_args *given,
                                 vic_error *err)
 {
-    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args args = VIC_INIT(vic_attention_args);
     vic_device device = out->info.device;
     vic_status st;
     args.scale = given->scale;
@@ -138,7 +128,7 @@ done:
 static vic_status attend(const struct run_options *r, struct run_result *out, const vic_attention_args *args,
                          vic_error *err)
 {
-    if (out->info.device.kind == VIC_CUDA)
+    if (out->info.device.type == VIC_CUDA)
         TRY(attend_on_gpu(r, out, args, err));
     else
         TRY(attend_on_cpu(r, out, args, err));
@@ -149,11 +139,11 @@ static vic_status attend(const struct run_options *r, struct run_result *out, co
 static vic_status compute(const struct run_options *r, struct pattern_built *built, struct run_result *out,
                           vic_error *err)
 {
-    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args args = VIC_INIT(vic_attention_args);
     vic_plan_options plan;
     int64_t atoms = built->info.n_q;
     /* The plan first: it refuses what no kernel does before anything large is made. */
-    TRY(make_plan(r, built, out, err));
+    TRY(attention_plan(r, false, built, out, err));
     progress_phase("making the tensors");
     TRY(run_tensors_make(r, atoms, built->info.n_k, out, err));
     TRY(make_outputs(r, atoms, out, err));
@@ -163,13 +153,11 @@ static vic_status compute(const struct run_options *r, struct pattern_built *bui
     args.out = as_tensor(&out->out);
     args.lse = as_tensor(&out->lse);
     args.scale = r->scale;
-    if (r->radial)
-        args.radial = (vic_radial){ out->radial.data, (int)out->radial.shape[1],
-                                    out->radial.shape[0] > 1 ? out->radial.shape[1] : 0 };
+    if (r->radial) args.bias = as_tensor(&out->bias);
     TRY(attend(r, out, &args, err));
     if (r->check) {
-        struct run_problem problem = { out->engine, out->plan, built->pattern, args,     NULL,
-                                       atoms,       r->heads,  r->head_dim_v,  r->dtype, r->seed };
+        struct run_problem problem = { out->context, out->plan, built->pattern, args,     NULL,
+                                       atoms,        r->heads,  r->head_dim_v,  r->dtype, r->seed };
         progress_phase("checking against the reference");
         TRY(run_check(&problem, &out->check, err));
         plan = attention_plan_options(r);
@@ -241,9 +229,9 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     if (helped) return VIC_OK;
     TRY(run_verify(&r, err));
     TRY(files_probe(&syntax, err));
-    attention_choose_device(&r);
-    TRY_GOTO(pattern_open(&r.pattern, &built, err), done);
-    if (r.radial) TRY_GOTO(run_radial_make(r.radial, built.info.cutoff, r.heads, &result.radial, err), done);
+    TRY_GOTO(attention_context(&r, &result, err), done);
+    TRY_GOTO(pattern_open(result.context, &r.pattern, &built, err), done);
+    if (r.radial) TRY_GOTO(run_radial_make(r.radial, built.info.cutoff, r.heads, &result.bias, err), done);
     TRY_GOTO(compute(&r, &built, &result, err), done);
     if (r.out) TRY_GOTO(write_result(&r, &built, &result, err), done);
     progress_end();
@@ -257,8 +245,8 @@ vic_status cmd_run(int argc, char **argv, vic_error *err)
     }
 done:
     vic_plan_free(result.plan);
-    vic_engine_free(result.engine);
-    array_free(&result.radial);
+    vic_context_free(result.context);
+    array_free(&result.bias);
     array_free(&result.lse);
     array_free(&result.out);
     array_free(&result.v);

@@ -12,7 +12,7 @@ static const struct {
     { "head_dim", "--head-dim" },
     { "head_dim_v", "--head-dim-v" },
     { "dtype", "--dtype" },
-    { "device.kind", "--device" },
+    { "device.type", "--device" },
     { "device.index", "--device" },
     { "scale", "--scale" },
     { "radial", "--radial" },

@@ -39,7 +39,7 @@ static int report(const char *command, const vic_error *err)
     bool colour = stream_has_colour(stderr);
     fprintf(stderr, "vicinal%s%s: %serror:%s %s\n", *command ? " " : "", command, colour ? "\033[1;31m" : "",
             colour ? "\033[0m" : "", err->text);
-    return vic_status_exit_code(err->status);
+    return status_exit_code(err->status);
 }
 
 int main(int argc, char **argv)
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     sigaction(SIGXFSZ, &ignore, NULL);
     if (argc < 2) {
         help(stderr);
-        return vic_status_exit_code(VIC_BAD_ARGUMENT);
+        return status_exit_code(VIC_BAD_ARGUMENT);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         help(stdout);

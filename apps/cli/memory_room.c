@@ -150,7 +150,7 @@ vic_status memory_check(bool force, double bytes, const char *what, const char *
 vic_status memory_guard_open(struct memory_guard *g, bool force, double beside, vic_pattern_options *options,
                              vic_error *err)
 {
-    *g = (struct memory_guard){ .beside = beside };
+    *g = (struct memory_guard){ .beside = beside, .estimate = VIC_INIT(vic_pattern_estimate) };
     if (force) return VIC_OK;
     g->room = memory_room("");
     if (g->room.bytes == UINT64_MAX) return VIC_OK;

@@ -31,7 +31,7 @@ static void add_cell(struct json *j, const vic_pattern_info *info)
                       k == 0  ? "[["
                       : k % 3 ? ", "
                               : "], [",
-                      exact_text(info->cell[k / 3][k % 3]).s, k == 8 ? "]]" : "");
+                      exact_text(info->cell[k]).s, k == 8 ? "]]" : "");
     json_text(j, "cell", text.data ? text.data : "");
     j->text.failed |= text.failed;
     buffer_free(&text);
@@ -59,7 +59,7 @@ static void add_pattern(struct json *j, const struct pattern_input *in, const st
     add_selection(j, &in->structure);
     add(j, "atoms", "%lld", (long long)info->n_q);
     if (info->n_k != info->n_q) add(j, "keys", "%lld", (long long)info->n_k);
-    if (info->structures != 1) add(j, "structures", "%lld", (long long)info->structures);
+    if (info->groups != 1) add(j, "structures", "%lld", (long long)info->groups);
     json_text(j, "kind", info->kind);
     if (info->cutoff > 0.0) json_text(j, "cutoff", exact_text(info->cutoff).s);
     if (in->ways.nearest) add(j, "nearest", "%d", in->ways.nearest);
@@ -102,7 +102,7 @@ vic_status metadata_of_run(struct json *j, const struct run_options *r, const st
         random = random || !r->input[i];
     }
     if (random) add(j, "seed", "%llu", (unsigned long long)r->seed);
-    add(j, "device", "%s", out->info.device.kind == VIC_CUDA ? "cuda" : "cpu");
+    add(j, "device", "%s", out->info.device.type == VIC_CUDA ? "cuda" : "cpu");
     json_text(j, "kernel", out->info.kernel);
     json_object_end(j);
     return buffer_check(&j->text, "the description of a file", err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "notes.h"
 
+#include "chemistry.h"
 #include "numbers.h"
 #include "progress.h"
 #include "text.h"
@@ -54,7 +55,7 @@ void notes_text(const struct notes *notes)
 static const double most_density = 1.0, near = 3.0;
 enum { SAMPLED = 4, MOST_NEAR = 100 };
 
-static double atoms_near(const vic_structure_view *v)
+static double atoms_near(const vic_structure_info *v)
 {
     int64_t sampled = v->atoms < SAMPLED ? v->atoms : SAMPLED, found = 0;
     for (int64_t i = 0; i < sampled; i++) {
@@ -68,13 +69,9 @@ static double atoms_near(const vic_structure_view *v)
     return sampled ? (double)found / (double)sampled : 0.0;
 }
 
-static void warn_of_density(struct notes *notes, const vic_structure_view *v)
+static void warn_of_density(struct notes *notes, const vic_structure_info *v)
 {
-    const double(*c)[3] = v->cell;
-    double volume =
-        fabs(c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) - c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0]) +
-             c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]));
-    double around;
+    double volume = cell_volume(v->cell), around;
     if (v->periodic[0] && v->periodic[1] && v->periodic[2] && (double)v->atoms > most_density * volume) {
         notes_warn(notes,
                    "the cell has %s atoms in a cubic angstrom, where the densest matter has 0.18: lengths are in "
@@ -90,7 +87,7 @@ static void warn_of_density(struct notes *notes, const vic_structure_view *v)
                    real_text(around, 3).s);
 }
 
-void notes_structure(struct notes *notes, const vic_structure_view *v)
+void notes_structure(struct notes *notes, const vic_structure_info *v)
 {
     for (const char *at = v->notes; at && *at;) {
         size_t length = strcspn(at, "\n");

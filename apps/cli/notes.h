@@ -4,6 +4,7 @@
 #define VICINAL_CLI_NOTES_H
 
 #include "json.h"
+#include "vicinal_structure.h"
 
 enum { MOST_NOTES = 16 };
 
@@ -18,9 +19,9 @@ void notes_warn(struct notes *notes, const char *format, ...) __attribute__((for
 void notes_json(struct json *j, const struct notes *notes); /* "notes": [...] */
 void notes_text(const struct notes *notes);
 
-/* What was decided in reading (vic_structure_view's notes), and a warning where no matter is so dense: the usual
+/* What was decided in reading (vic_structure_info's notes), and a warning where no matter is so dense: the usual
  * reason is nanometres where angstrom are expected. */
-void notes_structure(struct notes *notes, const vic_structure_view *v);
+void notes_structure(struct notes *notes, const vic_structure_info *v);
 
 /* Where no atom has a neighbour but itself: the usual reason is a cutoff in nanometres. */
 void notes_lonely(struct notes *notes, int64_t atoms, int64_t pairs, bool no_self, double cutoff);

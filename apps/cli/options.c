@@ -4,6 +4,7 @@
 
 #include "files.h"
 #include "numbers.h"
+#include "vicinal_dev.h"
 
 #include <ctype.h>
 #include <errno.h>

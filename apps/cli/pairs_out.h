@@ -8,7 +8,7 @@
 /* A .npz with i, j [pairs] and image [pairs, 3]; positions [atoms, 3] where they are known, and key_positions where
  * keys are other atoms; cell [3, 3] where an axis is periodic, and periodic [3]; d [pairs], the distances |r_j - r_i
  * + image . cell|; metadata, a text of JSON (metadata.h).  Several structures have no cell in common, and so no d. */
-vic_status pairs_write(const char *path, const struct pattern_input *in, const struct pattern_built *b,
-                       vic_error *err);
+vic_status pairs_write(vic_context *c, const char *path, const struct pattern_input *in,
+                       const struct pattern_built *b, vic_error *err);
 
 #endif

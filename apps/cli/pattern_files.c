@@ -94,7 +94,17 @@ vic_status pairs_read(const char *path, struct pair_file *out, vic_error *err)
     }
 }
 
-vic_status skip_read(const char *path, int64_t atoms, uint8_t **out, vic_error *err)
+vic_pair_list pairs_list(const struct pair_file *p)
+{
+    const int64_t shape[] = { p->n, 3 };
+    vic_pair_list list = VIC_INIT(vic_pair_list);
+    list.query = vic_tensor_make(p->query, VIC_I32, 1, shape);
+    list.key = vic_tensor_make(p->key, VIC_I32, 1, shape);
+    if (p->image) list.shift = vic_tensor_make(p->image, VIC_I32, 2, shape);
+    return list;
+}
+
+vic_status skip_read(const char *path, int64_t atoms, uint8_t **mask, vic_error *err)
 {
     struct ints a;
     char shape[128];
@@ -105,11 +115,16 @@ vic_status skip_read(const char *path, int64_t atoms, uint8_t **out, vic_error *
                   (long long)atoms, shape_text(a.ndim, a.shape, shape));
         goto done;
     }
-    TRY_GOTO(allocate(atoms, 1, "flags of atoms", out, err), done);
-    for (int64_t i = 0; i < atoms; i++) (*out)[i] = a.values[i] != 0;
+    TRY_GOTO(allocate(atoms, 1, "flags of atoms", mask, err), done);
+    for (int64_t i = 0; i < atoms; i++) (*mask)[i] = a.values[i] == 0;
 done:
     ints_free(&a);
     return st;
+}
+
+vic_tensor mask_tensor(uint8_t *mask, int64_t atoms)
+{
+    return mask ? vic_tensor_make(mask, VIC_U8, 1, &atoms) : (vic_tensor){ NULL };
 }
 
 /* ---- block masks ---- */
@@ -170,12 +185,13 @@ static vic_status check_mask(const char *path, const struct mask *m, vic_error *
     return VIC_OK;
 }
 
-vic_status mask_open(const char *path, const char *skip_path, vic_pattern_options *options, vic_pattern **out,
-                     vic_error *err)
+vic_status mask_open(vic_context *c, const char *path, const char *skip_path, vic_pattern **out, vic_error *err)
 {
+    vic_points queries = VIC_INIT(vic_points), keys = VIC_INIT(vic_points);
+    vic_block_list list = VIC_INIT(vic_block_list);
     struct mask m;
     int32_t *column = NULL;
-    uint8_t *skip = NULL;
+    uint8_t *mask = NULL;
     vic_status st;
     memset(&m, 0, sizeof m);
     TRY_GOTO(read_mask(path, &m, err), done);
@@ -186,13 +202,16 @@ vic_status mask_open(const char *path, const char *skip_path, vic_pattern_option
         st = fail(err, VIC_BAD_ARGUMENT, "--skip: the mask is not square, so queries and keys are different atoms");
         goto done;
     }
-    if (skip_path) TRY_GOTO(skip_read(skip_path, m.n_q, &skip, err), done);
-    options->skip = skip;
-    st = vic_pattern_from_blocks(m.n_q, m.n_q == m.n_k ? 0 : m.n_k, m.block, m.indptr.values, column, options, out,
-                                 err);
-    options->skip = NULL;
+    if (skip_path) TRY_GOTO(skip_read(skip_path, m.n_q, &mask, err), done);
+    queries.n = m.n_q;
+    queries.mask = mask_tensor(mask, m.n_q);
+    keys.n = m.n_k;
+    list.block = m.block;
+    list.row_ptr = m.indptr.values;
+    list.column = column;
+    st = vic_pattern_blocks(c, &queries, m.n_q == m.n_k ? NULL : &keys, &list, NULL, out, err);
 done:
-    free(skip);
+    free(mask);
     free(column);
     ints_free(&m.indptr);
     ints_free(&m.indices);

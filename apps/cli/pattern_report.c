@@ -49,16 +49,16 @@ static vic_status dense_open(const char *text, struct pattern_built *out, vic_er
     enum { MOST = 1 << 20 };
     int64_t n = 0;
     uint64_t state = 1;
-    double *positions = NULL;
-    vic_status st;
     if (!number_int64(text + 6, &n) || n < 1 || n > MOST)
         return fail(err, VIC_BAD_ARGUMENT, "dense:N: expected a number of points from 1 to %d, got '%s'", MOST,
                     text + 6);
-    TRY(allocate(n, 3 * sizeof *positions, "the points", &positions, err));
-    for (int64_t i = 0; i < 3 * n; i++) positions[i] = random_unit(&state);
-    st = vic_structure_from_arrays(n, positions, NULL, NULL, NULL, &out->structure, err);
-    free(positions);
-    return st;
+    TRY(allocate(n, 3 * sizeof *out->positions, "the points", &out->positions, err));
+    for (int64_t i = 0; i < 3 * n; i++) out->positions[i] = random_unit(&state);
+    out->view.atoms = n;
+    out->view.positions = out->positions;
+    out->points = (vic_points)VIC_INIT(vic_points);
+    out->points.positions = vic_tensor_make(out->positions, VIC_F64, 2, (const int64_t[]){ n, 3 });
+    return VIC_OK;
 }
 
 static double cutoff_of(const struct pattern_input *in)
@@ -66,29 +66,45 @@ static double cutoff_of(const struct pattern_input *in)
     return input_kind(in->file) == INPUT_DENSE ? 2.0 : in->cutoff;
 }
 
-double pattern_beside(const struct pattern_input *in, const vic_structure_view *v)
+double pattern_beside(const struct pattern_input *in, const vic_structure_info *v)
 {
     return (double)v->atoms * (in->bytes_per_query + in->bytes_per_key);
 }
 
-vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err)
+vic_status pattern_build_from(vic_context *c, const struct pattern_input *in, struct pattern_built *b, vic_error *err)
 {
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
+    vic_pattern_options options = { .size = sizeof options, .exclude_self = in->no_self };
+    const double cutoff = cutoff_of(in);
     struct memory_guard guard;
+    vic_status st;
     vic_pattern_free(b->pattern);
     b->pattern = NULL;
-    options.cutoff = cutoff_of(in);
-    options.exclude_self = in->no_self;
-    options.threads = in->structure.threads;
     progress_phase("building the pattern");
     TRY(memory_guard_open(&guard, in->force, pattern_beside(in, &b->view), &options, err));
-    TRY(memory_guard_close(&guard, 0, options.cutoff, vic_pattern_build(b->structure, &options, &b->pattern, err),
-                           err));
-    b->info = vic_pattern_get(b->pattern);
+    st = vic_pattern_cutoff(c, &b->points, NULL, cutoff, &options, &b->pattern, err);
+    TRY(memory_guard_close(&guard, 0, cutoff, st, err));
+    b->info = (vic_pattern_info)VIC_INIT(vic_pattern_info);
+    return vic_pattern_get(b->pattern, &b->info, err);
+}
+
+vic_status pattern_count_blocks(vic_context *c, struct pattern_built *b, vic_error *err)
+{
+    b->block128 = (vic_block_mask){ .size = sizeof b->block128, .query_block = 128, .key_block = 128 };
+    return vic_pattern_block_mask(c, b->pattern, &b->block128, err);
+}
+
+vic_status pattern_read_structure(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+{
+    TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
+    TRY(structure_look(out->structure, &out->view, err));
+    out->points = (vic_points)VIC_INIT(vic_points);
+    TRY(vic_structure_points(out->structure, &out->points, err));
+    out->points.n = out->view.atoms;
+    notes_structure(&out->notes, &out->view);
     return VIC_OK;
 }
 
-static vic_status read_structure(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+static vic_status read_input(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     memset(out, 0, sizeof *out);
     switch (input_kind(in->file)) {
@@ -104,11 +120,9 @@ static vic_status read_structure(const struct pattern_input *in, struct pattern_
         if (in->cutoff == 0.0)
             return fail(err, VIC_BAD_ARGUMENT,
                         "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
-        TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
+        TRY(pattern_read_structure(in, out, err));
         break;
     }
-    out->view = vic_structure_get(out->structure);
-    if (input_kind(in->file) == INPUT_FILE) notes_structure(&out->notes, &out->view);
     return VIC_OK;
 }
 
@@ -117,18 +131,19 @@ vic_status pattern_read(const struct pattern_input *in, struct pattern_built *ou
     memset(out, 0, sizeof *out);
     if (pattern_ways_asked(in))
         return fail(err, VIC_BAD_ARGUMENT, "only patterns of a structure and a cutoff are built here");
-    return read_structure(in, out, err);
+    return read_input(in, out, err);
 }
 
-vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+vic_status pattern_open(vic_context *c, const struct pattern_input *in, struct pattern_built *out, vic_error *err)
 {
     if (pattern_ways_asked(in)) {
         memset(out, 0, sizeof *out);
-        TRY(pattern_ways_open(in, out, err));
+        TRY(pattern_ways_open(c, in, out, err));
     } else {
-        TRY(read_structure(in, out, err));
-        TRY(pattern_build_from(in, out, err));
+        TRY(read_input(in, out, err));
+        TRY(pattern_build_from(c, in, out, err));
     }
+    TRY(pattern_count_blocks(c, out, err));
     if (in->cutoff != 0.0) notes_lonely(&out->notes, out->info.n_q, out->info.pairs, in->no_self, in->cutoff);
     return VIC_OK;
 }
@@ -137,12 +152,19 @@ void pattern_close(struct pattern_built *b)
 {
     vic_pattern_free(b->pattern);
     vic_structure_free(b->structure);
+    free(b->positions);
     memset(b, 0, sizeof *b);
 }
 
 static double ratio(double part, double whole)
 {
     return whole > 0.0 ? part / whole : 0.0;
+}
+
+double pattern_density(const struct pattern_built *b)
+{
+    const vic_block_mask *m = &b->block128;
+    return ratio((double)(m->partial + m->full), (double)m->rows * (double)m->columns);
 }
 
 static double fill(const vic_pattern_info *info)
@@ -154,9 +176,10 @@ static double fill(const vic_pattern_info *info)
 static void first_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom, char *out)
 {
     static const char *const kinds[][2] = {
-        { "nearest", "the nearest atoms of each" }, { "blocks", "the blocks of a mask" },
-        { "pairs", "the pairs of a list" },         { "windows", "windows of consecutive atoms" },
-        { "union", "the pairs of two patterns" },   { "exclusion", "a pattern without the pairs of a list" },
+        { "nearest", "the nearest atoms of each" },  { "blocks", "the blocks of a mask" },
+        { "pairs", "the pairs of a list" },          { "windows", "windows of consecutive atoms" },
+        { "union", "the pairs of two patterns" },    { "exclusion", "a pattern without the pairs of a list" },
+        { "ranges", "ranges of consecutive atoms" }, { "difference", "a pattern without the pairs of another" },
     };
     const struct pattern_ways *w = &in->ways;
     if (w->nearest)
@@ -208,7 +231,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
         json_array(j, "cell");
         for (int k = 0; k < 3; k++) {
             json_array(j, NULL);
-            for (int x = 0; x < 3; x++) json_real(j, NULL, b->view.cell[k][x]);
+            for (int x = 0; x < 3; x++) json_real(j, NULL, b->view.cell[3 * k + x]);
             json_array_end(j);
         }
         json_array_end(j);
@@ -218,7 +241,7 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     structure_json(j, &b->view, &in->structure.read);
     json_int(j, "atoms", info->n_q);
     if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);
-    if (info->structures != 1) json_int(j, "structures", info->structures);
+    if (info->groups != 1) json_int(j, "structures", info->groups);
     json_int(j, "pairs", info->pairs);
     json_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
     json_int(j, "max_pairs", info->max_pairs);
@@ -229,9 +252,9 @@ void pattern_json(struct json *j, const struct pattern_input *in, const struct p
     json_int(j, "block_pairs", BLOCK_PAIRS * info->blocks);
     json_real(j, "fill", fill(info));
     json_object(j, "block128");
-    json_int(j, "count", info->block128_count);
-    json_real(j, "density", ratio((double)info->block128_count, (double)info->block128_grid));
-    json_int(j, "full", info->block128_full);
+    json_int(j, "count", b->block128.partial + b->block128.full);
+    json_real(j, "density", pattern_density(b));
+    json_int(j, "full", b->block128.full);
     json_object_end(j);
     json_int(j, "bytes", (int64_t)info->bytes);
     notes_json(j, &b->notes);
@@ -251,7 +274,7 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
     text_title("%s", in->file);
     text_row("atoms", "%s", count_text(info->n_q).s);
     if (info->n_k != info->n_q) text_row("keys", "%s", count_text(info->n_k).s);
-    if (info->structures != 1) text_row("structures", "%s", count_text(info->structures).s);
+    if (info->groups != 1) text_row("structures", "%s", count_text(info->groups).s);
     if (b->view.positions) structure_text(&b->view, &in->structure.read);
     if (strcmp(info->kind, "cutoff") != 0) text_row("kind", "%s: %s", info->kind, pattern_what(in, b, "A", what));
     if (info->cutoff > 0.0)
@@ -264,9 +287,8 @@ void pattern_text(const struct pattern_input *in, const struct pattern_built *b)
              count_text(info->full_blocks).s);
     text_row("fill", "%s %% of %s block pairs", real_text(100.0 * fill(info), 3).s,
              count_text(BLOCK_PAIRS * info->blocks).s);
-    text_row("128x128 blocks", "%s (%s %% of all), %s full", count_text(info->block128_count).s,
-             real_text(100.0 * ratio((double)info->block128_count, (double)info->block128_grid), 3).s,
-             count_text(info->block128_full).s);
+    text_row("128x128 blocks", "%s (%s %% of all), %s full", count_text(b->block128.partial + b->block128.full).s,
+             real_text(100.0 * pattern_density(b), 3).s, count_text(b->block128.full).s);
     text_row("memory", "%s", bytes_text(info->bytes).s);
     text_row("read", "%s", seconds_text(b->seconds_read).s);
     text_row("order, build", "%s, %s", seconds_text(info->seconds_order).s, seconds_text(info->seconds_build).s);

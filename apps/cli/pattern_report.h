@@ -27,10 +27,13 @@ struct pattern_input {
 };
 
 struct pattern_built {
-    vic_structure *structure;
-    vic_structure_view view;
+    vic_structure *structure; /* NULL where none was read */
+    double *positions;        /* of points that are made here, or NULL */
+    vic_structure_info view;  /* what reports and pictures take; zeros where nothing is known of the atoms */
+    vic_points points;        /* that the pattern is made of */
     vic_pattern *pattern;
     vic_pattern_info info;
+    vic_block_mask block128; /* how many blocks of 128 x 128 there are */
     double seconds_read;
     struct notes notes;
 };
@@ -42,18 +45,24 @@ void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_O
 void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS]);
 extern const char pattern_notes[]; /* what stands in place of FILE */
 /* Bytes that the atoms will need besides the pattern. */
-double pattern_beside(const struct pattern_input *in, const vic_structure_view *v);
+double pattern_beside(const struct pattern_input *in, const vic_structure_info *v);
 bool pattern_ways_asked(const struct pattern_input *in);
-vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
+vic_status pattern_ways_open(vic_context *c, const struct pattern_input *in, struct pattern_built *out,
+                             vic_error *err);
 
 /* Read what `file` names and build its pattern: a structure file, or dense:N, N points that all see each other.
  * pattern_close() is harmless on a zeroed struct. */
-vic_status pattern_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
+vic_status pattern_open(vic_context *c, const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 
-/* Its two parts: read, and build in place of the pattern that `b` holds, which is gone also when this fails. */
+/* Its parts: read (read_structure: `file` is one), build in place of the pattern that `b` holds, which is gone also
+ * when this fails, and count blocks of 128 x 128. */
+vic_status pattern_read_structure(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
 vic_status pattern_read(const struct pattern_input *in, struct pattern_built *out, vic_error *err);
-vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
+vic_status pattern_build_from(vic_context *c, const struct pattern_input *in, struct pattern_built *b,
+                              vic_error *err);
+vic_status pattern_count_blocks(vic_context *c, struct pattern_built *b, vic_error *err);
 void pattern_close(struct pattern_built *b);
+double pattern_density(const struct pattern_built *b); /* of blocks of 128 x 128, of all that there could be */
 
 /* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns `out`.
  */

@@ -5,6 +5,7 @@
 #include "pattern_files.h"
 #include "pattern_report.h"
 #include "progress.h"
+#include "vicinal_dev.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,140 +148,147 @@ static vic_status in_file(const char *path, vic_status st, vic_error *err)
     return st == VIC_BAD_INPUT ? fail(err, st, "%s: %s", path, why.text) : st;
 }
 
-static vic_status from_list(const struct pattern_input *in, const struct pattern_built *b, int64_t atoms,
-                            const vic_pattern_options *options, vic_pattern **out, vic_error *err)
+static vic_status from_list(vic_context *c, const char *path, const vic_points *points, vic_pattern **out,
+                            vic_error *err)
 {
     struct pair_file pairs;
-    vic_status st = pairs_read(in->ways.pairs, &pairs, err);
-    if (st == VIC_OK)
-        st = in_file(in->ways.pairs,
-                     vic_pattern_from_pairs(b->structure, atoms, 0, pairs.n, pairs.query, pairs.key, pairs.image,
-                                            options, out, err),
-                     err);
+    vic_status st = pairs_read(path, &pairs, err);
+    if (st == VIC_OK) {
+        const vic_pair_list list = pairs_list(&pairs);
+        st = in_file(path, vic_pattern_pairs(c, points, NULL, &list, NULL, out, err), err);
+    }
     pairs_free(&pairs);
     return st;
 }
 
-/* The ways whose memory is known before. */
-static vic_status by_distance(const struct pattern_input *in, struct pattern_built *out, vic_pattern_options *options,
-                              vic_error *err)
+/* The order of the atoms' numbers is that of the rows, wherever they are. */
+static vic_status by_number(vic_context *c, const struct pattern_ways *w, const vic_points *points, vic_pattern **out,
+                            vic_error *err)
 {
+    const vic_points numbers = { .size = sizeof numbers, .n = points->n, .mask = points->mask };
+    return vic_pattern_windows(c, &numbers, w->queries, w->keys, NULL, out, err);
+}
+
+/* The ways whose memory is known before. */
+static vic_status by_distance(vic_context *c, const struct pattern_input *in, const vic_points *points,
+                              struct pattern_built *out, vic_error *err)
+{
+    vic_pattern_options options = { .size = sizeof options, .exclude_self = in->no_self };
     struct memory_guard guard;
     int nearest = in->ways.nearest;
     vic_status st;
-    TRY(memory_guard_open(&guard, in->force, pattern_beside(in, &out->view), options, err));
+    TRY(memory_guard_open(&guard, in->force, pattern_beside(in, &out->view), &options, err));
     if (nearest)
-        st = vic_pattern_nearest(out->structure, nearest, options, &out->pattern, err);
+        st = vic_pattern_nearest(c, points, NULL, nearest, &options, &out->pattern, err);
     else
-        st = vic_pattern_build(out->structure, options, &out->pattern, err);
+        st = vic_pattern_cutoff(c, points, NULL, in->cutoff, &options, &out->pattern, err);
     return memory_guard_close(&guard, nearest, in->cutoff, st, err);
 }
 
-/* Of a structure, or of atoms without positions where there is none. */
-static vic_status open_atoms(const struct pattern_input *in, struct pattern_built *out, int64_t atoms,
-                             vic_pattern_options *options, vic_error *err)
+static vic_status open_points(vic_context *c, const struct pattern_input *in, struct pattern_built *out,
+                              vic_error *err)
 {
     const struct pattern_ways *w = &in->ways;
-    uint8_t *skip = NULL;
+    vic_points points = out->points;
+    uint8_t *mask = NULL;
     vic_status st;
-    if (w->skip) TRY(skip_read(w->skip, atoms, &skip, err));
-    options->skip = skip;
-    options->cutoff = in->cutoff;
-    options->exclude_self = in->no_self;
+    if (w->skip) TRY(skip_read(w->skip, points.n, &mask, err));
+    points.mask = mask_tensor(mask, points.n);
     progress_phase("building the pattern");
     if (w->pairs)
-        st = from_list(in, out, atoms, options, &out->pattern, err);
+        st = from_list(c, w->pairs, &points, &out->pattern, err);
     else if (w->queries)
-        st = vic_pattern_windows(atoms, w->queries, w->keys, options, &out->pattern, err);
+        st = by_number(c, w, &points, &out->pattern, err);
     else
-        st = by_distance(in, out, options, err);
-    options->skip = NULL;
-    free(skip);
+        st = by_distance(c, in, &points, out, err);
+    free(mask);
     return st;
 }
 
-static vic_status open_source(const struct pattern_input *in, struct pattern_built *out, enum source source,
-                              vic_error *err)
+/* Atoms without positions. */
+static vic_status read_atoms(const char *text, struct pattern_built *out, vic_error *err)
 {
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
-    double start = seconds_now();
     int64_t atoms = 0;
-    options.threads = in->structure.threads;
+    if (!number_int64(text + 6, &atoms) || atoms < 0 || atoms > INT32_MAX)
+        return fail(err, VIC_BAD_ARGUMENT, "atoms:N: expected a number of atoms, got '%s'", text + 6);
+    out->points = (vic_points){ .size = sizeof out->points, .n = atoms };
+    return VIC_OK;
+}
+
+static vic_status open_source(vic_context *c, const struct pattern_input *in, struct pattern_built *out,
+                              enum source source, vic_error *err)
+{
+    double start = seconds_now();
     switch (source) {
-    case SOURCE_GENERATED: return vic_pattern_generate(in->file, &options, &out->pattern, err);
-    case SOURCE_MASK: return mask_open(in->file, in->ways.skip, &options, &out->pattern, err);
+    case SOURCE_GENERATED: return vic_pattern_generate(c, in->file, NULL, &out->pattern, err);
+    case SOURCE_MASK: return mask_open(c, in->file, in->ways.skip, &out->pattern, err);
     case SOURCE_PATTERN:
         progress_phase("reading the pattern");
-        TRY(vic_pattern_load(in->file, &out->pattern, err));
+        TRY(vic_pattern_load(c, in->file, &out->pattern, err));
         out->seconds_read = seconds_now() - start;
         return VIC_OK;
-    case SOURCE_ATOMS:
-        if (!number_int64(in->file + 6, &atoms) || atoms < 0 || atoms > INT32_MAX)
-            return fail(err, VIC_BAD_ARGUMENT, "atoms:N: expected a number of atoms, got '%s'", in->file + 6);
-        return open_atoms(in, out, atoms, &options, err);
-    default:
-        TRY(structure_open(&in->structure, in->file, &out->structure, &out->seconds_read, err));
-        out->view = vic_structure_get(out->structure);
-        notes_structure(&out->notes, &out->view);
-        return open_atoms(in, out, out->view.atoms, &options, err);
+    case SOURCE_ATOMS: TRY(read_atoms(in->file, out, err)); return open_points(c, in, out, err);
+    default: TRY(pattern_read_structure(in, out, err)); return open_points(c, in, out, err);
     }
 }
 
-/* Put `next` in the place of the pattern, with the times of both. */
+/* Put `next` in the place of the pattern. */
 static void replace(struct pattern_built *b, vic_pattern *next)
 {
     vic_pattern_free(b->pattern);
     b->pattern = next;
 }
 
-static vic_status combine(const struct pattern_ways *w, struct pattern_built *b, vic_error *err)
+static vic_status unite(vic_context *c, const char *path, struct pattern_built *b, vic_error *err)
 {
-    vic_pattern *other = NULL, *next = NULL;
-    struct pair_file pairs;
+    vic_pattern *other = NULL, *both = NULL;
     vic_status st;
-    if (w->unite) {
-        TRY(vic_pattern_load(w->unite, &other, err));
-        st = vic_pattern_unite(b->pattern, other, &next, err);
-        vic_pattern_free(other);
-        if (st != VIC_OK) return st;
-        replace(b, next);
+    TRY(vic_pattern_load(c, path, &other, err));
+    st = vic_pattern_union(c, b->pattern, other, &both, err);
+    vic_pattern_free(other);
+    if (st == VIC_OK) replace(b, both);
+    return st;
+}
+
+static vic_status exclude(vic_context *c, const char *path, struct pattern_built *b, vic_error *err)
+{
+    vic_pattern *rest = NULL;
+    struct pair_file pairs;
+    vic_status st = pairs_read(path, &pairs, err);
+    if (st == VIC_OK) {
+        const vic_pair_list list = pairs_list(&pairs);
+        st = in_file(path, vic_pattern_exclude(c, b->pattern, &list, &rest, err), err);
     }
-    if (w->exclude) {
-        st = pairs_read(w->exclude, &pairs, err);
-        if (st == VIC_OK)
-            st = in_file(w->exclude,
-                         vic_pattern_exclude(b->pattern, pairs.n, pairs.query, pairs.key, pairs.image, &next, err),
-                         err);
-        pairs_free(&pairs);
-        if (st != VIC_OK) return st;
-        replace(b, next);
-    }
-    return VIC_OK;
+    pairs_free(&pairs);
+    if (st == VIC_OK) replace(b, rest);
+    return st;
 }
 
 /* A pattern from a file knows positions and cell: enough for pictures and distances. */
 static vic_status take_view(struct pattern_built *b, vic_error *err)
 {
-    const double *positions = vic_pattern_positions(b->pattern, VIC_QUERY);
-    bool one_set = vic_pattern_query_order(b->pattern) == vic_pattern_key_order(b->pattern), read = b->structure;
-    if (!b->structure && positions && one_set)
-        TRY(vic_structure_from_arrays(b->info.n_q, positions, (const double(*)[3])b->info.cell, b->info.periodic,
-                                      NULL, &b->structure, err));
-    if (b->structure) b->view = vic_structure_get(b->structure);
-    b->view.atoms = b->info.n_q;
-    memcpy(b->view.periodic, b->info.periodic, sizeof b->view.periodic); /* windows know no images */
-    if (!read) b->view.has_cell = b->info.periodic[0] || b->info.periodic[1] || b->info.periodic[2];
+    vic_structure_info *v = &b->view;
+    if (!b->structure && b->info.positions && b->info.one_set)
+        TRY(vic_pattern_positions(b->pattern, VIC_QUERY, &v->positions, err));
+    v->atoms = b->info.n_q;
+    memcpy(v->periodic, b->info.periodic, sizeof v->periodic); /* windows know no images */
+    if (b->structure) return VIC_OK;
+    memcpy(v->cell, b->info.cell, sizeof v->cell);
+    v->has_cell = v->periodic[0] || v->periodic[1] || v->periodic[2];
     return VIC_OK;
 }
 
-vic_status pattern_ways_open(const struct pattern_input *in, struct pattern_built *out, vic_error *err)
+vic_status pattern_ways_open(vic_context *c, const struct pattern_input *in, struct pattern_built *out,
+                             vic_error *err)
 {
     enum source source = source_of(in->file);
     /* Before options are held against what it may be. */
     if (source == SOURCE_UNREADABLE) return file_unreadable(in->file, err);
     TRY(check_ways(in, source, err));
-    TRY(open_source(in, out, source, err));
-    TRY(combine(&in->ways, out, err));
-    out->info = vic_pattern_get(out->pattern);
+    TRY(open_source(c, in, out, source, err));
+    if (in->ways.unite) TRY(unite(c, in->ways.unite, out, err));
+    if (in->ways.exclude) TRY(exclude(c, in->ways.exclude, out, err));
+    out->info = (vic_pattern_info)VIC_INIT(vic_pattern_info);
+    TRY(vic_pattern_get(out->pattern, &out->info, err));
     return take_view(out, err);
 }

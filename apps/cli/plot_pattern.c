@@ -3,6 +3,7 @@
 #include "plots.h"
 #include "render.h"
 #include "svg.h"
+#include "vicinal_dev.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,12 +31,13 @@ static double share_tone(double share)
 static vic_status draw_structure(struct layout *l, vic_error *err)
 {
     const struct pattern_plot *p = l->plot;
-    const int32_t *order = vic_pattern_query_order(p->pattern);
+    const int32_t *order;
     const double bar = 320.0, strips = (double)l->info.strips;
     struct scene scene;
     struct picture picture;
     double height;
     vic_status st;
+    TRY(vic_pattern_order(p->pattern, VIC_QUERY, &order, err));
     TRY(scene_make(p->view, &scene, err));
     scene_fit(&scene, PANEL, MATRIX);
     for (int64_t row = 0; row < p->view->atoms; row++) {
@@ -81,16 +83,15 @@ static void matrix_add(struct matrix *m, int64_t strip, int64_t cluster, double 
     }
 }
 
-static vic_status matrix_fill(struct matrix *m, const vic_pattern *pattern, vic_error *err)
+static vic_status matrix_fill(struct matrix *m, const vic_pattern *pattern, int64_t blocks, vic_error *err)
 {
-    vic_pattern_info info = vic_pattern_get(pattern);
     int32_t *strip = NULL, *cluster = NULL, *pairs = NULL;
     vic_status st;
-    TRY_GOTO(allocate(info.blocks, sizeof *strip, "the blocks of a picture", &strip, err), done);
-    TRY_GOTO(allocate(info.blocks, sizeof *cluster, "the blocks of a picture", &cluster, err), done);
-    TRY_GOTO(allocate(info.blocks, sizeof *pairs, "the blocks of a picture", &pairs, err), done);
-    TRY_GOTO(vic_pattern_blocks(pattern, strip, cluster, pairs, err), done);
-    for (int64_t b = 0; b < info.blocks; b++)
+    TRY_GOTO(allocate(blocks, sizeof *strip, "the blocks of a picture", &strip, err), done);
+    TRY_GOTO(allocate(blocks, sizeof *cluster, "the blocks of a picture", &cluster, err), done);
+    TRY_GOTO(allocate(blocks, sizeof *pairs, "the blocks of a picture", &pairs, err), done);
+    TRY_GOTO(vic_pattern_list_blocks(pattern, strip, cluster, pairs, err), done);
+    for (int64_t b = 0; b < blocks; b++)
         matrix_add(m, strip[b], cluster[b], (double)pairs[b], pairs[b] == STRIP_ROWS * CLUSTER_ROWS);
 done:
     free(pairs);
@@ -126,7 +127,7 @@ static vic_status draw_matrix(struct layout *l, vic_error *err)
     vic_status st;
     TRY_GOTO(allocate((int64_t)m.size * m.size, sizeof *m.pairs, "the matrix of a picture", &m.pairs, err), done);
     TRY_GOTO(allocate((int64_t)m.size * m.size, sizeof *m.full, "the matrix of a picture", &m.full, err), done);
-    TRY_GOTO(matrix_fill(&m, l->plot->pattern, err), done);
+    TRY_GOTO(matrix_fill(&m, l->plot->pattern, l->info.blocks, err), done);
     TRY_GOTO(matrix_picture(&m, &picture, err), done);
     st = svg_image(&l->svg, l->matrix_x, l->top, MATRIX, MATRIX, &picture, false, err);
     picture_free(&picture);
@@ -233,7 +234,7 @@ enum { READING_STEP = 18, READING_MOST = 6 };
 /* How to read the picture; how many lines that is.  `svg` NULL only counts. */
 static int draw_reading(const struct layout *l, struct svg *svg)
 {
-    const bool placed = vic_pattern_positions(l->plot->pattern, VIC_QUERY) != NULL;
+    const bool placed = l->info.positions;
     const double y = l->top + MATRIX + BELOW + 8;
     char text[1024];
     snprintf(
@@ -265,8 +266,9 @@ static vic_status draw_all(struct layout *l, vic_error *err)
 
 vic_status plot_pattern(const char *path, const struct pattern_plot *plot, vic_error *err)
 {
-    struct layout l = { .plot = plot, .info = vic_pattern_get(plot->pattern) };
+    struct layout l = { .plot = plot, .info = VIC_INIT(vic_pattern_info) };
     vic_status st;
+    TRY(vic_pattern_get(plot->pattern, &l.info, err));
     if (l.info.n_q == 0 || l.info.n_k == 0)
         return fail(err, VIC_BAD_INPUT, "--plot: %s has no atoms to draw", plot->file);
     l.structure = plot->view->positions != NULL;

@@ -4,11 +4,12 @@
 #define VICINAL_CLI_PLOTS_H
 
 #include "cli.h"
+#include "vicinal_structure.h"
 
 struct packing_plot {
     const char *file;
     const char *setting; /* structure_caption() */
-    const vic_structure_view *view;
+    const vic_structure_info *view;
     const double *counts; /* [atoms] */
     const float *b;       /* [atoms], or NULL when they say nothing */
     double cutoff, pearson;
@@ -23,7 +24,7 @@ struct pattern_plot {
     const char *file;
     const char *what;    /* pattern_what() */
     const char *setting; /* structure_caption(), or NULL for a pattern without positions */
-    const vic_structure_view *view;
+    const vic_structure_info *view;
     const vic_pattern *pattern;
     int threads;
 };

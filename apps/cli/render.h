@@ -4,6 +4,7 @@
 #define VICINAL_CLI_RENDER_H
 
 #include "picture.h"
+#include "vicinal_structure.h"
 
 struct sphere {
     float x, y, z; /* view coordinates, A: x right, y up, z towards the viewer */
@@ -20,7 +21,7 @@ struct scene {
 /* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side faces
  * the viewer; atoms that fill a periodic cell are turned by its edges instead.  Always a rotation: handedness stays.
  */
-vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err);
+vic_status scene_make(const vic_structure_info *v, struct scene *out, vic_error *err);
 /* Turn what is long and narrow (a wire, an edge-on slab) within the plane of the picture, towards the diagonal, where
  * it comes out clearly larger in a panel of width x height that way. */
 void scene_fit(struct scene *s, double width, double height);

@@ -18,7 +18,7 @@ struct run_options {
     vic_device device;
     const char *kernel;
     const char *radial; /* as given; NULL = none */
-    double scale;
+    double scale;       /* 0 = the default */
     uint64_t seed;
     const char *input[INPUTS]; /* q, k, v */
     const char *out;
@@ -27,7 +27,7 @@ struct run_options {
 
 /* One result, in CPU memory. */
 struct run_problem {
-    vic_engine *engine;
+    vic_context *context;
     const vic_plan *plan;
     const vic_pattern *pattern;
     vic_attention_args args;
@@ -51,8 +51,8 @@ struct run_check {
 
 struct run_result {
     struct array q, k, v, out, lse;
-    struct array radial; /* [1 or heads, points]; data NULL = none */
-    vic_engine *engine;
+    struct array bias; /* float32 [1 or heads, points]; data NULL = none */
+    vic_context *context;
     vic_plan *plan;
     vic_plan_info info;
     int threads;
@@ -64,12 +64,13 @@ struct run_result {
 };
 
 /* The rows --heads ... --seed; init sets the defaults (and the pattern's), complete those that follow from others.
- * choose: where to run when nobody said, where the kernel asked for runs, else on a GPU if one is there and has a
- * kernel. */
+ */
 void attention_options_init(struct run_options *r);
 void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_OPTIONS]);
 void attention_options_complete(struct run_options *r);
-void attention_choose_device(struct run_options *r);
+
+/* out->context and its threads; with --device auto where the kernel asked for runs, else on a GPU if one is there. */
+vic_status attention_context(struct run_options *r, struct run_result *out, vic_error *err);
 
 /* run_tensors.c.  look: q, k and v are all given or none, agree with each other and with the options, and say what is
  * not given; before attention_options_complete().  make: read, or random.  room: what they need is told to
@@ -106,9 +107,12 @@ vic_status run_check_failed(const struct run_result *r, vic_error *err);
  * freed also after a failure. */
 vic_status run_radial_make(const char *spec, double cutoff, int heads, struct array *out, vic_error *err);
 
+/* vic_attention(), and its end. */
+vic_status run_attention(const struct run_result *r, const vic_attention_args *args, vic_error *err);
+
 /* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace
  * for `batch` items, fetch brings out and lse back.  close() frees what there is, also after a failed open, when
- * `args` was VIC_ATTENTION_ARGS_INIT before. */
+ * `args` was VIC_INIT(vic_attention_args) before. */
 vic_status run_device_open(struct run_result *r, vic_device device, int batch, vic_attention_args *args,
                            vic_error *err);
 vic_status run_device_fetch(struct run_result *r, const vic_attention_args *args, vic_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 #include "tensor_io.h"
+#include "vicinal_dev.h"
 
 #include <float.h>
 #include <math.h>
@@ -34,8 +35,8 @@ static vic_status make_reference(const struct run_problem *p, int64_t n, struct 
     TRY(allocate(n, sizeof *r->counts, "the reference", &r->counts, err));
     TRY(allocate(p->atoms, sizeof *r->pattern_counts, "the check", &r->pattern_counts, err));
     sample_rows(p->seed, p->atoms, n, r->rows);
-    vic_pattern_counts(p->pattern, r->pattern_counts);
-    return vic_attention_reference(p->engine, p->plan, &p->args, n, r->rows, r->out, r->lse, r->counts, err);
+    TRY(vic_pattern_counts(p->pattern, r->pattern_counts, err));
+    return vic_attention_reference(p->context, p->plan, &p->args, n, r->rows, r->out, r->lse, r->counts, err);
 }
 
 static double type_bound(vic_dtype dtype)
@@ -173,10 +174,9 @@ static void compare_twin(const struct run_problem *p, const struct array *values
 /* Asked for by name, so that VIC_FORCE_KERNEL, which may name the GPU's, does not reach it. */
 static const char *best_cpu_kernel(void)
 {
-    for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info k = vic_kernel_get(i);
-        if (strcmp(k.device, "cpu") == 0 && k.available) return k.name;
-    }
+    vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+    for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
+        if (strcmp(kernel.device, "cpu") == 0 && kernel.available) return kernel.name;
     return NULL;
 }
 
@@ -185,6 +185,7 @@ vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *p
 {
     vic_status st;
     vic_plan_options options = *plan;
+    vic_plan_info info = VIC_INIT(vic_plan_info);
     vic_plan *twin = NULL;
     vic_attention_args args = p->args;
     struct array values = { .dtype = p->dtype };
@@ -192,8 +193,9 @@ vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *p
     memset(out, 0, sizeof *out);
     options.device = (vic_device){ VIC_CPU, 0 };
     options.kernel = *kernel = best_cpu_kernel();
-    if (!*kernel || strcmp(*kernel, vic_plan_get(p->plan).kernel) == 0) return VIC_OK;
-    TRY_GOTO(vic_plan_create(p->pattern, &options, &twin, err), done);
+    TRY(vic_plan_get(p->plan, &info, err));
+    if (!*kernel || strcmp(*kernel, info.kernel) == 0) return VIC_OK;
+    TRY_GOTO(vic_plan_create(p->context, p->pattern, &options, &twin, err), done);
     TRY_GOTO(allocate(p->atoms, (size_t)(p->heads * p->head_dim_v) * vic_dtype_size(p->dtype), "the CPU's result",
                       &values.data, err),
              done);
@@ -201,7 +203,7 @@ vic_status run_check_twin(const struct run_problem *p, const vic_plan_options *p
     args.out.data = values.data;
     args.lse.data = lse;
     args.workspace = NULL;
-    TRY_GOTO(vic_attention(p->engine, twin, &args, err), done);
+    TRY_GOTO(vic_attention(p->context, twin, &args, err), done);
     compare_twin(p, &values, lse, out);
 done:
     free(lse);

@@ -11,17 +11,17 @@
 
 struct form {
     const char *name;
-    vic_radial_kind kind;
+    vic_bias_kind kind;
     int least, most; /* numbers after the colon */
     double otherwise[3];
     const char *usage;
 };
 
 static const struct form forms[] = {
-    { "linear", VIC_RADIAL_LINEAR, 1, 1, { 0 }, "linear:SLOPE" },
-    { "gaussian", VIC_RADIAL_GAUSSIAN, 2, 3, { 0, 0, 1 }, "gaussian:CENTER,WIDTH[,HEIGHT]" },
-    { "cosine", VIC_RADIAL_COSINE, 0, 0, { 0 }, "cosine" },
-    { "polynomial", VIC_RADIAL_POLYNOMIAL, 0, 1, { 6 }, "polynomial[:P]" },
+    { "linear", VIC_BIAS_LINEAR, 1, 1, { 0 }, "linear:SLOPE" },
+    { "gaussian", VIC_BIAS_GAUSSIAN, 2, 3, { 0, 0, 1 }, "gaussian:CENTER,WIDTH[,HEIGHT]" },
+    { "cosine", VIC_BIAS_COSINE, 0, 0, { 0 }, "cosine" },
+    { "polynomial", VIC_BIAS_POLYNOMIAL, 0, 1, { 6 }, "polynomial[:P]" },
 };
 enum { FORMS = sizeof forms / sizeof forms[0] };
 
@@ -66,14 +66,14 @@ static vic_status add_term(char *text, const char *term, double cutoff, struct a
     }
     if (count < form->least || (numbers && count == 0))
         return fail(err, VIC_BAD_ARGUMENT, "--radial: expected %s, got '%s'", form->usage, term);
-    if (form->kind == VIC_RADIAL_GAUSSIAN && !(p[1] > 0.0))
+    if (form->kind == VIC_BIAS_GAUSSIAN && !(p[1] > 0.0))
         return fail(err, VIC_BAD_ARGUMENT, "--radial %s: expected a WIDTH above 0, got %g", term, p[1]);
-    if (form->kind == VIC_RADIAL_POLYNOMIAL && (!(p[0] >= 1.0) || p[0] > 64.0 || p[0] != floor(p[0])))
+    if (form->kind == VIC_BIAS_POLYNOMIAL && (!(p[0] >= 1.0) || p[0] > 64.0 || p[0] != floor(p[0])))
         return fail(err, VIC_BAD_ARGUMENT, "--radial %s: expected a whole number P from 1 to 64 (usually 6), got %g",
                     term, p[0]);
-    if (form->kind == VIC_RADIAL_GAUSSIAN) /* the command names the height last, as it is optional */
+    if (form->kind == VIC_BIAS_GAUSSIAN) /* the command names the height last, as it is optional */
         memcpy(p, (double[3]){ p[2], p[0], p[1] }, sizeof p);
-    if (vic_radial_add(form->kind, p[0], p[1], p[2], cutoff, (int)table->shape[1], table->data, &why) != VIC_OK)
+    if (vic_bias_add(form->kind, p[0], p[1], p[2], cutoff, (int)table->shape[1], table->data, &why) != VIC_OK)
         return fail(err, VIC_BAD_ARGUMENT, "--radial %s: %s", term, why.text);
     return VIC_OK;
 }
@@ -132,13 +132,13 @@ static vic_status read_table(const char *path, int heads, struct array *out, vic
 vic_status run_radial_make(const char *spec, double cutoff, int heads, struct array *out, vic_error *err)
 {
     if (tensor_format(spec, strlen(spec)) == FORMAT_NPY) return read_table(spec, heads, out, err);
-    *out = (struct array){ VIC_F32, 2, { 1, VIC_RADIAL_POINTS }, VIC_RADIAL_POINTS * sizeof(float), NULL };
+    *out = (struct array){ VIC_F32, 2, { 1, VIC_BIAS_POINTS }, VIC_BIAS_POINTS * sizeof(float), NULL };
     if (!(cutoff > 0.0))
         return fail(err, VIC_BAD_ARGUMENT,
                     "--radial %s: a radial term reaches from 0 to the cutoff, and this pattern has none; expected a "
                     "pattern made with --cutoff",
                     spec);
-    TRY(allocate(VIC_RADIAL_POINTS, sizeof(float), "the radial term", &out->data, err));
+    TRY(allocate(VIC_BIAS_POINTS, sizeof(float), "the radial term", &out->data, err));
     memset(out->data, 0, out->bytes);
     return add_terms(spec, cutoff, out, err);
 }

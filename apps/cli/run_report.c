@@ -20,7 +20,7 @@ static struct rates rates_of(const struct run_options *r, const struct pattern_b
 
 static const char *device_text(vic_device device, char out[32])
 {
-    if (device.kind == VIC_CPU) return "cpu";
+    if (device.type == VIC_CPU) return "cpu";
     snprintf(out, 32, "cuda:%d", device.index);
     return out;
 }

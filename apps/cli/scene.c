@@ -55,7 +55,7 @@ static double dot(const double a[3], const double b[3])
 }
 
 /* The signs of eigenvectors mean nothing; the third moment of the atoms along them does. */
-static void fix_signs(const vic_structure_view *v, const double centre[3], double axes[3][3])
+static void fix_signs(const vic_structure_info *v, const double centre[3], double axes[3][3])
 {
     double skew[2] = { 0.0, 0.0 };
     for (int64_t i = 0; i < v->atoms; i++) {
@@ -92,32 +92,30 @@ static void tilt(double axes[3][3])
 
 /* Do the atoms fill a periodic cell?  Then its edges are what the eye expects, and principal axes of a near-cube mean
  * nothing.  A lone molecule in a crystal's cell leaves far more than 80 A^3 for each atom. */
-static bool fills_cell(const vic_structure_view *v)
+static bool fills_cell(const vic_structure_info *v)
 {
-    const double(*c)[3] = v->cell;
-    double volume = c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) -
-                    c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0]) +
-                    c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]);
+    double volume = cell_volume(v->cell);
     return v->has_cell && v->periodic[0] && v->periodic[1] && v->periodic[2] && volume != 0.0 &&
-           fabs(volume) < 80.0 * (double)v->atoms;
+           volume < 80.0 * (double)v->atoms;
 }
 
 /* Along the longest edge of the cell, then as near as can be to the second longest. */
-static void cell_axes(const vic_structure_view *v, double axes[3][3])
+static void cell_axes(const vic_structure_info *v, double axes[3][3])
 {
     int order[3] = { 0, 1, 2 };
     double along;
     for (int i = 0; i < 2; i++) {
         for (int k = i + 1; k < 3; k++) {
-            if (dot(v->cell[order[k]], v->cell[order[k]]) > 1.0001 * dot(v->cell[order[i]], v->cell[order[i]])) {
+            const double *one = v->cell + 3 * order[i], *other = v->cell + 3 * order[k];
+            if (dot(other, other) > 1.0001 * dot(one, one)) {
                 int swap = order[i];
                 order[i] = order[k];
                 order[k] = swap;
             }
         }
     }
-    memcpy(axes[0], v->cell[order[0]], sizeof axes[0]);
-    memcpy(axes[1], v->cell[order[1]], sizeof axes[1]);
+    memcpy(axes[0], v->cell + 3 * order[0], sizeof axes[0]);
+    memcpy(axes[1], v->cell + 3 * order[1], sizeof axes[1]);
     along = sqrt(dot(axes[0], axes[0]));
     for (int k = 0; k < 3; k++) axes[0][k] /= along;
     along = dot(axes[0], axes[1]);
@@ -131,7 +129,7 @@ static void cell_axes(const vic_structure_view *v, double axes[3][3])
     tilt(axes);
 }
 
-static void view_axes(const vic_structure_view *v, double centre[3], double axes[3][3])
+static void view_axes(const vic_structure_info *v, double centre[3], double axes[3][3])
 {
     double m[3][3] = { { 0 } };
     for (int k = 0; k < 3; k++) centre[k] = 0.0;
@@ -148,7 +146,7 @@ static void view_axes(const vic_structure_view *v, double centre[3], double axes
         fix_signs(v, centre, axes);
 }
 
-vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error *err)
+vic_status scene_make(const vic_structure_info *v, struct scene *out, vic_error *err)
 {
     double centre[3], axes[3][3], low[3], high[3];
     memset(out, 0, sizeof *out);
@@ -161,7 +159,7 @@ vic_status scene_make(const vic_structure_view *v, struct scene *out, vic_error 
     }
     for (int64_t i = 0; i < v->atoms; i++) {
         struct sphere *s = &out->spheres[i];
-        double d[3], at[3], radius = chemistry_radius(v->atomic_numbers[i]);
+        double d[3], at[3], radius = chemistry_radius(v->atomic_numbers ? v->atomic_numbers[i] : 0);
         for (int k = 0; k < 3; k++) d[k] = v->positions[3 * i + k] - centre[k];
         for (int k = 0; k < 3; k++) {
             at[k] = dot(d, axes[k]);

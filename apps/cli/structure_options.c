@@ -11,9 +11,8 @@ enum { MOST_THREADS = 4096, MOST_REPEATS = 10000, MOST_MODELS = 1000000000 };
 
 void structure_options_init(struct structure_options *s)
 {
-    vic_read_options read = VIC_READ_OPTIONS_INIT;
     memset(s, 0, sizeof *s);
-    s->read = read;
+    s->read = (vic_read_options){ .size = sizeof s->read, .supercell = { 1, 1, 1 } };
 }
 
 /* The next part of a list, copied without blanks around it; *at moves past the separator. */
@@ -49,10 +48,10 @@ vic_status parse_cell(const char *text, double cell[6], vic_error *err)
     return VIC_OK;
 }
 
-vic_status parse_supercell(const char *text, int supercell[3], vic_error *err)
+vic_status parse_supercell(const char *text, int32_t supercell[3], vic_error *err)
 {
     const char *at = text;
-    int given[3] = { 1, 1, 1 };
+    int32_t given[3] = { 1, 1, 1 };
     char part[16];
     bool good = *text != '\0';
     int count = 0;
@@ -60,7 +59,7 @@ vic_status parse_supercell(const char *text, int supercell[3], vic_error *err)
         int64_t value;
         good = next_part(&at, 'x', part, sizeof part) && number_int64(part, &value) && value >= 1 &&
                value <= MOST_REPEATS;
-        if (good) given[count++] = (int)value;
+        if (good) given[count++] = (int32_t)value;
     }
     if (!good || *at || at[-1] == 'x') {
         return fail(err, VIC_BAD_ARGUMENT,
@@ -106,7 +105,7 @@ static vic_status take_model(const struct option *o, const char *text, vic_error
     if (!number_int64(text, &number) || number == 0 || number > MOST_MODELS || number < -MOST_MODELS)
         return fail(err, VIC_BAD_ARGUMENT, "%s: expected a number from 1 on, or from -1 (the last) down, got '%s'",
                     o->name, text);
-    s->read.model = (int)number;
+    s->read.model = (int32_t)number;
     return VIC_OK;
 }
 
@@ -192,4 +191,10 @@ vic_status structure_open(const struct structure_options *s, const char *path, v
     st = vic_structure_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &read, out, err);
     *seconds = seconds_now() - start;
     return st;
+}
+
+vic_status structure_look(const vic_structure *s, vic_structure_info *out, vic_error *err)
+{
+    *out = (vic_structure_info)VIC_INIT(vic_structure_info);
+    return vic_structure_get(s, out, err);
 }

@@ -19,12 +19,12 @@ enum symmetry {
 static const char *const symmetry_words[] = { "none",    "applied",          "not applied",
                                               "unknown", "nothing to apply", "not applied" };
 
-static const char *group_of(const vic_structure_view *v)
+static const char *group_of(const vic_structure_info *v)
 {
     return v->space_group ? v->space_group : "";
 }
 
-static enum symmetry symmetry_of(const vic_structure_view *v, const vic_read_options *read)
+static enum symmetry symmetry_of(const vic_structure_info *v, const vic_read_options *read)
 {
     const char *group = group_of(v);
     bool trivial = strcmp(group, "P 1") == 0 || strcmp(group, "P1") == 0;
@@ -36,13 +36,13 @@ static enum symmetry symmetry_of(const vic_structure_view *v, const vic_read_opt
     return v->has_cell && !read->has_cell ? SYMMETRY_TRIVIAL : SYMMETRY_NO_CELL;
 }
 
-static bool any_periodic(const vic_structure_view *v)
+static bool any_periodic(const vic_structure_info *v)
 {
     return v->periodic[0] || v->periodic[1] || v->periodic[2];
 }
 
 /* "along a, b and c" */
-static const char *axes_text(const vic_structure_view *v, char out[32])
+static const char *axes_text(const vic_structure_info *v, char out[32])
 {
     int axes = v->periodic[0] + v->periodic[1] + v->periodic[2], seen = 0;
     size_t used = (size_t)snprintf(out, 32, "along ");
@@ -58,7 +58,7 @@ static const char *axes_text(const vic_structure_view *v, char out[32])
     return out;
 }
 
-static void text_periodic(const vic_structure_view *v, const vic_read_options *read)
+static void text_periodic(const vic_structure_info *v, const vic_read_options *read)
 {
     char axes[32];
     if (any_periodic(v))
@@ -69,7 +69,7 @@ static void text_periodic(const vic_structure_view *v, const vic_read_options *r
         text_row("periodic", "no%s", v->has_cell ? "" : ", there is no cell");
 }
 
-static void text_symmetry(const vic_structure_view *v, const vic_read_options *read)
+static void text_symmetry(const vic_structure_info *v, const vic_read_options *read)
 {
     const char *group = *group_of(v) ? group_of(v) : "without a name";
     const int64_t applied = v->symmetry_operations, left = v->unapplied_operations;
@@ -101,13 +101,13 @@ static void text_symmetry(const vic_structure_view *v, const vic_read_options *r
     }
 }
 
-void structure_text(const vic_structure_view *v, const vic_read_options *read)
+void structure_text(const vic_structure_info *v, const vic_read_options *read)
 {
     text_periodic(v, read);
     text_symmetry(v, read);
 }
 
-void structure_json(struct json *j, const vic_structure_view *v, const vic_read_options *read)
+void structure_json(struct json *j, const vic_structure_info *v, const vic_read_options *read)
 {
     json_array(j, "periodic");
     for (int k = 0; k < 3; k++) json_bool(j, NULL, v->periodic[k]);
@@ -121,7 +121,7 @@ void structure_json(struct json *j, const vic_structure_view *v, const vic_read_
         json_int(j, "unapplied_operations", v->unapplied_operations);
 }
 
-const char *structure_caption(const vic_structure_view *v, const vic_read_options *read, char out[STRUCTURE_CAPTION])
+const char *structure_caption(const vic_structure_info *v, const vic_read_options *read, char out[STRUCTURE_CAPTION])
 {
     const char *group = *group_of(v) ? group_of(v) : "without a name";
     const int64_t applied = v->symmetry_operations, left = v->unapplied_operations;
