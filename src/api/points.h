@@ -6,22 +6,25 @@
 #include "api/arrays.h"
 #include "pattern/point_set.h"
 
-/* What a way to a pattern takes of its points. */
-struct points_rules {
-    const char *way;    /* in messages: "windows", "blocks", ... */
-    bool positions;     /* needed; otherwise they may be missing */
-    bool no_positions;  /* refused */
-    bool no_keys;       /* of one set */
-    bool no_groups, no_ids;
+/* What a constructor can do with its points. */
+enum points_kind {
+    POINTS_GEOMETRY = 1,  /* needs positions; without this it has no use for them */
+    POINTS_MAY_BE = 2,    /* positions are optional */
+    POINTS_TWO_SETS = 4,  /* keys may be others than the queries */
+    POINTS_GROUPS = 8,
+    POINTS_IDS = 16,
 };
 
 /* Borrows from what was given, and owns what had to be converted. */
 struct points_taken {
-    struct point_sets sets;
-    struct array arrays[2][3];
-    uint8_t *skip[2];
+    struct point_set queries, keys;
+    const struct point_set *keys_or_null; /* NULL = the queries are the keys */
+    struct array owned[2][3];
+    uint8_t *mask[2];
 };
-vic_status points_take(const vic_points *queries, const vic_points *keys, const struct points_rules *rules,
+
+/* `way` is the constructor in messages.  On failure nothing is left to drop. */
+vic_status points_take(const vic_points *queries, const vic_points *keys, const char *way, unsigned kind,
                        struct points_taken *out, vic_error *err);
 void points_drop(struct points_taken *t);
 

@@ -5,11 +5,14 @@
 
 #ifndef VIC_HAVE_CUDA
 
-vic_status device_permute(vic_device device, const struct device_permutation *p, const int32_t *order, vic_error *err)
+vic_status device_permute(vic_device device, const struct device_permutation *m, const vic_pattern *p, vic_side side,
+                          void *stream, vic_error *err)
 {
     (void)device;
+    (void)m;
     (void)p;
-    (void)order;
+    (void)side;
+    (void)stream;
     return cuda_missing(err);
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/permute.h"
 
+#include "base/memory.h"
 #include "device/cuda_check.h"
+
+#include <cstdlib>
 
 namespace
 {
@@ -22,7 +25,7 @@ template <typename T> __global__ void permute_kernel(device_permutation p, const
     }
 }
 
-template <typename T> cudaError_t launch(const device_permutation *p, const int32_t *order)
+template <typename T> cudaError_t launch(const device_permutation *p, const int32_t *order, cudaStream_t stream)
 {
     const int64_t total = p->n * p->inner[0] * p->inner[1] * (p->run / static_cast<int64_t>(sizeof(T)));
     const int64_t blocks = (total + 255) / 256;
@@ -32,38 +35,93 @@ template <typename T> cudaError_t launch(const device_permutation *p, const int3
     // cudaGetLastError(), which also finds what the caller left there.
     return cudaLaunchKernel(reinterpret_cast<const void *>(permute_kernel<T>),
                             dim3(static_cast<unsigned>(blocks < INT32_MAX ? blocks : INT32_MAX)), dim3(256),
-                            arguments, 0, nullptr);
+                            arguments, 0, stream);
 }
 
 // As wide as every piece allows.  Dimensions that are not stepped along have strides of 0, so they do not count.
-cudaError_t launch_widest(const device_permutation *p, const int32_t *order)
+cudaError_t launch_widest(const device_permutation *p, const int32_t *order, cudaStream_t stream)
 {
     const int64_t together = reinterpret_cast<intptr_t>(p->from) | reinterpret_cast<intptr_t>(p->to) | p->run |
                              p->from_row | p->from_inner[0] | p->from_inner[1] | p->to_row | p->to_inner[0] |
                              p->to_inner[1];
-    if (together % 16 == 0) return launch<uint4>(p, order);
-    if (together % 8 == 0) return launch<uint2>(p, order);
-    if (together % 4 == 0) return launch<uint32_t>(p, order);
-    return launch<uint16_t>(p, order);
+    if (together % 16 == 0) return launch<uint4>(p, order, stream);
+    if (together % 8 == 0) return launch<uint2>(p, order, stream);
+    if (together % 4 == 0) return launch<uint32_t>(p, order, stream);
+    if (together % 2 == 0) return launch<uint16_t>(p, order, stream);
+    return launch<uint8_t>(p, order, stream);
+}
+
+// An order that a pattern keeps in the memory of a GPU.
+struct kept_order {
+    pattern_on_device base;
+    vic_device device;
+    vic_side side;
+    int32_t *order;
+};
+
+void kept_free(pattern_on_device *on_device)
+{
+    kept_order *kept = reinterpret_cast<kept_order *>(on_device);
+    device_scope scope;
+    (void)device_enter(&scope, kept->device, nullptr);
+    if (kept->order) cuda_forget(cudaFree(kept->order));
+    device_leave(&scope);
+    free(kept);
+}
+
+const int32_t *find_kept(const vic_pattern *p, vic_device device, vic_side side)
+{
+    for (pattern_on_device *d = __atomic_load_n(&p->on_device, __ATOMIC_ACQUIRE); d; d = d->next) {
+        const kept_order *kept = reinterpret_cast<const kept_order *>(d);
+        if (d->release == kept_free && kept->device.index == device.index && kept->side == side) return kept->order;
+    }
+    return nullptr;
+}
+
+vic_status upload(vic_device device, const int32_t *order, size_t bytes, kept_order *kept, vic_error *err)
+{
+    (void)device;
+    TRY(cuda_check(cudaMalloc(reinterpret_cast<void **>(&kept->order), bytes), "allocating GPU memory for the order", err));
+    return cuda_check(cudaMemcpy(kept->order, order, bytes, cudaMemcpyHostToDevice), "copying the order", err);
+}
+
+// Two threads may both bring it there: the pattern keeps both.
+vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const int32_t **out, vic_error *err)
+{
+    const int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
+    kept_order *kept = nullptr;
+    *out = find_kept(p, device, side);
+    if (*out) return VIC_OK;
+    TRY(mem_array_zero(1, sizeof *kept, "order on the GPU", &kept, err));
+    kept->base.release = kept_free;
+    kept->device = device;
+    kept->side = side;
+    vic_status st = upload(device, side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t), kept, err);
+    if (st != VIC_OK) {
+        kept_free(&kept->base);
+        return st;
+    }
+    pattern_on_device **head = const_cast<pattern_on_device **>(&p->on_device);
+    kept->base.next = __atomic_load_n(head, __ATOMIC_ACQUIRE);
+    while (!__atomic_compare_exchange_n(head, &kept->base.next, &kept->base, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE)) {
+    }
+    *out = kept->order;
+    return VIC_OK;
 }
 } // namespace
 
-extern "C" vic_status device_permute(vic_device device, const device_permutation *p, const int32_t *order,
-                                     vic_error *err)
+extern "C" vic_status device_permute(vic_device device, const device_permutation *m, const vic_pattern *p,
+                                     vic_side side, void *stream, vic_error *err)
 {
     vic_status st = VIC_OK;
     device_scope scope;
-    void *on_device = nullptr;
-    const size_t bytes = static_cast<size_t>(p->n) * sizeof *order;
-    if (p->n == 0 || p->inner[0] == 0 || p->inner[1] == 0 || p->run == 0) return VIC_OK;
+    const int32_t *order = nullptr;
+    if (m->n == 0 || m->inner[0] == 0 || m->inner[1] == 0 || m->run == 0) return VIC_OK;
     TRY_GOTO(device_enter(&scope, device, err), done);
-    TRY_GOTO(cuda_check(cudaMalloc(&on_device, bytes), "allocating GPU memory for the order", err), done);
-    TRY_GOTO(cuda_check(cudaMemcpy(on_device, order, bytes, cudaMemcpyHostToDevice), "copying the order", err), done);
-    TRY_GOTO(cuda_check(launch_widest(p, static_cast<const int32_t *>(on_device)), "putting rows in order", err),
-             done);
-    TRY_GOTO(cuda_check(cudaStreamSynchronize(nullptr), "putting rows in order", err), done);
+    TRY_GOTO(keep(p, device, side, &order, err), done);
+    TRY_GOTO(cuda_check(launch_widest(m, order, static_cast<cudaStream_t>(stream)), "putting rows in order", err), done);
 done:
-    if (on_device) cuda_forget(cudaFree(on_device));
     device_leave(&scope);
     return st;
 }

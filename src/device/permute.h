@@ -4,12 +4,13 @@
 #define VIC_DEVICE_PERMUTE_H
 
 #include "base/status.h"
+#include "contract/pattern.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Row r is `inner[0]` x `inner[1]` pieces of `run` bytes, which lie together; strides count bytes. */
+/* Row r is `inner[0]` x `inner[1]` runs of `run` bytes, which lie together; strides count bytes. */
 struct device_permutation {
     const void *from;
     void *to;
@@ -19,10 +20,10 @@ struct device_permutation {
     bool scatter; /* row r goes to row order[r]; otherwise it comes from there */
 };
 
-/* order [n] in CPU memory.  Blocks until done, after all work that was enqueued on the default stream.  In a build
- * without CUDA: NO_DEVICE. */
-vic_status device_permute(vic_device device, const struct device_permutation *p, const int32_t *order,
-                          vic_error *err);
+/* By the pattern's order of a side, which the pattern keeps on the device from its first use there on (that use blocks,
+ * and cannot be captured in a graph).  Enqueues on `stream`.  In a build without CUDA: NO_DEVICE. */
+vic_status device_permute(vic_device device, const struct device_permutation *m, const vic_pattern *p, vic_side side,
+                          void *stream, vic_error *err);
 
 #ifdef __cplusplus
 }
