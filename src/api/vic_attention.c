@@ -3,6 +3,7 @@
 #include "base/switches.h"
 #include "device/memory.h"
 #include "engine/engine.h"
+#include "kernels/kernels.h"
 #include "kernels/ref/attention_ref.h"
 #include "plan/plan.h"
 
@@ -107,7 +108,9 @@ static vic_status check_plan_options(const vic_plan_options *o, vic_error *err)
 vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options, vic_plan **out, vic_error *err)
 {
     vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
-    const struct kernel_row *kernel;
+    const struct kernel *kernel;
+    struct pool *pool = NULL;
+    vic_status st;
     *out = NULL;
     if (!p) return vic_fail(err, VIC_BAD_ARGUMENT, "pattern is NULL: build one first");
     TRY(options_copy(&o, sizeof o, options, "vic_plan_options", err));
@@ -123,6 +126,7 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
                         : p->structures > 1 ? "several structures"
                                             : "one whose pairs may be at any distance");
     struct plan_request request = {
+        .operation = ATTENTION_FORWARD,
         .shape = { o.dtype, o.heads, o.kv_heads, o.head_dim, o.head_dim_v },
         .device = o.device,
         .pattern_order = o.pattern_order,
@@ -136,7 +140,11 @@ vic_status vic_plan_create(const vic_pattern *p, const vic_plan_options *options
         const vic_pattern *in;
         vic_pattern *out;
     } shared = { p };
-    return plan_make(shared.out, &request, kernel, out, err);
+    /* Plans for the CPU are made by this thread alone. */
+    TRY(pool_create(o.device.kind == VIC_CUDA ? 0 : 1, &pool, err));
+    st = plan_make(shared.out, &request, kernel, pool, out, err);
+    pool_free(pool);
+    return st;
 }
 
 vic_plan_info vic_plan_get(const vic_plan *plan)
@@ -151,8 +159,7 @@ void vic_plan_free(vic_plan *plan)
 
 size_t vic_plan_workspace_size(const vic_plan *plan, int threads, int64_t batch)
 {
-    if (plan->kernel->device_row) return plan->kernel->device_row->workspace(plan, batch < 1 ? 1 : batch);
-    return plan->kernel->workspace(plan, threads < 1 ? 1 : threads);
+    return plan->kernel->workspace(plan, threads < 1 ? 1 : threads, batch < 1 ? 1 : batch);
 }
 
 /* ---- attention ---- */

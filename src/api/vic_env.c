@@ -3,8 +3,8 @@
 #include "base/cpu_features.h"
 #include "base/switches.h"
 #include "base/threads.h"
-#include "contract/kernel_row.h"
 #include "device/devices.h"
+#include "kernels/kernels.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,14 +20,25 @@ int vic_kernel_count(void)
     return kernel_table_size;
 }
 
+/* Of the devices of its kind: what the first one lacks, where none can run it. */
+static const char *why_unavailable(const struct kernel *kernel)
+{
+    char note[256];
+    const char *reason = kernel->unavailable((vic_device){ kernel->device, 0 });
+    int devices = reason && kernel->device == VIC_CUDA ? cuda_devices(0, NULL, note, sizeof note) : 1;
+    for (int i = 1; i < devices; i++)
+        if (!kernel->unavailable((vic_device){ kernel->device, i })) return NULL;
+    return reason;
+}
+
 vic_kernel_info vic_kernel_get(int index)
 {
     vic_kernel_info info = { "", "", false, "there is no such kernel" };
     if (index >= 0 && index < kernel_table_size) {
-        const struct kernel_row *row = kernel_table[index];
-        const char *reason = row->unavailable();
-        info =
-            (vic_kernel_info){ row->name, row->device == VIC_CUDA ? "cuda" : "cpu", !reason, reason ? reason : "" };
+        const struct kernel *kernel = kernel_table[index];
+        const char *reason = why_unavailable(kernel);
+        info = (vic_kernel_info){ kernel->name, kernel->device == VIC_CUDA ? "cuda" : "cpu", !reason,
+                                  reason ? reason : "" };
     }
     return info;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs plans: checks the tensors against the plan, lends the threads, walks the batch. */
+/* Runs plans: checks the tensors against the plan, lends the threads. */
 #ifndef VIC_ENGINE_ENGINE_H
 #define VIC_ENGINE_ENGINE_H
 
 #include "base/threads.h"
-#include "contract/kernel_row.h"
+#include "contract/kernel.h"
 
 struct vic_engine {
     struct pool *pool;

@@ -3,11 +3,6 @@
 #include "device/memory.h"
 #include "engine/engine.h"
 
-static void *batch_item(const vic_tensor *t, int64_t index)
-{
-    return t->data ? (char *)t->data + index * t->stride[0] * (int64_t)vic_dtype_size(t->dtype) : NULL;
-}
-
 int64_t engine_batch(const vic_attention_args *args)
 {
     return args->q.ndim == 4 && args->q.shape[0] > 0 ? args->q.shape[0] : 1;
@@ -24,29 +19,21 @@ static vic_status check_workspace(const vic_attention_args *args, size_t needed,
 static vic_status run_on_cpu(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args,
                              vic_error *err)
 {
-    vic_status st = VIC_OK;
+    vic_status st;
     struct attention_args a;
     int64_t batch;
     void *own = NULL, *workspace = args->workspace;
-    size_t needed = plan->kernel->workspace(plan, pool_threads(e->pool));
+    size_t needed;
     TRY(engine_bind(plan, args, true, &a, &batch, err));
+    needed = plan->kernel->workspace(plan, pool_threads(e->pool), a.batch);
     if (!workspace) {
         TRY(mem_array(needed, 1, "bytes of workspace", &own, err));
         workspace = own;
     } else {
         TRY(check_workspace(args, needed, "vic_plan_workspace_size() for the engine's threads", err));
     }
-    a.batch = 1;
-    TRY_GOTO(plan->kernel->launch(plan, &a, e->pool, workspace, err), done);
-    for (int64_t b = 1; b < batch; b++) {
-        a.q.data = batch_item(&args->q, b);
-        a.k.data = batch_item(&args->k, b);
-        a.v.data = batch_item(&args->v, b);
-        a.out.data = batch_item(&args->out, b);
-        a.lse.data = batch_item(&args->lse, b);
-        TRY_GOTO(plan->kernel->launch(plan, &a, e->pool, workspace, err), done);
-    }
-done:
+    const struct kernel_exec exec = { .pool = e->pool, .workspace = workspace };
+    st = plan->kernel->launch(plan, &a, &exec, err);
     free(own);
     return st;
 }
@@ -56,13 +43,14 @@ vic_status engine_enqueue(const vic_plan *plan, const vic_attention_args *args, 
     struct attention_args a;
     int64_t batch;
     size_t needed;
-    if (!plan->kernel->device_row)
+    if (plan->device.kind == VIC_CPU)
         return vic_fail(err, VIC_BAD_ARGUMENT, "the plan is for the CPU, which has no streams: use vic_attention()");
     TRY(engine_bind(plan, args, true, &a, &batch, err));
-    needed = plan->kernel->device_row->workspace(plan, a.batch);
+    needed = plan->kernel->workspace(plan, 0, a.batch);
     if (needed > 0)
         TRY(check_workspace(args, needed, "vic_plan_workspace_size() for this batch, in device memory", err));
-    return plan->kernel->device_row->launch(plan, &a, args->workspace, stream, err);
+    const struct kernel_exec exec = { .stream = stream, .workspace = args->workspace };
+    return plan->kernel->launch(plan, &a, &exec, err);
 }
 
 static vic_status run_on_device(const vic_plan *plan, const vic_attention_args *args, vic_error *err)
@@ -71,7 +59,7 @@ static vic_status run_on_device(const vic_plan *plan, const vic_attention_args *
     vic_attention_args a = *args;
     void *own = NULL;
     if (!a.workspace) {
-        a.workspace_size = plan->kernel->device_row->workspace(plan, engine_batch(args));
+        a.workspace_size = plan->kernel->workspace(plan, 0, engine_batch(args));
         TRY(device_alloc(plan->device, a.workspace_size, &own, err));
         a.workspace = own;
     }
@@ -84,7 +72,7 @@ done:
 
 vic_status engine_run(struct vic_engine *e, const vic_plan *plan, const vic_attention_args *args, vic_error *err)
 {
-    if (plan->kernel->device_row) return run_on_device(plan, args, err);
+    if (plan->device.kind == VIC_CUDA) return run_on_device(plan, args, err);
     if (!e) return vic_fail(err, VIC_BAD_ARGUMENT, "engine is NULL: a plan for the CPU runs on an engine's threads");
     return run_on_cpu(e, plan, args, err);
 }

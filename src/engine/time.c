@@ -26,9 +26,9 @@ static vic_status check_options(const struct vic_engine *e, const vic_plan *plan
                         MOST, o->launches, o->warm_up);
     if (o->in_graph < 0 || o->in_graph > MOST)
         return vic_fail(err, VIC_BAD_ARGUMENT, "in_graph: expected 0 to %d, got %d", MOST, o->in_graph);
-    if (!plan->kernel->device_row && (o->in_graph > 0 || o->cold))
+    if (plan->device.kind == VIC_CPU && (o->in_graph > 0 || o->cold))
         return vic_fail(err, VIC_BAD_ARGUMENT, "in_graph, cold: the plan is for the CPU; these need one for a GPU");
-    if (!plan->kernel->device_row && !e)
+    if (plan->device.kind == VIC_CPU && !e)
         return vic_fail(err, VIC_BAD_ARGUMENT, "engine is NULL: a plan for the CPU runs on an engine's threads");
     if (o->in_graph > 0 && o->cold)
         return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -50,11 +50,11 @@ static vic_status time_on_cpu(struct vic_engine *e, const vic_plan *plan, const 
 /* Taken once, so that no launch pays for it. */
 static vic_status take_workspace(struct vic_engine *e, const vic_plan *plan, vic_attention_args *a, vic_error *err)
 {
-    if (plan->kernel->device_row) {
-        a->workspace_size = plan->kernel->device_row->workspace(plan, engine_batch(a));
+    if (plan->device.kind == VIC_CUDA) {
+        a->workspace_size = plan->kernel->workspace(plan, 0, engine_batch(a));
         return device_alloc(plan->device, a->workspace_size, &a->workspace, err);
     }
-    a->workspace_size = plan->kernel->workspace(plan, pool_threads(e->pool));
+    a->workspace_size = plan->kernel->workspace(plan, pool_threads(e->pool), engine_batch(a));
     return mem_array(a->workspace_size, 1, "bytes of workspace", &a->workspace, err);
 }
 
@@ -66,12 +66,12 @@ vic_status engine_time(struct vic_engine *e, const vic_plan *plan, const vic_att
     struct timed t = { plan, &a };
     TRY(check_options(e, plan, o, err));
     if (!args->workspace) TRY(take_workspace(e, plan, &a, err));
-    if (plan->kernel->device_row)
+    if (plan->device.kind == VIC_CUDA)
         st = device_time(plan->device, enqueue, &t, o, seconds, err);
     else
         st = time_on_cpu(e, plan, &a, o, seconds, err);
     if (args->workspace) return st;
-    if (plan->kernel->device_row)
+    if (plan->device.kind == VIC_CUDA)
         device_free(plan->device, a.workspace);
     else
         free(a.workspace);
