@@ -11,26 +11,25 @@ import sys
 
 # Folder (or file) -> folders whose headers it may include, besides its own and include.  A file belongs to its
 # longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which
-# share the list of rows in kernels.h so that a row is declared where it is defined.
+# share the list of kernels in kernels.h so that a kernel is declared where it is defined.
 LAYERS = {
     "src/contract": [],
     "src/base": [],
     "src/structure": ["src/base"],
-    "src/pattern": ["src/structure", "src/contract", "src/base"],
+    "src/pattern": ["src/contract", "src/base"],
     "src/plan": ["src/pattern", "src/contract", "src/base"],
     "src/device": ["src/contract", "src/base"],
-    "src/dist": ["src/plan", "src/device", "src/contract", "src/base"],
     "src/kernels": ["src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract",
                     "src/base"],
     "src/kernels/kernels.h": ["src/contract"],
     "src/kernels/ref": ["src/kernels/kernels.h", "src/contract", "src/base"],
     "src/kernels/cpu": ["src/kernels/kernels.h", "src/contract", "src/base"],
     "src/kernels/cuda": ["src/kernels/kernels.h", "src/contract", "src/base"],
-    "src/engine": ["src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
+    "src/context": ["src/plan", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
                    "src/base"],
-    "src/api": ["src/engine", "src/plan", "src/dist", "src/device", "src/kernels", "src/kernels/kernels.h",
-                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/structure",
-                "src/contract", "src/base"],
+    "src/api": ["src/context", "src/plan", "src/device", "src/kernels", "src/kernels/kernels.h",
+                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/contract",
+                "src/base"],
     "apps/cli": [],  # what every file of the command may use, and main.c
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],
@@ -39,7 +38,7 @@ LAYERS = {
     "bench": ["src/pattern", "src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
-    "tests/gpu": ["tests", "tests/parity", "src/base"],
+    "tests/gpu": ["tests", "tests/parity", "src/kernels/cuda", "src/base"],
     "tests/fuzz": ["tests", "apps/cli", "apps/cli/arrays", "apps/cli/commands", "src/pattern", "src/structure",
                    "src/contract", "src/base"],
     "tests/faults": ["tests", "apps/cli", "src/kernels/cuda", "src/contract", "src/plan"],
@@ -49,8 +48,7 @@ LAYERS = {
 # Headers from outside -> the only folders that may include them.
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
-    r"nccl\.h": ["src/dist"],
-    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/dist", "src/kernels/cuda", "tests/gpu", "tests/faults"],
+    r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/kernels/cuda", "tests/gpu", "tests/faults"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}

@@ -17,13 +17,24 @@ int vic_kernel_count(void)
     return kernel_table_size;
 }
 
+/* Of the devices of its kind: what the first one lacks, where none can run it. */
+static const char *why_unavailable(const struct kernel *kernel)
+{
+    char note[256];
+    const char *reason = kernel->unavailable((vic_device){ kernel->device, 0 });
+    int devices = reason && kernel->device == VIC_CUDA ? cuda_describe(-1, NULL, note, sizeof note) : 1;
+    for (int i = 1; i < devices; i++)
+        if (!kernel->unavailable((vic_device){ kernel->device, i })) return NULL;
+    return reason;
+}
+
 vic_status vic_kernel_get(int index, vic_kernel_info *out, vic_error *err)
 {
     vic_kernel_info info = VIC_INIT(vic_kernel_info);
     if (index < 0 || index >= kernel_table_size)
         return vic_fail(err, VIC_BAD_ARGUMENT, "index: expected 0 to %d, got %d", kernel_table_size - 1, index);
     const struct kernel *kernel = kernel_table[index];
-    const char *reason = kernel->unavailable((vic_device){ kernel->device, 0 });
+    const char *reason = why_unavailable(kernel);
     info.name = kernel->name;
     info.device = kernel->device == VIC_CUDA ? "cuda" : "cpu";
     info.available = !reason;

@@ -200,11 +200,11 @@ static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_
         if (in->shape[i] != out->shape[i])
             return vic_fail(err, VIC_BAD_ARGUMENT, "dimension %d: in has %lld, out has %lld", i,
                             (long long)in->shape[i], (long long)out->shape[i]);
-    if (in->device.kind != out->device.kind || in->device.index != out->device.index)
+    if (in->device.type != out->device.type || in->device.index != out->device.index)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "in and out lie in the memory of two devices, %s:%d and %s:%d: vic_memory_copy() one of them",
-                        in->device.kind == VIC_CUDA ? "cuda" : "cpu", in->device.index,
-                        out->device.kind == VIC_CUDA ? "cuda" : "cpu", out->device.index);
+                        in->device.type == VIC_CUDA ? "cuda" : "cpu", in->device.index,
+                        out->device.type == VIC_CUDA ? "cuda" : "cpu", out->device.index);
     for (int i = 0; i < 2; i++)
         if (!size_tensor_fits(i ? out : in))
             return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -217,7 +217,7 @@ static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_
     if (in->data == out->data && n > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "in and out are the same memory: sorting is not done in place");
     uintptr_t misaligned = ((uintptr_t)in->data | (uintptr_t)out->data) % vic_dtype_size(in->dtype);
-    if (in->device.kind == VIC_CUDA && misaligned)
+    if (in->device.type == VIC_CUDA && misaligned)
         return vic_fail(err, VIC_BAD_ARGUMENT, "in and out: expected data aligned to its type, %zu bytes",
                         vic_dtype_size(in->dtype));
     return VIC_OK;
@@ -260,7 +260,7 @@ static vic_status permute(const vic_pattern *p, vic_side side, bool to_rows, con
         .to_inner = { step(out, 1, third), step(out, 2, fourth) },
         .scatter = !to_rows,
     };
-    if (in->device.kind == VIC_CUDA) return device_permute(in->device, &m, order, err);
+    if (in->device.type == VIC_CUDA) return device_permute(in->device, &m, order, err);
     permute_on_cpu(&m, order);
     return VIC_OK;
 }

@@ -10,6 +10,13 @@
 #define VIC_CONTRACT_RADIAL_H
 
 #include <math.h>
+#include <stdint.h>
+
+struct distance_bias {
+    const float *table;  /* [heads, points], in memory of the plan's device; NULL = none */
+    int points;          /* 2 to 65536 */
+    int64_t head_stride; /* 0 = one table for all heads */
+};
 
 /* For 0 <= d2 < cutoff * cutoff, as the pair rule has it.  1 - f comes from the distance to the cutoff, which is
  * exact there: inside the cutoff b is finite next to a finite point. */

@@ -88,7 +88,7 @@ int cuda_describe(int index, vic_device_info *info, char *note, size_t size)
         snprintf(note, size, "an NVIDIA driver is installed, but no GPU answers (CUDA error %d)", code);
         count = 0;
     }
-    if (index < count) describe(&d, version, index, info);
+    if (index >= 0 && index < count) describe(&d, version, index, info);
     /* The library stays open: a driver that was initialised must not be unmapped. */
     return count;
 }

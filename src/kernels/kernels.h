@@ -1,20 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows that table.c puts in order.  A new kernel is its folder, its row here, and its line there. */
+/* The one list of kernels.  A new one is its folder and its line here. */
 #ifndef VIC_KERNELS_KERNELS_H
 #define VIC_KERNELS_KERNELS_H
 
-#include "contract/kernel_row.h"
+#include "contract/kernel.h"
 
-extern const struct kernel_row attn_fwd_ref;
-extern const struct kernel_row attn_fwd_cpu_scalar;
 #if defined(__x86_64__)
-extern const struct kernel_row attn_fwd_cpu_avx2, attn_fwd_cpu_avx512;
+#define KERNELS_X86(X) X(attn_fwd_cpu_avx512) X(attn_fwd_cpu_avx2)
+#else
+#define KERNELS_X86(X)
 #endif
 
 #ifdef VIC_HAVE_CUDA
-extern const struct kernel_row attn_fwd_sm90_f16_d32, attn_fwd_sm90_f16_d64, attn_fwd_sm90_f16_d128;
-extern const struct kernel_row attn_fwd_sm90_bf16_d32, attn_fwd_sm90_bf16_d64, attn_fwd_sm90_bf16_d128;
-extern const struct kernel_row attn_fwd_unfused_f16, attn_fwd_unfused_bf16;
+#define KERNELS_CUDA(X)                                                                                              \
+    X(attn_fwd_sm90_f16_d32)                                                                                         \
+    X(attn_fwd_sm90_f16_d64)                                                                                         \
+    X(attn_fwd_sm90_f16_d128)                                                                                        \
+    X(attn_fwd_sm90_bf16_d32)                                                                                        \
+    X(attn_fwd_sm90_bf16_d64)                                                                                        \
+    X(attn_fwd_sm90_bf16_d128)                                                                                       \
+    X(attn_fwd_unfused_f16)                                                                                          \
+    X(attn_fwd_unfused_bf16)
+#else
+#define KERNELS_CUDA(X)
 #endif
+
+/* Best first within a device. */
+#define KERNEL_LIST(X)                                                                                               \
+    KERNELS_X86(X)                                                                                                   \
+    X(attn_fwd_cpu_scalar)                                                                                           \
+    X(attn_fwd_ref)                                                                                                  \
+    KERNELS_CUDA(X)
+
+#define KERNEL_DECLARE(name) extern const struct kernel name;
+KERNEL_LIST(KERNEL_DECLARE)
+#undef KERNEL_DECLARE
+
+extern const struct kernel *const kernel_table[];
+extern const int kernel_table_size;
 
 #endif

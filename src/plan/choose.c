@@ -6,80 +6,99 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *device_name(vic_device_kind kind)
+static const char *device_name(vic_device_type kind)
 {
     return kind == VIC_CUDA ? "cuda" : "cpu";
 }
 
-static bool dim_fits(const struct kernel_row *row, int dim)
+static bool dim_fits(const struct kernel *kernel, int dim)
 {
-    return dim >= row->dim_min && dim <= row->dim_max && (dim - row->dim_min) % row->dim_step == 0;
+    return dim >= kernel->dim_min && dim <= kernel->dim_max && (dim - kernel->dim_min) % kernel->dim_step == 0;
 }
 
-static const char *device_words(vic_device_kind kind)
+static const char *device_words(vic_device_type kind)
 {
     return kind == VIC_CUDA ? "the GPU" : "the CPU";
 }
 
 static const char *feature_words(unsigned features)
 {
-    return features & FEATURE_RADIAL         ? "a radial term"
+    return features & FEATURE_DISTANCE_BIAS  ? "a distance bias"
+           : features & FEATURE_FLOAT32_OUT  ? "float32 output for other inputs"
            : features & FEATURE_GROUP_QUERY  ? "fewer key heads than query heads"
            : features & FEATURE_UNEQUAL_DIMS ? "unequal head sizes"
                                              : "LSE";
 }
 
-/* What a row may lack, the weightiest first: what no other request would mend stands before what another would. */
-enum lack { LACKS_DEVICE, LACKS_MACHINE, LACKS_DTYPE, LACKS_DIMS, LACKS_FEATURES, LACKS_NAME, LACKS };
+static const char *operation_words(enum kernel_operation operation)
+{
+    return operation == ATTENTION_BACKWARD ? "the gradients of attention" : "attention";
+}
 
-/* What one row lacks for the request, `named` or not. */
+/* What a kernel may lack, the weightiest first: what no other request would fix stands before what another would. */
+enum lack {
+    LACKS_OPERATION,
+    LACKS_DEVICE,
+    LACKS_MACHINE,
+    LACKS_DTYPE,
+    LACKS_DIMS,
+    LACKS_FEATURES,
+    LACKS_NAME,
+    LACKS
+};
+
+/* What one kernel lacks for the request, `named` or not. */
 struct lacking {
-    const struct kernel_row *row;
+    const struct kernel *kernel;
     bool is[LACKS];
     char machine[128]; /* why this machine cannot run it */
 };
 
 /* Asked once: a GPU that did not answer may do so when it is asked again. */
-static bool find_lacks(const struct kernel_row *row, const struct plan_request *r, bool named, struct lacking *l)
+static bool find_lacks(const struct kernel *kernel, const struct plan_request *r, bool named, struct lacking *l)
 {
-    const char *reason = row->device == r->device.kind ? row->unavailable() : NULL;
+    const char *reason = kernel->device == r->device.type ? kernel->unavailable(r->device) : NULL;
     bool any = false;
-    *l = (struct lacking){ .row = row };
+    *l = (struct lacking){ .kernel = kernel };
     if (reason) snprintf(l->machine, sizeof l->machine, "%s", reason);
-    l->is[LACKS_DEVICE] = row->device != r->device.kind;
+    l->is[LACKS_OPERATION] = kernel->operation != r->operation;
+    l->is[LACKS_DEVICE] = kernel->device != r->device.type;
     l->is[LACKS_MACHINE] = reason != NULL;
-    l->is[LACKS_DTYPE] = !(row->dtypes >> r->shape.dtype & 1u);
-    l->is[LACKS_DIMS] = !dim_fits(row, r->shape.d_qk) || !dim_fits(row, r->shape.d_v);
-    l->is[LACKS_FEATURES] = (r->features & ~row->features) != 0;
-    l->is[LACKS_NAME] = row->only_by_name && !named;
+    l->is[LACKS_DTYPE] = !(kernel->dtypes & kernel_dtype(r->shape.dtype));
+    l->is[LACKS_DIMS] = !dim_fits(kernel, r->shape.d_qk) || !dim_fits(kernel, r->shape.d_v);
+    l->is[LACKS_FEATURES] = (r->features & ~kernel->features) != 0;
+    l->is[LACKS_NAME] = kernel->only_by_name && !named;
     for (int i = 0; i < LACKS; i++) any |= l->is[i];
     return any;
 }
 
-/* A row's own lack as a phrase. */
+/* A kernel's own lack as a phrase. */
 static void lack_phrase(const struct lacking *l, const struct plan_request *r, char *text, size_t size)
 {
-    const struct kernel_row *row = l->row;
-    if (l->is[LACKS_DEVICE])
-        snprintf(text, size, "on %s only", device_name(row->device));
+    const struct kernel *kernel = l->kernel;
+    if (l->is[LACKS_OPERATION])
+        snprintf(text, size, "computes %s", operation_words(kernel->operation));
+    else if (l->is[LACKS_DEVICE])
+        snprintf(text, size, "on %s only", device_name(kernel->device));
     else if (l->is[LACKS_DTYPE])
-        snprintf(text, size, "has no %s", vic_dtype_name(r->shape.dtype));
+        snprintf(text, size, "does not support %s", vic_dtype_name(r->shape.dtype));
     else if (l->is[LACKS_DIMS])
-        snprintf(text, size, "head sizes %d to %d in steps of %d", row->dim_min, row->dim_max, row->dim_step);
+        snprintf(text, size, "head sizes %d to %d in steps of %d", kernel->dim_min, kernel->dim_max,
+                 kernel->dim_step);
     else if (l->is[LACKS_FEATURES])
-        snprintf(text, size, "lacks %s", feature_words(r->features & ~row->features));
+        snprintf(text, size, "lacks %s", feature_words(r->features & ~kernel->features));
     else if (l->is[LACKS_NAME])
-        snprintf(text, size, "only when asked for by name");
+        snprintf(text, size, "must be requested by name");
     else
         snprintf(text, size, "%.127s", l->machine);
 }
 
 /* ---- when none fits ---- */
 
-/* The rows that were looked at: those of the device, or the one forced. */
+/* The kernels that were looked at: those of the device, or the one forced. */
 struct refusal {
     const struct plan_request *request;
-    const struct kernel_row *const *rows;
+    const struct kernel *const *kernels;
     int all;
     struct lacking *lacking;
     int n;
@@ -88,8 +107,8 @@ struct refusal {
 static bool others_have(const struct refusal *f, vic_dtype dtype, unsigned features)
 {
     for (int i = 0; i < f->all; i++)
-        if (f->rows[i]->device != f->request->device.kind && f->rows[i]->dtypes >> dtype & 1u &&
-            (features & ~f->rows[i]->features) == 0)
+        if (f->kernels[i]->device != f->request->device.type && f->kernels[i]->dtypes & kernel_dtype(dtype) &&
+            (features & ~f->kernels[i]->features) == 0)
             return true;
     return false;
 }
@@ -97,40 +116,46 @@ static bool others_have(const struct refusal *f, vic_dtype dtype, unsigned featu
 static void dtype_reason(const struct refusal *f, char *text, size_t size)
 {
     vic_dtype dtype = f->request->shape.dtype;
-    vic_device_kind here = f->request->device.kind;
+    vic_device_type here = f->request->device.type;
     unsigned have = 0;
     size_t used;
-    for (int i = 0; i < f->n; i++) have |= f->lacking[i].row->dtypes;
+    for (int i = 0; i < f->n; i++) have |= f->lacking[i].kernel->dtypes;
     if (others_have(f, dtype, 0))
         used = (size_t)snprintf(text, size, "%s runs on %s only", vic_dtype_name(dtype),
                                 device_words(here == VIC_CUDA ? VIC_CPU : VIC_CUDA));
     else
         used = (size_t)snprintf(text, size, "nothing runs in %s", vic_dtype_name(dtype));
-    for (int i = VIC_F32, named = 0; i <= VIC_F64; i++) {
-        if (!(have >> i & 1u)) continue;
+    static const vic_dtype dtypes[] = { VIC_F32, VIC_F16, VIC_BF16 };
+    for (int i = 0, named = 0; i < 3; i++) {
+        if (!(have & kernel_dtype(dtypes[i]))) continue;
         used += (size_t)snprintf(text + used, size - used, "%s%s", named++ ? " or " : ": take dtype ",
-                                 vic_dtype_name((vic_dtype)i));
+                                 vic_dtype_name(dtypes[i]));
     }
 }
 
-/* The reason of that kind, where it holds for every row. */
+/* The reason of that kind, where it holds for every kernel. */
 static bool common_reason(const struct refusal *f, enum lack kind, char *text, size_t size)
 {
     const struct attention_shape *s = &f->request->shape;
     unsigned missing = f->request->features;
     for (int i = 0; i < f->n; i++) {
         if (!f->lacking[i].is[kind]) return false;
-        missing &= ~f->lacking[i].row->features;
+        missing &= ~f->lacking[i].kernel->features;
     }
     switch (kind) {
+    case LACKS_OPERATION:
+        snprintf(text, size, "%s computes %s yet%s", f->n == f->all ? "no kernel" : "none of these kernels",
+                 operation_words(f->request->operation),
+                 f->request->operation == ATTENTION_BACKWARD ? ": models can be run, but not trained" : "");
+        return true;
     case LACKS_DEVICE:
-        if (f->request->device.kind == VIC_CUDA && f->n == f->all)
+        if (f->request->device.type == VIC_CUDA && f->n == f->all)
             snprintf(text, size,
                      "this build has no CUDA kernels: build vicinal where nvcc 12.3 or newer is%s, or run on the CPU",
                      s->dtype == VIC_F32 ? " and take float16 or bfloat16" : "");
         else
-            snprintf(text, size, "%s runs on %s only", f->lacking[0].row->name,
-                     device_words(f->lacking[0].row->device));
+            snprintf(text, size, "%s runs on %s only", f->lacking[0].kernel->name,
+                     device_words(f->lacking[0].kernel->device));
         return true;
     case LACKS_MACHINE: snprintf(text, size, "%.127s", f->lacking[0].machine); return true;
     case LACKS_DTYPE: dtype_reason(f, text, size); return true;
@@ -139,7 +164,7 @@ static bool common_reason(const struct refusal *f, enum lack kind, char *text, s
         if (!missing) return false;
         if (others_have(f, s->dtype, missing))
             snprintf(text, size, "%s runs on %s only", feature_words(missing),
-                     device_words(f->request->device.kind == VIC_CUDA ? VIC_CPU : VIC_CUDA));
+                     device_words(f->request->device.type == VIC_CUDA ? VIC_CPU : VIC_CUDA));
         else
             snprintf(text, size, "nothing here has %s", feature_words(missing));
         return true;
@@ -147,7 +172,7 @@ static bool common_reason(const struct refusal *f, enum lack kind, char *text, s
     }
 }
 
-/* "a and 5 more: has no float32; b: ...": rows of one phrase together. */
+/* "a and 5 more: has no float32; b: ...": kernels of one phrase together. */
 static void list_lacks(const struct refusal *f, char *list, size_t size)
 {
     char phrase[160], other[160];
@@ -163,7 +188,7 @@ static void list_lacks(const struct refusal *f, char *list, size_t size)
             more += j > i;
         }
         if (told) continue;
-        length = snprintf(list + used, size - used, "%s%s", used ? "; " : "", f->lacking[i].row->name);
+        length = snprintf(list + used, size - used, "%s%s", used ? "; " : "", f->lacking[i].kernel->name);
         used = used + (size_t)length < size ? used + (size_t)length : size - 1;
         if (more > 0)
             length = snprintf(list + used, size - used, " and %d more: %s", more, phrase);
@@ -182,47 +207,52 @@ static vic_status nothing_fits(const struct refusal *f, vic_error *err)
         if (!common_reason(f, (enum lack)kind, reason, sizeof reason)) continue;
         used +=
             (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; and besides, " : "", reason);
-        if (kind == LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
+        if (kind <= LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
     }
     list_lacks(f, list, sizeof list);
     return vic_fail(err, VIC_NO_KERNEL,
                     "%s%sno kernel fits %s on %s, %d heads (%d of keys), head sizes %d and %d%s (%s)", reasons,
-                    used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.kind), r->shape.heads,
+                    used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.type), r->shape.heads,
                     r->shape.kv_heads, r->shape.d_qk, r->shape.d_v,
-                    r->features & FEATURE_RADIAL ? ", with a radial term" : "", list);
+                    r->features & FEATURE_DISTANCE_BIAS ? ", with a distance bias" : "", list);
 }
 
-static vic_status unknown_kernel(const char *name, const struct kernel_row *const *rows, int count, vic_error *err)
+static vic_status unknown_kernel(const char *name, const struct kernel *const *kernels, int count, vic_error *err)
 {
     char names[600] = "";
     size_t used = 0;
     for (int i = 0; i < count && used < sizeof names - 1; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", rows[i]->name);
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", kernels[i]->name);
     return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", name, names);
 }
 
-vic_status plan_choose(const struct plan_request *request, const struct kernel_row *const *rows, int count,
-                       const struct kernel_row **out, vic_error *err)
+static bool is_of_help(const struct kernel *kernel, const struct plan_request *r)
 {
-    enum { MOST_ROWS = 64 };
+    return kernel->device == r->device.type && kernel->operation == r->operation;
+}
+
+vic_status plan_choose(const struct plan_request *request, const struct kernel *const *kernels, int count,
+                       const struct kernel **out, vic_error *err)
+{
+    enum { MOST_KERNELS = 64 };
     const char *forced = request->kernel;
-    const struct kernel_row *best = NULL;
-    struct lacking lacking[MOST_ROWS];
-    struct refusal refusal = { .request = request, .rows = rows, .all = count, .lacking = lacking };
-    bool known = false, on_device = false;
+    const struct kernel *best = NULL;
+    struct lacking lacking[MOST_KERNELS];
+    struct refusal refusal = { .request = request, .kernels = kernels, .all = count, .lacking = lacking };
+    bool known = false, some = false; /* that compute this on this device: then others are of no help */
     *out = NULL;
     if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
-    for (int i = 0; i < count; i++) on_device = on_device || rows[i]->device == request->device.kind;
-    for (int i = 0; i < count && refusal.n < MOST_ROWS; i++) {
-        if (forced && strcmp(rows[i]->name, forced) != 0) continue;
+    for (int i = 0; i < count; i++) some = some || is_of_help(kernels[i], request);
+    for (int i = 0; i < count && refusal.n < MOST_KERNELS; i++) {
+        if (forced && strcmp(kernels[i]->name, forced) != 0) continue;
         known = true;
-        if (!forced && on_device && rows[i]->device != request->device.kind) continue; /* of no help */
-        if (find_lacks(rows[i], request, forced, &lacking[refusal.n]))
+        if (!forced && some && !is_of_help(kernels[i], request)) continue;
+        if (find_lacks(kernels[i], request, forced, &lacking[refusal.n]))
             refusal.n++;
-        else if (!best || rows[i]->cost < best->cost)
-            best = rows[i];
+        else if (!best || kernels[i]->cost < best->cost)
+            best = kernels[i];
     }
-    if (forced && !known) return unknown_kernel(forced, rows, count, err);
+    if (forced && !known) return unknown_kernel(forced, kernels, count, err);
     if (!best) return nothing_fits(&refusal, err);
     log_line("plan", "%s for %s, %d heads (%d of keys), head sizes %d and %d%s", best->name,
              vic_dtype_name(request->shape.dtype), request->shape.heads, request->shape.kv_heads, request->shape.d_qk,

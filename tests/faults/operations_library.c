@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "faults/operations.h"
 
-#include "plan/tiles.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 #include <zlib.h>
 

@@ -1,6 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cases of attention, the same as the CPU's, on a GPU's rows; skipped where there is none. */
+/* The cases of attention, the same as the CPU's, on a GPU's kernels; skipped where there is none. */
 #include "parity/attention_cases.h"
+
+#ifdef VIC_HAVE_CUDA
+#include "kernels/cuda/sm90/launch.h"
+
+/* How the tiles of the next plans are cut and dealt out. */
+static struct cuda_sm90_choice choice;
+
+static vic_status prepare_as_chosen(struct vic_plan *plan, struct pool *pool, vic_error *err)
+{
+    return cuda_sm90_prepare_as(plan, &choice, pool, err);
+}
+
+static void choose(int parts, int steps, bool whole)
+{
+    choice = (struct cuda_sm90_choice){ .parts = parts, .most_steps = steps, .whole = whole };
+    prepare_instead = prepare_as_chosen;
+}
+#else
+static void choose(int parts, int steps, bool whole)
+{
+    (void)parts, (void)steps, (void)whole;
+}
+#endif
 
 /* In pattern order keys and values go straight from the caller's tensors, whose strides the copy engine must know. */
 static void test_odd_strides_are_refused(void **state)
@@ -9,7 +32,7 @@ static void test_odd_strides_are_refused(void **state)
         .name = "odd strides", .n_q = 100, .n_k = -1, .box = 9, .cutoff = 4, .dtype = VIC_F16, .layout = PADDED
     };
     struct plan_request request = { .device = the_gpu };
-    const struct kernel_row *kernel;
+    const struct kernel *kernel;
     struct problem p;
     vic_error err;
     (void)state;
@@ -43,7 +66,7 @@ static void test_shares_have_the_bits_of_whole_tiles(void **state)
                                           .d_v = cases[i / 2].d,
                                           .no_lse = cases[i / 2].no_lse,
                                           .batch = 2 };
-        const struct kernel_row *kernel;
+        const struct kernel *kernel;
         struct plan_request request = { .device = the_gpu };
         struct problem p;
         vic_error err;
@@ -53,12 +76,10 @@ static void test_shares_have_the_bits_of_whole_tiles(void **state)
         for (int parts = 0; parts <= 1; parts++) {
             unsigned char *out = malloc(p.out.bytes), *lse = malloc(p.lse.bytes);
             assert_true(out && lse);
-            parts_of_strips = parts;
-            steps_of_tiles = 9;
             for (int whole = 0; whole <= 1; whole++) {
                 memset(p.out.buffer, 0xff, p.out.bytes);
                 memset(p.lse.buffer, 0xff, p.lse.bytes);
-                whole_tiles = whole;
+                choose(parts, 9, whole);
                 CHECK_OK(launch_on_gpu(kernel, &p, &err));
                 if (whole == 0) memcpy(out, p.out.buffer, p.out.bytes);
                 if (whole == 0) memcpy(lse, p.lse.buffer, p.lse.bytes);
@@ -68,8 +89,7 @@ static void test_shares_have_the_bits_of_whole_tiles(void **state)
             free(out);
             free(lse);
         }
-        parts_of_strips = steps_of_tiles = 0;
-        whole_tiles = false;
+        choose(0, 0, false);
         free_problem(&p);
     }
 }
@@ -98,9 +118,7 @@ int main(int argc, char **argv)
         bool named = argc == 1;
         for (int k = 1; k < argc; k++) named = named || strcmp(argv[k], ways[i].name) == 0;
         if (!named) continue;
-        parts_of_strips = ways[i].parts;
-        steps_of_tiles = ways[i].steps;
-        whole_tiles = ways[i].whole;
+        choose(ways[i].parts, ways[i].steps, ways[i].whole);
         failed += cmocka_run_group_tests_name(ways[i].name, tests, start_pools, stop_pools);
     }
     return failed;

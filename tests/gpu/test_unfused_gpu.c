@@ -14,7 +14,7 @@
         if (check_code_ != cudaSuccess) fail_msg("%s: %s", #call, cudaGetErrorString(check_code_));                  \
     } while (0)
 
-static const struct kernel_row *row_of(vic_dtype dtype)
+static const struct kernel *row_of(vic_dtype dtype)
 {
     const char *name = dtype == VIC_BF16 ? "attn_fwd_unfused_bf16" : "attn_fwd_unfused_f16";
     for (int i = 0; i < kernel_table_size; i++)

@@ -334,7 +334,7 @@ static void scale_queries(const struct problem *p, const bool *kept, double fact
 
 /* Of each 16 rows, which share a warp, one keeps its query; the others' become 256 times as large (scores of a
  * thousand and more), or were that before.  256 is exact in every type. */
-static void check_neighbours(const struct kernel_row *kernel, void *context)
+static void check_neighbours(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     bool *kept = brute_alloc(p->pattern.n_q, sizeof *kept), *none = brute_alloc(p->pattern.n_q, sizeof *none);

@@ -6,8 +6,9 @@
 
 #include "attention_case.h"
 #include "base/threads.h"
-#include "contract/kernel_row.h"
+#include "contract/kernel.h"
 #include "device/memory.h"
+#include "kernels/kernels.h"
 #include "kernels/ref/attention_ref.h"
 #include "plan/plan.h"
 
@@ -25,7 +26,6 @@ struct problem {
     int64_t *all_rows;         /* atom -> row of q, out and lse */
     double *ref_out, *ref_lse; /* [batch, n_q, heads, ...] by atom */
     int64_t *pairs;            /* [n_q] by atom */
-    int32_t *strip_order;
 };
 
 static struct pool *pools[8];  /* by number of threads */
@@ -208,7 +208,6 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
         CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &args, pools[7], c->n_q, NULL,
                                     p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, p->pairs, &err));
     }
-    p->strip_order = brute_permutation(p->pattern.strips, &state);
 }
 
 static void free_problem(struct problem *p)
@@ -227,31 +226,42 @@ static void free_problem(struct problem *p)
     free(p->ref_lse);
     free(p->pairs);
     free(p->all_rows);
-    free(p->strip_order);
-}
-
-static void launch_on_cpu(const struct kernel_row *kernel, struct problem *p, int threads)
-{
-    struct vic_plan plan = { .pattern = &p->pattern,
-                             .shape = p->shape,
-                             .pattern_order = !p->args.q_rows,
-                             .radial = p->args.radial.table != NULL,
-                             .kernel = kernel,
-                             .strip_order = p->strip_order };
-    vic_error err;
-    size_t used = kernel->workspace(&plan, threads), bytes = (used + 64 + 63) / 64 * 64;
-    unsigned char *workspace = aligned_alloc(64, bytes);
-    CHECK(workspace != NULL, "out of memory");
-    memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
-    for (int item = p->first_item; item < p->first_item + p->items; item++) {
-        struct attention_args args = item_args(p, item);
-        CHECK_OK(kernel->launch(&plan, &args, pools[threads], workspace, &err));
-    }
-    for (size_t i = used; i < bytes; i++) CHECK(workspace[i] == 0xff, "%s wrote behind its workspace", kernel->name);
-    free(workspace);
 }
 
 static const vic_device the_gpu = { VIC_CUDA, 0 }, the_cpu = { VIC_CPU, 0 };
+
+/* Why the first device of its kind cannot run it, or NULL. */
+static const char *unavailable(const struct kernel *kernel)
+{
+    return kernel->unavailable((vic_device){ kernel->device, 0 });
+}
+
+static struct plan_request request_of(const struct problem *p, const struct kernel *kernel)
+{
+    return (struct plan_request){ .shape = p->shape,
+                                  .device = { kernel->device, 0 },
+                                  .pattern_order = !p->args.q_rows,
+                                  .features = p->args.radial.table ? FEATURE_RADIAL : 0 };
+}
+
+static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int threads)
+{
+    const struct plan_request request = request_of(p, kernel);
+    struct attention_args args = item_args(p, p->first_item);
+    vic_plan *plan;
+    vic_error err;
+    args.batch = p->items;
+    CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[threads], &plan, &err));
+    size_t used = kernel->workspace(plan, threads, p->items), bytes = (used + 64 + 63) / 64 * 64;
+    unsigned char *workspace = aligned_alloc(64, bytes);
+    CHECK(workspace != NULL, "out of memory");
+    memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
+    const struct kernel_exec exec = { .pool = pools[threads], .workspace = workspace };
+    CHECK_OK(kernel->launch(plan, &args, &exec, &err));
+    for (size_t i = used; i < bytes; i++) CHECK(workspace[i] == 0xff, "%s wrote behind its workspace", kernel->name);
+    free(workspace);
+    plan_free(plan);
+}
 
 static void *to_gpu(const unsigned char *from, size_t bytes)
 {
@@ -274,20 +284,16 @@ static void move_view(struct attention_tensor *view, const unsigned char *host, 
     if (view->data) view->data = (char *)copy + ((unsigned char *)view->data - host);
 }
 
-/* The status comes back, so that a test may ask for a refusal. */
-static int parts_of_strips, steps_of_tiles; /* 0 = as the plan decides */
-static bool whole_tiles;
+/* Set by tests that want a plan made in another way than the kernel would. */
+static vic_status (*prepare_instead)(struct vic_plan *plan, struct pool *pool, vic_error *err);
 
-static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem *p, vic_error *err)
+/* The status comes back, so that a test may ask for a refusal. */
+static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_error *err)
 {
     enum { GUARD = 256 };
     vic_status st;
-    const struct plan_request request = { .shape = p->shape,
-                                          .device = the_gpu,
-                                          .pattern_order = !p->args.q_rows,
-                                          .parts = parts_of_strips,
-                                          .most_steps = steps_of_tiles,
-                                          .whole = whole_tiles };
+    const struct plan_request request = request_of(p, kernel);
+    struct kernel used_kernel = *kernel;
     struct tensor *owners[] = { &p->q, p->k.buffer ? &p->k : &p->q, p->v.buffer ? &p->v : &p->q, &p->out, &p->lse };
     struct attention_args args = item_args(p, p->first_item);
     struct attention_tensor *views[] = { &args.q, &args.k, &args.v, &args.out, &args.lse };
@@ -295,18 +301,20 @@ static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem 
     unsigned char *guard;
     vic_plan *plan = NULL;
     args.batch = p->items;
-    st = plan_make(&p->pattern, &request, kernel, &plan, err);
+    if (prepare_instead) used_kernel.prepare = prepare_instead;
+    st = plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, err);
     if (st != VIC_OK) return st;
     for (int i = 0; i < 5; i++) {
         bool packed = i > 0 && owners[i] == &p->q;
         copies[i] = packed ? copies[0] : to_gpu(owners[i]->buffer, owners[i]->bytes);
         move_view(views[i], owners[i]->buffer, copies[i]);
     }
-    size_t used = kernel->device_row->workspace(plan, p->items);
+    size_t used = kernel->workspace(plan, 1, p->items);
     guard = brute_alloc((int64_t)(used + GUARD), 1);
     memset(guard, 0xff, used + GUARD); /* NaNs: scratch must not be read before it is written */
     workspace = to_gpu(guard, used + GUARD);
-    st = kernel->device_row->launch(plan, &args, workspace, NULL, err);
+    const struct kernel_exec exec = { .workspace = workspace };
+    st = kernel->launch(plan, &args, &exec, err);
     if (st == VIC_OK) st = device_synchronize(the_gpu, err);
     from_gpu(p->out.buffer, copies[3], p->out.bytes);
     from_gpu(p->lse.buffer, copies[4], p->lse.bytes);
@@ -322,12 +330,12 @@ static vic_status launch_on_gpu(const struct kernel_row *kernel, struct problem 
 }
 
 /* Runs with out and lse poisoned by `poison` first. */
-static void launch(const struct kernel_row *kernel, struct problem *p, int threads, int poison)
+static void launch(const struct kernel *kernel, struct problem *p, int threads, int poison)
 {
     vic_error err;
     memset(p->out.buffer, poison, p->out.bytes);
     memset(p->lse.buffer, poison, p->lse.bytes);
-    if (kernel->device_row)
+    if (kernel->device == VIC_CUDA)
         CHECK_OK(launch_on_gpu(kernel, p, &err));
     else
         launch_on_cpu(kernel, p, threads);

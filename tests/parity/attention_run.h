@@ -28,7 +28,7 @@ static inline bool nothing_to_test(void)
     const char *why = "this build has no CUDA";
     for (int i = 0; i < kernel_table_size; i++) {
         if (kernel_table[i]->device != tested) continue;
-        why = kernel_table[i]->unavailable();
+        why = unavailable(kernel_table[i]);
         if (!why) return false;
     }
     print_message("skipped: %s\n", why);
@@ -36,14 +36,14 @@ static inline bool nothing_to_test(void)
 }
 
 /* Calls `body` for every row of the CPU that this machine can run; of a GPU's, for the one that a plan would take. */
-static inline void for_each_kernel(const struct attention_shape *shape,
-                                   void (*body)(const struct kernel_row *, void *), void *context)
+static inline void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel *, void *),
+                                   void *context)
 {
     const struct plan_request request = { .shape = *shape, .device = the_gpu };
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
-        if (kernel_table[i]->device == VIC_CPU && !kernel_table[i]->unavailable()) body(kernel_table[i], context);
+        if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) body(kernel_table[i], context);
     if (tested != VIC_CUDA) return;
     CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &chosen, &err));
     body(chosen, context);
@@ -55,7 +55,7 @@ struct checked {
     uint64_t seed;
 };
 
-static inline void check_kernel(const struct kernel_row *kernel, void *context)
+static inline void check_kernel(const struct kernel *kernel, void *context)
 {
     struct checked *x = context;
     char what[256];
@@ -132,7 +132,7 @@ static inline void check_rows_kept(const struct problem *p, const unsigned char 
 }
 
 /* An item has the same bits alone, first of two, and in a batch of three. */
-static inline void check_items(const struct kernel_row *kernel, void *context)
+static inline void check_items(const struct kernel *kernel, void *context)
 {
     static const int parts[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
     struct problem *p = context;

@@ -124,7 +124,7 @@ struct compared {
     int64_t rows, wide;
 };
 
-static inline void check_row(const struct kernel_row *kernel, struct compared *x, int64_t atom, int head)
+static inline void check_row(const struct kernel *kernel, struct compared *x, int64_t atom, int head)
 {
     const struct problem *p = x->p;
     struct limits l = find_limits(p, atom, head);
@@ -150,7 +150,7 @@ static inline void check_row(const struct kernel_row *kernel, struct compared *x
     }
 }
 
-static inline void check_kernel_in_range(const struct kernel_row *kernel, void *context)
+static inline void check_kernel_in_range(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
     struct problem *p = (struct problem *)(uintptr_t)x->p;

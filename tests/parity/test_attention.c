@@ -13,7 +13,7 @@ struct spread {
     const char *what;
 };
 
-static void check_spread(const struct kernel_row *kernel, void *context)
+static void check_spread(const struct kernel *kernel, void *context)
 {
     struct spread *s = context;
     struct problem *p = s->p;
@@ -82,7 +82,7 @@ static void test_non_finite(void **state)
 
 /* ---- Determinism, choice -------------------------------------------------------------------------------------- */
 
-static void check_threads(const struct kernel_row *kernel, void *context)
+static void check_threads(const struct kernel *kernel, void *context)
 {
     static const int threads[] = { 2, 3, 7 };
     struct problem *p = context;
@@ -114,11 +114,15 @@ static void test_threads_give_the_same_bits(void **state)
     free_problem(&p);
 }
 
-static void check_row(const struct kernel_row *kernel, void *context)
+static void check_computed_pairs(const struct kernel *kernel, void *context)
 {
-    const struct problem *p = context;
-    int64_t computed = 0;
-    for (int64_t s = 0; s < p->pattern.strips; s++) computed += kernel->strip_pairs(&p->pattern, s);
+    struct problem *p = context;
+    const struct plan_request request = request_of(p, kernel);
+    vic_plan *plan;
+    vic_error err;
+    CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[2], &plan, &err));
+    int64_t computed = plan->computed_pairs;
+    plan_free(plan);
     CHECK(computed >= p->pattern.info.pairs && computed <= (p->pattern.n_partial + p->pattern.n_full) * BLOCK,
           "%s computes %lld pairs for %lld", kernel->name, (long long)computed, (long long)p->pattern.info.pairs);
     print_message("%s: %.2f pairs computed for each needed\n", kernel->name,
@@ -131,13 +135,13 @@ static void test_rows(void **state)
     struct problem p;
     (void)state;
     for (int i = 0; i < kernel_table_size; i++) {
-        const char *why = kernel_table[i]->unavailable();
+        const char *why = unavailable(kernel_table[i]);
         print_message("%s: %s%s\n", kernel_table[i]->name, why ? "skipped: " : "tested", why ? why : "");
         for (int j = 0; j < i; j++)
-            CHECK(strcmp(kernel_table[i]->name, kernel_table[j]->name), "two rows of one name");
+            CHECK(strcmp(kernel_table[i]->name, kernel_table[j]->name), "two kernels of one name");
     }
     make_problem(&c, 8000, &p);
-    for_each_kernel(&p.shape, check_row, &p);
+    for_each_kernel(&p.shape, check_computed_pairs, &p);
     free_problem(&p);
 }
 

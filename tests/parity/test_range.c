@@ -73,7 +73,7 @@ static double few_units(uint64_t *state, int64_t row, int head, int c)
     return (double)(1 + c % 7) * 0x1p-149;
 }
 
-static void check_units(const struct kernel_row *kernel, void *context)
+static void check_units(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     launch(kernel, p, 2, 0);
@@ -100,7 +100,7 @@ static void test_smallest_values(void **state)
 /* ---- Nobody else's rows ---------------------------------------------------------------------------------------- */
 
 /* A row that overflows, by its query or a neighbour's key, or a NaN: no other row has other bits. */
-static void check_others(const struct kernel_row *kernel, void *context)
+static void check_others(const struct kernel *kernel, void *context)
 {
     static const double values[] = { 1e30, -1e30, NAN };
     struct problem *p = context;
@@ -144,7 +144,7 @@ static void test_other_rows(void **state)
 }
 
 /* Rows in double beside rows with a NaN among their neighbours: those are NaN, and only those. */
-static void check_beside_nan(const struct kernel_row *kernel, void *context)
+static void check_beside_nan(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     int64_t odd = 0;
@@ -181,7 +181,7 @@ static void test_beside_nan(void **state)
     free_problem(&p);
 }
 
-static void check_same_bits(const struct kernel_row *kernel, void *context)
+static void check_same_bits(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     launch(kernel, p, 1, 0);

@@ -5,7 +5,7 @@
 /* ---- Known answers --------------------------------------------------------------------------------------------- */
 
 /* Of a row whose scores, all but for the radial term, are the same: the mean of the values. */
-static void check_means(const struct kernel_row *kernel, void *context)
+static void check_means(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
     struct problem *p = (struct problem *)(uintptr_t)x->p;
@@ -138,7 +138,7 @@ static double which_key(uint64_t *state, int64_t row, int head, int c)
     return row % 7 ? -1.0 : 1.0;
 }
 
-static void check_hidden(const struct kernel_row *kernel, void *context)
+static void check_hidden(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     int64_t some = 0;
@@ -170,7 +170,7 @@ static void test_score_lost_on_the_way(void **state)
 
 /* Scores that are all the same leave the decision to the term, whatever their size; a pair whose term is -inf has no
  * weight, whatever its score. */
-static void check_radial(const struct kernel_row *kernel, void *context)
+static void check_radial(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
     struct problem *p = (struct problem *)(uintptr_t)x->p;

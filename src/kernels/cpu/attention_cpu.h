@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What attention_body.h, compiled once per instruction set, shares with rows_cpu.c. */
+/* What attention_body.h, compiled once per instruction set, shares with kernels_cpu.c. */
 #ifndef VIC_KERNELS_CPU_ATTENTION_CPU_H
 #define VIC_KERNELS_CPU_ATTENTION_CPU_H
 

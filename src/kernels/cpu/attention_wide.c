@@ -127,7 +127,7 @@ static uint64_t rows_with_pairs(const struct vic_pattern *p, int64_t strip)
 void attention_wide_rows(const struct cpu_run *run, int64_t strip, int head, uint64_t rows, uint64_t lost)
 {
     const struct attention_args *a = run->args;
-    const vic_radial *radial = &a->radial;
+    const struct distance_bias *radial = &a->bias;
     rows &= rows_with_pairs(run->pattern, strip);
     for (int r = 0; r < STRIP; r++) {
         int64_t row = strip * STRIP + r;

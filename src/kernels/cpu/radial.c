@@ -42,5 +42,5 @@ double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row
     for (int a = 0; a < 3; a++)
         n[a] = p->images[image][a] + (p->k_wrap ? p->k_wrap[j][a] : 0) - (p->q_wrap ? p->q_wrap[i][a] : 0);
     double d2 = pair_distance2(p->q_positions + 3 * i, p->k_positions + 3 * j, p->cell, n[0], n[1], n[2]);
-    return radial_value(table, run->args->radial.points, d2, p->cutoff);
+    return radial_value(table, run->args->bias.points, d2, p->cutoff);
 }

@@ -7,7 +7,7 @@
  * double, as the difference of two positions: a lane is as exact as float can hold it. */
 static void find_distances(const struct cpu_run *run, struct strip_scratch *s)
 {
-    double cutoff = run->pattern->cutoff, end = run->args->radial.points - 1, per_d2 = end / (cutoff * cutoff);
+    double cutoff = run->pattern->cutoff, end = run->args->bias.points - 1, per_d2 = end / (cutoff * cutoff);
     radial_place_keys(run->pattern, s);
     for (int g = 0; g < GROUPS; g++) {
         const double *x = s->q_position[0] + g * GROUP, *y = s->q_position[1] + g * GROUP;
@@ -78,7 +78,7 @@ static void repair_terms(const struct cpu_run *run, const float *table, int grou
 static void add_radial(const struct cpu_run *run, int head, int group, int64_t first_row, struct strip_scratch *s,
                        vf max[PARTS])
 {
-    const vic_radial *radial = &run->args->radial;
+    const struct distance_bias *radial = &run->args->bias;
     const float *table = radial->table + head * radial->head_stride;
     int keys = s->key_count[group];
     look_up(table, group, s);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host side of every GPU row needs: CUDA's errors as statuses, and a scope on a device.
+// What the host side of every GPU kernel needs: CUDA's errors as statuses, and a scope on a device.
 #pragma once
 #include "base/status.h"
 
+#include <cstdio>
 #include <cuda_runtime_api.h>
 
 namespace cuda_host
@@ -53,6 +54,26 @@ inline vic_status check_hopper(vic_device device, vic_error *err)
         return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
                         device.index, major);
     return VIC_OK;
+}
+
+// NULL when the device is a Hopper GPU, else a phrase that says what is not.  A number that no device has is left to
+// check_hopper(), which has a status for it.
+inline const char *hopper_lacks(vic_device device)
+{
+    int devices = 0, major = 0;
+    cudaError_t code = cudaGetDeviceCount(&devices);
+    forget(code);
+    if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver || (code == cudaSuccess && devices == 0))
+        return "this machine has no GPU that CUDA can use";
+    static thread_local char text[128];
+    if (code == cudaSuccess && device.index >= devices) return nullptr;
+    if (code == cudaSuccess) code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index);
+    forget(code);
+    if (code != cudaSuccess) {
+        std::snprintf(text, sizeof text, "CUDA does not tell what GPUs there are: %s", cudaGetErrorString(code));
+        return text;
+    }
+    return major == 9 ? nullptr : "it needs a Hopper GPU (sm_90)";
 }
 
 // The caller's current device comes back at the end of the scope.

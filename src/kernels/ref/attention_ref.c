@@ -153,7 +153,7 @@ static struct images images_of(const struct reference *r, int64_t query, const s
                                const struct rule_pair *list, const float *table)
 {
     const struct vic_pattern *p = r->pattern;
-    int points = r->args->radial.points;
+    int points = r->args->bias.points;
     struct images found = { 0, -INFINITY, 0.0 };
     if (!r->rules) return images_within(p, &r->search, query, one->atom, table, points);
     for (int64_t i = one->first; i < one->first + one->images.count; i++) {
@@ -183,7 +183,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 {
     const struct vic_pattern *p = r->pattern;
     const struct attention_shape *shape = r->shape;
-    const vic_radial *radial = &r->args->radial;
+    const struct distance_bias *radial = &r->args->bias;
     struct ref_sizes size = ref_sizes(p);
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
@@ -313,25 +313,6 @@ static void launch_task(void *context, int64_t query, int worker)
     }
 }
 
-static size_t workspace(const struct vic_plan *plan, int threads)
-{
-    size_t row = (size_t)plan->shape.heads * ((size_t)plan->shape.d_v + 1);
-    return size_plus(ref_workspace(plan->pattern, threads), size_times((size_t)threads, row * sizeof(double)));
-}
-
-static vic_status launch(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,
-                         void *memory, vic_error *err)
-{
-    struct launch_context l;
-    vic_status st;
-    l.row = (double *)((char *)memory + ref_workspace(plan->pattern, pool_threads(pool)));
-    TRY(reference_make(plan->pattern, &plan->shape, args, memory, pool_threads(pool), &l.reference, err));
-    pool_run(pool, plan->pattern->n_q, launch_task, &l);
-    st = rules_status(l.reference.rules, err);
-    rules_free(l.reference.rules);
-    return st;
-}
-
 /* It computes useful pairs only (and tests all others, which is not counted as attention). */
 static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 {
@@ -343,17 +324,63 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
     return pairs;
 }
 
-const struct kernel_row attn_fwd_ref = {
+static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *err)
+{
+    (void)pool;
+    (void)err;
+    for (int64_t s = 0; s < plan->pattern->strips; s++) plan->computed_pairs += strip_pairs(plan->pattern, s);
+    return VIC_OK;
+}
+
+static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
+{
+    size_t row = (size_t)plan->shape.heads * ((size_t)plan->shape.d_v + 1);
+    (void)batch; /* items one after the other */
+    return size_plus(ref_workspace(plan->pattern, threads), size_times((size_t)threads, row * sizeof(double)));
+}
+
+static vic_status run_item(const struct vic_plan *plan, const struct attention_args *args,
+                           const struct kernel_exec *exec, vic_error *err)
+{
+    struct launch_context l;
+    vic_status st;
+    const int threads = pool_threads(exec->pool);
+    l.row = (double *)((char *)exec->workspace + ref_workspace(plan->pattern, threads));
+    TRY(reference_make(plan->pattern, &plan->shape, args, exec->workspace, threads, &l.reference, err));
+    pool_run(exec->pool, plan->pattern->n_q, launch_task, &l);
+    st = rules_status(l.reference.rules, err);
+    rules_free(l.reference.rules);
+    return st;
+}
+
+static vic_status launch(const struct vic_plan *plan, const struct attention_args *args,
+                         const struct kernel_exec *exec, vic_error *err)
+{
+    for (int64_t item = 0; item < args->batch; item++) {
+        const struct attention_args one = attention_item(args, plan->shape.dtype, item);
+        TRY(run_item(plan, &one, exec, err));
+    }
+    return VIC_OK;
+}
+
+static const char *unavailable(vic_device device)
+{
+    (void)device;
+    return switch_disable_cpu_wrong();
+}
+
+const struct kernel attn_fwd_ref = {
     .name = "attn_fwd_ref",
+    .operation = ATTENTION_FORWARD,
     .device = VIC_CPU,
-    .dtypes = 1u << VIC_F32 | 1u << VIC_F16 | 1u << VIC_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL,
+    .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,
     .cost = 1000.0,
-    .unavailable = switch_disable_cpu_wrong,
-    .strip_pairs = strip_pairs,
+    .unavailable = unavailable,
+    .prepare = prepare,
     .workspace = workspace,
     .launch = launch,
 };

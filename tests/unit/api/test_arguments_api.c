@@ -1,31 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wrong arguments of public functions: each is refused in words that say what was expected and what came, hands out
- * nothing, and changes nothing. */
-#include "check.h"
+ * nothing, and changes nothing.  NULL is in test_null_api.c, what structs of other sizes do in test_sized_api.c. */
+#include "objects.h"
+
+#include "vicinal_dev.h"
 
 enum { N = 20 };
 
-static vic_structure *structure(void)
+static double at[3 * N];
+
+static int set_up(void **state)
 {
-    double x[3 * N];
     uint64_t seed = 8;
-    vic_structure *s;
-    vic_error err;
-    for (int i = 0; i < 3 * N; i++) x[i] = 6 * random_uniform(&seed);
-    CHECK_OK(vic_structure_from_arrays(N, x, NULL, NULL, NULL, &s, &err));
-    return s;
+    (void)state;
+    for (int i = 0; i < 3 * N; i++) at[i] = 6 * random_uniform(&seed);
+    return 0;
 }
 
 static vic_pattern *cutoff(void)
 {
-    vic_structure *s = structure();
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
-    o.cutoff = 3.0;
-    CHECK_OK(vic_pattern_build(s, &o, &p, &err));
-    vic_structure_free(s);
-    return p;
+    vic_points points = points_at(N, at, NULL);
+    return cutoff_pattern(&points, 3.0);
 }
 
 /* The out parameter of a call that fails is NULL, whatever was there. */
@@ -36,29 +31,53 @@ static vic_pattern *cutoff(void)
         assert_null(object);                                                                                         \
     } while (0)
 
+/* The numbers are DLPack's. */
 static void types(void **state)
 {
-    static const vic_dtype all[] = { VIC_F32, VIC_F16, VIC_BF16, VIC_F64 };
-    static const size_t sizes[] = { 4, 2, 2, 8 };
-    static const char *const names[] = { "float32", "float16", "bfloat16", "float64" };
+    static const struct {
+        vic_dtype dtype;
+        size_t size;
+        int code, bits;
+        const char *name;
+    } all[] = {
+        { VIC_I32, 4, 0, 32, "int32" },     { VIC_I64, 8, 0, 64, "int64" },   { VIC_U8, 1, 1, 8, "uint8" },
+        { VIC_F16, 2, 2, 16, "float16" },   { VIC_F32, 4, 2, 32, "float32" }, { VIC_F64, 8, 2, 64, "float64" },
+        { VIC_BF16, 2, 4, 16, "bfloat16" }, { VIC_BOOL, 1, 6, 8, "bool" },
+    };
     (void)state;
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(vic_dtype_size(all[i]), sizes[i]);
-        assert_string_equal(vic_dtype_name(all[i]), names[i]);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_int_equal(all[i].dtype, all[i].code | all[i].bits << 8 | 1 << 16);
+        assert_int_equal(vic_dtype_size(all[i].dtype), all[i].size);
+        assert_string_equal(vic_dtype_name(all[i].dtype), all[i].name);
     }
-    assert_int_equal(vic_dtype_size((vic_dtype)77), 0);
-    assert_string_equal(vic_dtype_name((vic_dtype)77), "unknown type");
-    assert_string_equal(vic_kernel_get(-1).reason, "there is no such kernel");
-    assert_string_equal(vic_kernel_get(vic_kernel_count()).reason, "there is no such kernel");
+    for (int i = 0; i < 2; i++) {
+        vic_dtype other = i ? (vic_dtype)77 : VIC_DTYPE_UNKNOWN;
+        assert_int_equal(vic_dtype_size(other), 0);
+        assert_string_equal(vic_dtype_name(other), "unknown type");
+    }
+}
+
+static void statuses(void **state)
+{
+    (void)state;
+#define CHECK_STATUS(status, value, words)                                                                           \
+    assert_int_equal(VIC_##status, value);                                                                           \
+    assert_string_equal(vic_status_name(VIC_##status), #status);                                                     \
+    assert_string_equal(vic_status_text(VIC_##status), words);
+    VIC_STATUS_LIST(CHECK_STATUS)
+    assert_string_equal(vic_status_name((vic_status)99), "?");
+    assert_non_null(vic_status_text((vic_status)99));
 }
 
 static void tensors_of_any_shape(void **state)
 {
-    const int64_t shape[] = { 3, 4, 5, 6, 7 }, huge[] = { INT64_MAX, INT64_MAX, 2 };
+    const int64_t shape[] = { 3, 4, 5, 6, 7, 8, 9 }, huge[] = { INT64_MAX, INT64_MAX, 2 };
     (void)state;
-    vic_tensor t = vic_tensor_make(NULL, VIC_F32, 5, shape); /* too many: refused where it is used */
-    assert_int_equal(t.ndim, 5);
-    assert_int_equal(t.stride[0], 120);
+    vic_tensor t = vic_tensor_make(NULL, VIC_F32, 6, shape);
+    assert_int_equal(t.stride[0], 4 * 5 * 6 * 7 * 8);
+    assert_int_equal(t.device.type, VIC_CPU);
+    t = vic_tensor_make(NULL, VIC_F32, 7, shape); /* too many: refused where it is used */
+    assert_int_equal(t.ndim, 7);
     t = vic_tensor_make(NULL, VIC_F32, 0, NULL);
     assert_int_equal(t.ndim, 0);
     t = vic_tensor_make(NULL, VIC_F32, 3, huge);
@@ -67,170 +86,78 @@ static void tensors_of_any_shape(void **state)
     assert_true(t.stride[0] == INT64_MAX); /* no memory holds it */
 }
 
-static void options_of_a_newer_caller(void **state)
+static vic_pair_list pair_list(int64_t n, const int32_t *query, const int32_t *key)
 {
-    vic_structure *s = structure();
-    vic_pattern *p = cutoff(), *q;
-    vic_pattern_options po = VIC_PATTERN_OPTIONS_INIT;
-    vic_plan_options lo = VIC_PLAN_OPTIONS_INIT;
-    vic_engine_options eo = VIC_ENGINE_OPTIONS_INIT;
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
-    vic_time_options to = VIC_TIME_OPTIONS_INIT;
-    vic_engine *engine;
-    vic_plan *plan;
-    const int64_t one[] = { 0, 1 };
-    const int32_t zero[] = { 0 };
-    const double at[3] = { 0, 0, 0 };
-    double seconds;
-    vic_error err;
-    (void)state;
-    po.size += 8;
-    lo.size += 8;
-    eo.size += 8;
-    to.size += 8;
-    REFUSED(engine, vic_engine_create(&eo, &engine, &err), VIC_BAD_ARGUMENT, "vic_engine_options.size");
-    REFUSED(plan, vic_plan_create(p, &lo, &plan, &err), VIC_BAD_ARGUMENT, "vic_plan_options.size");
-    REFUSED(q, vic_pattern_build(s, &po, &q, &err), VIC_BAD_ARGUMENT, "vic_pattern_options.size");
-    REFUSED(q, vic_pattern_from_blocks(16, 0, 16, one, zero, &po, &q, &err), VIC_BAD_ARGUMENT, "options.size");
-    REFUSED(q, vic_pattern_generate("origin:800", &po, &q, &err), VIC_BAD_ARGUMENT, "options.size");
-    REFUSED(q, vic_pattern_from_pairs(NULL, 1, 0, 1, zero, zero, NULL, &po, &q, &err), VIC_BAD_ARGUMENT,
-            "options.size");
-    REFUSED(q, vic_pattern_nearest(s, 3, &po, &q, &err), VIC_BAD_ARGUMENT, "options.size");
-    REFUSED(q, vic_pattern_windows(8, 2, 4, &po, &q, &err), VIC_BAD_ARGUMENT, "options.size");
-    REFUSED(q, vic_pattern_structures(1, one, at, NULL, NULL, &po, &q, &err), VIC_BAD_ARGUMENT, "options.size");
-    CHECK_OK(vic_engine_create(NULL, &engine, &err));
-    CHECK_OK(vic_plan_create(p, NULL, &plan, &err));
-    CHECK_FAILS(vic_attention_time(engine, plan, &a, &to, &seconds, &err), VIC_BAD_ARGUMENT, "vic_time_options.size");
-    a.size += 8;
-    CHECK_FAILS(vic_attention(engine, plan, &a, &err), VIC_BAD_ARGUMENT, "vic_attention_args.size");
-    CHECK_FAILS(vic_attention_time(engine, plan, &a, NULL, &seconds, &err), VIC_BAD_ARGUMENT, "args.size");
-    CHECK_FAILS(vic_attention_reference(engine, plan, &a, 0, NULL, &seconds, NULL, NULL, &err), VIC_BAD_ARGUMENT,
-                "args.size");
-    vic_plan_free(plan);
-    vic_engine_free(engine);
-    vic_pattern_free(p);
-    vic_structure_free(s);
-}
-
-static void nothing_given(void **state)
-{
-    vic_structure *s;
-    vic_pattern *p;
-    vic_plan *plan;
-    const int64_t one[] = { 0, 1 };
-    const int32_t zero[] = { 0 };
-    const double at[3] = { 0, 0, 0 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_error err;
-    (void)state;
-    REFUSED(s, vic_structure_read(NULL, NULL, &s, &err), VIC_BAD_ARGUMENT, "path is NULL");
-    REFUSED(s, vic_structure_read("", NULL, &s, &err), VIC_BAD_ARGUMENT, "path is empty");
-    CHECK_FAILS(vic_structure_read("x", NULL, NULL, &err), VIC_BAD_ARGUMENT, "out is NULL");
-    CHECK_FAILS(vic_structure_from_arrays(1, at, NULL, NULL, NULL, NULL, &err), VIC_BAD_ARGUMENT, "out is NULL");
-    CHECK_FAILS(vic_structure_write(NULL, "x.pdb", NULL, at, &err), VIC_BAD_ARGUMENT, "structure is NULL");
-    s = structure();
-    CHECK_FAILS(vic_structure_write(s, NULL, NULL, at, &err), VIC_BAD_ARGUMENT, "path is NULL");
-    CHECK_FAILS(vic_structure_write(s, "", NULL, at, &err), VIC_BAD_ARGUMENT, "path is empty");
-    CHECK_FAILS(vic_structure_write(s, "x.pdb", NULL, NULL, &err), VIC_BAD_ARGUMENT, "each of the 20 atoms");
-    vic_structure_free(s);
-    REFUSED(p, vic_pattern_build(NULL, NULL, &p, &err), VIC_BAD_ARGUMENT, "structure is NULL");
-    REFUSED(p, vic_pattern_nearest(NULL, 3, NULL, &p, &err), VIC_BAD_ARGUMENT, "structure is NULL");
-    REFUSED(p, vic_pattern_from_blocks(16, 0, 16, NULL, zero, NULL, &p, &err), VIC_BAD_ARGUMENT, "row_ptr is NULL");
-    REFUSED(p, vic_pattern_from_blocks(16, 0, 16, one, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "column is NULL, but row_ptr counts 1 blocks");
-    o.cutoff = 1.0;
-    REFUSED(p, vic_pattern_structures(1, NULL, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT, "offsets is NULL");
-    REFUSED(plan, vic_plan_create(NULL, NULL, &plan, &err), VIC_BAD_ARGUMENT, "pattern is NULL");
-    CHECK_OK(vic_pattern_from_blocks(16, 0, 16, (const int64_t[]){ 0, 0 }, NULL, NULL, &p, &err)); /* no blocks */
-    assert_int_equal(vic_pattern_get(p).pairs, 0);
-    assert_null(vic_pattern_positions(p, VIC_QUERY));
-    vic_pattern_free(p);
-    assert_int_equal(vic_status_exit_code(VIC_BAD_ARGUMENT), 2);
-    assert_int_equal(vic_structure_from_arrays(-1, at, NULL, NULL, NULL, &s, NULL), VIC_BAD_ARGUMENT); /* no text */
-}
-
-static void skips_of_the_wrong_side(void **state)
-{
-    vic_structure *s = structure();
-    const uint8_t skip[N] = { 1 };
-    const int64_t one[] = { 0, 1 };
-    const int32_t zero[] = { 0 };
-    const double at[3] = { 0, 0, 0 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
-    (void)state;
-    o.skip_keys = skip;
-    REFUSED(p, vic_pattern_from_blocks(16, 0, 16, one, zero, &o, &p, &err), VIC_BAD_ARGUMENT, "skip_keys");
-    REFUSED(p, vic_pattern_from_pairs(NULL, 1, 0, 1, zero, zero, NULL, &o, &p, &err), VIC_BAD_ARGUMENT, "skip_keys");
-    REFUSED(p, vic_pattern_nearest(s, 3, &o, &p, &err), VIC_BAD_ARGUMENT, "skip_keys");
-    o.cutoff = 2.0;
-    REFUSED(p, vic_pattern_structures(1, one, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT, "skip_keys");
-    REFUSED(p, vic_pattern_build(s, &o, &p, &err), VIC_BAD_ARGUMENT, "skip_keys");
-    CHECK_OK(vic_pattern_build_points(1, at, 1, at, NULL, NULL, &o, &p, &err)); /* keys of their own: it says much */
-    assert_int_equal(vic_pattern_get(p).pairs, 0);
-    vic_pattern_free(p);
-    o = (vic_pattern_options)VIC_PATTERN_OPTIONS_INIT;
-    o.skip = skip;
-    REFUSED(p, vic_pattern_generate("origin:800", &o, &p, &err), VIC_BAD_ARGUMENT, "skip: generated blocks");
-    vic_structure_free(s);
+    return (vic_pair_list){ .size = sizeof(vic_pair_list),
+                            .query = tensor_of(query, VIC_I32, 1, &n),
+                            .key = tensor_of(key, VIC_I32, 1, &n) };
 }
 
 /* Sizes that no memory has: refused by number, before anything of that size is touched. */
-static void sizes(void **state)
+static void numbers_of_points(void **state)
 {
     static const int64_t wrong[] = { -1, INT64_MIN, INT32_MAX, (int64_t)1 << 32, INT64_MAX };
-    const int64_t row_ptr[] = { 0, INT64_MAX }, fine[] = { 0, 0 };
-    const uint8_t skip[] = { 1 };
+    const int64_t fine[] = { 0, 0 }, one = 1;
+    const uint8_t mask[] = { 1 };
     const int32_t zero[] = { 0 };
-    const double at[3] = { 0, 0, 0 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s = structure();
+    vic_block_list blocks = { .size = sizeof blocks, .block = 16, .row_ptr = fine, .column = zero };
+    vic_pair_list pairs = pair_list(0, NULL, NULL);
+    vic_points single = points_at(1, at, NULL);
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int64_t n = wrong[i];
+        vic_points here = points_at(n, at, NULL), nowhere = points_of(n);
+        REFUSED(p, vic_pattern_cutoff(NULL, &here, NULL, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "0 to 2147483");
+        REFUSED(p, vic_pattern_cutoff(NULL, &single, &here, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "0 to 2147483");
+        here.mask = tensor_of(mask, VIC_U8, 1, &one); /* of one point, and not looked at */
+        REFUSED(p, vic_pattern_cutoff(NULL, &here, NULL, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "");
+        REFUSED(p, vic_pattern_cutoff(NULL, &single, &here, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "");
+        REFUSED(p, vic_pattern_windows(NULL, &nowhere, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "0 to 2147483");
+        REFUSED(p, vic_pattern_pairs(NULL, &nowhere, NULL, &pairs, NULL, &p, &err), VIC_BAD_ARGUMENT, "0 to 2147483");
+        REFUSED(p, vic_pattern_pairs(NULL, &single, &nowhere, &pairs, NULL, &p, &err), VIC_BAD_ARGUMENT,
+                "0 to 2147483");
+        REFUSED(p, vic_pattern_blocks(NULL, &nowhere, NULL, &blocks, NULL, &p, &err), VIC_BAD_ARGUMENT,
+                "0 to 2147483");
+    }
+}
+
+static void numbers_of_other_things(void **state)
+{
+    static const int64_t wrong[] = { 0, -1, INT64_MIN, (int64_t)1 << 32, INT64_MAX };
+    const int64_t fine[] = { 0, 0 };
+    const int32_t zero[] = { 0 };
+    vic_points points = points_at(N, at, NULL), one = points_of(1);
     vic_pattern *p;
     vic_error err;
     void *memory;
     (void)state;
-    o.cutoff = 1.0;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        int64_t n = wrong[i], offsets[] = { 0, n };
-        REFUSED(p, vic_pattern_build_points(n, at, 0, NULL, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                "numbers of atoms: a pattern holds 0 to");
-        REFUSED(p, vic_pattern_build_points(1, at, n, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                "numbers of atoms: a pattern holds 0 to");
-        o.skip = skip; /* of one atom, and not looked at */
-        REFUSED(p, vic_pattern_build_points(n, at, 0, NULL, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                "a pattern holds 0 to");
-        REFUSED(p, vic_pattern_build_points(1, at, n, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT,
-                "a pattern holds 0 to");
-        o.skip = NULL;
-        REFUSED(p, vic_pattern_windows(n, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "a pattern holds 0 to");
-        REFUSED(p, vic_pattern_from_pairs(NULL, n, 0, 0, NULL, NULL, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                "a pattern holds 0 to");
-        REFUSED(p, vic_pattern_from_pairs(NULL, 1, n, 0, NULL, NULL, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                "a pattern holds 0 to");
-        REFUSED(p, vic_pattern_from_blocks(n, 0, 16, fine, zero, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                "a pattern holds 0 to");
-        if (n < 0) {
-            REFUSED(p, vic_pattern_structures(n, fine, at, NULL, NULL, &o, &p, &err), VIC_BAD_ARGUMENT, "structures");
-            REFUSED(p, vic_pattern_nearest(s, n, NULL, &p, &err), VIC_BAD_ARGUMENT, "k: expected 1 or more");
-            REFUSED(p, vic_pattern_from_pairs(NULL, 1, 0, n, zero, zero, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                    "expected 0 or more pairs");
-        }
-        vic_status st = vic_pattern_structures(1, offsets, at, NULL, NULL, &o, &p, &err);
-        assert_true(st == VIC_BAD_ARGUMENT || st == VIC_BAD_INPUT);
-        if (n <= INT32_MAX) continue;
-        REFUSED(p, vic_pattern_nearest(s, n, NULL, &p, &err), VIC_BAD_ARGUMENT, "k: expected 1 or more");
-        REFUSED(p, vic_pattern_windows(1, n, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "windows: expected");
-        REFUSED(p, vic_pattern_windows(1, 4, n, NULL, &p, &err), VIC_BAD_ARGUMENT, "windows: expected");
-        REFUSED(p, vic_pattern_from_blocks(1, 0, n, fine, zero, NULL, &p, &err), VIC_BAD_ARGUMENT, "multiple of 16");
+        int64_t n = wrong[i];
+        vic_block_list blocks = { .size = sizeof blocks, .block = n, .row_ptr = fine, .column = zero };
+        REFUSED(p, vic_pattern_nearest(NULL, &points, NULL, n, NULL, &p, &err), VIC_BAD_ARGUMENT,
+                "expected 1 or more");
+        REFUSED(p, vic_pattern_windows(NULL, &one, n, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+        REFUSED(p, vic_pattern_windows(NULL, &one, 4, n, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+        REFUSED(p, vic_pattern_blocks(NULL, &one, NULL, &blocks, NULL, &p, &err), VIC_BAD_ARGUMENT, "multiple of 16");
     }
-    REFUSED(p, vic_pattern_from_blocks(1, 0, 16, row_ptr, zero, NULL, &p, &err), VIC_NO_MEMORY, "blocks");
-    REFUSED(p, vic_pattern_generate("blocks:1x1:n=99999999999999999999", NULL, &p, &err), VIC_BAD_ARGUMENT,
+    REFUSED(p, vic_pattern_generate(NULL, "blocks:1x1:n=99999999999999999999", NULL, &p, &err), VIC_BAD_ARGUMENT,
             "stopped at character");
-    REFUSED(p, vic_pattern_generate("blocks:65537x65537:n=1", NULL, &p, &err), VIC_BAD_ARGUMENT, "2^32 places");
-    REFUSED(p, vic_pattern_generate("blocks:20000000x2:n=1", NULL, &p, &err), VIC_BAD_ARGUMENT, "atoms on a side");
+    REFUSED(p, vic_pattern_generate(NULL, "blocks:65537x65537:n=1", NULL, &p, &err), VIC_BAD_ARGUMENT, "2^32 places");
+    REFUSED(p, vic_pattern_generate(NULL, "blocks:20000000x2:n=1", NULL, &p, &err), VIC_BAD_ARGUMENT, "on a side");
     REFUSED(memory, vic_memory_alloc((vic_device){ VIC_CPU, 0 }, SIZE_MAX, &memory, &err), VIC_NO_MEMORY, "bytes");
-    vic_structure_free(s);
+}
+
+static void cutoffs(void **state)
+{
+    static const double wrong[] = { 0, -1, NAN, INFINITY };
+    vic_points points = points_at(N, at, NULL);
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        REFUSED(p, vic_pattern_cutoff(NULL, &points, NULL, wrong[i], NULL, &p, &err), VIC_BAD_ARGUMENT, "cutoff");
 }
 
 static void block_masks(void **state)
@@ -247,72 +174,155 @@ static void block_masks(void **state)
         { { 0, 1, 2, 3 }, { 0, 1, 3 }, "column[2], in block row 2: expected 0 to 2, found 3" },
         { { 0, 1, 3, 3 }, { 0, 1, 1 }, "block row 1: expected each column once, found 1 twice" },
     };
-    vic_pattern *p;
-    vic_error err;
-    (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        REFUSED(p, vic_pattern_from_blocks(48, 0, 16, wrong[i].row_ptr, wrong[i].column, NULL, &p, &err),
-                VIC_BAD_INPUT, wrong[i].words);
-    CHECK_OK(vic_pattern_generate("blocks:2x2:n=1,seed=18446744073709551615", NULL, &p, &err));
-    vic_pattern_free(p);
-    REFUSED(p, vic_pattern_generate("blocks:2x2:n=1,seed=18446744073709551616", NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "stopped at character");
-    REFUSED(p, vic_pattern_generate("blocks:2x2:n=1,seed=99999999999999999999", NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "stopped at character");
-}
-
-static void pairs_of_a_structure(void **state)
-{
-    vic_structure *s = structure();
+    const int64_t many[] = { 0, INT64_MAX }, none[] = { 0, 0 }, one[] = { 0, 1 };
     const int32_t zero[] = { 0 };
+    vic_points points = points_of(48), few = points_of(16);
+    vic_block_list list = { .size = sizeof list, .block = 16 };
     vic_pattern *p;
     vic_error err;
     (void)state;
-    REFUSED(p, vic_pattern_from_pairs(s, N + 1, 0, 1, zero, zero, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "the structure has 20 atoms: expected n_q to say so, and n_k 0; got 21 and 0");
-    REFUSED(p, vic_pattern_from_pairs(s, N, 7, 1, zero, zero, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "got 20 and 7");
-    REFUSED(p, vic_pattern_from_pairs(s, N, 0, 1, NULL, zero, NULL, NULL, &p, &err), VIC_BAD_ARGUMENT,
-            "with both arrays");
-    CHECK_OK(vic_pattern_from_pairs(s, N, N, 1, zero, zero, NULL, NULL, &p, &err));
-    assert_int_equal(vic_pattern_get(p).pairs, 1);
-    assert_non_null(vic_pattern_positions(p, VIC_QUERY));
-    assert_ptr_equal(vic_pattern_positions(p, VIC_KEY), vic_pattern_positions(p, VIC_QUERY));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        list.row_ptr = wrong[i].row_ptr;
+        list.column = wrong[i].column;
+        REFUSED(p, vic_pattern_blocks(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, wrong[i].words);
+    }
+    list.row_ptr = many;
+    list.column = zero;
+    REFUSED(p, vic_pattern_blocks(NULL, &few, NULL, &list, NULL, &p, &err), VIC_NO_MEMORY, "blocks");
+    list.row_ptr = one;
+    list.column = NULL;
+    REFUSED(p, vic_pattern_blocks(NULL, &few, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT,
+            "column is NULL, but row_ptr counts 1 blocks");
+    list.row_ptr = none; /* no blocks */
+    CHECK_OK(vic_pattern_blocks(NULL, &few, NULL, &list, NULL, &p, &err));
+    assert_int_equal(info_of(p).pairs, 0);
     vic_pattern_free(p);
-    vic_structure_free(s);
+    CHECK_OK(vic_pattern_generate(NULL, "blocks:2x2:n=1,seed=18446744073709551615", NULL, &p, &err));
+    vic_pattern_free(p);
+    REFUSED(p, vic_pattern_generate(NULL, "blocks:2x2:n=1,seed=18446744073709551616", NULL, &p, &err),
+            VIC_BAD_ARGUMENT, "stopped at character");
+    REFUSED(p, vic_pattern_generate(NULL, "blocks:2x2:n=1,seed=99999999999999999999", NULL, &p, &err),
+            VIC_BAD_ARGUMENT, "stopped at character");
 }
 
-static void distances_and_updates(void **state)
+static void lists_of_pairs(void **state)
 {
-    const double at[6] = { 0, 0, 0, 1, 0, 0 };
-    const int64_t offsets[] = { 0, 1, 2 };
-    int32_t i[8], j[8];
-    double d[8];
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    const int32_t zero[] = { 0, 0 }, beyond[] = { N }, below[] = { -1 };
+    const int64_t one = 1, two = 2;
+    vic_points points = points_at(N, at, NULL);
+    vic_pair_list list = pair_list(1, zero, zero);
+    const double *where;
     vic_pattern *p;
     vic_error err;
     (void)state;
-    CHECK_OK(vic_pattern_windows(2, 2, 2, NULL, &p, &err));
-    CHECK_FAILS(vic_pattern_neighbours(p, 4, 1, i, j, NULL, d, &err), VIC_BAD_ARGUMENT,
-                "distance: the pattern has no positions");
-    CHECK_FAILS(vic_pattern_update(&p, at, NULL, NULL, 0, &err), VIC_BAD_ARGUMENT, "got one of kind windows");
-    assert_null(p);
-    o.cutoff = 2.0;
-    CHECK_OK(vic_pattern_structures(2, offsets, at, NULL, NULL, &o, &p, &err));
-    CHECK_FAILS(vic_pattern_neighbours(p, 2, 1, i, j, NULL, d, &err), VIC_BAD_ARGUMENT, "no cell that all");
+    CHECK_OK(vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err));
+    assert_int_equal(info_of(p).pairs, 1);
+    assert_true(info_of(p).positions);
+    CHECK_OK(vic_pattern_positions(p, VIC_QUERY, &where, &err));
+    assert_memory_equal(where, at, sizeof at);
     vic_pattern_free(p);
-    CHECK_OK(vic_pattern_build_points(1, at, 1, at + 3, NULL, NULL, &o, &p, &err));
-    CHECK_OK(vic_pattern_neighbours(p, 1, 1, i, j, NULL, d, &err));
-    assert_true(d[0] == 1.0);
-    CHECK_FAILS(vic_pattern_update(&p, at, NULL, NULL, 0, &err), VIC_BAD_ARGUMENT, "keys of their own");
-    assert_null(p);
-    p = cutoff();
-    CHECK_FAILS(vic_pattern_update(&p, NULL, NULL, NULL, 0, &err), VIC_BAD_ARGUMENT,
-                "the pattern has 20 query atoms");
-    assert_null(p);
-    CHECK_OK(vic_pattern_build_points(0, NULL, 0, NULL, NULL, NULL, &o, &p, &err));
-    CHECK_OK(vic_pattern_update(&p, NULL, NULL, NULL, 0, &err)); /* of no atoms there are no positions */
-    assert_int_equal(vic_pattern_get(p).pairs, 0);
+    list.query = tensor_of(zero, VIC_I32, 1, &two);
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "key");
+    list.key = list.query;
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, "once");
+    list = pair_list(1, zero, beyond);
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, "20");
+    list = pair_list(1, below, zero);
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, "-1");
+    list = pair_list(1, zero, zero);
+    list.shift = tensor_of(zero, VIC_I32, 1, &one);
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "shift");
+    list = pair_list(1, zero, zero);
+    list.query.dtype = VIC_F32;
+    REFUSED(p, vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "int32 or int64");
+}
+
+static void lists_of_ranges(void **state)
+{
+    static const struct {
+        int64_t query_offsets[3], range_offsets[3], first[2], end[2];
+        const char *words;
+    } wrong[] = {
+        { { 1, 3, 5 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[0]" },
+        { { 0, 5, 3 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[2]" },
+        { { 0, 3, 4 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[2]" },
+        { { 0, 3, 5 }, { 1, 1, 2 }, { 0, 0 }, { 4, 4 }, "range_offsets[0]" },
+        { { 0, 3, 5 }, { 0, 2, 1 }, { 0, 0 }, { 4, 4 }, "range_offsets[2]" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, -1 }, { 4, 4 }, "-1" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, 3 }, { 4, 2 }, "range 1" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, 0 }, { 4, 6 }, "6" },
+        { { 0, 3, 5 }, { 0, 2, 2 }, { 0, 3 }, { 4, 5 }, "once" },
+    };
+    vic_points points = points_of(5);
+    vic_range_list list = { .size = sizeof list, .groups = 2 };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        list.query_offsets = wrong[i].query_offsets;
+        list.range_offsets = wrong[i].range_offsets;
+        list.key_first = wrong[i].first;
+        list.key_end = wrong[i].end;
+        REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, wrong[i].words);
+    }
+    list.groups = -1;
+    REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "groups");
+    list.groups = 2;
+    list.window = -1;
+    REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+}
+
+static void groups(void **state)
+{
+    static const struct {
+        int64_t offsets[3];
+    } wrong[] = { { { 1, 5, N } }, { { 0, 7, 5 } }, { { 0, 5, N - 1 } }, { { 0, 5, N + 1 } }, { { 0, -1, N } } };
+    vic_points points = points_at(N, at, NULL), other = points_at(N, at, NULL);
+    const int64_t fine[] = { 0, 5, N };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    points.groups = 2;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        points.group_offsets = wrong[i].offsets;
+        REFUSED(p, vic_pattern_cutoff(NULL, &points, NULL, 2.0, NULL, &p, &err), VIC_BAD_INPUT, "group_offsets[");
+    }
+    points.group_offsets = NULL;
+    REFUSED(p, vic_pattern_cutoff(NULL, &points, NULL, 2.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "group_offsets");
+    points.group_offsets = fine;
+    points.groups = -1;
+    REFUSED(p, vic_pattern_cutoff(NULL, &points, NULL, 2.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "groups");
+    points.groups = 2;
+    REFUSED(p, vic_pattern_cutoff(NULL, &points, &other, 2.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "groups");
+    CHECK_OK(vic_pattern_cutoff(NULL, &points, &points, 2.0, NULL, &p, &err));
+    assert_int_equal(info_of(p).groups, 2);
+    vic_pattern_free(p);
+}
+
+/* What needs one place for each point, and a cell that all share. */
+static void distances(void **state)
+{
+    const int64_t offsets[] = { 0, 5, N };
+    vic_points nowhere = points_of(2), points = points_at(N, at, NULL);
+    const double *where;
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    CHECK_OK(vic_pattern_windows(NULL, &nowhere, 2, 2, NULL, &p, &err));
+    vic_neighbors list = pairs_of(p, false);
+    double d[4];
+    list.d = d;
+    CHECK_FAILS(vic_pattern_neighbors(NULL, p, &list, &err), VIC_BAD_ARGUMENT, "positions");
+    list.d = NULL;
+    pairs_free(&list);
+    REFUSED(where, vic_pattern_positions(p, VIC_QUERY, &where, &err), VIC_BAD_ARGUMENT, "no positions");
+    vic_pattern_free(p);
+    points.groups = 2;
+    points.group_offsets = offsets;
+    p = cutoff_pattern(&points, 3.0);
+    list = pairs_of(p, true); /* with groups too: each has its own cell */
+    for (int64_t k = 0; k < list.pairs; k++) assert_true(list.d[k] < 3.0 && (list.i[k] < 5) == (list.j[k] < 5));
+    pairs_free(&list);
     vic_pattern_free(p);
 }
 
@@ -321,19 +331,19 @@ static void sort_one_wide(const vic_pattern *p, float *a, float *b)
 {
     const int64_t shape[] = { N, 1 };
     vic_tensor in = vic_tensor_make(a, VIC_F32, 2, shape), out = vic_tensor_make(b, VIC_F32, 2, shape);
-    const int32_t *order = vic_pattern_query_order(p);
+    const int32_t *order = order_of(p, VIC_QUERY);
     vic_error err;
     in.stride[1] = INT64_MIN;
     out.stride[1] = 77;
     memset(b, 0, N * sizeof *b);
-    CHECK_OK(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err));
+    CHECK_OK(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err));
     for (int row = 0; row < N; row++) assert_true(b[row] == a[order[row]]);
 }
 
 static void sorted_tensors(void **state)
 {
     static const struct {
-        int64_t shape[4], in[4], out[4];
+        int64_t shape[VIC_MAX_DIMS], in[VIC_MAX_DIMS], out[VIC_MAX_DIMS];
         int ndim;
         const char *words;
     } wrong[] = {
@@ -344,88 +354,117 @@ static void sorted_tensors(void **state)
         { { N, 2, 1 }, { INT64_MAX / 2, 1, 1 }, { 2, 1, 1 }, 3, "in: its shape and strides reach further" },
         { { N, 2, 1 }, { 2, 1, 1 }, { INT64_MIN, 1, 1 }, 3, "out: its shape and strides reach further" },
         { { N, 2, 1 }, { 2, 1, 1 }, { -INT64_MAX / 19, -INT64_MAX / 2, 1 }, 3, "out: its shape and strides" },
-        { { N }, { 1 }, { 1 }, 0, "1 to 4 dimensions" },
-        { { N }, { 1 }, { 1 }, 5, "1 to 4 dimensions" },
+        { { N }, { 1 }, { 1 }, 0, "1 to 6 dimensions" },
+        { { N }, { 1 }, { 1 }, VIC_MAX_DIMS + 1, "1 to 6 dimensions" },
     };
     float a[8 * N], b[8 * N];
     vic_pattern *p = cutoff();
-    const int32_t *order = vic_pattern_query_order(p);
+    const int32_t *order = order_of(p, VIC_QUERY);
     vic_error err;
     (void)state;
     const int64_t four[] = { N, 2, 2, 2 };
     vic_tensor in = vic_tensor_make(a, VIC_F32, 4, four), out = vic_tensor_make(b, VIC_F32, 4, four);
     for (int i = 0; i < 8 * N; i++) a[i] = (float)i;
-    CHECK_OK(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err));
+    CHECK_OK(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err));
     for (int row = 0; row < N; row++) assert_memory_equal(b + 8 * row, a + 8 * order[row], 8 * sizeof *a);
-    in.ndim = out.ndim = 1; /* one number an atom, wherever they lie */
-    CHECK_OK(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err));
+    in.ndim = out.ndim = 1; /* one number a point, wherever they lie */
+    CHECK_OK(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err));
     for (int row = 0; row < N; row++) assert_true(b[8 * row] == a[8 * order[row]]);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         vic_tensor x = vic_tensor_make(a, VIC_F32, wrong[i].ndim, wrong[i].shape), y = x;
         y.data = b;
         memcpy(x.stride, wrong[i].in, sizeof x.stride);
         memcpy(y.stride, wrong[i].out, sizeof y.stride);
-        CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &x, &y, &err), VIC_BAD_ARGUMENT, wrong[i].words);
+        CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &x, &y, NULL, &err), VIC_BAD_ARGUMENT, wrong[i].words);
     }
     sort_one_wide(p, a, b);
     out.ndim = 2;
-    CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT, "of one type");
+    CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT, "of one type");
     out.ndim = 1;
     out.dtype = VIC_F16;
-    CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT, "float32 with 1 and float16");
+    CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT,
+                "float32 with 1 and float16");
     in.dtype = out.dtype = (vic_dtype)9;
-    CHECK_FAILS(vic_pattern_sort(p, VIC_QUERY, &in, &out, &err), VIC_BAD_ARGUMENT, "unknown type");
+    CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT, "unknown type");
     in.dtype = out.dtype = VIC_F32;
-    in.device.kind = out.device.kind = VIC_CUDA;
+    in.device.type = out.device.type = VIC_CUDA;
     out.device.index = 1;
-    CHECK_FAILS(vic_pattern_unsort(p, VIC_KEY, &in, &out, &err), VIC_BAD_ARGUMENT, "cuda:0 and cuda:1");
+    CHECK_FAILS(vic_pattern_unsort(NULL, p, VIC_KEY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT, "cuda:0 and cuda:1");
     out.device.index = 0;
     out.data = (char *)b + 2;
-    CHECK_FAILS(vic_pattern_unsort(p, VIC_KEY, &in, &out, &err), VIC_BAD_ARGUMENT, "aligned to its type, 4 bytes");
+    CHECK_FAILS(vic_pattern_unsort(NULL, p, VIC_KEY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT,
+                "aligned to its type, 4 bytes");
     vic_pattern_free(p);
 }
 
 static void plans(void **state)
 {
-    static const int heads[] = { 0, -1, 65537, INT32_MAX };
-    vic_pattern *p = cutoff(), *windows, *several;
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
-    vic_pattern_options po = VIC_PATTERN_OPTIONS_INIT;
-    const double at[6] = { 0 };
-    const int64_t offsets[] = { 0, 1, 2 };
+    static const int heads[] = { -1, 65537, INT32_MAX };
+    vic_pattern *p = cutoff();
+    vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .head_dim = 64 };
     vic_plan *plan;
     vic_error err;
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         o.heads = heads[i];
-        REFUSED(plan, vic_plan_create(p, &o, &plan, &err), VIC_BAD_ARGUMENT, "heads: expected 1 to 65536");
+        REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "heads: expected 1 to 65536");
     }
-    o = (vic_plan_options)VIC_PLAN_OPTIONS_INIT;
+    o.heads = 1;
     o.kv_heads = -2;
-    REFUSED(plan, vic_plan_create(p, &o, &plan, &err), VIC_BAD_ARGUMENT, "kv_heads: expected a divisor");
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "kv_heads: expected a divisor");
     o.kv_heads = 0;
     o.head_dim_v = 12;
-    REFUSED(plan, vic_plan_create(p, &o, &plan, &err), VIC_BAD_ARGUMENT, "head_dim_v: expected a multiple of 8");
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT,
+            "head_dim_v: expected a multiple of 8");
     o.head_dim_v = 0;
-    o.device.kind = (vic_device_kind)5;
-    REFUSED(plan, vic_plan_create(p, &o, &plan, &err), VIC_BAD_ARGUMENT, "device.kind: expected");
+    o.device.type = (vic_device_type)5;
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "device.type: expected");
     o.device = (vic_device){ VIC_CUDA, -1 };
-    REFUSED(plan, vic_plan_create(p, &o, &plan, &err), VIC_NO_DEVICE, "there is no device -1");
-    o.device = (vic_device){ VIC_CPU, 0 };
-    o.radial = true;
-    CHECK_OK(vic_pattern_windows(N, 4, 8, NULL, &windows, &err));
-    REFUSED(plan, vic_plan_create(windows, &o, &plan, &err), VIC_BAD_ARGUMENT, "got one without positions");
-    po.cutoff = 1.0;
-    CHECK_OK(vic_pattern_structures(2, offsets, at, NULL, NULL, &po, &several, &err));
-    REFUSED(plan, vic_plan_create(several, &o, &plan, &err), VIC_BAD_ARGUMENT, "got several structures");
-    vic_pattern_free(several);
-    vic_pattern_free(windows);
-    vic_structure *s = structure();
-    CHECK_OK(vic_pattern_nearest(s, 3, NULL, &windows, &err));
-    REFUSED(plan, vic_plan_create(windows, &o, &plan, &err), VIC_BAD_ARGUMENT, "whose pairs may be at any distance");
-    vic_pattern_free(windows);
-    vic_structure_free(s);
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_NO_DEVICE, "there is no device -1");
     vic_pattern_free(p);
+}
+
+/* A distance bias needs a pattern that has a cutoff, up to which its tables reach. */
+static void plans_with_a_bias(void **state)
+{
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .head_dim = 64, .bias = VIC_BIAS_DISTANCE };
+    const int64_t offsets[] = { 0, 5, N };
+    vic_points nowhere = points_of(N), points = points_at(N, at, NULL);
+    vic_pattern *p;
+    vic_plan *plan;
+    vic_error err;
+    (void)state;
+    CHECK_OK(vic_pattern_windows(NULL, &nowhere, 4, 8, NULL, &p, &err));
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "got one without positions");
+    vic_pattern_free(p);
+    CHECK_OK(vic_pattern_nearest(NULL, &points, NULL, 3, NULL, &p, &err));
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "whose pairs may be at any distance");
+    vic_pattern_free(p);
+    points.groups = 2;
+    points.group_offsets = offsets;
+    p = cutoff_pattern(&points, 1.0);
+    REFUSED(plan, vic_plan_create(NULL, p, &o, &plan, &err), VIC_BAD_ARGUMENT, "got several structures");
+    vic_pattern_free(p);
+}
+
+static void contexts(void **state)
+{
+    vic_context_options o = VIC_INIT(vic_context_options);
+    vic_context *c;
+    vic_error err;
+    (void)state;
+    o.threads = -2;
+    REFUSED(c, vic_context_create(&o, &c, &err), VIC_BAD_ARGUMENT, "threads");
+    o.threads = 1;
+    o.device.type = (vic_device_type)7;
+    REFUSED(c, vic_context_create(&o, &c, &err), VIC_BAD_ARGUMENT, "device.type: expected");
+    o.device = (vic_device){ VIC_CPU, 3 };
+    REFUSED(c, vic_context_create(&o, &c, &err), VIC_NO_DEVICE, "no device 3");
+    o.device = (vic_device){ VIC_CUDA, 1000 };
+    REFUSED(c, vic_context_create(&o, &c, &err), VIC_NO_DEVICE, "");
+    o.device = (vic_device){ VIC_CPU, 0 };
+    o.stream = &o;
+    REFUSED(c, vic_context_create(&o, &c, &err), VIC_BAD_ARGUMENT, "stream");
 }
 
 static void memory(void **state)
@@ -439,18 +478,21 @@ static void memory(void **state)
     to = memory;
     CHECK_OK(vic_memory_copy(cpu, to, cpu, from, sizeof from, &err));
     assert_string_equal(to, "1234567");
-    CHECK_OK(vic_memory_copy(cpu, NULL, cpu, NULL, 0, &err));
+    CHECK_OK(vic_memory_copy(cpu, to, cpu, from, 0, &err));
     vic_memory_free(cpu, memory);
     vic_memory_free(cpu, NULL);
-    /* a GPU that no machine has */
-    const vic_device gpu = { VIC_CUDA, 1000 };
+    /* a GPU that no machine has, and what is no device at all */
+    const vic_device gpu = { VIC_CUDA, 1000 }, none = { VIC_DEVICE_UNKNOWN, 0 };
     REFUSED(memory, vic_memory_alloc(gpu, 8, &memory, &err), VIC_NO_DEVICE, "");
     CHECK_FAILS(vic_memory_copy(gpu, from, cpu, from, 8, &err), VIC_NO_DEVICE, "");
     CHECK_FAILS(vic_memory_copy(cpu, from, gpu, from, 8, &err), VIC_NO_DEVICE, "");
+    REFUSED(memory, vic_memory_alloc(none, 8, &memory, &err), VIC_BAD_ARGUMENT, "device");
+    CHECK_FAILS(vic_memory_copy(none, from, cpu, from, 8, &err), VIC_BAD_ARGUMENT, "device");
     vic_memory_free(gpu, NULL);
+    vic_memory_free(none, NULL);
 }
 
-static void radial_terms(void **state)
+static void biases(void **state)
 {
     static const double wrong[][4] = {
         { NAN, 1, 1, 5 }, { 1, INFINITY, 1, 5 }, { 1, 1, NAN, 5 }, { 1, 1, INFINITY, 5 }, { 1, 1, -1, 5 }
@@ -459,11 +501,11 @@ static void radial_terms(void **state)
     vic_error err;
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        CHECK_FAILS(vic_radial_add(VIC_RADIAL_GAUSSIAN, wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], 4, table,
-                                   &err),
+        CHECK_FAILS(vic_bias_add(VIC_BIAS_GAUSSIAN, wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3], 4, table,
+                                 &err),
                     VIC_BAD_ARGUMENT, "a, center, width: expected");
-    CHECK_FAILS(vic_radial_add(VIC_RADIAL_COSINE, 0, 0, 0, INFINITY, 4, table, &err), VIC_BAD_ARGUMENT, "got inf");
-    CHECK_FAILS(vic_radial_add(VIC_RADIAL_POLYNOMIAL, 65, 0, 0, 5, 4, table, &err), VIC_BAD_ARGUMENT, "got 65");
+    CHECK_FAILS(vic_bias_add(VIC_BIAS_COSINE, 0, 0, 0, INFINITY, 4, table, &err), VIC_BAD_ARGUMENT, "got inf");
+    CHECK_FAILS(vic_bias_add(VIC_BIAS_POLYNOMIAL, 65, 0, 0, 5, 4, table, &err), VIC_BAD_ARGUMENT, "got 65");
     for (int i = 0; i < 4; i++) assert_true(table[i] == (float)(i + 1)); /* as it was */
 }
 
@@ -471,18 +513,22 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types),
+        cmocka_unit_test(statuses),
         cmocka_unit_test(tensors_of_any_shape),
-        cmocka_unit_test(options_of_a_newer_caller),
-        cmocka_unit_test(nothing_given),
-        cmocka_unit_test(skips_of_the_wrong_side),
-        cmocka_unit_test(sizes),
+        cmocka_unit_test(numbers_of_points),
+        cmocka_unit_test(numbers_of_other_things),
+        cmocka_unit_test(cutoffs),
         cmocka_unit_test(block_masks),
-        cmocka_unit_test(pairs_of_a_structure),
-        cmocka_unit_test(distances_and_updates),
+        cmocka_unit_test(lists_of_pairs),
+        cmocka_unit_test(lists_of_ranges),
+        cmocka_unit_test(groups),
+        cmocka_unit_test(distances),
         cmocka_unit_test(sorted_tensors),
         cmocka_unit_test(plans),
+        cmocka_unit_test(plans_with_a_bias),
+        cmocka_unit_test(contexts),
         cmocka_unit_test(memory),
-        cmocka_unit_test(radial_terms),
+        cmocka_unit_test(biases),
     };
-    return cmocka_run_group_tests_name("api_arguments", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("api_arguments", tests, set_up, NULL);
 }

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention over patterns of every kind against the reference, which goes by each kind's definition; and small
  * molecules in one pattern against one by one. */
-#include "check.h"
+#include "objects.h"
+
+#include "vicinal_dev.h"
 
 enum { HEADS = 2, DIM = 16, ATOMS = 300 };
 
+static const vic_plan_options plan_options = {
+    .size = sizeof plan_options, .dtype = VIC_F32, .heads = HEADS, .head_dim = DIM
+};
+
 struct problem {
-    vic_engine *engine;
+    vic_context *context;
     float *q, *k, *v, *out, *lse;
     double *ref_out, *ref_lse;
     int64_t *counts, *pattern_counts;
@@ -22,9 +28,8 @@ static float *numbers(uint64_t seed, int64_t n)
 
 static void problem_make(struct problem *m, int64_t n_q, int64_t n_k)
 {
-    vic_error err;
     size_t rows = (size_t)n_q + 1;
-    CHECK_OK(vic_engine_create(NULL, &m->engine, &err));
+    m->context = context_of(0);
     m->q = numbers(1, n_q * HEADS * DIM);
     m->k = numbers(2, n_k * HEADS * DIM);
     m->v = numbers(3, n_k * HEADS * DIM);
@@ -48,7 +53,7 @@ static void problem_free(struct problem *m)
     free(m->ref_lse);
     free(m->counts);
     free(m->pattern_counts);
-    vic_engine_free(m->engine);
+    vic_context_free(m->context);
 }
 
 static void attend(const struct problem *m, const vic_plan *plan, const vic_pattern_info *info,
@@ -56,32 +61,30 @@ static void attend(const struct problem *m, const vic_plan *plan, const vic_patt
 {
     const int64_t q[] = { info->n_q, HEADS, DIM }, k[] = { info->n_k, HEADS, DIM };
     vic_error err;
-    *args = (vic_attention_args)VIC_ATTENTION_ARGS_INIT;
+    *args = (vic_attention_args)VIC_INIT(vic_attention_args);
     args->q = vic_tensor_make(m->q, VIC_F32, 3, q);
     args->k = vic_tensor_make(m->k, VIC_F32, 3, k);
     args->v = vic_tensor_make(m->v, VIC_F32, 3, k);
     args->out = vic_tensor_make(m->out, VIC_F32, 3, q);
     args->lse = vic_tensor_make(m->lse, VIC_F32, 2, q);
-    CHECK_OK(vic_attention(m->engine, plan, args, &err));
+    CHECK_OK(vic_attention(m->context, plan, args, &err));
 }
 
 /* Frees the pattern. */
 static void check_pattern(const char *what, vic_pattern *p)
 {
-    vic_pattern_info info = vic_pattern_get(p);
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    vic_pattern_info info = info_of(p);
+    vic_plan_options o = plan_options;
     struct problem m;
     vic_attention_args args;
     vic_plan *plan;
     vic_error err;
     int64_t pairs = 0, empty = 0;
     problem_make(&m, info.n_q, info.n_k);
-    o.heads = HEADS;
-    o.head_dim = DIM;
-    CHECK_OK(vic_plan_create(p, &o, &plan, &err));
+    CHECK_OK(vic_plan_create(m.context, p, &o, &plan, &err));
     attend(&m, plan, &info, &args);
-    CHECK_OK(vic_attention_reference(m.engine, plan, &args, info.n_q, NULL, m.ref_out, m.ref_lse, m.counts, &err));
-    vic_pattern_counts(p, m.pattern_counts);
+    CHECK_OK(vic_attention_reference(m.context, plan, &args, info.n_q, NULL, m.ref_out, m.ref_lse, m.counts, &err));
+    CHECK_OK(vic_pattern_counts(p, m.pattern_counts, &err));
     for (int64_t i = 0; i < info.n_q; i++) {
         CHECK(m.counts[i] == m.pattern_counts[i], "%s: row %lld has %lld pairs, by its definition %lld", what,
               (long long)i, (long long)m.pattern_counts[i], (long long)m.counts[i]);
@@ -102,7 +105,7 @@ static void check_pattern(const char *what, vic_pattern *p)
     vic_plan_free(plan);
     /* The reference as a kernel of its own takes the same way. */
     o.kernel = "attn_fwd_ref";
-    CHECK_OK(vic_plan_create(p, &o, &plan, &err));
+    CHECK_OK(vic_plan_create(m.context, p, &o, &plan, &err));
     attend(&m, plan, &info, &args);
     for (int64_t c = 0; c < info.n_q * HEADS * DIM; c++) assert_true(m.out[c] == (float)m.ref_out[c]);
     vic_plan_free(plan);
@@ -119,179 +122,353 @@ static double *positions(uint64_t seed, int64_t n, double size)
     return x;
 }
 
-static const double cell[3][3] = { { 8, 0, 0 }, { 3, 9, 0 }, { -2, 1, 10 } };
+static const double cell[9] = { 8, 0, 0, 3, 9, 0, -2, 1, 10 };
 
-static vic_structure *structure(void)
+struct crystal { /* what the patterns of every_way() are made of */
+    double *x;
+    uint8_t mask[ATOMS];
+    int32_t query[ATOMS], key[ATOMS], shift[3 * ATOMS];
+    vic_points all, kept; /* of all points, and without those that the mask leaves out */
+    vic_pair_list list;   /* with shifts */
+};
+
+static void crystal_make(struct crystal *m)
 {
-    double *x = positions(7, ATOMS, 25.0);
-    vic_structure *s;
-    vic_error err;
-    CHECK_OK(vic_structure_from_arrays(ATOMS, x, cell, NULL, NULL, &s, &err));
-    free(x);
-    return s;
+    const int64_t n = ATOMS;
+    m->x = positions(7, ATOMS, 25.0);
+    for (int i = 0; i < ATOMS; i++) {
+        m->mask[i] = i % 5 != 2;
+        m->query[i] = i;
+        m->key[i] = (7 * i + 3) % ATOMS;
+        for (int x = 0; x < 3; x++) m->shift[3 * i + x] = (i + x) % 3 - 1;
+    }
+    m->all = m->kept = points_at(ATOMS, m->x, cell);
+    m->kept.mask = vic_tensor_make(m->mask, VIC_U8, 1, &n);
+    m->list = (vic_pair_list){ .size = sizeof m->list,
+                               .query = vic_tensor_make(m->query, VIC_I32, 1, &n),
+                               .key = vic_tensor_make(m->key, VIC_I32, 1, &n),
+                               .shift = vic_tensor_make(m->shift, VIC_I32, 2, (const int64_t[]){ ATOMS, 3 }) };
 }
 
-static vic_pattern *cutoff(double r, const uint8_t *skip)
+static vic_pattern *without_self(const struct crystal *m, double r)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s = structure();
+    vic_pattern_options o = { .size = sizeof o, .exclude_self = true };
     vic_pattern *p;
     vic_error err;
-    o.cutoff = r;
-    o.skip = skip;
-    o.exclude_self = true;
-    CHECK_OK(vic_pattern_build(s, &o, &p, &err));
-    vic_structure_free(s);
+    CHECK_OK(vic_pattern_cutoff(NULL, &m->kept, NULL, r, &o, &p, &err));
     return p;
 }
 
-static void every_way(void **state)
+static void every_cutoff(void **state)
 {
-    uint8_t skip[ATOMS];
-    int32_t query[ATOMS], key[ATOMS], image[3 * ATOMS];
+    vic_points keys;
+    vic_pattern *p;
+    vic_error err;
+    struct crystal m;
+    (void)state;
+    crystal_make(&m);
+    check_pattern("a cutoff without some points", without_self(&m, 5.0));
+    keys = points_at(ATOMS - 40, m.x + 120, NULL);
+    keys.mask = vic_tensor_make(m.mask, VIC_BOOL, 1, (const int64_t[]){ ATOMS - 40 });
+    CHECK_OK(vic_pattern_cutoff(NULL, &m.kept, &keys, 4.0, NULL, &p, &err));
+    assert_false(info_of(p).one_set);
+    check_pattern("a cutoff between two sets", p);
+    CHECK_OK(vic_pattern_nearest(NULL, &m.kept, NULL, 40, NULL, &p, &err));
+    check_pattern("nearest in a cell", p);
+    CHECK_OK(vic_pattern_nearest(NULL, &m.kept, &keys, 17, NULL, &p, &err));
+    check_pattern("nearest of another set", p);
+    free(m.x);
+}
+
+static void block_masks(void **state)
+{
     const int64_t row_ptr[] = { 0, 2, 2, 5, 6 };
-    const int32_t column[] = { 1, 4, 0, 2, 3, 4 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s = structure();
-    vic_pattern *p, *a, *b;
+    const int32_t column[] = { 1, 4, 0, 2, 3, 4 }, square[] = { 1, 3, 0, 2, 3, 1 };
+    vic_block_list list = { .size = sizeof list, .block = 80, .row_ptr = row_ptr, .column = column };
+    vic_points q = points_of(200), k = points_of(333), one = points_of(320);
+    vic_pattern *p;
     vic_error err;
     (void)state;
-    for (int i = 0; i < ATOMS; i++) {
-        skip[i] = i % 5 == 2;
-        query[i] = i;
-        key[i] = (7 * i + 3) % ATOMS;
-        for (int x = 0; x < 3; x++) image[3 * i + x] = (i + x) % 3 - 1;
-    }
-    check_pattern("a cutoff without some atoms", cutoff(5.0, skip));
-    CHECK_OK(vic_pattern_from_blocks(200, 333, 80, row_ptr, column, NULL, &p, &err)); /* ends within a block */
-    o.skip = skip;
-    CHECK_FAILS(vic_pattern_from_blocks(200, 0, 80, row_ptr, column, &o, &a, &err), VIC_BAD_INPUT, "column[");
+    CHECK_OK(vic_pattern_blocks(NULL, &q, &k, &list, NULL, &p, &err)); /* ends within a block */
     check_pattern("blocks", p);
-    CHECK_OK(vic_pattern_from_blocks(320, 0, 80, row_ptr, (const int32_t[]){ 1, 3, 0, 2, 3, 1 }, NULL, &p, &err));
+    CHECK_FAILS(vic_pattern_blocks(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, "column[");
+    list.column = square;
+    CHECK_OK(vic_pattern_blocks(NULL, &one, NULL, &list, NULL, &p, &err));
     check_pattern("square blocks", p);
-    CHECK_OK(vic_pattern_generate("blocks:5x7:density=0.4,block=64", NULL, &p, &err));
+    CHECK_OK(vic_pattern_generate(NULL, "blocks:5x7:density=0.4,block=64", NULL, &p, &err));
     check_pattern("generated blocks", p);
-    CHECK_OK(vic_pattern_from_pairs(s, ATOMS, 0, ATOMS, query, key, image, &o, &p, &err));
-    check_pattern("pairs with images", p);
-    CHECK_OK(vic_pattern_from_pairs(NULL, ATOMS, ATOMS + 1, ATOMS, query, key, NULL, NULL, &p, &err));
+}
+
+static void lists_and_windows(void **state)
+{
+    const int64_t n = ATOMS;
+    vic_points keys = points_of(ATOMS + 1), here = points_of(ATOMS);
+    vic_pattern *p;
+    vic_error err;
+    struct crystal m;
+    (void)state;
+    crystal_make(&m);
+    CHECK_OK(vic_pattern_pairs(NULL, &m.kept, NULL, &m.list, NULL, &p, &err));
+    check_pattern("pairs with shifts", p);
+    m.list.shift.data = NULL;
+    CHECK_OK(vic_pattern_pairs(NULL, &here, &keys, &m.list, NULL, &p, &err));
     check_pattern("pairs", p);
-    CHECK_OK(vic_pattern_nearest(s, 40, &o, &p, &err));
-    check_pattern("nearest in a cell", p);
-    CHECK_OK(vic_pattern_windows(ATOMS, 32, 128, &o, &p, &err));
+    here.mask = vic_tensor_make(m.mask, VIC_U8, 1, &n);
+    CHECK_OK(vic_pattern_windows(NULL, &here, 32, 128, NULL, &p, &err));
     check_pattern("windows", p);
-    a = cutoff(4.0, skip);
-    CHECK_OK(vic_pattern_windows(ATOMS, 8, 24, NULL, &b, &err));
-    CHECK_OK(vic_pattern_unite(a, b, &p, &err));
+    CHECK_OK(vic_pattern_windows(NULL, &m.kept, 32, 128, NULL, &p, &err));
+    assert_true(info_of(p).positions);
+    check_pattern("windows of points that are somewhere", p);
+    free(m.x);
+}
+
+/* Packed sequences, a page table, and both with a window. */
+static void ranges(void **state)
+{
+    static const int64_t query_offsets[] = { 0, 70, 70, 75, 200 }, range_offsets[] = { 0, 1, 2, 5, 7 };
+    static const int64_t first[] = { 0, 300, 96, 16, 200, 70, 240 }, end[] = { 70, 333, 112, 32, 203, 180, 333 };
+    vic_range_list list = { .size = sizeof list,
+                            .groups = 4,
+                            .query_offsets = query_offsets,
+                            .range_offsets = range_offsets,
+                            .key_first = first,
+                            .key_end = end };
+    vic_points q = points_of(200), k = points_of(333);
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        char what[40];
+        list.causal = kind & 1;
+        list.window = kind & 2 ? 20 : 0;
+        snprintf(what, sizeof what, "ranges%s%s", kind & 1 ? ", causal" : "", kind & 2 ? ", with a window" : "");
+        CHECK_OK(vic_pattern_ranges(NULL, &q, &k, &list, NULL, &p, &err));
+        assert_string_equal(info_of(p).kind, "ranges");
+        if (kind == 0) assert_int_equal(info_of(p).pairs, 70 * 70 + 5 * (16 + 16 + 3) + 125 * (110 + 93));
+        if (kind == 1) assert_int_equal(info_of(p).pairs, 70 * 71 / 2 + 5 * 31 + 10 + 125 * 79 + 125 * 124 / 2);
+        check_pattern(what, p);
+    }
+}
+
+static vic_pair_list first_pairs(const vic_neighbors *l, int64_t n)
+{
+    return (vic_pair_list){ .size = sizeof(vic_pair_list),
+                            .query = vic_tensor_make(l->i, VIC_I32, 1, &n),
+                            .key = vic_tensor_make(l->j, VIC_I32, 1, &n),
+                            .shift = vic_tensor_make(l->S, VIC_I32, 2, (const int64_t[]){ n, 3 }) };
+}
+
+static void combinations(void **state)
+{
+    vic_pattern *a, *b, *both, *left, *p;
+    vic_error err;
+    struct crystal m;
+    (void)state;
+    crystal_make(&m);
+    a = without_self(&m, 4.0);
+    CHECK_OK(vic_pattern_windows(NULL, &m.all, 8, 24, NULL, &b, &err));
+    CHECK_OK(vic_pattern_union(NULL, a, b, &both, &err));
+    m.list.shift.data = NULL;
+    CHECK_OK(vic_pattern_exclude(NULL, both, &m.list, &left, &err));
+    vic_neighbors l = pairs_of(left, false);
+    vic_pair_list third = first_pairs(&l, l.pairs / 3);
+    CHECK_OK(vic_pattern_exclude(NULL, left, &third, &p, &err));
+    assert_int_equal(info_of(p).pairs, l.pairs - l.pairs / 3);
+    check_pattern("a union without pairs, and without shifts of pairs", p);
+    pairs_free(&l);
+    check_pattern("a union without pairs", left);
+    CHECK_OK(vic_pattern_difference(NULL, both, a, &p, &err));
+    assert_int_equal(info_of(p).pairs, info_of(both).pairs - info_of(a).pairs);
+    check_pattern("a difference", p);
+    check_pattern("a union", both);
     vic_pattern_free(a);
     vic_pattern_free(b);
-    CHECK_OK(vic_pattern_exclude(p, ATOMS, query, key, NULL, &a, &err));
-    check_pattern("a union", p);
-    vic_pattern_info left = vic_pattern_get(a);
-    int32_t *i = malloc((size_t)left.pairs * sizeof *i), *j = malloc((size_t)left.pairs * sizeof *j),
-            *n = malloc(3 * (size_t)left.pairs * sizeof *n);
-    assert_true(i && j && n);
-    CHECK_OK(vic_pattern_pairs(a, left.pairs, i, j, n, &err));
-    CHECK_OK(vic_pattern_exclude(a, left.pairs / 3, i, j, n, &b, &err));
-    assert_int_equal(vic_pattern_get(b).pairs, left.pairs - left.pairs / 3);
-    free(i);
-    free(j);
-    free(n);
-    check_pattern("a union without pairs", a);
-    check_pattern("and without images of pairs", b);
-    vic_structure_free(s);
+    free(m.x);
+}
+
+/* (j, i, -S) for each (i, j, S). */
+static void check_transpose(const char *what, vic_pattern *p)
+{
+    vic_pattern *t, *again;
+    vic_pattern_info info = info_of(p);
+    vic_error err;
+    CHECK_OK(vic_pattern_transpose(NULL, p, &t, &err));
+    CHECK_OK(vic_pattern_transpose(NULL, t, &again, &err));
+    vic_neighbors there = pairs_of(p, false), back = pairs_of(again, false), other = pairs_of(t, false);
+    assert_true(info_of(t).n_q == info.n_k && info_of(t).n_k == info.n_q && info_of(t).symmetric == info.symmetric);
+    assert_true(other.pairs == there.pairs && back.pairs == there.pairs);
+    assert_memory_equal(there.i, back.i, (size_t)there.pairs * sizeof *there.i);
+    assert_memory_equal(there.j, back.j, (size_t)there.pairs * sizeof *there.j);
+    assert_memory_equal(there.S, back.S, 3 * (size_t)there.pairs * sizeof *there.S);
+    bool same = info.one_set && memcmp(there.i, other.i, (size_t)there.pairs * sizeof *there.i) == 0 &&
+                memcmp(there.j, other.j, (size_t)there.pairs * sizeof *there.j) == 0 &&
+                memcmp(there.S, other.S, 3 * (size_t)there.pairs * sizeof *there.S) == 0;
+    if (info.symmetric) assert_true(same); /* that of a pattern which happens to be is not always known */
+    vic_neighbors listed = VIC_INIT(vic_neighbors);
+    vic_pair_list turned = first_pairs(&there, there.pairs);
+    vic_tensor key = turned.key;
+    turned.key = turned.query;
+    turned.query = key;
+    for (int64_t k = 0; k < 3 * there.pairs; k++) there.S[k] = -there.S[k];
+    vic_pattern *none;
+    CHECK_OK(vic_pattern_exclude(NULL, t, &turned, &none, &err));
+    CHECK_OK(vic_pattern_neighbors(NULL, none, &listed, &err));
+    CHECK(listed.pairs == 0, "%s: the transpose has %lld other pairs", what, (long long)listed.pairs);
+    vic_pattern_free(none);
+    pairs_free(&there);
+    pairs_free(&back);
+    pairs_free(&other);
+    vic_pattern_free(again);
+    check_pattern(what, t);
+    vic_pattern_free(p);
+}
+
+static void transposes(void **state)
+{
+    vic_points keys;
+    vic_pattern *p;
+    vic_error err;
+    struct crystal m;
+    (void)state;
+    crystal_make(&m);
+    keys = points_at(70, m.x + 120, NULL);
+    p = without_self(&m, 5.0);
+    assert_true(info_of(p).symmetric);
+    check_transpose("the transpose of a cutoff", p);
+    CHECK_OK(vic_pattern_cutoff(NULL, &m.all, &keys, 5.0, NULL, &p, &err));
+    check_transpose("the transpose of a cutoff between two sets", p);
+    CHECK_OK(vic_pattern_nearest(NULL, &m.all, NULL, 12, NULL, &p, &err));
+    assert_false(info_of(p).symmetric);
+    check_transpose("the transpose of the nearest", p);
+    CHECK_OK(vic_pattern_pairs(NULL, &m.all, NULL, &m.list, NULL, &p, &err));
+    check_transpose("the transpose of pairs with shifts", p);
+    free(m.x);
 }
 
 static void options_that_say_nothing(void **state)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    const uint8_t skip[8] = { 0 };
+    vic_pattern_options o = { .size = sizeof o, .exclude_self = true };
+    vic_points eight = points_of(8);
+    const int64_t n = 8;
+    const uint8_t mask[8] = { 0 };
     vic_pattern *p;
     vic_error err;
     (void)state;
-    o.cutoff = 3.0;
-    CHECK_FAILS(vic_pattern_windows(8, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "have no cutoff");
-    o.cutoff = 0.0;
-    o.exclude_self = true;
-    CHECK_FAILS(vic_pattern_windows(8, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "vic_pattern_exclude()");
-    o.exclude_self = false;
-    o.skip_keys = skip;
-    CHECK_FAILS(vic_pattern_windows(8, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "`skip` says it for both");
-    CHECK_FAILS(vic_pattern_generate("origin:800", &o, &p, &err), VIC_BAD_ARGUMENT, "skip");
+    CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "vic_pattern_exclude()");
+    CHECK_FAILS(vic_pattern_generate(NULL, "origin:800", &o, &p, &err), VIC_BAD_ARGUMENT, "exclude_self");
+    o = (vic_pattern_options){ .size = sizeof o, .max_bytes = 1 };
+    CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "max_bytes");
+    eight.mask = tensor_of(mask, VIC_F32, 1, &n);
+    CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "mask");
 }
 
 /* ---- several structures ---- */
 
 enum { MOLECULES = 40 };
 
-static void structures(void **state)
+struct molecules {
+    int64_t offsets[MOLECULES + 1];
+    double cells[9 * MOLECULES], *x;
+    bool periodic[3 * MOLECULES];
+    vic_points points; /* all of them */
+};
+
+static void molecules_make(struct molecules *m)
 {
-    int64_t offsets[MOLECULES + 1] = { 0 };
-    double cells[MOLECULES][9] = { { 0 } };
-    bool periodic[MOLECULES][3] = { { false } };
     uint64_t seed = 99;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_plan_options po = VIC_PLAN_OPTIONS_INIT;
-    vic_pattern *all;
-    vic_error err;
-    (void)state;
-    po.heads = HEADS;
-    po.head_dim = DIM;
-    o.cutoff = 5.0;
+    memset(m, 0, sizeof *m);
     for (int s = 0; s < MOLECULES; s++) {
-        offsets[s + 1] = offsets[s] + (int64_t)(random_bits(&seed) % 90);
+        m->offsets[s + 1] = m->offsets[s] + (int64_t)(random_bits(&seed) % 90);
         for (int x = 0; x < 3; x++) {
-            cells[s][4 * x] = 6.0 + x;
-            periodic[s][x] = random_bits(&seed) % 3 == 0;
+            m->cells[9 * s + 4 * x] = 6.0 + x;
+            m->periodic[3 * s + x] = random_bits(&seed) % 3 == 0;
         }
     }
-    double *x = positions(8, offsets[MOLECULES], 9.0);
-    CHECK_OK(vic_pattern_structures(MOLECULES, offsets, x, &cells[0][0], &periodic[0][0], &o, &all, &err));
-    vic_pattern_info info = vic_pattern_get(all);
-    assert_int_equal(info.structures, MOLECULES);
-    struct problem m;
-    vic_plan *plan;
+    m->x = positions(8, m->offsets[MOLECULES], 9.0);
+    m->points = points_at(m->offsets[MOLECULES], m->x, m->cells);
+    m->points.periodic = m->periodic;
+    m->points.group_offsets = m->offsets;
+    m->points.groups = MOLECULES;
+}
+
+/* The pattern of molecule s alone; 0: within a cutoff, 1: the nearest. */
+static vic_pattern *pattern_of(const vic_points *points, int kind)
+{
+    vic_pattern *p;
+    vic_error err;
+    if (kind == 0)
+        CHECK_OK(vic_pattern_cutoff(NULL, points, NULL, 5.0, NULL, &p, &err));
+    else
+        CHECK_OK(vic_pattern_nearest(NULL, points, NULL, 6, NULL, &p, &err));
+    return p;
+}
+
+/* Rows of molecule s are those of a pattern of its own; gives the number of its pairs. */
+static int64_t check_molecule(const struct molecules *m, const struct problem *all, int s, int kind)
+{
+    int64_t n = m->offsets[s + 1] - m->offsets[s], at = m->offsets[s] * HEADS * DIM;
+    struct problem one = { .context = all->context,
+                           .q = all->q + at,
+                           .k = all->k + at,
+                           .v = all->v + at,
+                           .out = numbers(1, n * HEADS * DIM),
+                           .lse = numbers(1, n * HEADS) };
+    vic_points own = points_at(n, m->x + 3 * m->offsets[s], m->cells + 9 * s);
     vic_attention_args args;
-    problem_make(&m, info.n_q, info.n_k);
-    CHECK_OK(vic_plan_create(all, &po, &plan, &err));
-    attend(&m, plan, &info, &args);
+    vic_plan *plan;
+    vic_error err;
+    own.periodic = m->periodic + 3 * s;
+    vic_pattern *p = pattern_of(&own, kind);
+    vic_pattern_info info = info_of(p);
+    CHECK_OK(vic_plan_create(all->context, p, &plan_options, &plan, &err));
+    attend(&one, plan, &info, &args);
+    for (int64_t c = 0; c < n * HEADS * DIM; c++) assert_true(fabsf(one.out[c] - all->out[at + c]) < 2e-5f);
+    for (int64_t c = 0; c < n * HEADS; c++)
+        assert_true(fabsf(one.lse[c] - all->lse[m->offsets[s] * HEADS + c]) < 1e-5f);
     vic_plan_free(plan);
-    /* One by one: each molecule's rows are those of a pattern of its own. */
+    vic_pattern_free(p);
+    free(one.out);
+    free(one.lse);
+    return info.pairs;
+}
+
+static void check_groups(int kind)
+{
+    struct molecules m;
+    struct problem problem;
+    vic_attention_args args;
+    vic_plan *plan;
+    vic_error err;
     int64_t pairs = 0;
-    for (int s = 0; s < MOLECULES; s++) {
-        int64_t n = offsets[s + 1] - offsets[s], at = offsets[s] * HEADS * DIM;
-        struct problem one = { .engine = m.engine,
-                               .q = m.q + at,
-                               .k = m.k + at,
-                               .v = m.v + at,
-                               .out = numbers(1, n * HEADS * DIM),
-                               .lse = numbers(1, n * HEADS) };
-        vic_pattern *p;
-        CHECK_OK(vic_pattern_build_points(n, x + 3 * offsets[s], 0, NULL, (const double(*)[3])(void *)cells[s],
-                                          periodic[s], &o, &p, &err));
-        vic_pattern_info own = vic_pattern_get(p);
-        pairs += own.pairs;
-        CHECK_OK(vic_plan_create(p, &po, &plan, &err));
-        attend(&one, plan, &own, &args);
-        for (int64_t c = 0; c < n * HEADS * DIM; c++) assert_true(fabsf(one.out[c] - m.out[at + c]) < 2e-5f);
-        for (int64_t c = 0; c < n * HEADS; c++)
-            assert_true(fabsf(one.lse[c] - m.lse[offsets[s] * HEADS + c]) < 1e-5f);
-        vic_plan_free(plan);
-        vic_pattern_free(p);
-        free(one.out);
-        free(one.lse);
-    }
+    molecules_make(&m);
+    vic_pattern *all = pattern_of(&m.points, kind);
+    vic_pattern_info info = info_of(all);
+    assert_int_equal(info.groups, MOLECULES);
+    problem_make(&problem, info.n_q, info.n_k);
+    CHECK_OK(vic_plan_create(problem.context, all, &plan_options, &plan, &err));
+    attend(&problem, plan, &info, &args);
+    vic_plan_free(plan);
+    for (int s = 0; s < MOLECULES; s++) pairs += check_molecule(&m, &problem, s, kind);
     assert_int_equal(pairs, info.pairs);
-    problem_free(&m);
-    free(x);
-    check_pattern("several structures", all);
+    problem_free(&problem);
+    free(m.x);
+    check_pattern(kind ? "nearest in several structures" : "several structures", all);
+}
+
+static void several_structures(void **state)
+{
+    (void)state;
+    check_groups(0);
+    check_groups(1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way),
-        cmocka_unit_test(options_that_say_nothing),
-        cmocka_unit_test(structures),
+        cmocka_unit_test(every_cutoff),       cmocka_unit_test(block_masks),
+        cmocka_unit_test(lists_and_windows),  cmocka_unit_test(ranges),
+        cmocka_unit_test(combinations),       cmocka_unit_test(transposes),
+        cmocka_unit_test(several_structures), cmocka_unit_test(options_that_say_nothing),
     };
     return cmocka_run_group_tests_name("api_ways", tests, NULL, NULL);
 }

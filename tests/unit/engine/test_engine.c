@@ -13,46 +13,34 @@ static struct {
     size_t bytes; /* asked for, an item or a thread */
 } seen;
 
-static vic_status note(const struct attention_args *args, void *workspace, void *stream, vic_error *err)
+static size_t cpu_workspace(const struct vic_plan *plan, int threads, int64_t batch)
 {
+    (void)plan, (void)batch;
+    return seen.bytes * (size_t)threads;
+}
+
+static size_t device_workspace(const struct vic_plan *plan, int threads, int64_t batch)
+{
+    (void)plan, (void)threads;
+    return seen.bytes * (size_t)batch;
+}
+
+static vic_status note(const struct vic_plan *plan, const struct attention_args *args, const struct kernel_exec *exec,
+                       vic_error *err)
+{
+    (void)plan;
     seen.args = *args;
-    seen.workspace = workspace;
-    seen.stream = stream;
+    seen.workspace = exec->workspace;
+    seen.stream = exec->stream;
     seen.launches++;
     if (seen.fail_at && seen.launches >= seen.fail_at) return vic_fail(err, VIC_FAILED, "launch %d", seen.launches);
     return VIC_OK;
 }
 
-static size_t cpu_workspace(const struct vic_plan *plan, int threads)
-{
-    (void)plan;
-    return seen.bytes * (size_t)threads;
-}
-
-static vic_status cpu_launch(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,
-                             void *workspace, vic_error *err)
-{
-    (void)plan;
-    (void)pool;
-    return note(args, workspace, NULL, err);
-}
-
-static size_t device_workspace(const struct vic_plan *plan, int64_t batch)
-{
-    (void)plan;
-    return seen.bytes * (size_t)batch;
-}
-
-static vic_status device_launch(const struct vic_plan *plan, const struct attention_args *args, void *workspace,
-                                void *stream, vic_error *err)
-{
-    (void)plan;
-    return note(args, workspace, stream, err);
-}
-
-static const struct device_row on_device = { .workspace = device_workspace, .launch = device_launch };
-static const struct kernel_row device_kernel = { .name = "noted", .device = VIC_CUDA, .device_row = &on_device };
-static const struct kernel_row cpu_kernel = { .name = "noted", .workspace = cpu_workspace, .launch = cpu_launch };
+static const struct kernel device_kernel = {
+    .name = "noted", .device = VIC_CUDA, .workspace = device_workspace, .launch = note
+};
+static const struct kernel cpu_kernel = { .name = "noted", .workspace = cpu_workspace, .launch = note };
 
 struct system {
     vic_engine *engine;
@@ -130,7 +118,7 @@ static void enqueued_on_a_device(void **state)
     assert_int_equal(seen.launches, 1);
     assert_ptr_equal(seen.workspace, s->workspace);
     assert_ptr_equal(seen.stream, &stream);
-    assert_int_equal(seen.args.batch, ITEMS); /* at once, unlike on the CPU */
+    assert_int_equal(seen.args.batch, ITEMS);
     assert_int_equal(seen.args.q.batch_stride, N * HEADS * DIM);
     assert_true(fabs(seen.args.scale - 1.0 / sqrt(DIM)) < 1e-15);
     seen.bytes = 0; /* a kernel that needs none */
@@ -183,7 +171,6 @@ static void batches_of_strange_sizes(void **state)
     assert_int_equal(engine_batch(&a), 1);
 }
 
-/* The first failure ends the batch. */
 static void a_kernel_fails(void **state)
 {
     struct system *s = *state;
@@ -192,25 +179,19 @@ static void a_kernel_fails(void **state)
     double seconds[4];
     vic_error err;
     seen.bytes = 10;
-    for (int at = 1; at <= ITEMS; at++) {
-        char words[20];
-        snprintf(words, sizeof words, "launch %d", at);
-        seen.launches = 0;
-        seen.fail_at = at;
-        CHECK_FAILS(engine_run(s->engine, &s->cpu, &a, &err), VIC_FAILED, words);
-        assert_int_equal(seen.launches, at);
-    }
+    seen.fail_at = 1;
+    CHECK_FAILS(engine_run(s->engine, &s->cpu, &a, &err), VIC_FAILED, "launch 1");
     seen.launches = 0;
-    seen.fail_at = ITEMS + 1;
+    seen.fail_at = 3;
     CHECK_OK(engine_run(s->engine, &s->cpu, &a, &err));
-    assert_int_equal(seen.launches, ITEMS);
-    assert_ptr_equal(seen.args.q.data, s->q + (ITEMS - 1) * N * HEADS * DIM);
+    assert_int_equal(seen.launches, 1);
+    assert_int_equal(seen.args.batch, ITEMS);
+    assert_ptr_equal(seen.args.q.data, s->q);
     assert_null(seen.args.lse.data);
     o.launches = 4;
     o.warm_up = 0;
-    seen.launches = 0;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_FAILED, "launch 4");
-    assert_int_equal(seen.launches, ITEMS + 1);
+    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_FAILED, "launch 3");
+    assert_int_equal(seen.launches, 3);
 }
 
 static void timed(void **state)
@@ -226,7 +207,7 @@ static void timed(void **state)
     a.workspace = s->workspace;
     a.workspace_size = sizeof s->workspace;
     CHECK_OK(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err));
-    assert_int_equal(seen.launches, 3 * ITEMS);
+    assert_int_equal(seen.launches, 3);
     assert_ptr_equal(seen.workspace, s->workspace); /* the caller's, which is still his */
     assert_true(seconds[0] >= 0 && seconds[1] >= 0);
     seen.bytes = 0; /* a kernel that needs none may be given some, aligned all the same */

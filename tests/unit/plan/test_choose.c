@@ -1,57 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Choosing among made-up rows: filter, rank, and an answer that teaches when nothing fits. */
+/* Choosing among made-up kernels: filter, rank, and an answer that teaches when nothing fits. */
 #include "plan/plan.h"
 
 #include "check.h"
 
-static const char *can_run(void)
+static const char *can_run(vic_device device)
 {
+    (void)device;
     return NULL;
 }
 
-static const char *cannot_run(void)
+static const char *cannot_run(vic_device device)
 {
+    (void)device;
     return "this machine has no such thing";
 }
 
-static const struct kernel_row slow = { .name = "slow",
-                                        .device = VIC_CPU,
-                                        .dtypes = 7,
-                                        .features = 7,
-                                        .dim_min = 8,
-                                        .dim_max = 128,
-                                        .dim_step = 8,
-                                        .cost = 9,
-                                        .unavailable = can_run };
-static const struct kernel_row fast = { .name = "fast",
-                                        .device = VIC_CPU,
-                                        .dtypes = 1 << VIC_F16,
-                                        .features = FEATURE_LSE,
-                                        .dim_min = 64,
-                                        .dim_max = 128,
-                                        .dim_step = 64,
-                                        .cost = 1,
-                                        .unavailable = can_run };
-static const struct kernel_row absent = { .name = "absent",
-                                          .device = VIC_CPU,
-                                          .dtypes = 7,
-                                          .features = 7,
-                                          .dim_min = 8,
-                                          .dim_max = 128,
-                                          .dim_step = 8,
-                                          .cost = 0.5,
-                                          .unavailable = cannot_run };
-static const struct kernel_row asked = { .name = "asked",
-                                         .device = VIC_CPU,
-                                         .dtypes = 15,
-                                         .features = 7,
-                                         .dim_min = 8,
-                                         .dim_max = 128,
-                                         .dim_step = 8,
-                                         .cost = 0.1,
-                                         .only_by_name = true,
-                                         .unavailable = can_run };
-static const struct kernel_row *const rows[] = { &slow, &fast, &absent, &asked };
+static const struct kernel slow = { .name = "slow",
+                                    .device = VIC_CPU,
+                                    .dtypes = 7,
+                                    .features = 7,
+                                    .dim_min = 8,
+                                    .dim_max = 128,
+                                    .dim_step = 8,
+                                    .cost = 9,
+                                    .unavailable = can_run };
+static const struct kernel fast = { .name = "fast",
+                                    .device = VIC_CPU,
+                                    .dtypes = 1 << VIC_F16,
+                                    .features = FEATURE_LSE,
+                                    .dim_min = 64,
+                                    .dim_max = 128,
+                                    .dim_step = 64,
+                                    .cost = 1,
+                                    .unavailable = can_run };
+static const struct kernel absent = { .name = "absent",
+                                      .device = VIC_CPU,
+                                      .dtypes = 7,
+                                      .features = 7,
+                                      .dim_min = 8,
+                                      .dim_max = 128,
+                                      .dim_step = 8,
+                                      .cost = 0.5,
+                                      .unavailable = cannot_run };
+static const struct kernel asked = { .name = "asked",
+                                     .device = VIC_CPU,
+                                     .dtypes = 15,
+                                     .features = 7,
+                                     .dim_min = 8,
+                                     .dim_max = 128,
+                                     .dim_step = 8,
+                                     .cost = 0.1,
+                                     .only_by_name = true,
+                                     .unavailable = can_run };
+static const struct kernel *const rows[] = { &slow, &fast, &absent, &asked };
 enum { ROWS = sizeof rows / sizeof *rows };
 
 static struct plan_request request(vic_dtype dtype, int dim)
@@ -62,7 +64,7 @@ static struct plan_request request(vic_dtype dtype, int dim)
 static void cheapest_that_fits(void **state)
 {
     struct plan_request r = request(VIC_F16, 64);
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     (void)state;
     CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
@@ -82,7 +84,7 @@ static void cheapest_that_fits(void **state)
 static void forced(void **state)
 {
     struct plan_request r = request(VIC_F16, 64);
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     (void)state;
     r.kernel = "slow";
@@ -104,7 +106,7 @@ static void forced(void **state)
 static void only_by_name(void **state)
 {
     struct plan_request r = request(VIC_F64, 64);
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     (void)state;
     CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "asked: only when asked for by name");
@@ -116,7 +118,7 @@ static void only_by_name(void **state)
 static void nothing_fits(void **state)
 {
     struct plan_request r = request(VIC_F32, 64);
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     (void)state;
     r.device.kind = VIC_CUDA;
@@ -134,21 +136,21 @@ static void nothing_fits(void **state)
 /* What excludes every row comes first: what the machine lacks, then what the request could change. */
 static void the_reason_comes_first(void **state)
 {
-    static const struct kernel_row gpu = { .name = "gpu",
-                                           .device = VIC_CUDA,
-                                           .dtypes = 1 << VIC_F16 | 1 << VIC_BF16,
-                                           .features = FEATURE_LSE,
-                                           .dim_min = 8,
-                                           .dim_max = 128,
-                                           .dim_step = 8,
-                                           .unavailable = can_run };
-    struct kernel_row radial = slow, other = gpu, away = gpu;
+    static const struct kernel gpu = { .name = "gpu",
+                                       .device = VIC_CUDA,
+                                       .dtypes = 1 << VIC_F16 | 1 << VIC_BF16,
+                                       .features = FEATURE_LSE,
+                                       .dim_min = 8,
+                                       .dim_max = 128,
+                                       .dim_step = 8,
+                                       .unavailable = can_run };
+    struct kernel radial = slow, other = gpu, away = gpu;
     radial.features |= FEATURE_RADIAL;
     other.name = "other";
     away.unavailable = cannot_run;
-    const struct kernel_row *const present[] = { &radial, &gpu, &other }, *const missing[] = { &slow, &away };
+    const struct kernel *const present[] = { &radial, &gpu, &other }, *const missing[] = { &slow, &away };
     struct plan_request r = request(VIC_F32, 64);
-    const struct kernel_row *chosen;
+    const struct kernel *chosen;
     vic_error err;
     (void)state;
     r.device.kind = VIC_CUDA;
@@ -174,12 +176,60 @@ static void the_reason_comes_first(void **state)
     assert_ptr_equal(chosen, &gpu);
 }
 
+/* The second GPU is what the kernel needs. */
+static const char *second_only(vic_device device)
+{
+    return device.index == 1 ? NULL : "it is an old one";
+}
+
+static void the_device_that_is_asked_for(void **state)
+{
+    struct kernel gpu = slow;
+    const struct kernel *const kernels[] = { &gpu };
+    struct plan_request r = request(VIC_F16, 64);
+    const struct kernel *chosen;
+    vic_error err;
+    (void)state;
+    gpu.device = VIC_CUDA;
+    gpu.unavailable = second_only;
+    r.device = (vic_device){ VIC_CUDA, 0 };
+    CHECK_FAILS(plan_choose(&r, kernels, 1, &chosen, &err), VIC_NO_KERNEL, "it is an old one");
+    r.device.index = 1;
+    CHECK_OK(plan_choose(&r, kernels, 1, &chosen, &err));
+    assert_ptr_equal(chosen, &gpu);
+}
+
+static void other_operations(void **state)
+{
+    struct kernel backward = slow;
+    const struct kernel *const both[] = { &slow, &backward, &fast };
+    struct plan_request r = request(VIC_F16, 64);
+    const struct kernel *chosen;
+    vic_error err;
+    (void)state;
+    r.operation = ATTENTION_BACKWARD;
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+                "no kernel computes the gradients of attention yet");
+    assert_non_null(strstr(err.text, "slow and 3 more: computes attention"));
+    backward.operation = ATTENTION_BACKWARD;
+    backward.name = "backward";
+    CHECK_OK(plan_choose(&r, both, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &backward);
+    r.shape.dtype = VIC_F64;
+    CHECK_FAILS(plan_choose(&r, both, 3, &chosen, &err), VIC_NO_KERNEL, "backward: has no float64");
+    assert_null(strstr(err.text, "slow"));
+    r = request(VIC_F16, 72);
+    CHECK_OK(plan_choose(&r, both, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cheapest_that_fits),     cmocka_unit_test(forced),
         cmocka_unit_test(only_by_name),           cmocka_unit_test(nothing_fits),
-        cmocka_unit_test(the_reason_comes_first),
+        cmocka_unit_test(the_reason_comes_first), cmocka_unit_test(the_device_that_is_asked_for),
+        cmocka_unit_test(other_operations),
     };
     return cmocka_run_group_tests_name("plan_choose", tests, NULL, NULL);
 }

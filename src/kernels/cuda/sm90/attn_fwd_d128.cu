@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/sm90/instance.cuh"
 
-attn_fwd_instance attn_fwd_d128(bool bf16, bool shares)
-{
-    return sm90::instance<128>(bf16, shares);
-}
+const attn_fwd_instance attn_fwd_f16_d128 = sm90::instance<sm90::half_type::f16, 128>();
+const attn_fwd_instance attn_fwd_bf16_d128 = sm90::instance<sm90::half_type::bf16, 128>();

@@ -2,8 +2,8 @@
 // Sizes of the fused forward kernel, by head size.  Where a number was chosen by measurement, the page
 // docs/kernels/attn_fwd_sm90.md has it.
 #pragma once
-#include "contract/tiles.h"
 #include "kernels/cuda/ptx/mma.cuh"
+#include "kernels/cuda/sm90/plan/tiles.h"
 
 template <int D> struct attn_fwd_config {
     static_assert(D == 32 || D == 64 || D == 128, "head sizes in between run by the next of these");

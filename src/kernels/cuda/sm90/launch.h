@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels of this folder as host code sees them. */
+/* The functions of this folder's kernels (launch.cu), for kernels_sm90.c. */
 #ifndef VIC_KERNELS_CUDA_SM90_LAUNCH_H
 #define VIC_KERNELS_CUDA_SM90_LAUNCH_H
 
-#include "kernels/cuda/sm90/params.h"
+#include "contract/kernel.h"
 
-#include <cuda_runtime_api.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-/* One instance of the fused kernel; its arguments are two tensor maps and struct attn_fwd_params.  `join`, with the
- * latter alone, follows it where shares are in slots: 128 threads for each of p.joins, batch entry and 8 of
- * `columns`. */
-struct attn_fwd_instance {
-    const void *kernel, *join;
-    unsigned threads, shared_bytes;
-    size_t slot_bytes;
-    int places, reach;  /* as tiles_make() wants them */
-    int columns, panel; /* head size; of a tensor map's box */
+/* How tiles are cut and dealt out; zeros: as the pattern asks.  Other values are for tests and measurements. */
+struct cuda_sm90_choice {
+    int parts;          /* strips in so many, where that divides the places of a tile */
+    int64_t most_steps; /* longer tiles in shares */
+    bool whole;         /* each CTA all shares of a tile */
 };
 
-/* `shares`: for tiles of several. */
-struct attn_fwd_instance attn_fwd_d32(bool bf16, bool shares);
-struct attn_fwd_instance attn_fwd_d64(bool bf16, bool shares);
-struct attn_fwd_instance attn_fwd_d128(bool bf16, bool shares);
+const char *cuda_sm90_unavailable(vic_device device);
+vic_status cuda_sm90_prepare(struct vic_plan *plan, struct pool *pool, vic_error *err);
+vic_status cuda_sm90_prepare_as(struct vic_plan *plan, const struct cuda_sm90_choice *choice, struct pool *pool,
+                                vic_error *err);
+void cuda_sm90_release(struct vic_plan *plan);
+size_t cuda_sm90_workspace(const struct vic_plan *plan, int threads, int64_t batch);
+vic_status cuda_sm90_launch(const struct vic_plan *plan, const struct attention_args *args,
+                            const struct kernel_exec *exec, vic_error *err);
 
-/* K or V of the caller, any strides, to rows [batch, head, n, d] in pattern order.  rows NULL = already in order. */
-struct permute_params {
-    const uint16_t *from;
-    uint16_t *to;
-    const int32_t *rows;
-    int64_t n, row, head, batch; /* strides of `from`, elements */
-    int heads, batches, d;
-    bool vectors; /* rows of `from` can be read 16 bytes at a time */
-};
-cudaError_t permute_rows(const struct permute_params *p, cudaStream_t stream);
+#ifdef __cplusplus
+}
+#endif
 
 #endif

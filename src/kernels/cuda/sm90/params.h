@@ -3,7 +3,7 @@
 #ifndef VIC_KERNELS_CUDA_SM90_PARAMS_H
 #define VIC_KERNELS_CUDA_SM90_PARAMS_H
 
-#include "contract/tiles.h"
+#include "kernels/cuda/sm90/plan/tiles.h"
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cuda/sm90/launch.h"
+#include "kernels/cuda/sm90/permute.h"
 
 #include "kernels/cuda/host.cuh"
 

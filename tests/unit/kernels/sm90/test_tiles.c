@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tiles hold the pattern's pairs, each as often as it has images; and no list lets the ring's phases be confused.
  */
-#include "plan/tiles.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 #include "check.h"
-#include "pattern/build.h"
-#include "pattern/pattern.h"
 
 static vic_pattern *make_pattern(int n, double size, double cutoff, double cell, bool exclude_self, int n_k)
 {
+    const double cells[3][3] = { { cell, 0, 0 }, { 0, cell, 0 }, { 0, 0, cell } };
+    const bool periodic[3] = { cell > 0, cell > 0, cell > 0 };
     uint64_t seed = (uint64_t)(n + 7);
     double *x = malloc((size_t)(3 * n + 3) * sizeof *x), *y = malloc((size_t)(3 * n_k + 3) * sizeof *y);
-    struct pattern_input in = { .n_q = n, .cutoff = cutoff, .exclude_self = exclude_self };
-    struct pool *pool;
+    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern *p;
     vic_error err;
     assert_true(x && y);
     for (int i = 0; i < 3 * n; i++) x[i] = size * random_uniform(&seed);
     for (int i = 0; i < 3 * n_k; i++) y[i] = size * random_uniform(&seed);
-    in.q_positions = x;
-    if (n_k > 0) {
-        in.n_k = n_k;
-        in.k_positions = y;
-    }
-    for (int k = 0; k < 3 && cell > 0; k++) {
-        in.cell[k][k] = cell;
-        in.periodic[k] = true;
-    }
-    CHECK_OK(pool_create(1, &pool, &err));
-    CHECK_OK(pattern_build(&in, pool, &p, &err));
-    pool_free(pool);
+    o.cutoff = cutoff;
+    o.exclude_self = exclude_self;
+    o.threads = 1;
+    CHECK_OK(vic_pattern_build_points(n, x, n_k, n_k > 0 ? y : NULL, cell > 0 ? cells : NULL,
+                                      cell > 0 ? periodic : NULL, &o, &p, &err));
     free(x);
     free(y);
     return p;
@@ -38,10 +30,13 @@ static vic_pattern *make_pattern(int n, double size, double cutoff, double cell,
 /* How often each key of the strip's rows is in, from the pattern. */
 static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
 {
-    for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
+    for (int64_t i = p->full_ptr[strip]; i < p->full_ptr[strip + 1]; i++)
+        for (int k = 0; k < p->full_runs[i].count * BLOCK; k++) counts[(int64_t)p->full_runs[i].first * BLOCK + k]++;
+    for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++)
         for (int c = 0; c < CLUSTER; c++)
             for (int r = 0; r < STRIP; r++)
-                if (w.bits->key[c] >> r & 1) counts[((int64_t)w.cluster * CLUSTER + c) * STRIP + r]++;
+                if (p->partial_bits[i].key[c] >> r & 1)
+                    counts[((int64_t)p->partial_cluster[i] * CLUSTER + c) * STRIP + r]++;
 }
 
 /* A strip or part in one share of a tile; `before`: stages of the tile before the share's. */
@@ -305,7 +300,7 @@ static void check_pattern(vic_pattern *p)
             }
             tiles_free(&l);
         }
-    pattern_release(p);
+    vic_pattern_free(p);
 }
 
 /* In how many parts strips are cut: by how few and how long they are, and whether they need the same keys.  Where

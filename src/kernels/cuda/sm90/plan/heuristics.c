@@ -2,7 +2,7 @@
 /* Whether a pattern's tiles are split, and how far.  Decided by the pattern and the tiles' shape alone, for the CTAs
  * of a GPU with 132 multiprocessors, so that a row has the same bits whatever the number of heads, the batch or the
  * GPU. The constants are measured: docs/kernels/attn_fwd_sm90.md. */
-#include "plan/tiles.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 enum {
     CTAS = 132,

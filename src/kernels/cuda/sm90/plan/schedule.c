@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which CTA works on which tile and head.  Static: nothing is decided at run time, so nothing depends on timing. */
 #include "base/memory.h"
-#include "plan/tiles.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stages of one tile: which groups of keys its strips need, gathered so that strips share them. */
-#ifndef VIC_PLAN_TILE_STAGES_H
-#define VIC_PLAN_TILE_STAGES_H
+#ifndef VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
+#define VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
 
 #include "base/status.h"
 #include "contract/pattern.h"
-#include "contract/tiles.h"
+#include "kernels/cuda/sm90/plan/tiles.h"
 
 enum { MAX_PLACES = 4 };
 

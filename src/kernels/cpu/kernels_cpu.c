@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cpu_features.h"
+#include "base/memory.h"
 #include "base/sizes.h"
 #include "base/threads.h"
 #include "kernels/cpu/attention_cpu.h"
+#include "kernels/cpu/strip_order.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -26,9 +28,37 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
     return keys * GROUP;
 }
 
-static size_t workspace(const struct vic_plan *plan, int threads)
+/* kernel_data is the order of the strips. */
+static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *err)
 {
-    return size_times(strip_scratch_size(&plan->shape, plan->radial), (size_t)threads);
+    vic_status st = VIC_OK;
+    const struct vic_pattern *p = plan->pattern;
+    int64_t *work = NULL;
+    int32_t *order;
+    (void)pool;
+    TRY(mem_array((size_t)p->strips, sizeof *order, "strips", &order, err));
+    plan->kernel_data = order;
+    plan->bytes += (size_t)p->strips * sizeof *order;
+    TRY_GOTO(mem_array((size_t)p->strips, sizeof *work, "strips", &work, err), done);
+    for (int64_t s = 0; s < p->strips; s++) {
+        work[s] = strip_pairs(p, s);
+        plan->computed_pairs += work[s];
+    }
+    TRY_GOTO(strip_order(p->strips, work, order, err), done);
+done:
+    free(work);
+    return st;
+}
+
+static void release(struct vic_plan *plan)
+{
+    free(plan->kernel_data);
+}
+
+static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
+{
+    (void)batch; /* items one after the other */
+    return size_times(strip_scratch_size(&plan->shape, plan->bias), (size_t)threads);
 }
 
 /* Strips of a task: neighbours share keys and values, and the next one is known.  Single ones in the end, so that
@@ -39,6 +69,11 @@ enum { TOGETHER = 4, SINGLE = 8 /* a thread */ };
  * loses at its lower end something that counts.  Small ones need no limit: where `scale` itself loses digits below
  * 2^-126, a score that float32 holds is off by 2^-22 at most. */
 #define SCALE_MAX 0x1p100
+
+/* What an instruction set has of its own. */
+struct instance {
+    attention_strip *strip;
+};
 
 struct launch {
     struct cpu_run run;
@@ -70,54 +105,61 @@ static void run_task(void *context, int64_t task, int worker)
     }
 }
 
-static vic_status launch(const struct vic_plan *plan, const struct attention_args *args, struct pool *pool,
-                         void *memory, attention_strip *strip)
+static void run_item(struct launch *l, const struct vic_plan *plan, struct pool *pool,
+                     const struct attention_args *args)
 {
+    l->run = (struct cpu_run){ plan->pattern, &plan->shape, args, plan->bias, fabs(args->scale) > SCALE_MAX };
+    pool_run(pool, l->tasks_together + (l->strips - l->tasks_together * TOGETHER), run_task, l);
+}
+
+static vic_status launch(const struct vic_plan *plan, const struct attention_args *args,
+                         const struct kernel_exec *exec, vic_error *err)
+{
+    const struct instance *instance = plan->kernel->instance;
     struct launch l = {
-        .run = { plan->pattern, &plan->shape, args, plan->radial, fabs(args->scale) > SCALE_MAX },
-        .strip_order = plan->strip_order,
+        .strip_order = plan->kernel_data,
         .strips = plan->pattern->strips,
-        .threads = pool_threads(pool),
-        .strip = strip,
-        .workspace = memory,
-        .scratch_size = strip_scratch_size(&plan->shape, plan->radial),
+        .threads = pool_threads(exec->pool),
+        .strip = instance->strip,
+        .workspace = exec->workspace,
+        .scratch_size = strip_scratch_size(&plan->shape, plan->bias),
     };
     int64_t many = l.strips - (int64_t)l.threads * SINGLE;
+    (void)err;
     l.tasks_together = many > 0 ? many / TOGETHER : 0;
-    pool_run(pool, l.tasks_together + (l.strips - l.tasks_together * TOGETHER), run_task, &l);
+    for (int64_t item = 0; item < args->batch; item++) {
+        const struct attention_args one = attention_item(args, plan->shape.dtype, item);
+        run_item(&l, plan, exec->pool, &one);
+    }
     return VIC_OK;
 }
 
-/* The functions of a row cannot know the row: one launch each. */
-#define LAUNCH(isa)                                                                                                  \
-    static vic_status launch_##isa(const struct vic_plan *plan, const struct attention_args *args,                   \
-                                   struct pool *pool, void *memory, vic_error *err)                                  \
+#define KERNEL(isa, its_cost, lacks)                                                                                 \
+    static const char *unavailable_##isa(vic_device device)                                                          \
     {                                                                                                                \
-        (void)err;                                                                                                   \
-        return launch(plan, args, pool, memory, attention_strip_##isa);                                              \
-    }
-
-#define ROW(isa, its_cost, lacks)                                                                                    \
-    const struct kernel_row attn_fwd_cpu_##isa = {                                                                   \
+        (void)device;                                                                                                \
+        return lacks();                                                                                              \
+    }                                                                                                                \
+    const struct kernel attn_fwd_cpu_##isa = {                                                                       \
         .name = "attn_fwd_cpu_" #isa,                                                                                \
+        .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CPU,                                                                                           \
-        .dtypes = 1u << VIC_F32 | 1u << VIC_F16 | 1u << VIC_BF16,                                                    \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL,                       \
+        .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                    \
+        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,                       \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \
         .cost = its_cost,                                                                                            \
-        .unavailable = lacks,                                                                                        \
-        .strip_pairs = strip_pairs,                                                                                  \
+        .instance = &(const struct instance){ attention_strip_##isa },                                               \
+        .unavailable = unavailable_##isa,                                                                            \
+        .prepare = prepare,                                                                                          \
+        .release = release,                                                                                          \
         .workspace = workspace,                                                                                      \
-        .launch = launch_##isa,                                                                                      \
+        .launch = launch,                                                                                            \
     };
 
-LAUNCH(scalar)
-ROW(scalar, 4.0, cpu_lacks_baseline)
+KERNEL(scalar, 4.0, cpu_lacks_baseline)
 #if defined(__x86_64__)
-LAUNCH(avx2)
-ROW(avx2, 1.5, cpu_lacks_avx2)
-LAUNCH(avx512)
-ROW(avx512, 1.0, cpu_lacks_avx512)
+KERNEL(avx2, 1.5, cpu_lacks_avx2)
+KERNEL(avx512, 1.0, cpu_lacks_avx512)
 #endif

@@ -2,7 +2,7 @@
 // Attention over whole blocks in separate steps: S = Q K^T of all blocks in one batched product, the softmax of their
 // rows, P V of all blocks in another, and the sum of each row's shares.  docs/kernels/attn_fwd_unfused.md has the
 // why.
-#include "kernels/cuda/unfused/rows_unfused.h"
+#include "kernels/cuda/unfused/launch.h"
 
 #include "base/sizes.h"
 #include "kernels/cuda/host.cuh"
@@ -48,7 +48,7 @@ struct places {
 
 places place_parts(const vic_plan *plan, int64_t batch)
 {
-    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const attention_shape &s = plan->shape;
     const size_t size = static_cast<size_t>(d->pattern.size), items = static_cast<size_t>(d->group);
     const size_t slots = size_times(items, static_cast<size_t>(d->pattern.count)), b = static_cast<size_t>(batch);
@@ -133,7 +133,7 @@ void describe(device_plan *d, const vic_plan *plan, const square_blocks &b)
 // One launch on zeros: what cuBLAS and the runtime load when they first need it would break a graph's capture.
 vic_status warm_up(const vic_plan *plan, vic_error *err)
 {
-    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const attention_shape &s = plan->shape;
     const int64_t rows = d->padded_q > d->padded_k ? d->padded_q : d->padded_k;
     const int64_t numbers = rows * s.heads * (s.d_qk > s.d_v ? s.d_qk : s.d_v);
@@ -155,7 +155,9 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
     a.out.head_stride = s.d_v;
     a.scale = 1.0;
     a.batch = 1;
-    if (st == VIC_OK) st = cuda_unfused_launch(plan, &a, memory, nullptr, err);
+    kernel_exec exec = {};
+    exec.workspace = memory;
+    if (st == VIC_OK) st = cuda_unfused_launch(plan, &a, &exec, err);
     if (st == VIC_OK) st = check(cudaStreamSynchronize(nullptr), "waiting for a first launch", err);
     cuda_host::free_memory(memory);
     return st;
@@ -237,16 +239,19 @@ extern "C" {
 
 void cuda_unfused_release(vic_plan *plan)
 {
-    device_plan *d = static_cast<device_plan *>(plan->on_device);
-    if (!d) return;
+    device_plan *d = static_cast<device_plan *>(plan->kernel_data);
     on_device scope(plan->device.index);
     if (d->handle) d->blas->destroy(d->handle);
     cuda_host::free_memory(d->memory);
     delete d;
-    plan->on_device = nullptr;
 }
 
-vic_status cuda_unfused_prepare(vic_plan *plan, const tile_layout *, const tile_schedule *, vic_error *err)
+const char *cuda_unfused_unavailable(vic_device device)
+{
+    return cuda_host::hopper_lacks(device);
+}
+
+vic_status cuda_unfused_prepare(vic_plan *plan, pool *, vic_error *err)
 {
     square_blocks blocks;
     size_t bytes = 0;
@@ -258,7 +263,7 @@ vic_status cuda_unfused_prepare(vic_plan *plan, const tile_layout *, const tile_
                         plan->kernel->name);
     TRY(square_blocks_find(plan->pattern, &blocks, err));
     device_plan *d = new (std::nothrow) device_plan();
-    plan->on_device = d; // from here cuda_unfused_release() frees it
+    plan->kernel_data = d; // from here cuda_unfused_release() frees it
     on_device scope(plan->device.index);
     vic_status st =
         d ? check(scope.code, "choosing the GPU", err) : vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
@@ -275,20 +280,19 @@ vic_status cuda_unfused_prepare(vic_plan *plan, const tile_layout *, const tile_
     return warm_up(plan, err);
 }
 
-size_t cuda_unfused_workspace(const vic_plan *plan, int64_t batch)
+size_t cuda_unfused_workspace(const vic_plan *plan, int, int64_t batch)
 {
     return place_parts(plan, batch).total;
 }
 
-vic_status cuda_unfused_launch(const vic_plan *plan, const attention_args *a, void *workspace, void *stream_pointer,
-                               vic_error *err)
+vic_status cuda_unfused_launch(const vic_plan *plan, const attention_args *a, const kernel_exec *exec, vic_error *err)
 {
-    device_plan *d = static_cast<device_plan *>(plan->on_device);
+    device_plan *d = static_cast<device_plan *>(plan->kernel_data);
     const attention_shape &s = plan->shape;
     const vic_pattern *p = plan->pattern;
     const places at = place_parts(plan, a->batch);
-    cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
-    char *base = static_cast<char *>(workspace);
+    cudaStream_t stream = static_cast<cudaStream_t>(exec->stream);
+    char *base = static_cast<char *>(exec->workspace);
     unfused_call c = {};
     if (p->n_q == 0) return VIC_OK;
     base += (256 - reinterpret_cast<uintptr_t>(base) % 256) % 256;

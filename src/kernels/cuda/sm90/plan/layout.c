@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan/tiles.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 #include "base/memory.h"
-#include "plan/tile_stages.h"
+#include "kernels/cuda/sm90/plan/stages.h"
 
 #include <string.h>
 

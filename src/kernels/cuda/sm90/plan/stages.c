@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan/tile_stages.h"
+#include "kernels/cuda/sm90/plan/stages.h"
 
 #include "base/memory.h"
-#include "pattern/pattern.h"
 
 #include <string.h>
 
@@ -32,21 +31,38 @@ static bool is_full(const uint64_t *bits)
     return all == UINT64_MAX;
 }
 
+/* Both halves of a block of the tile's strip s, as far as they are not empty. */
+static vic_status add_needs(struct tile *t, int s, int32_t cluster, const struct block_bits *bits, size_t *n,
+                            vic_error *err)
+{
+    TRY(mem_grow(&t->needs, &t->need_capacity, *n + CLUSTER / GROUP_KEYS, sizeof *t->needs, "keys of a tile", err));
+    for (int k = 0; k < CLUSTER; k += GROUP_KEYS) {
+        if (is_empty(bits->key + k)) continue;
+        t->needs[*n] = (struct need){ .group = (cluster * CLUSTER + k) / GROUP_KEYS, .users = 1u << s };
+        t->needs[(*n)++].bits[s] = bits->key + k;
+    }
+    return VIC_OK;
+}
+
+static vic_status add_blocks(const struct vic_pattern *p, struct tile *t, int s, size_t *n, vic_error *err)
+{
+    static const struct block_bits all = BLOCK_BITS_ALL;
+    int64_t strip = t->strip + s;
+    for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++)
+        for (int32_t c = 0; c < p->full_runs[r].count; c++)
+            TRY(add_needs(t, s, p->full_runs[r].first + c, &all, n, err));
+    for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++)
+        TRY(add_needs(t, s, p->partial_cluster[i], &p->partial_bits[i], n, err));
+    return VIC_OK;
+}
+
 static vic_status collect(const struct vic_pattern *p, struct tile *t, vic_error *err)
 {
     size_t n = 0, merged = 0;
     int strips = t->places / t->parts;
     for (int s = 0; s < strips && t->strip + s < p->strips; s++) {
         size_t first = n;
-        for (struct block_walk w = block_walk_start(p, t->strip + s); block_walk_next(&w);) {
-            TRY(mem_grow(&t->needs, &t->need_capacity, n + CLUSTER / GROUP_KEYS, sizeof *t->needs, "keys of a tile",
-                         err));
-            for (int k = 0; k < CLUSTER; k += GROUP_KEYS) {
-                if (is_empty(w.bits->key + k)) continue;
-                t->needs[n] = (struct need){ .group = (w.cluster * CLUSTER + k) / GROUP_KEYS, .users = 1u << s };
-                t->needs[n++].bits[s] = w.bits->key + k;
-            }
-        }
+        TRY(add_blocks(p, t, s, &n, err));
         if (n > first) qsort(t->needs + first, n - first, sizeof *t->needs, by_group_and_turn);
         for (size_t i = first + 1; i < n; i++)
             if (t->needs[i].group == t->needs[i - 1].group) t->needs[i].turn = t->needs[i - 1].turn + 1;

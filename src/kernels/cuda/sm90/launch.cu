@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GPU's rows: what they can do, what a plan brings to the device, how a launch is put together.
-#include "base/sizes.h"
-#include "contract/kernel_row.h"
-#include "kernels/cuda/host.cuh"
-#include "kernels/cuda/rows_cuda.h"
+// The host side of the fused kernels: what a plan brings to the device, how a launch is put together.
 #include "kernels/cuda/sm90/launch.h"
+
+#include "base/sizes.h"
+#include "kernels/cuda/host.cuh"
+#include "kernels/cuda/sm90/instance.h"
+#include "kernels/cuda/sm90/params.h"
+#include "kernels/cuda/sm90/permute.h"
+#include "kernels/cuda/sm90/plan/layout.h"
 
 #include <atomic>
 #include <cstdio>
@@ -20,7 +23,7 @@ using cuda_host::on_device;
 namespace
 {
 struct device_plan {
-    attn_fwd_instance instance;
+    const void *kernel;        // of the instance: for tiles of one share, or of several
     attn_fwd_params params[2]; // the plan's part, with each schedule; the same twice where there is one
     const int32_t *q_order, *k_order;
     int ctas, places;
@@ -49,54 +52,21 @@ vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
     known = *out = reinterpret_cast<encode_tiled>(function);
     return VIC_OK;
 }
-
-attn_fwd_instance instance_of(const kernel_row *row, vic_dtype dtype, bool shares)
-{
-    const bool bf16 = dtype == VIC_BF16;
-    const auto instance = row->dim_max == 32 ? attn_fwd_d32 : row->dim_max == 64 ? attn_fwd_d64 : attn_fwd_d128;
-    return instance(bf16, shares);
-}
 } // namespace
 
 extern "C" {
 
-const char *cuda_sm90_unavailable(void)
+const char *cuda_sm90_unavailable(vic_device device)
 {
-    int devices = 0, major = 0;
-    cudaError_t code = cudaGetDeviceCount(&devices);
-    cuda_host::forget(code);
-    if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver || (code == cudaSuccess && devices == 0))
-        return "this machine has no GPU that CUDA can use";
-    if (code == cudaSuccess) code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-    cuda_host::forget(code);
-    if (code != cudaSuccess) {
-        static thread_local char text[128];
-        std::snprintf(text, sizeof text, "CUDA does not tell what GPUs there are: %s", cudaGetErrorString(code));
-        return text;
-    }
-    return major == 9 ? nullptr : "it needs a Hopper GPU (sm_90)";
-}
-
-vic_status cuda_sm90_tile_shape(const vic_plan *plan, tile_shape *out, vic_error *err)
-{
-    TRY(cuda_host::check_hopper(plan->device, err));
-    const attn_fwd_instance i = instance_of(plan->kernel, plan->shape.dtype, false);
-    out->places = i.places;
-    out->reach = i.reach;
-    TRY(check(cudaDeviceGetAttribute(&out->ctas, cudaDevAttrMultiProcessorCount, plan->device.index),
-              "asking the GPU", err));
-    if (out->ctas > MOST_CTAS) out->ctas = MOST_CTAS;
-    return VIC_OK;
+    return cuda_host::hopper_lacks(device);
 }
 
 void cuda_sm90_release(vic_plan *plan)
 {
-    device_plan *d = static_cast<device_plan *>(plan->on_device);
-    if (!d) return;
+    device_plan *d = static_cast<device_plan *>(plan->kernel_data);
     on_device scope(plan->device.index);
     cuda_host::free_memory(d->memory);
     delete d;
-    plan->on_device = nullptr;
 }
 
 // What a schedule brings to the device.
@@ -108,14 +78,21 @@ static void use_schedule(const device_plan *d, const tile_schedule *schedule, at
     p->n_slots = static_cast<uint32_t>(schedule->n_slots);
 }
 
-vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, vic_error *err)
+static const attn_fwd_instance *instance_of(const vic_plan *plan)
 {
+    return static_cast<const attn_fwd_instance *>(plan->kernel->instance);
+}
+
+// Brings the layout to the device.
+static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, vic_error *err)
+{
+    const attn_fwd_instance *instance = instance_of(plan);
     const vic_pattern *p = plan->pattern;
     device_plan *d = new (std::nothrow) device_plan();
     if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
-    plan->on_device = d; // from here cuda_sm90_release() frees it
+    plan->kernel_data = d; // from here cuda_sm90_release() frees it
     d->shares = l->shares > l->tiles;
-    d->instance = instance_of(plan->kernel, plan->shape.dtype, d->shares);
+    d->kernel = d->shares ? instance->shares : instance->whole;
     d->ctas = schedules->ctas;
     d->places = l->places;
     d->tiles = l->tiles;
@@ -167,15 +144,60 @@ vic_status cuda_sm90_prepare(vic_plan *plan, const tile_layout *l, const tile_sc
         use_schedule(d, other, second);
     }
     plan->bytes += total;
-    return check(cudaFuncSetAttribute(d->instance.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(d->instance.shared_bytes)),
+    return check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(instance->shared_bytes)),
                  "giving the kernel its shared memory", err);
+}
+
+// One CTA a multiprocessor.
+static vic_status count_ctas(vic_device device, int *out, vic_error *err)
+{
+    TRY(cuda_host::check_hopper(device, err));
+    TRY(check(cudaDeviceGetAttribute(out, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err));
+    if (*out > MOST_CTAS) *out = MOST_CTAS;
+    return VIC_OK;
+}
+
+static vic_status lay_out(const vic_plan *plan, const cuda_sm90_choice *choice, int ctas, pool *pool, tile_layout *l,
+                          tile_schedule *schedules, vic_error *err)
+{
+    const vic_pattern *p = plan->pattern;
+    const attn_fwd_instance *instance = instance_of(plan);
+    if (choice->parts > 0 && instance->places % choice->parts == 0)
+        TRY(tiles_lay_out(p, instance->places, choice->parts, instance->reach, pool, l, err));
+    else
+        TRY(tiles_make(p, instance->places, instance->reach, pool, l, err));
+    if (choice->most_steps > 0 && l->shares == l->tiles)
+        TRY(tiles_split(p, instance->reach, choice->most_steps, pool, l, err));
+    TRY(tiles_schedule(l, &plan->shape, ctas, choice->whole, &schedules[SOME_IN_SHARES], err));
+    if (l->shares > l->tiles) TRY(tiles_schedule(l, &plan->shape, ctas, true, &schedules[WHOLE_TILES], err));
+    return VIC_OK;
+}
+
+vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, pool *pool, vic_error *err)
+{
+    tile_layout layout = {};
+    tile_schedule schedules[2] = {};
+    int ctas;
+    TRY(count_ctas(plan->device, &ctas, err));
+    vic_status st = lay_out(plan, choice, ctas, pool, &layout, schedules, err);
+    plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
+    if (st == VIC_OK) st = bring(plan, &layout, schedules, err);
+    tiles_free(&layout);
+    for (auto &schedule : schedules) tiles_schedule_free(&schedule);
+    return st;
+}
+
+vic_status cuda_sm90_prepare(vic_plan *plan, pool *pool, vic_error *err)
+{
+    const cuda_sm90_choice as_the_pattern_asks = {};
+    return cuda_sm90_prepare_as(plan, &as_the_pattern_asks, pool, err);
 }
 
 // Shares on several CTAs are for few items; where there are many, whole tiles occupy all CTAs.
 static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
 {
-    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const bool many = batch > 1 && d->tiles * plan->shape.heads > (d->ctas - 1) / batch;
     return &d->params[many ? WHOLE_TILES : SOME_IN_SHARES];
 }
@@ -194,18 +216,19 @@ static size_t slots_at(const vic_plan *plan, int64_t batch)
     return size_plus(permuted_bytes(plan, batch, plan->shape.d_qk), permuted_bytes(plan, batch, plan->shape.d_v));
 }
 
-size_t cuda_sm90_workspace(const vic_plan *plan, int64_t batch)
+size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch)
 {
-    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
+    const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const size_t own = d->shares ? static_cast<size_t>(d->ctas) * d->places : 0;
     const size_t slots = size_plus(size_times(static_cast<size_t>(batch), params_for(plan, batch)->n_slots), own);
-    return size_plus(slots_at(plan, batch), size_times(slots, d->instance.slot_bytes));
+    return size_plus(slots_at(plan, batch), size_times(slots, instance_of(plan)->slot_bytes));
 }
 
 // {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
-static vic_status make_map(const device_plan *d, const attention_tensor *t, const vic_plan *plan, int columns,
-                           int64_t batch, CUtensorMap *map, vic_error *err)
+static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int columns, int64_t batch,
+                           CUtensorMap *map, vic_error *err)
 {
+    const int panel = instance_of(plan)->panel;
     encode_tiled encode;
     TRY(find_encode_tiled(&encode, err));
     const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
@@ -226,13 +249,12 @@ static vic_status make_map(const device_plan *d, const attention_tensor *t, cons
     if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
-    const cuuint32_t box[] = { static_cast<cuuint32_t>(d->instance.panel), GROUP_KEYS, 1, 1 },
-                     step[] = { 1, 1, 1, 1 };
+    const cuuint32_t box[] = { static_cast<cuuint32_t>(panel), GROUP_KEYS, 1, 1 }, step[] = { 1, 1, 1, 1 };
     const CUresult code =
         encode(map,
                plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
                t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               d->instance.panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+               panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (code != CUDA_SUCCESS && code != CUDA_ERROR_INVALID_VALUE)
         return vic_fail(err, VIC_FAILED, "making a tensor map of k, v: CUDA error %d", static_cast<int>(code));
@@ -277,15 +299,15 @@ static attn_fwd_tensor device_tensor(const attention_tensor *t)
     return { t->data, t->row_stride, t->head_stride, t->batch_stride };
 }
 
-vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void *workspace, void *stream_pointer,
-                            vic_error *err)
+vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const kernel_exec *exec, vic_error *err)
 {
-    const device_plan *d = static_cast<const device_plan *>(plan->on_device);
-    cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+    const attn_fwd_instance *instance = instance_of(plan);
+    const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
+    cudaStream_t stream = static_cast<cudaStream_t>(exec->stream);
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
-    const int64_t join_blocks = static_cast<int64_t>(p.n_joins) * d->instance.columns / 8;
+    const int64_t join_blocks = static_cast<int64_t>(p.n_joins) * instance->columns / 8;
     const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > join_blocks ? p.n_items : join_blocks);
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
@@ -293,7 +315,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     on_device scope(plan->device.index);
     TRY(check(scope.code, "choosing the GPU", err));
     if (!plan->pattern_order) {
-        char *first = static_cast<char *>(workspace);
+        char *first = static_cast<char *>(exec->workspace);
         TRY(permute(d, plan, &a->k, plan->shape.d_qk, a->batch, first, &k, stream, err));
         TRY(permute(d, plan, &a->v, plan->shape.d_v, a->batch,
                     first + permuted_bytes(plan, a->batch, plan->shape.d_qk), &v, stream, err));
@@ -302,14 +324,14 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     std::memset(&k_map, 0, sizeof k_map);
     std::memset(&v_map, 0, sizeof v_map);
     if (plan->pattern->n_k > 0) { // else no stage asks for them
-        TRY(make_map(d, &k, plan, plan->shape.d_qk, a->batch, &k_map, err));
-        TRY(make_map(d, &v, plan, plan->shape.d_v, a->batch, &v_map, err));
+        TRY(make_map(&k, plan, plan->shape.d_qk, a->batch, &k_map, err));
+        TRY(make_map(&v, plan, plan->shape.d_v, a->batch, &v_map, err));
     }
     p.q = device_tensor(&a->q);
     p.out = device_tensor(&a->out);
     p.lse = device_tensor(&a->lse);
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
-    p.slots = static_cast<char *>(workspace) + slots_at(plan, a->batch);
+    p.slots = static_cast<char *>(exec->workspace) + slots_at(plan, a->batch);
     p.batch = static_cast<int>(a->batch);
     p.q_words = aligned(&a->q, 2);
     p.q_vectors = aligned(&a->q, 8);
@@ -322,17 +344,17 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, void 
     early.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t launch = {};
     launch.gridDim = dim3(d->ctas);
-    launch.blockDim = dim3(d->instance.threads);
-    launch.dynamicSmemBytes = d->instance.shared_bytes;
+    launch.blockDim = dim3(instance->threads);
+    launch.dynamicSmemBytes = instance->shared_bytes;
     launch.stream = stream;
     launch.attrs = &early;
     launch.numAttrs = 1;
-    TRY(check(cudaLaunchKernelExC(&launch, d->instance.kernel, arguments), "launching the kernel", err));
+    TRY(check(cudaLaunchKernelExC(&launch, d->kernel, arguments), "launching the kernel", err));
     if (p.n_joins == 0) return VIC_OK;
     launch.gridDim = dim3(static_cast<unsigned>(join_blocks * a->batch));
     launch.blockDim = dim3(128);
     launch.dynamicSmemBytes = 0;
-    return check(cudaLaunchKernelExC(&launch, d->instance.join, arguments + 2), "launching the kernel", err);
+    return check(cudaLaunchKernelExC(&launch, instance->join, arguments + 2), "launching the kernel", err);
 }
 
 } // extern "C"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pattern in the form in which warpgroups walk it: made by src/plan/tiles.c, read by the CUDA kernels.
+/* A pattern in the form in which warpgroups walk it: made by layout.c, read by the CUDA kernels.
  *
  * A tile is up to 4 consecutive strips; a CTA works on a tile, a warpgroup on a strip.  What any strip of the tile
  * needs is gathered once, in stages of eight groups of 8 keys (half a cluster: the rows that a wgmma operand's core
@@ -15,8 +15,8 @@
  * CTAs can work on them.  Each leaves what it has of a strip in a slot of the workspace, and a second kernel adds it
  * up.  One CTA that does all of a tile starts anew at each share, too, and adds up in the same order: a row has the
  * same bits either way. */
-#ifndef VIC_CONTRACT_TILES_H
-#define VIC_CONTRACT_TILES_H
+#ifndef VIC_KERNELS_CUDA_SM90_PLAN_TILES_H
+#define VIC_KERNELS_CUDA_SM90_PLAN_TILES_H
 
 #include <stdint.h>
 

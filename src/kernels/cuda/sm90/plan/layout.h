@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef VIC_PLAN_TILES_H
-#define VIC_PLAN_TILES_H
+#ifndef VIC_KERNELS_CUDA_SM90_PLAN_LAYOUT_H
+#define VIC_KERNELS_CUDA_SM90_PLAN_LAYOUT_H
 
 #include "base/threads.h"
 #include "contract/attention.h"
-#include "contract/tiles.h"
+#include "kernels/cuda/sm90/plan/tiles.h"
 
-/* Lay a pattern out in tiles of `places` (at most 4; contract/tiles.h), whose strips are cut where there are few. The
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Lay a pattern out in tiles of `places` (at most 4; plan/tiles.h), whose strips are cut where there are few. The
  * list of a place never goes on by more than 2 reach stages at a time, begins within the first reach + 1 stages or
  * with the strip's own, and comes to one of the last `reach`: its warpgroup must not lose sight of the ring.  Where
  * it needs none of these, it takes one with all bits clear.  Long tiles are split where there are few.  A function of
@@ -41,5 +45,9 @@ void tiles_free(struct tile_layout *layout);
 vic_status tiles_schedule(const struct tile_layout *layout, const struct attention_shape *shape, int ctas, bool whole,
                           struct tile_schedule *out, vic_error *err);
 void tiles_schedule_free(struct tile_schedule *schedule);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A kernel, and a plan that it has prepared.  Choosing among kernels is in src/plan/choose.c; the one list of them is
+ * src/kernels/kernels.h. */
+#ifndef VIC_CONTRACT_KERNEL_H
+#define VIC_CONTRACT_KERNEL_H
+
+#include "contract/attention.h"
+
+struct pool; /* base/threads.h */
+struct kernel;
+
+/* A pattern made ready for one kernel: immutable, shared between threads. */
+struct vic_plan {
+    struct vic_pattern *pattern; /* a reference of its own */
+    struct attention_shape shape;
+    vic_device device;
+    bool pattern_order;
+    vic_bias bias; /* what runs bring */
+    const struct kernel *kernel;
+
+    /* What the kernel's prepare() fills in: */
+    int64_t computed_pairs; /* per head */
+    size_t bytes;           /* of memory; begins with this struct's */
+    void *kernel_data;      /* the kernel's own; NULL = nothing for release() to free */
+};
+
+enum kernel_operation {
+    ATTENTION_FORWARD,  /* struct attention_args */
+    ATTENTION_BACKWARD, /* struct attention_backward_args */
+    KERNEL_OPERATIONS,
+};
+
+enum kernel_dtypes { DTYPE_F32 = 1, DTYPE_F16 = 2, DTYPE_BF16 = 4 };
+static inline unsigned kernel_dtype(vic_dtype dtype)
+{
+    return dtype == VIC_F32 ? DTYPE_F32 : dtype == VIC_F16 ? DTYPE_F16 : dtype == VIC_BF16 ? DTYPE_BF16 : 0;
+}
+
+enum kernel_features {
+    FEATURE_LSE = 1,
+    FEATURE_GROUP_QUERY = 2,
+    FEATURE_UNEQUAL_DIMS = 4, /* d_qk != d_v */
+    FEATURE_DISTANCE_BIAS = 8,
+    FEATURE_FLOAT32_OUT = 16, /* out in float32, where q, k and v are not */
+};
+
+/* With what a plan is run.  A kernel on the CPU uses the threads, one on a GPU the stream. */
+struct kernel_exec {
+    struct pool *pool;
+    void *stream;    /* NULL = CUDA's default stream */
+    void *workspace; /* as many bytes as workspace() says, in memory of the plan's device, aligned to 64 */
+};
+
+struct kernel {
+    const char *name; /* operation, direction, device, ...: "attn_fwd_cpu_avx2" */
+
+    /* What it can do, by which it is chosen. */
+    enum kernel_operation operation;
+    vic_device_type device;
+    unsigned dtypes;   /* kernel_dtypes */
+    unsigned features; /* kernel_features */
+    int dim_min, dim_max, dim_step;
+    double cost;       /* rank among the kernels that fit: smaller is better */
+    bool only_by_name; /* never chosen by itself, whatever its cost */
+
+    /* What its functions need to know about this kernel when several share them. */
+    const void *instance;
+
+    /* NULL when `device` can run it, else a phrase that says what it lacks. */
+    const char *(*unavailable)(vic_device device);
+    /* Makes the plan's pattern ready on the threads of `pool`.  What it has put into kernel_data is released by the
+     * caller when it fails, too. */
+    vic_status (*prepare)(struct vic_plan *plan, struct pool *pool, vic_error *err);
+    /* Frees plan->kernel_data, which is not NULL. */
+    void (*release)(struct vic_plan *plan);
+    /* Bytes of scratch for one run of `batch` items; `threads` are those of the pool it will run on. */
+    size_t (*workspace)(const struct vic_plan *plan, int threads, int64_t batch);
+    /* By operation.  On the CPU it blocks until done, on a GPU it enqueues.  Allocates and synchronises nothing.  On
+     * a GPU the tensors are in its memory; q_rows and k_rows are not looked at, as the plan has them there. */
+    union {
+        vic_status (*launch)(const struct vic_plan *plan, const struct attention_args *args,
+                             const struct kernel_exec *exec, vic_error *err);
+        vic_status (*launch_backward)(const struct vic_plan *plan, const struct attention_backward_args *args,
+                                      const struct kernel_exec *exec, vic_error *err);
+    };
+};
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIC_KERNELS_CUDA_SM90_PERMUTE_H
+#define VIC_KERNELS_CUDA_SM90_PERMUTE_H
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+/* K or V of the caller, any strides, to rows [batch, head, n, d] in pattern order.  rows NULL = already in order. */
+struct permute_params {
+    const uint16_t *from;
+    uint16_t *to;
+    const int32_t *rows;
+    int64_t n, row, head, batch; /* strides of `from`, elements */
+    int heads, batches, d;
+    bool vectors; /* rows of `from` can be read 16 bytes at a time */
+};
+cudaError_t permute_rows(const struct permute_params *p, cudaStream_t stream);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of the unfused kernels (launch.cu), for kernels_unfused.c.  Whether this machine has cuBLAS is found
+ * out by the first plan: opening it takes too long for a list of kernels. */
+#ifndef VIC_KERNELS_CUDA_UNFUSED_LAUNCH_H
+#define VIC_KERNELS_CUDA_UNFUSED_LAUNCH_H
+
+#include "contract/kernel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+const char *cuda_unfused_unavailable(vic_device device);
+vic_status cuda_unfused_prepare(struct vic_plan *plan, struct pool *pool, vic_error *err);
+void cuda_unfused_release(struct vic_plan *plan);
+size_t cuda_unfused_workspace(const struct vic_plan *plan, int threads, int64_t batch);
+vic_status cuda_unfused_launch(const struct vic_plan *plan, const struct attention_args *args,
+                               const struct kernel_exec *exec, vic_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
