@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npy: tensors, whole numbers, flags, lists of pairs. */
-#include "cli/ints.h"
-#include "cli/pattern_files.h"
+#include "cli/arrays/ints.h"
+#include "cli/commands/pattern_files.h"
 #include "fuzz/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

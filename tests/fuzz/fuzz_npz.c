@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npz: lists of pairs and block masks.  Each input is read as it is and once more with the checksums of its stored
  * members made right. */
-#include "cli/pattern_files.h"
+#include "cli/commands/pattern_files.h"
 #include "fuzz/file.h"
 
 #include <zlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Command lines: each line of the input is a word. */
+#include "cli/commands/structure_options.h"
 #include "cli/options.h"
-#include "cli/structure_options.h"
 #include "fuzz/file.h"
 
 enum { WORDS = 64, OWN = 6 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --radial: sums of terms, as text, and tables from .npy files. */
-#include "cli/run.h"
-#include "cli/tensor_io.h"
+#include "cli/arrays/tensor_io.h"
+#include "cli/commands/run.h"
 #include "fuzz/file.h"
 
 static char link_folder[] = "/tmp/vic-fuzz-XXXXXX", link_path[64];

@@ -3,7 +3,7 @@
 #ifndef VICINAL_CLI_INTS_H
 #define VICINAL_CLI_INTS_H
 
-#include "array.h"
+#include "arrays/array.h"
 
 struct ints {
     int ndim;

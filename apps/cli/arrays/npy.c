@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* numpy's .npy: magic, version, header length, a Python dictionary, the data. */
-#include "array.h"
+#include "arrays/array.h"
 #include "buffer.h"
 #include "infile.h"
 #include "outfile.h"

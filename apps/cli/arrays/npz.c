@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* numpy's .npz: a zip archive of .npy files, stored without compression; zip64 where a size or offset needs it. */
-#include "array.h"
+#include "arrays/array.h"
 #include "buffer.h"
 #include "outfile.h"
 

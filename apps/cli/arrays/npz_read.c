@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members of numpy's .npz: the central directory at the end of the zip says where each is.  Sizes come from
  * strangers: nothing is allocated that the file's own size does not allow. */
+#include "arrays/ints.h"
 #include "infile.h"
-#include "ints.h"
 
 #include <stdlib.h>
 #include <string.h>

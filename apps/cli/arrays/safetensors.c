@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors: the header's length in 8 bytes, the header as JSON {name: {dtype, shape, data_offsets}}, the data. */
-#include "array.h"
+#include "arrays/array.h"
 #include "infile.h"
 #include "json.h"
 #include "outfile.h"

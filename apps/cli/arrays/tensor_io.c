@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
-#include "tensor_io.h"
+#include "arrays/tensor_io.h"
 
 #include "parallel.h"
 

@@ -3,7 +3,7 @@
 #ifndef VICINAL_CLI_TENSOR_IO_H
 #define VICINAL_CLI_TENSOR_IO_H
 
-#include "array.h"
+#include "arrays/array.h"
 
 /* Read `given` = FILE.npy, FILE.safetensors or FILE.safetensors:NAME, which must hold `shape` of `dtype`: precision
  * is never changed in silence.  `option` ("q") names it in errors, and is the tensor looked for in a file of several.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options that say which attention: heads, sizes, type, device, kernel. */
+#include "commands/run.h"
 #include "progress.h"
-#include "run.h"
 #include "vicinal_dev.h"
 
 #include <string.h>

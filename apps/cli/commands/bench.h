@@ -4,8 +4,8 @@
 #ifndef VICINAL_CLI_BENCH_H
 #define VICINAL_CLI_BENCH_H
 
-#include "gpu_watch.h"
-#include "run.h"
+#include "commands/gpu_watch.h"
+#include "commands/run.h"
 
 enum { BENCH_OPTIONS = 6 };
 

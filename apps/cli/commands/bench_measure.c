@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bench.h"
+#include "arrays/tensor_io.h"
+#include "commands/bench.h"
 #include "progress.h"
 #include "stats.h"
-#include "tensor_io.h"
 #include "vicinal_dev.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _DEFAULT_SOURCE
-#include "bench.h"
+#include "commands/bench.h"
 #include "numbers.h"
 #include "progress.h"
 #include "text.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bench.h"
+#include "commands/bench.h"
 #include "vicinal_dev.h"
 
 #include <stdio.h>

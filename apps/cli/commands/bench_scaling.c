@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bench.h"
+#include "commands/bench.h"
+#include "commands/structure_report.h"
 #include "numbers.h"
 #include "progress.h"
-#include "structure_report.h"
 #include "text.h"
 #include "vicinal_dev.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a GPU does when it is never idle: throughput, and the clock that power and heat leave it. */
-#include "bench.h"
+#include "commands/bench.h"
 #include "progress.h"
 #include "vicinal_dev.h"
 

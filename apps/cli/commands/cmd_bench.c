@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bench.h"
+#include "commands/bench.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chemistry.h"
+#include "commands/notes.h"
+#include "commands/structure_options.h"
+#include "commands/structure_report.h"
 #include "json.h"
-#include "notes.h"
 #include "numbers.h"
 #include "progress.h"
-#include "structure_options.h"
-#include "structure_report.h"
 #include "text.h"
 
 #include <math.h>

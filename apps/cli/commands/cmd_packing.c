@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Neighbourhood statistics by attention: with a scale of 0 every neighbour weighs the same, so exp(LSE) is how many
  * there are, and the output is their mean. */
+#include "commands/memory_room.h"
+#include "commands/notes.h"
+#include "commands/structure_options.h"
+#include "commands/structure_report.h"
 #include "files.h"
 #include "json.h"
-#include "memory_room.h"
-#include "notes.h"
 #include "numbers.h"
 #include "outfile.h"
-#include "plots.h"
+#include "plots/plots.h"
 #include "progress.h"
 #include "stats.h"
-#include "structure_options.h"
-#include "structure_report.h"
 #include "text.h"
 
 #include <math.h>

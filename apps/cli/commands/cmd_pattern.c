@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "commands/pairs_out.h"
+#include "commands/structure_report.h"
 #include "files.h"
 #include "outfile.h"
-#include "pairs_out.h"
-#include "plots.h"
+#include "plots/plots.h"
 #include "progress.h"
-#include "structure_report.h"
 #include "text.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "arrays/tensor_io.h"
+#include "commands/metadata.h"
+#include "commands/run.h"
 #include "files.h"
-#include "metadata.h"
 #include "progress.h"
-#include "run.h"
-#include "tensor_io.h"
 #include "text.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
-#include "gpu_watch.h"
+#include "commands/gpu_watch.h"
 #include "stats.h"
 
 #include <dlfcn.h>

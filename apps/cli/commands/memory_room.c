@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
-#include "memory_room.h"
+#include "commands/memory_room.h"
 
 #include "numbers.h"
 

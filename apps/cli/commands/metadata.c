@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "metadata.h"
+#include "commands/metadata.h"
 
 #include "numbers.h"
 

@@ -4,7 +4,7 @@
 #ifndef VICINAL_CLI_METADATA_H
 #define VICINAL_CLI_METADATA_H
 
-#include "run.h"
+#include "commands/run.h"
 
 /* Into a zeroed `j`, which is to be freed also after a failure; the text is j->text.data. */
 vic_status metadata_of_pattern(struct json *j, const struct pattern_input *in, const struct pattern_built *b,

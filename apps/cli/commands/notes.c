@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "notes.h"
+#include "commands/notes.h"
 
 #include "chemistry.h"
 #include "numbers.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pairs_out.h"
+#include "commands/pairs_out.h"
 
-#include "array.h"
-#include "memory_room.h"
-#include "metadata.h"
+#include "arrays/array.h"
+#include "commands/memory_room.h"
+#include "commands/metadata.h"
 #include "progress.h"
 
 #include <math.h>

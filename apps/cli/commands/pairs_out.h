@@ -3,7 +3,7 @@
 #ifndef VICINAL_CLI_PAIRS_OUT_H
 #define VICINAL_CLI_PAIRS_OUT_H
 
-#include "pattern_report.h"
+#include "commands/pattern_report.h"
 
 /* A .npz with i, j [pairs] and image [pairs, 3]; positions [atoms, 3] where they are known, and key_positions where
  * keys are other atoms; cell [3, 3] where an axis is periodic, and periodic [3]; d [pairs], the distances |r_j - r_i

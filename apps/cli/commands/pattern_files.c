@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pattern_files.h"
+#include "commands/pattern_files.h"
 
-#include "ints.h"
+#include "arrays/ints.h"
 
 #include <stdlib.h>
 #include <string.h>

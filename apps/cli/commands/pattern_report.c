@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pattern_report.h"
+#include "commands/pattern_report.h"
 
-#include "memory_room.h"
+#include "arrays/tensor_io.h"
+#include "commands/memory_room.h"
+#include "commands/structure_report.h"
 #include "numbers.h"
+#include "plots/svg.h"
 #include "progress.h"
-#include "structure_report.h"
-#include "svg.h"
-#include "tensor_io.h"
 #include "text.h"
 
 #include <stdlib.h>

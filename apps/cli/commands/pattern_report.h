@@ -3,9 +3,9 @@
 #ifndef VICINAL_CLI_PATTERN_REPORT_H
 #define VICINAL_CLI_PATTERN_REPORT_H
 
+#include "commands/notes.h"
+#include "commands/structure_options.h"
 #include "json.h"
-#include "notes.h"
-#include "structure_options.h"
 
 enum { PATTERN_WAYS = 7, PATTERN_OPTIONS = 3 + PATTERN_WAYS, PATTERN_WHAT = 1024 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are not the cutoff of a structure file: what the words of a command line ask for. */
-#include "ints.h"
-#include "memory_room.h"
-#include "pattern_files.h"
-#include "pattern_report.h"
+#include "arrays/ints.h"
+#include "commands/memory_room.h"
+#include "commands/pattern_files.h"
+#include "commands/pattern_report.h"
 #include "progress.h"
 #include "vicinal_dev.h"
 

@@ -4,8 +4,8 @@
 #ifndef VICINAL_CLI_RUN_H
 #define VICINAL_CLI_RUN_H
 
-#include "array.h"
-#include "pattern_report.h"
+#include "arrays/array.h"
+#include "commands/pattern_report.h"
 
 enum { INPUTS = 3, ATTENTION_OPTIONS = 9 }; /* q, k, v */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run.h"
-#include "tensor_io.h"
+#include "arrays/tensor_io.h"
+#include "commands/run.h"
 #include "vicinal_dev.h"
 
 #include <float.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention to its end, and the tensors of `vicinal run` in the memory of a GPU, and back. */
-#include "run.h"
+#include "commands/run.h"
 
 static vic_status to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `vicinal run --radial`: a sum of named terms, or a table from a file. */
 #define _POSIX_C_SOURCE 200809L
-#include "run.h"
-#include "tensor_io.h"
+#include "arrays/tensor_io.h"
+#include "commands/run.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "commands/run.h"
 #include "numbers.h"
-#include "run.h"
 #include "text.h"
 
 #include <stdio.h>

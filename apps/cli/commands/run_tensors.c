@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* q, k and v of `vicinal run`: all three from files, whose shapes then say what heads there are, or all three random.
  */
-#include "run.h"
-#include "tensor_io.h"
+#include "arrays/tensor_io.h"
+#include "commands/run.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "structure_options.h"
+#include "commands/structure_options.h"
 
-#include "ints.h"
+#include "arrays/ints.h"
 #include "progress.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "structure_report.h"
+#include "commands/structure_report.h"
 
 #include "numbers.h"
 #include "text.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "colormap.h"
+#include "plots/colormap.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
 #define VICINAL_CLI_PICTURE_H
 
 #include "buffer.h"
-#include "colormap.h"
+#include "plots/colormap.h"
 
 struct picture {
     int width, height;

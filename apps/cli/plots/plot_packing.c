@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numbers.h"
-#include "plots.h"
-#include "render.h"
+#include "plots/plots.h"
+#include "plots/render.h"
+#include "plots/svg.h"
 #include "stats.h"
-#include "structure_report.h"
-#include "svg.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -259,7 +258,7 @@ static double draw_header(const struct layout *l, struct svg *svg)
     const struct packing_plot *p = l->plot;
     const char *atoms = p->view->atoms == 1 ? "atom" : "atoms";
     const struct number cutoff = plain_text(p->cutoff);
-    char title[512], about[STRUCTURE_CAPTION];
+    char title[512], about[512];
     snprintf(title, sizeof title, "Packing of %s", base_name(p->file));
     if (l->b)
         snprintf(about, sizeof about,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numbers.h"
-#include "plots.h"
-#include "render.h"
-#include "svg.h"
+#include "plots/plots.h"
+#include "plots/render.h"
+#include "plots/svg.h"
 #include "vicinal_dev.h"
 
 #include <math.h>

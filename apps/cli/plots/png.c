@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "picture.h"
+#include "plots/picture.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef VICINAL_CLI_RENDER_H
 #define VICINAL_CLI_RENDER_H
 
-#include "picture.h"
+#include "plots/picture.h"
 #include "vicinal_structure.h"
 
 struct sphere {

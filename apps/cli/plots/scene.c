@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chemistry.h"
-#include "render.h"
+#include "plots/render.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef VICINAL_CLI_SVG_H
 #define VICINAL_CLI_SVG_H
 
-#include "picture.h"
+#include "plots/picture.h"
 
 struct svg {
     struct buffer text;

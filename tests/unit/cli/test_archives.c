@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the command cannot be made to write: archives past 4 GiB, arrays whose sizes lie. */
-#include "cli/array.h"
+#include "cli/arrays/array.h"
 #include "cli/buffer.h"
 
 #include <unistd.h>

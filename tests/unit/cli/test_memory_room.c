@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What memory there is, from files as Linux writes them below a folder of our own.  cmocka comes last. */
 #define _POSIX_C_SOURCE 200809L
+#include "cli/commands/memory_room.h"
 #include "cli/field_names.h"
-#include "cli/memory_room.h"
 #include "cli/numbers.h"
 
 #include "check.h"

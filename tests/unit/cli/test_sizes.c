@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes that no memory has, in what the command allocates.  cmocka comes last: `fail` is a macro of it. */
-#include "cli/array.h"
+#include "cli/arrays/array.h"
 #include "cli/buffer.h"
 #include "cli/cli.h"
 
