@@ -103,11 +103,12 @@ class Problem:
 
     def facts(self):
         """What each line of this case says."""
-        i, case = self.info, self.case
+        i, case, blocks = self.info, self.case, self.pattern.block_mask()
         return {"case": case.name, "atoms": self.n, "pairs": i.pairs, "heads": case.heads, "head_dim": case.dim,
                 "batch": case.batch, "cutoff": case.cutoff, "periodic": case.box is not None, "text": case.text,
-                "dtype": str(self.dtype).removeprefix("torch."), "blocks128": i.block128_count,
-                "blocks128_full": i.block128_full, "grid128": i.block128_grid, "boundary_pairs": i.boundary_pairs}
+                "dtype": str(self.dtype).removeprefix("torch."), "blocks128": blocks.partial + blocks.full,
+                "blocks128_full": blocks.full, "grid128": blocks.rows * blocks.columns,
+                "boundary_pairs": i.boundary_pairs}
 
     def padded(self, t):
         """[batch, heads, rows, head size] in pattern order, rows to a multiple of 128, zeros at the end."""
@@ -224,9 +225,8 @@ def vicinal(problem, pattern_order):
 
     def run(kept=(given, workspace)):  # what args point to lives as long as run
         if kind == vicinal_c.CUDA:
-            plan.enqueue(args, torch.cuda.current_stream().cuda_stream)
-        else:
-            plan.run(args)
+            args.stream = torch.cuda.current_stream().cuda_stream
+        plan.run(args)
         return out
 
     def back(result):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvicinal.so through ctypes, as far as the comparisons in this folder need it; needs numpy."""
+"""libvicinal.so and libvicinal_structure.so through ctypes, as far as the comparisons in this folder need it; needs numpy."""
 import ctypes as c
 import time
 
 import numpy as np
 
-CPU, CUDA = 0, 1
-DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
+CPU, CUDA = 1, 2
+DTYPES = {name: code | bits << 8 | 1 << 16 for name, code, bits in (
+    ("int32", 0, 32), ("float16", 2, 16), ("float32", 2, 32), ("float64", 2, 64), ("bfloat16", 4, 16))}
+P, I32, I64 = c.c_void_p, c.c_int32, c.c_int64
+MAX_DIMS = 6
 
 
 class Error(c.Structure):
@@ -14,80 +17,105 @@ class Error(c.Structure):
 
 
 class Device(c.Structure):
-    _fields_ = [("kind", c.c_int), ("index", c.c_int)]
+    _fields_ = [("type", c.c_int), ("index", I32)]
 
 
 class Tensor(c.Structure):
-    _fields_ = [("data", c.c_void_p), ("dtype", c.c_int), ("device", Device), ("ndim", c.c_int),
-                ("shape", c.c_int64 * 4), ("stride", c.c_int64 * 4)]
+    _fields_ = [("data", P), ("device", Device), ("dtype", c.c_int), ("ndim", I32), ("shape", I64 * MAX_DIMS),
+                ("stride", I64 * MAX_DIMS)]
 
 
-class PatternOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("cutoff", c.c_double), ("exclude_self", c.c_bool), ("threads", c.c_int),
-                ("skip", c.c_void_p), ("skip_keys", c.c_void_p)]
+class Sized(c.Structure):
+    """A struct that begins with its size."""
+
+    def __init__(self, **members):
+        super().__init__(size=c.sizeof(self), **members)
 
 
-class PatternInfo(c.Structure):
-    _fields_ = [(name, c.c_int64) for name in (
-        "n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters", "blocks", "full_blocks",
-        "block128_count", "block128_full", "block128_grid")]
+class ContextOptions(Sized):
+    _fields_ = [("size", c.c_size_t), ("device", Device), ("threads", I32), ("reserved_1", I32), ("stream", P),
+                ("allocate", P), ("release", P), ("log", P), ("user", P), ("reserved", c.c_uint64 * 4)]
+
+
+class Points(Sized):
+    _fields_ = [("size", c.c_size_t), ("n", I64), ("positions", Tensor), ("mask", Tensor), ("ids", Tensor), ("cell", P),
+                ("periodic", P), ("group_offsets", P), ("groups", I64), ("reserved", c.c_uint64 * 4)]
+
+
+class PatternOptions(Sized):
+    _fields_ = [("size", c.c_size_t), ("max_bytes", c.c_size_t), ("estimate", P), ("exclude_self", c.c_bool),
+                ("reserved_1", c.c_bool * 7), ("reserved", c.c_uint64 * 4)]
+
+
+class PatternInfo(Sized):
+    _fields_ = [("size", c.c_size_t)]
+    _fields_ += [(name, I64) for name in ("n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters",
+                                          "blocks", "full_blocks", "groups")]
     _fields_ += [("bytes", c.c_size_t), ("cutoff", c.c_double), ("seconds_order", c.c_double),
-                 ("seconds_build", c.c_double), ("kind", c.c_char_p), ("structures", c.c_int64),
-                 ("cell", c.c_double * 9), ("periodic", c.c_bool * 3)]
+                 ("seconds_build", c.c_double), ("kind", c.c_char_p), ("cell", c.c_double * 9),
+                 ("periodic", c.c_bool * 3), ("one_set", c.c_bool), ("symmetric", c.c_bool), ("positions", c.c_bool),
+                 ("reserved_1", c.c_bool * 2), ("device", Device), ("reserved", c.c_uint64 * 4)]
 
 
-class StructureHead(c.Structure):  # the first members of vic_structure_view; the rest is room
-    _fields_ = [("atoms", c.c_int64), ("positions", c.POINTER(c.c_double)), ("rest", c.c_byte * 512)]
+class BlockMask(Sized):
+    _fields_ = [("size", c.c_size_t)]
+    _fields_ += [(name, I64) for name in ("query_block", "key_block", "rows", "columns", "partial", "full",
+                                          "max_partial", "max_full", "width")]
+    _fields_ += [("kv_num_blocks", P), ("full_kv_num_blocks", P), ("kv_indices", P), ("full_kv_indices", P),
+                 ("reserved", c.c_uint64 * 2)]
 
 
-class EngineOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("threads", c.c_int)]
+class Neighbors(Sized):
+    _fields_ = [("size", c.c_size_t), ("pairs", I64), ("half", c.c_bool), ("reserved_1", c.c_bool * 7), ("i", P),
+                ("j", P), ("S", P), ("d", P), ("D", P), ("reserved", c.c_uint64 * 2)]
 
 
-class PlanOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("heads", c.c_int), ("kv_heads", c.c_int), ("head_dim", c.c_int),
-                ("head_dim_v", c.c_int), ("dtype", c.c_int), ("device", Device), ("pattern_order", c.c_bool),
-                ("kernel", c.c_char_p), ("radial", c.c_bool)]
+class StructureInfo(Sized):  # the first members; the rest is room, which the library fills as far as it reaches
+    _fields_ = [("size", c.c_size_t), ("atoms", I64), ("positions", c.POINTER(c.c_double))]
 
 
-class PlanInfo(c.Structure):
-    _fields_ = [("kernel", c.c_char_p), ("device", Device), ("computed_pairs", c.c_int64), ("bytes", c.c_size_t)]
+class PlanOptions(Sized):
+    _fields_ = [("size", c.c_size_t), ("device", Device), ("dtype", c.c_int), ("out_dtype", c.c_int), ("heads", I32),
+                ("kv_heads", I32), ("head_dim", I32), ("head_dim_v", I32), ("bias", c.c_int),
+                ("pattern_order", c.c_bool), ("backward", c.c_bool), ("reserved_1", c.c_bool * 2),
+                ("kernel", c.c_char_p), ("reserved", c.c_uint64 * 4)]
 
 
-class Radial(c.Structure):
-    _fields_ = [("table", c.c_void_p), ("points", c.c_int), ("head_stride", c.c_int64)]
+class PlanInfo(Sized):
+    _fields_ = [("size", c.c_size_t), ("kernel", c.c_char_p), ("device", Device), ("computed_pairs", I64),
+                ("bytes", c.c_size_t), ("reserved", c.c_uint64 * 4)]
 
 
-class Args(c.Structure):
+class Args(Sized):
     _fields_ = [("size", c.c_size_t), ("q", Tensor), ("k", Tensor), ("v", Tensor), ("out", Tensor), ("lse", Tensor),
-                ("scale", c.c_double), ("workspace", c.c_void_p), ("workspace_size", c.c_size_t), ("radial", Radial)]
+                ("bias", Tensor), ("scale", c.c_double), ("zero_scale", c.c_bool), ("reserved_1", c.c_bool * 7),
+                ("workspace", P), ("workspace_size", c.c_size_t), ("stream", P), ("reserved", c.c_uint64 * 4)]
 
 
-P, I64 = c.c_void_p, c.c_int64
 SIGNATURES = {  # name: (result, arguments); those that give a status end in the error
-    "vic_structure_read": (c.c_int, [c.c_char_p, P, P, P]),
-    "vic_structure_get": (StructureHead, [P]),
-    "vic_structure_free": (None, [P]),
-    "vic_pattern_build_points": (c.c_int, [I64, P, I64, P, P, P, P, P, P]),
-    "vic_pattern_structures": (c.c_int, [I64, P, P, P, P, P, P, P]),
-    "vic_pattern_generate": (c.c_int, [c.c_char_p, P, P, P]),
-    "vic_pattern_get": (PatternInfo, [P]),
-    "vic_pattern_query_order": (c.POINTER(c.c_int32), [P]),
-    "vic_pattern_counts": (None, [P, P]),
-    "vic_pattern_blocks": (c.c_int, [P, P, P, P, P]),
-    "vic_pattern_blocks128": (c.c_int, [P, P, P, P, P]),
-    "vic_pattern_pairs": (c.c_int, [P, I64, P, P, P, P]),
+    "vic_context_create": (c.c_int, [P, P, P]),
+    "vic_context_free": (None, [P]),
+    "vic_pattern_cutoff": (c.c_int, [P, P, P, c.c_double, P, P, P]),
+    "vic_pattern_generate": (c.c_int, [P, c.c_char_p, P, P, P]),
+    "vic_pattern_get": (c.c_int, [P, P, P]),
+    "vic_pattern_order": (c.c_int, [P, c.c_int, P, P]),
+    "vic_pattern_counts": (c.c_int, [P, P, P]),
+    "vic_pattern_list_blocks": (c.c_int, [P, P, P, P, P]),
+    "vic_pattern_block_mask": (c.c_int, [P, P, P, P]),
+    "vic_pattern_neighbors": (c.c_int, [P, P, P, P]),
     "vic_pattern_free": (None, [P]),
-    "vic_engine_create": (c.c_int, [P, P, P]),
-    "vic_engine_free": (None, [P]),
-    "vic_plan_create": (c.c_int, [P, P, P, P]),
-    "vic_plan_get": (PlanInfo, [P]),
-    "vic_plan_workspace_size": (c.c_size_t, [P, c.c_int, I64]),
+    "vic_plan_create": (c.c_int, [P, P, P, P, P]),
+    "vic_plan_get": (c.c_int, [P, P, P]),
+    "vic_plan_workspace": (c.c_int, [P, P, I64, P, P]),
     "vic_plan_free": (None, [P]),
     "vic_attention": (c.c_int, [P, P, P, P]),
-    "vic_attention_enqueue": (c.c_int, [P, P, P, P]),
     "vic_build_info": (c.c_char_p, []),
     "vic_version": (c.c_char_p, []),
+}
+STRUCTURE_SIGNATURES = {
+    "vic_structure_read": (c.c_int, [c.c_char_p, P, P, P]),
+    "vic_structure_get": (c.c_int, [P, P, P]),
+    "vic_structure_free": (None, [P]),
 }
 
 
@@ -104,22 +132,39 @@ def tensor(address, dtype, device, shape, stride=None):
     shape = list(shape)
     if stride is None:
         stride = [int(np.prod(shape[i + 1:])) for i in range(len(shape))]
-    rest = [0] * (4 - len(shape))
-    return Tensor(address, DTYPES[dtype], device, len(shape), (I64 * 4)(*shape, *rest), (I64 * 4)(*stride, *rest))
+    rest = [0] * (MAX_DIMS - len(shape))
+    return Tensor(address, device, DTYPES[dtype], len(shape), (I64 * MAX_DIMS)(*shape, *rest),
+                  (I64 * MAX_DIMS)(*stride, *rest))
+
+
+def host(array):
+    """A tensor over a numpy array."""
+    return tensor(array.ctypes.data, array.dtype.name, Device(CPU, 0), array.shape)
+
+
+def declare(library, signatures):
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
 
 
 class Library:
     def __init__(self, path):
-        self.lib = c.CDLL(path)
-        for name, (result, arguments) in SIGNATURES.items():
-            function = getattr(self.lib, name)
-            function.restype, function.argtypes = result, arguments
+        self.path, self.lib, self.structures, self.contexts = path, c.CDLL(path), None, {}
+        declare(self.lib, SIGNATURES)
         self.version, self.build = self.lib.vic_version().decode(), self.lib.vic_build_info().decode()
 
-    def __call__(self, name, *words):
+    def __del__(self):
+        for context in getattr(self, "contexts", {}).values():
+            self.lib.vic_context_free(context)
+
+    def check(self, function, *words):
         error = Error()
-        if getattr(self.lib, name)(*words, c.addressof(error)) != 0:
-            raise VicinalError(f"{name}: {error.text.decode()}")
+        if function(*words, c.addressof(error)) != 0:
+            raise VicinalError(f"{function.__name__}: {error.text.decode()}")
+
+    def __call__(self, name, *words):
+        self.check(getattr(self.lib, name), *words)
 
     def make(self, name, *words):
         """The handle that a call hands out before its error."""
@@ -127,37 +172,50 @@ class Library:
         self(name, *words, c.addressof(handle))
         return handle
 
+    def context(self, device=None, threads=0):
+        """One for each device and number of threads (0 = all)."""
+        device = device or Device(CPU, 0)
+        key = device.type, device.index, threads
+        if key not in self.contexts:
+            options = ContextOptions(device=device, threads=threads)
+            self.contexts[key] = self.make("vic_context_create", c.addressof(options))
+        return self.contexts[key]
+
     def read_positions(self, path):
-        handle = self.make("vic_structure_read", path.encode(), None)
-        head = self.lib.vic_structure_get(handle)
-        positions = np.ctypeslib.as_array(head.positions, (head.atoms, 3)).copy()
-        self.lib.vic_structure_free(handle)
+        if not self.structures:
+            self.structures = c.CDLL(self.path.replace("libvicinal.", "libvicinal_structure."))
+            declare(self.structures, STRUCTURE_SIGNATURES)
+        lib, handle, info = self.structures, P(), StructureInfo()
+        self.check(lib.vic_structure_read, path.encode(), None, c.addressof(handle))
+        self.check(lib.vic_structure_get, handle, c.addressof(info))
+        positions = np.ctypeslib.as_array(info.positions, (info.atoms, 3)).copy()
+        lib.vic_structure_free(handle)
         return positions
 
-    def cutoff_pattern(self, positions, cutoff, box=None, threads=0):
+    def cutoff_pattern(self, positions, cutoff, box=None, threads=0, exclude_self=False):
         """`box`: the three edges of a rectangular cell, periodic along all; None = open."""
         x = np.ascontiguousarray(positions, np.float64)
         cell = None if box is None else np.diag(np.asarray(box, np.float64))
-        return Pattern(self, "vic_pattern_build_points", PatternOptions(cutoff=cutoff, threads=threads), len(x),
-                       pointer(x), 0, None, pointer(cell), None)
+        points, options = Points(positions=host(x), cell=pointer(cell)), PatternOptions(exclude_self=exclude_self)
+        return Pattern(self, threads, "vic_pattern_cutoff", c.addressof(points), None, cutoff, c.addressof(options))
 
     def molecules_pattern(self, offsets, positions, cutoff):
         offsets, x = np.ascontiguousarray(offsets, np.int64), np.ascontiguousarray(positions, np.float64)
-        return Pattern(self, "vic_pattern_structures", PatternOptions(cutoff=cutoff), len(offsets) - 1,
-                       pointer(offsets), pointer(x), None, None)
+        points = Points(positions=host(x), group_offsets=pointer(offsets), groups=len(offsets) - 1)
+        return Pattern(self, 0, "vic_pattern_cutoff", c.addressof(points), None, cutoff, None)
 
     def generated_pattern(self, text):
-        return Pattern(self, "vic_pattern_generate", PatternOptions(), text.encode())
+        return Pattern(self, 0, "vic_pattern_generate", text.encode(), None)
 
 
 class Pattern:
-    def __init__(self, library, function, options, *words):
-        options.size = c.sizeof(options)
+    def __init__(self, library, threads, function, *words):
+        self.library, self.handle, self.context = library, None, library.context(threads=threads)
         start = time.perf_counter()
-        self.library, self.handle = library, None
-        self.handle = library.make(function, *words, c.addressof(options))
+        self.handle = library.make(function, self.context, *words)
         self.seconds = time.perf_counter() - start
-        self.info = library.lib.vic_pattern_get(self.handle)
+        self.info = PatternInfo()
+        library("vic_pattern_get", self.handle, c.addressof(self.info))
 
     def __del__(self):
         if self.handle:
@@ -165,64 +223,85 @@ class Pattern:
 
     def order(self):
         """Row -> atom."""
-        borrowed = self.library.lib.vic_pattern_query_order(self.handle)
+        borrowed = c.POINTER(c.c_int32)()
+        self.library("vic_pattern_order", self.handle, 0, c.addressof(borrowed))
         return np.ctypeslib.as_array(borrowed, (self.info.n_q,)).astype(np.int64)
 
     def counts(self):
         counts = np.empty(self.info.n_q, np.int64)
-        self.library.lib.vic_pattern_counts(self.handle, pointer(counts))
+        self.library("vic_pattern_counts", self.handle, pointer(counts))
         return counts
 
     def blocks(self):
         """Strip, cluster and pairs of each 64 x 16 block."""
         found = [np.empty(self.info.blocks, np.int32) for _ in range(3)]
-        self.library("vic_pattern_blocks", self.handle, *map(pointer, found))
+        self.library("vic_pattern_list_blocks", self.handle, *map(pointer, found))
         return found
+
+    def block_mask(self, mask=None):
+        """Blocks of 128 x 128: how many, and in which arrays of `mask`."""
+        mask = mask or BlockMask(query_block=128, key_block=128)
+        self.library("vic_pattern_block_mask", self.context, self.handle, c.addressof(mask))
+        return mask
 
     def blocks128(self):
         """Row pointer, column and full of each 128 x 128 block."""
-        count, rows = self.info.block128_count, -(-self.info.n_q // 128)
-        found = np.empty(rows + 1, np.int64), np.empty(count, np.int32), np.empty(count, np.uint8)
-        self.library("vic_pattern_blocks128", self.handle, *map(pointer, found))
-        return found
+        mask = self.block_mask()
+        mask.width = max(mask.max_partial, mask.max_full)
+        counts = [np.empty(mask.rows, np.int32) for _ in range(2)]
+        indices = [np.empty((mask.rows, mask.width), np.int32) for _ in range(2)]
+        mask.kv_num_blocks, mask.full_kv_num_blocks = map(pointer, counts)
+        mask.kv_indices, mask.full_kv_indices = map(pointer, indices)
+        self.block_mask(mask)
+        row, column, full = [], [], []
+        for kind in range(2):
+            present = np.arange(mask.width) < counts[kind][:, None]
+            row.append(np.nonzero(present)[0])
+            column.append(indices[kind][present])
+            full.append(np.full(present.sum(), kind, np.uint8))
+        row, column, full = map(np.concatenate, (row, column, full))
+        order = np.lexsort((column, row))
+        return np.searchsorted(row[order], np.arange(mask.rows + 1)), column[order], full[order]
 
     def pairs(self):
         """Query atom and key atom of each pair."""
         i, j = (np.empty(self.info.pairs, np.int32) for _ in range(2))
-        self.library("vic_pattern_pairs", self.handle, self.info.pairs, pointer(i), pointer(j), None)
+        self.neighbors(i=i, j=j)
         return i, j
+
+    def neighbors(self, **arrays):
+        """Fills i, j, S, d, D: those that are given."""
+        found = Neighbors(pairs=self.info.pairs, **{name: pointer(array) for name, array in arrays.items()})
+        self.library("vic_pattern_neighbors", self.context, self.handle, c.addressof(found))
 
 
 class Plan:
-    """`kind` CPU or CUDA; a CPU plan runs on an engine of its own."""
+    """`kind` CPU or CUDA."""
 
     def __init__(self, pattern, heads, head_dim, dtype, kind, pattern_order, index=0, threads=0):
-        self.library, self.pattern, self.handle, self.engine = pattern.library, pattern, None, None
+        self.library, self.pattern, self.handle = pattern.library, pattern, None
         self.device = Device(kind, index)
-        options = PlanOptions(size=c.sizeof(PlanOptions), heads=heads, head_dim=head_dim, dtype=DTYPES[dtype],
-                              device=self.device, pattern_order=pattern_order)
-        if kind == CPU:
-            engine = EngineOptions(c.sizeof(EngineOptions), threads)
-            self.engine = self.library.make("vic_engine_create", c.addressof(engine))
+        self.context = self.library.context(self.device, threads)
+        options = PlanOptions(heads=heads, head_dim=head_dim, dtype=DTYPES[dtype], device=self.device,
+                              pattern_order=pattern_order)
         start = time.perf_counter()
-        self.handle = self.library.make("vic_plan_create", pattern.handle, c.addressof(options))
+        self.handle = self.library.make("vic_plan_create", self.context, pattern.handle, c.addressof(options))
         self.seconds = time.perf_counter() - start
-        self.info = self.library.lib.vic_plan_get(self.handle)
+        self.info = PlanInfo()
+        self.library("vic_plan_get", self.handle, c.addressof(self.info))
 
     def __del__(self):
         if self.handle:
             self.library.lib.vic_plan_free(self.handle)
-        if self.engine:
-            self.library.lib.vic_engine_free(self.engine)
 
     def workspace_size(self, batch):
-        return self.library.lib.vic_plan_workspace_size(self.handle, 1, batch)
+        size = c.c_size_t()
+        self.library("vic_plan_workspace", self.context, self.handle, batch, c.addressof(size))
+        return size.value
 
     def arguments(self, q, k, v, out, workspace=None, workspace_size=0):
-        return Args(size=c.sizeof(Args), q=q, k=k, v=v, out=out, workspace=workspace, workspace_size=workspace_size)
+        return Args(q=q, k=k, v=v, out=out, workspace=workspace, workspace_size=workspace_size)
 
     def run(self, arguments):
-        self.library("vic_attention", self.engine, self.handle, c.addressof(arguments))
-
-    def enqueue(self, arguments, stream):
-        self.library("vic_attention_enqueue", self.handle, c.addressof(arguments), stream)
+        """On a GPU enqueued on arguments.stream, or the default stream."""
+        self.library("vic_attention", self.context, self.handle, c.addressof(arguments))
