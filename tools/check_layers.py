@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Who may include whom.  Reads every #include of the tree and reports each arrow that ARCHITECTURE.md does not have.
+"""Who may include and who may call whom.  Reads every #include of the tree, and with a build folder also the symbols
+of its objects, and reports each arrow that ARCHITECTURE.md does not have.
 
-    tools/check_layers.py [ROOT]      exit code 1 when there is a forbidden include
-    tools/check_layers.py --arrows    print the rules
+    tools/check_layers.py [ROOT]           exit code 1 when there is a forbidden include
+    tools/check_layers.py --calls BUILD    the same of calls: what an object of src/ needs and another one defines
+    tools/check_layers.py --arrows         print the rules
 """
 import pathlib
 import re
+import subprocess
 import sys
 
 # Folder (or file) -> folders whose headers it may include, besides its own and include.  A file belongs to its
@@ -127,7 +130,37 @@ def violations(root):
     return found
 
 
+def symbols_of(build):
+    """Of each object of src/ in a build folder: its source, and what it defines and needs."""
+    for path in sorted(pathlib.Path(build).rglob("*.o")):
+        match = re.search(r"/(src/.*)\.o$", path.as_posix())
+        if not match:
+            continue
+        listing = subprocess.run(["nm", "-P", path], capture_output=True, text=True, check=True).stdout
+        entries = [line.split()[:2] for line in listing.splitlines() if len(line.split()) > 1]
+        yield (match[1], {name for name, kind in entries if kind in "TDBRCVW"},
+               {name for name, kind in entries if kind == "U"})
+
+
+def forbidden_calls(build):
+    objects = list({source: (source, defined, needed) for source, defined, needed in symbols_of(build)}.values())
+    if len(objects) < 50:
+        raise SystemExit(f"{build}: only {len(objects)} objects of src/ found; build there first")
+    definer = {name: source for source, defined, _ in objects for name in defined}
+    for source, _, needed in objects:
+        layer = layer_of(source)
+        for name in sorted(needed):
+            to = layer_of(definer[name]) if name in definer else layer
+            # A kernel is declared in kernels.h, and defined where it lives.
+            if to != layer and to not in allowed(layer) and not (layer == "src/kernels" and to.startswith(layer)):
+                yield f"{source} calls {name}() of {definer[name]}: {layer} may call {', '.join(allowed(layer))}"
+
+
 def main(arguments):
+    if arguments[:1] == ["--calls"] and len(arguments) == 2:
+        found = list(forbidden_calls(arguments[1]))
+        print("\n".join(found) if found else "layers: every call follows the arrows")
+        return 1 if found else 0
     if arguments == ["--arrows"]:
         for layer in LAYERS:
             print(f"{layer:18} -> {', '.join(allowed(layer) + ['include'])}")

@@ -1,278 +1,270 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/sizes.h"
-#include "base/threads.h"
-#include "device/permute.h"
-#include "pattern/build.h"
-#include "pattern/pattern.h"
-#include "pattern/ways.h"
+/* Constructors of patterns: arguments are checked and taken here, the work is in src/pattern. */
+#include "api/points.h"
+#include "context/context.h"
+#include "pattern/combine.h"
+#include "pattern/cutoff.h"
+#include "pattern/generate.h"
+#include "pattern/masks.h"
+#include "pattern/nearest.h"
+#include "pattern/pairs.h"
+#include "pattern/ranges.h"
+#include "pattern/transpose.h"
 
 #include <string.h>
 
-static vic_status build(struct pattern_input *input, const vic_pattern_options *options, vic_pattern **out,
-                        vic_error *err)
-{
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    struct pool *pool;
-    vic_status st;
-    *out = NULL;
-    TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
-    input->cutoff = o.cutoff;
-    input->exclude_self = o.exclude_self;
-    input->max_bytes = o.max_bytes;
-    input->estimate = o.estimate;
-    if (o.estimate) memset(o.estimate, 0, sizeof *o.estimate);
-    if (!input->k_positions && o.skip_keys)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
-    TRY(pool_create(o.threads, &pool, err));
-    if (o.skip || o.skip_keys)
-        st = pattern_build_skipping(input, o.skip, o.skip_keys, pool, out, err);
-    else
-        st = pattern_build(input, pool, out, err);
-    pool_free(pool);
-    return st;
-}
+/* ---- options ---- */
 
-vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *options, vic_pattern **out,
-                             vic_error *err)
+/* Options of a constructor to which exclude_self means something, or nothing. */
+static vic_status take_options(const vic_pattern_options *given, const char *way, bool geometry,
+                               vic_pattern_options *out, vic_error *err)
 {
-    *out = NULL;
-    if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
-    vic_structure_view view = vic_structure_get(s);
-    struct pattern_input input = { .n_q = view.atoms, .q_positions = view.positions };
-    memcpy(input.cell, view.cell, sizeof input.cell);
-    memcpy(input.periodic, view.periodic, sizeof input.periodic);
-    return build(&input, options, out, err);
-}
-
-vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, int64_t n_k,
-                                    const double *key_positions, const double cell[3][3], const bool periodic[3],
-                                    const vic_pattern_options *options, vic_pattern **out, vic_error *err)
-{
-    static const double nowhere[3] = { 0, 0, 0 };
-    struct pattern_input input = {
-        .n_q = n_q, .n_k = n_k, .q_positions = query_positions, .k_positions = key_positions
-    };
-    *out = NULL;
-    if (!query_positions && n_q != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but n_q is %lld", (long long)n_q);
-    if (!key_positions && n_k != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "key_positions is NULL (queries are keys), so n_k must be 0; got %lld",
-                        (long long)n_k);
-    if (!query_positions) input.q_positions = nowhere;
-    if (cell) memcpy(input.cell, cell, sizeof input.cell);
-    for (int axis = 0; axis < 3; axis++) {
-        input.periodic[axis] = periodic ? periodic[axis] : cell != NULL;
-        if (input.periodic[axis] && !cell)
-            return vic_fail(err, VIC_BAD_ARGUMENT, "periodic along %c, but no cell was given", 'a' + axis);
-    }
-    return build(&input, options, out, err);
-}
-
-vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
-                              const double cell[3][3], int threads, vic_error *err)
-{
-    vic_pattern *old = *p;
-    struct pattern_input input = { .n_q = old->n_q,
-                                   .n_k = old->one_set ? 0 : old->n_k,
-                                   .q_positions = query_positions,
-                                   .k_positions = key_positions,
-                                   .cutoff = old->cutoff,
-                                   .exclude_self = old->exclude_self };
-    struct pool *pool = NULL;
-    vic_status st = VIC_OK;
-    *p = NULL;
-    if (old->n_rules > 0)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "only the pattern of a cutoff follows its atoms, got one of kind %s",
-                      pattern_kind(old));
-    else if (old->one_set != (key_positions == NULL))
-        st = vic_fail(err, VIC_BAD_ARGUMENT,
-                      old->one_set ? "key_positions is not NULL, but the pattern is of one set of atoms with itself"
-                                   : "key_positions is NULL, but the pattern has keys of their own");
-    else if (!query_positions && old->n_q != 0)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but the pattern has %lld query atoms",
-                      (long long)old->n_q);
-    memcpy(input.cell, cell ? cell : (const double(*)[3])old->cell, sizeof input.cell);
-    memcpy(input.periodic, old->periodic, sizeof input.periodic);
-    if (st == VIC_OK) st = pool_create(threads, &pool, err);
-    if (st == VIC_OK)
-        st = pattern_rebuild(&input, old, pool, p, err);
-    else
-        pattern_release(old);
-    pool_free(pool);
-    return st;
-}
-
-vic_pattern_info vic_pattern_get(const vic_pattern *p)
-{
-    vic_pattern_info info = p->info;
-    info.kind = pattern_kind(p);
-    info.structures = p->structures > 0 ? p->structures : 1;
-    memcpy(info.cell, p->cell, sizeof info.cell);
-    memcpy(info.periodic, p->periodic, sizeof info.periodic);
-    return info;
-}
-
-const int32_t *vic_pattern_query_order(const vic_pattern *p)
-{
-    return p->q_order;
-}
-
-const int32_t *vic_pattern_key_order(const vic_pattern *p)
-{
-    return p->k_order;
-}
-
-void vic_pattern_counts(const vic_pattern *p, int64_t *counts)
-{
-    pattern_counts(p, counts);
-}
-
-vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threads, int32_t *i, int32_t *j,
-                                  int32_t *shift, double *distance, vic_error *err)
-{
-    const struct neighbour_arrays out = { i, j, shift, distance };
-    struct pool *pool;
-    vic_status st;
-    if (pairs != p->info.pairs)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)pairs,
-                        (long long)p->info.pairs);
-    if (distance && (!p->q_positions || p->structures > 1))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "distance: the pattern has no %s",
-                        p->q_positions ? "cell that all of its structures share" : "positions");
-    TRY(pool_create(threads, &pool, err));
-    st = pattern_neighbours(p, pool, &out, err);
-    pool_free(pool);
-    return st;
-}
-
-vic_status vic_pattern_pairs(const vic_pattern *p, int64_t pairs, int32_t *query, int32_t *key, int32_t *image,
-                             vic_error *err)
-{
-    return vic_pattern_neighbours(p, pairs, 0, query, key, image, NULL, err);
-}
-
-vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err)
-{
-    (void)err;
-    memset(mask, 0, (size_t)p->n_q * (size_t)p->n_k); /* both below 2^31 */
-    for (int64_t strip = 0; strip < p->strips; strip++) {
-        for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
-            for (int c = 0; c < CLUSTER; c++) {
-                for (uint64_t rows = w.bits->key[c]; rows; rows &= rows - 1) {
-                    int64_t query = p->q_order[strip * STRIP + __builtin_ctzll(rows)];
-                    uint8_t *entry = &mask[query * p->n_k + p->k_order[(int64_t)w.cluster * CLUSTER + c]];
-                    *entry = (uint8_t)(*entry + (*entry < UINT8_MAX));
-                }
-            }
-        }
-    }
-    return VIC_OK;
-}
-
-vic_status vic_pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full,
-                                 vic_error *err)
-{
-    return pattern_blocks128(p, row_ptr, column, full, err);
-}
-
-vic_status vic_pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs, vic_error *err)
-{
-    return pattern_blocks(p, strip, cluster, pairs, err);
-}
-
-void vic_pattern_free(vic_pattern *p)
-{
-    pattern_release(p);
-}
-
-/* ---- sort and unsort ---- */
-
-static vic_status check_pair(const vic_tensor *in, const vic_tensor *out, int64_t n, vic_error *err)
-{
-    if (in->ndim < 1 || in->ndim > 4 || in->ndim != out->ndim || in->dtype != out->dtype || in->shape[0] != n ||
-        vic_dtype_size(in->dtype) == 0)
+    TAKE_STRUCT(vic_pattern_options, o, given, err);
+    TRY(reserved_check(o.reserved_1, sizeof o.reserved_1, "vic_pattern_options", err));
+    if (!geometry && o.exclude_self)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "expected in and out of one type and 1 to 4 dimensions, the first %lld atoms; got %s with %d "
-                        "and %s with %d dimensions, the first %lld and %lld",
-                        (long long)n, vic_dtype_name(in->dtype), in->ndim, vic_dtype_name(out->dtype), out->ndim,
-                        (long long)in->shape[0], (long long)out->shape[0]);
-    for (int i = 0; i < in->ndim; i++)
-        if (in->shape[i] != out->shape[i])
-            return vic_fail(err, VIC_BAD_ARGUMENT, "dimension %d: in has %lld, out has %lld", i,
-                            (long long)in->shape[i], (long long)out->shape[i]);
-    if (in->device.type != out->device.type || in->device.index != out->device.index)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "in and out lie in the memory of two devices, %s:%d and %s:%d: vic_memory_copy() one of them",
-                        in->device.type == VIC_CUDA ? "cuda" : "cpu", in->device.index,
-                        out->device.type == VIC_CUDA ? "cuda" : "cpu", out->device.index);
-    for (int i = 0; i < 2; i++)
-        if (!size_tensor_fits(i ? out : in))
-            return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "%s: its shape and strides reach further than memory does, or a dimension is below 0",
-                            i ? "out" : "in");
-    int last = in->ndim - 1;
-    if (last > 0 && in->shape[last] > 1 && (in->stride[last] != 1 || out->stride[last] != 1))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "the last dimension must be contiguous (stride 1), got %lld and %lld",
-                        (long long)in->stride[last], (long long)out->stride[last]);
-    if (in->data == out->data && n > 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out are the same memory: sorting is not done in place");
-    uintptr_t misaligned = ((uintptr_t)in->data | (uintptr_t)out->data) % vic_dtype_size(in->dtype);
-    if (in->device.type == VIC_CUDA && misaligned)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out: expected data aligned to its type, %zu bytes",
-                        vic_dtype_size(in->dtype));
+                        "exclude_self does not apply to %s; remove self pairs with vic_pattern_exclude()", way);
+    *out = o;
     return VIC_OK;
 }
 
-/* Bytes from one to the next along dimension `i`; a dimension that `t` has not, or of one, is not stepped along. */
-static int64_t step(const vic_tensor *t, int i, bool has)
+static struct build_limits limits_of(const vic_pattern_options *o, vic_pattern_estimate *estimate)
 {
-    return has && t->shape[i] > 1 ? t->stride[i] * (int64_t)vic_dtype_size(t->dtype) : 0;
+    return (struct build_limits){ o->max_bytes, o->estimate ? estimate : NULL };
 }
 
-static void permute_on_cpu(const struct device_permutation *m, const int32_t *order)
+/* What was found of memory, also when that is why the call fails. */
+static vic_status give_estimate(const vic_pattern_options *o, const vic_pattern_estimate *found, vic_status st,
+                                vic_error *err)
 {
-    for (int64_t row = 0; row < m->n; row++) {
-        const char *from = (const char *)m->from + (m->scatter ? row : order[row]) * m->from_row;
-        char *to = (char *)m->to + (m->scatter ? order[row] : row) * m->to_row;
-        for (int64_t a = 0; a < m->inner[0]; a++)
-            for (int64_t b = 0; b < m->inner[1]; b++)
-                memcpy(to + a * m->to_inner[0] + b * m->to_inner[1],
-                       from + a * m->from_inner[0] + b * m->from_inner[1], (size_t)m->run);
-    }
+    if (!o->estimate) return st;
+    vic_status given = struct_give(o->estimate, found, sizeof *found, "vic_pattern_estimate", st == VIC_OK ? err : NULL);
+    return st == VIC_OK ? given : st;
 }
 
-static vic_status permute(const vic_pattern *p, vic_side side, bool to_rows, const vic_tensor *in,
-                          const vic_tensor *out, vic_error *err)
+/* ---- by positions ---- */
+
+vic_status vic_pattern_cutoff(vic_context *c, const vic_points *queries, const vic_points *keys, double cutoff,
+                              const vic_pattern_options *options, vic_pattern **out, vic_error *err)
 {
-    const int32_t *order = side == VIC_KEY ? p->k_order : p->q_order;
-    int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
-    TRY(check_pair(in, out, n, err));
-    bool third = in->ndim > 2, fourth = in->ndim > 3;
-    struct device_permutation m = {
-        .from = in->data,
-        .to = out->data,
-        .n = n,
-        .inner = { third ? in->shape[1] : 1, fourth ? in->shape[2] : 1 },
-        .run = (in->ndim > 1 ? in->shape[in->ndim - 1] : 1) * (int64_t)vic_dtype_size(in->dtype),
-        .from_row = step(in, 0, true),
-        .from_inner = { step(in, 1, third), step(in, 2, fourth) },
-        .to_row = step(out, 0, true),
-        .to_inner = { step(out, 1, third), step(out, 2, fourth) },
-        .scatter = !to_rows,
-    };
-    if (in->device.type == VIC_CUDA) return device_permute(in->device, &m, order, err);
-    permute_on_cpu(&m, order);
-    return VIC_OK;
+    vic_pattern_options o;
+    vic_pattern_estimate estimate = VIC_INIT(vic_pattern_estimate);
+    struct points_taken points;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "a cutoff", true, &o, err));
+    TRY(points_take(queries, keys, "cutoffs", POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_GROUPS | POINTS_IDS, &points,
+                    err));
+    const struct cutoff_input input = { cutoff, o.exclude_self, limits_of(&o, &estimate) };
+    vic_status st = pattern_cutoff(&points.queries, points.keys_or_null, &input, pool, out, err);
+    points_drop(&points);
+    return give_estimate(&o, &estimate, st, err);
 }
 
-vic_status vic_pattern_sort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
-                            vic_error *err)
+vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const vic_points *keys, int64_t count,
+                               const vic_pattern_options *options, vic_pattern **out, vic_error *err)
 {
-    return permute(p, side, true, in, out, err);
+    vic_pattern_options o;
+    vic_pattern_estimate estimate = VIC_INIT(vic_pattern_estimate);
+    struct points_taken points;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "nearest neighbours", true, &o, err));
+    TRY(points_take(queries, keys, "nearest neighbours",
+                    POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_GROUPS | POINTS_IDS, &points, err));
+    const struct nearest_input input = { count, o.exclude_self, limits_of(&o, &estimate) };
+    vic_status st = pattern_nearest(&points.queries, points.keys_or_null, &input, pool, out, err);
+    points_drop(&points);
+    return give_estimate(&o, &estimate, st, err);
 }
 
-vic_status vic_pattern_unsort(const vic_pattern *p, vic_side side, const vic_tensor *in, const vic_tensor *out,
+vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points *queries, const vic_points *keys,
                               vic_error *err)
 {
-    return permute(p, side, false, in, out, err);
+    struct points_taken points;
+    struct pool *pool;
+    NEED(p, "pattern", "expected a pointer to the pattern to update");
+    NEED(*p, "pattern", "make one first, with vic_pattern_cutoff()");
+    TRY(context_enter(c, &pool, err));
+    TRY(points_take(queries, keys, "updates", POINTS_GEOMETRY | POINTS_TWO_SETS, &points, err));
+    vic_status st = pattern_update(p, &points.queries, points.keys_or_null, pool, err);
+    points_drop(&points);
+    return st;
+}
+
+/* ---- by lists ---- */
+
+vic_status vic_pattern_windows(vic_context *c, const vic_points *points, int64_t query_window, int64_t key_window,
+                               const vic_pattern_options *options, vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct points_taken taken;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "windows", false, &o, err));
+    TRY(points_take(points, NULL, "windows", 0, &taken, err));
+    vic_status st = pattern_windows(&taken.queries, query_window, key_window, pool, out, err);
+    points_drop(&taken);
+    return st;
+}
+
+vic_status vic_pattern_blocks(vic_context *c, const vic_points *queries, const vic_points *keys,
+                              const vic_block_list *list, const vic_pattern_options *options, vic_pattern **out,
+                              vic_error *err)
+{
+    vic_pattern_options o;
+    struct points_taken points;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "blocks", false, &o, err));
+    NEED_STRUCT(vic_block_list, l, list, err);
+    NEED(l.row_ptr, "row_ptr", "expected [ceil(n_q / block) + 1] numbers");
+    TRY(points_take(queries, keys, "blocks", POINTS_TWO_SETS, &points, err));
+    const struct block_mask mask = { l.block, l.row_ptr, l.column };
+    vic_status st = pattern_from_blocks(&points.queries, points.keys_or_null, &mask, pool, out, err);
+    points_drop(&points);
+    return st;
+}
+
+/* A list of pairs as dense int32, and what of it is owned. */
+struct pairs_taken {
+    struct pair_list list;
+    struct array arrays[3];
+};
+
+static void pairs_drop(struct pairs_taken *t)
+{
+    for (int i = 0; i < 3; i++) array_free(&t->arrays[i]);
+}
+
+static vic_status pairs_take(const vic_pair_list *given, struct pairs_taken *out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    *out = (struct pairs_taken){ 0 };
+    NEED_STRUCT(vic_pair_list, l, given, err);
+    const struct array_form query = { "query", VIC_I32, -1, 0 };
+    if (!l.query.data && l.query.ndim == 0) l.query.ndim = 1; /* no pairs */
+    TRY_GOTO(array_take(&l.query, &query, &out->arrays[0], err), done);
+    int64_t n = l.query.shape[0];
+    const struct array_form key = { "key", VIC_I32, n, 0 }, shift = { "shift", VIC_I32, n, 3 };
+    TRY_GOTO(array_take(&l.key, &key, &out->arrays[1], err), done);
+    TRY_GOTO(array_take(&l.shift, &shift, &out->arrays[2], err), done);
+    out->list = (struct pair_list){ n, out->arrays[0].data, out->arrays[1].data, out->arrays[2].data };
+    if (n > 0 && (!out->list.query || !out->list.key))
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "%s: data is NULL, but the list has %lld pairs",
+                      out->list.query ? "key" : "query", (long long)n);
+done:
+    if (st != VIC_OK) pairs_drop(out);
+    return st;
+}
+
+vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, const vic_points *keys,
+                             const vic_pair_list *list, const vic_pattern_options *options, vic_pattern **out,
+                             vic_error *err)
+{
+    vic_status st = VIC_OK;
+    vic_pattern_options o;
+    struct points_taken points = { 0 };
+    struct pairs_taken pairs = { 0 };
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "pairs given one by one", false, &o, err));
+    TRY_GOTO(pairs_take(list, &pairs, err), done);
+    TRY_GOTO(points_take(queries, keys, "pairs", POINTS_MAY_BE | POINTS_TWO_SETS, &points, err), done);
+    TRY_GOTO(pattern_from_pairs(&points.queries, points.keys_or_null, &pairs.list, pool, out, err), done);
+done:
+    points_drop(&points);
+    pairs_drop(&pairs);
+    return st;
+}
+
+vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,
+                              const vic_range_list *list, const vic_pattern_options *options, vic_pattern **out,
+                              vic_error *err)
+{
+    vic_pattern_options o;
+    struct points_taken points;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "ranges", false, &o, err));
+    NEED_STRUCT(vic_range_list, l, list, err);
+    TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_range_list", err));
+    NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
+    NEED(l.range_offsets, "range_offsets", "expected [groups + 1] numbers");
+    TRY(points_take(queries, keys, "ranges", POINTS_TWO_SETS, &points, err));
+    const struct key_ranges ranges = { l.groups,    l.query_offsets, l.range_offsets, l.key_first,
+                                       l.key_end, l.window,        l.causal };
+    vic_status st = pattern_ranges(&points.queries, points.keys_or_null, &ranges, pool, out, err);
+    points_drop(&points);
+    return st;
+}
+
+/* ---- by other patterns ---- */
+
+static vic_status enter_two(const vic_context *c, const vic_pattern *a, const vic_pattern *b, struct pool **pool,
+                            vic_error *err)
+{
+    TRY(context_enter(c, pool, err));
+    NEED(a, "a", "expected a pattern");
+    NEED(b, "b", "expected a pattern");
+    return VIC_OK;
+}
+
+vic_status vic_pattern_union(vic_context *c, const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
+                             vic_error *err)
+{
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(enter_two(c, a, b, &pool, err));
+    return pattern_unite(a, b, pool, out, err);
+}
+
+vic_status vic_pattern_difference(vic_context *c, const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
+                                  vic_error *err)
+{
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(enter_two(c, a, b, &pool, err));
+    return pattern_difference(a, b, pool, out, err);
+}
+
+vic_status vic_pattern_exclude(vic_context *c, const vic_pattern *p, const vic_pair_list *list, vic_pattern **out,
+                               vic_error *err)
+{
+    struct pairs_taken pairs;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    NEED(p, "pattern", "make one first");
+    TRY(pairs_take(list, &pairs, err));
+    vic_status st = pattern_exclude(p, &pairs.list, pool, out, err);
+    pairs_drop(&pairs);
+    return st;
+}
+
+vic_status vic_pattern_transpose(vic_context *c, const vic_pattern *p, vic_pattern **out, vic_error *err)
+{
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    NEED(p, "pattern", "make one first");
+    return pattern_transpose(p, pool, out, err);
+}
+
+vic_status vic_pattern_generate(vic_context *c, const char *text, const vic_pattern_options *options,
+                                vic_pattern **out, vic_error *err)
+{
+    vic_pattern_options o;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "blocks", false, &o, err));
+    NEED(text, "text", "expected a description such as \"blocks:63x63:n=800,seed=1\"");
+    return pattern_generate(text, pool, out, err);
 }

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What patterns hold, in the forms that others want, and patterns in files. */
+#include "base/threads.h"
+#include "context/context.h"
+#include "pattern/block_mask.h"
+#include "pattern/expand.h"
+#include "pattern/io/vnp.h"
+#include "pattern/pattern.h"
+#include "pattern/statistics.h"
+
+#include <string.h>
+
+static const char make_one[] = "make one first, with vic_pattern_cutoff() or another constructor";
+
+vic_status vic_pattern_get(const vic_pattern *p, vic_pattern_info *out, vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    vic_pattern_info info = p->info;
+    info.kind = pattern_kind(p);
+    info.groups = p->structures > 0 ? p->structures : 1;
+    memcpy(info.cell, p->cell, sizeof info.cell);
+    memcpy(info.periodic, p->periodic, sizeof info.periodic);
+    info.one_set = p->one_set;
+    info.symmetric = p->symmetric;
+    info.positions = p->q_positions != NULL;
+    info.device = (vic_device){ VIC_CPU, 0 };
+    return struct_give(out, &info, sizeof info, "vic_pattern_info", err);
+}
+
+static vic_status check_side(vic_side side, vic_error *err)
+{
+    if (side == VIC_QUERY || side == VIC_KEY) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT, "side: expected VIC_QUERY or VIC_KEY, got %d", (int)side);
+}
+
+vic_status vic_pattern_order(const vic_pattern *p, vic_side side, const int32_t **out, vic_error *err)
+{
+    NEED_OUT(out);
+    NEED(p, "pattern", make_one);
+    TRY(check_side(side, err));
+    *out = side == VIC_KEY ? p->k_order : p->q_order;
+    return VIC_OK;
+}
+
+vic_status vic_pattern_positions(const vic_pattern *p, vic_side side, const double **out, vic_error *err)
+{
+    NEED_OUT(out);
+    NEED(p, "pattern", make_one);
+    TRY(check_side(side, err));
+    if (!p->q_positions)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern, of kind %s, was made without positions", pattern_kind(p));
+    *out = side == VIC_KEY ? p->k_positions : p->q_positions;
+    return VIC_OK;
+}
+
+vic_status vic_pattern_counts(const vic_pattern *p, int64_t *counts, vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    NEED(counts, "counts", "expected room for one number a query");
+    pattern_counts(p, counts);
+    return VIC_OK;
+}
+
+static bool only_counts(const vic_neighbors *l)
+{
+    return !l->i && !l->j && !l->S && !l->d && !l->D;
+}
+
+static vic_status check_neighbors(const vic_pattern *p, const vic_neighbors *l, int64_t there, vic_error *err)
+{
+    if (l->half && !p->symmetric)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "half: the pattern, of kind %s, is not symmetric, so no pair stands for its mirror image",
+                        pattern_kind(p));
+    if (!only_counts(l) && l->pairs < there)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)l->pairs,
+                        (long long)there);
+    if ((l->d || l->D) && (!p->q_positions || p->structures > 1))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "d, D: the pattern has no %s",
+                        p->q_positions ? "cell that all of its structures share" : "positions");
+    return VIC_OK;
+}
+
+vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, vic_neighbors *list, vic_error *err)
+{
+    struct pool *pool;
+    TRY(context_enter(c, &pool, err));
+    NEED(p, "pattern", make_one);
+    NEED_STRUCT(vic_neighbors, l, list, err);
+    TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_neighbors", err));
+    int64_t there = l.half && p->symmetric ? pattern_half_pairs(p) : p->info.pairs;
+    TRY(check_neighbors(p, &l, there, err));
+    if (!only_counts(&l)) {
+        const struct neighbour_arrays arrays = { .i = l.i, .j = l.j, .shift = l.S, .distance = l.d, .vector = l.D };
+        TRY(pattern_neighbours(p, l.half, pool, &arrays, err));
+    }
+    list->pairs = there;
+    return VIC_OK;
+}
+
+vic_status vic_pattern_block_mask(vic_context *c, const vic_pattern *p, vic_block_mask *mask, vic_error *err)
+{
+    struct pool *pool;
+    TRY(context_enter(c, &pool, err));
+    NEED(p, "pattern", make_one);
+    NEED_STRUCT(vic_block_mask, m, mask, err);
+    TRY(pattern_block_mask(p, pool, &m, err));
+    return struct_give(mask, &m, sizeof m, "vic_block_mask", err);
+}
+
+vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    NEED(mask, "mask", "expected room for [n_q, n_k] bytes");
+    pattern_dense(p, mask);
+    return VIC_OK;
+}
+
+vic_status vic_pattern_list_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs,
+                                   vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    return pattern_blocks(p, strip, cluster, pairs, err);
+}
+
+vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    NEED(path, "path", "expected a file");
+    return vnp_save(p, path, err);
+}
+
+vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, const char *name, vic_error *err)
+{
+    NEED(p, "pattern", make_one);
+    NEED(name, "name", "expected what errors shall call the file");
+    return vnp_save_to(p, descriptor, name, err);
+}
+
+vic_status vic_pattern_load(vic_context *c, const char *path, vic_pattern **out, vic_error *err)
+{
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    NEED(path, "path", "expected a file");
+    return vnp_load(path, pool, out, err);
+}
+
+void vic_pattern_free(vic_pattern *p)
+{
+    pattern_release(p);
+}
