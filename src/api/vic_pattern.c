@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/sizes.h"
 #include "base/threads.h"
+#include "contract/block_walk.h"
 #include "device/permute.h"
-#include "pattern/build.h"
+#include "pattern/expand.h"
+#include "pattern/join.h"
 #include "pattern/pattern.h"
-#include "pattern/ways.h"
+#include "pattern/statistics.h"
 
 #include <string.h>
 

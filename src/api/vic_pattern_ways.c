@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ways to a pattern other than positions and a cutoff, and patterns in files. */
+#include "pattern/combine.h"
+#include "pattern/generate.h"
 #include "pattern/io/vnp.h"
 #include "pattern/masks.h"
-#include "pattern/ways.h"
+#include "pattern/nearest.h"
+#include "pattern/structures.h"
 
 #include <string.h>
 
@@ -34,13 +37,14 @@ vic_status vic_pattern_from_blocks(int64_t n_q, int64_t n_k, int64_t block, cons
     vic_pattern_options o;
     struct pool *pool;
     vic_status st;
-    struct block_mask mask = { n_q, n_k, n_k == 0, block, row_ptr, column };
+    const struct block_mask mask = { block, row_ptr, column };
     *out = NULL;
     TRY(take_options(options, "blocks", false, false, &o, err));
-    TRY(check_skip(&o, mask.one_set, err));
+    TRY(check_skip(&o, n_k == 0, err));
     if (!row_ptr) return vic_fail(err, VIC_BAD_ARGUMENT, "row_ptr is NULL");
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_from_blocks(&mask, o.skip, o.skip_keys, pool, out, err);
+    const struct point_set queries = { .n = n_q, .mask = o.skip }, keys = { .n = n_k, .mask = o.skip_keys };
+    st = pattern_from_blocks(&queries, n_k == 0 ? NULL : &keys, &mask, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -61,13 +65,10 @@ vic_status vic_pattern_generate(const char *text, const vic_pattern_options *opt
     return st;
 }
 
-static struct frame_input frame_of(const vic_structure *s)
+/* The view must outlive what it gives. */
+static struct point_set points_of(const vic_structure_view *view, const uint8_t *mask)
 {
-    vic_structure_view view = vic_structure_get(s);
-    struct frame_input frame = { .n_q = view.atoms, .one_set = true, .q_positions = view.positions };
-    memcpy(frame.cell, view.cell, sizeof frame.cell);
-    memcpy(frame.periodic, view.periodic, sizeof frame.periodic);
-    return frame;
+    return (struct point_set){ view->atoms, view->positions, mask, &view->cell[0][0], view->periodic };
 }
 
 vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n_k, int64_t pairs,
@@ -78,19 +79,23 @@ vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n
     struct pool *pool;
     vic_status st;
     struct pair_list list = { pairs, query, key, image };
-    struct frame_input frame = { .n_q = n_q, .n_k = n_k, .one_set = n_k == 0 };
+    vic_structure_view view;
+    bool one_set = n_k == 0;
     *out = NULL;
     TRY(take_options(options, "pairs given one by one", false, false, &o, err));
+    struct point_set queries = { .n = n_q, .mask = o.skip }, keys = { .n = n_k, .mask = o.skip_keys };
     if (s) {
-        frame = frame_of(s);
-        if (n_q != frame.n_q || (n_k != 0 && n_k != n_q))
+        view = vic_structure_get(s);
+        queries = points_of(&view, o.skip);
+        one_set = true;
+        if (n_q != view.atoms || (n_k != 0 && n_k != n_q))
             return vic_fail(err, VIC_BAD_ARGUMENT,
                             "the structure has %lld atoms: expected n_q to say so, and n_k 0; got %lld and %lld",
-                            (long long)frame.n_q, (long long)n_q, (long long)n_k);
+                            (long long)view.atoms, (long long)n_q, (long long)n_k);
     }
-    TRY(check_skip(&o, frame.one_set, err));
+    TRY(check_skip(&o, one_set, err));
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_from_pairs(&frame, &list, o.skip, o.skip_keys, pool, out, err);
+    st = pattern_from_pairs(&queries, one_set ? NULL : &keys, &list, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -103,12 +108,13 @@ vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_patt
     vic_status st;
     *out = NULL;
     if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
-    struct frame_input frame = frame_of(s);
+    vic_structure_view view = vic_structure_get(s);
     TRY(take_options(options, "nearest neighbours", false, true, &o, err));
     TRY(check_skip(&o, true, err));
-    struct nearest_input input = { k, o.exclude_self, o.skip, o.max_bytes, o.estimate };
+    const struct point_set points = points_of(&view, o.skip);
+    const struct nearest_input input = { k, o.exclude_self, o.max_bytes, o.estimate };
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_nearest(&frame, &input, pool, out, err);
+    st = pattern_nearest(&points, &input, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -123,7 +129,8 @@ vic_status vic_pattern_windows(int64_t atoms, int64_t queries, int64_t keys, con
     TRY(take_options(options, "windows", false, false, &o, err));
     TRY(check_skip(&o, true, err));
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_windows(atoms, queries, keys, o.skip, pool, out, err);
+    const struct point_set points = { .n = atoms, .mask = o.skip };
+    st = pattern_windows(&points, queries, keys, pool, out, err);
     pool_free(pool);
     return st;
 }

@@ -2,7 +2,7 @@
 #include "plan/tile_stages.h"
 
 #include "base/memory.h"
-#include "pattern/pattern.h"
+#include "contract/block_walk.h"
 
 #include <string.h>
 

@@ -4,6 +4,7 @@
 #include "plan/tiles.h"
 
 #include "check.h"
+#include "contract/block_walk.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
 
