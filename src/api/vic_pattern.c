@@ -3,13 +3,10 @@
 #include "api/points.h"
 #include "context/context.h"
 #include "pattern/combine.h"
-#include "pattern/cutoff.h"
 #include "pattern/generate.h"
 #include "pattern/masks.h"
-#include "pattern/nearest.h"
 #include "pattern/pairs.h"
-#include "pattern/ranges.h"
-#include "pattern/transpose.h"
+#include "api/interim.h"
 
 #include <string.h>
 
@@ -74,8 +71,8 @@ vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const 
     TRY(take_options(options, "nearest neighbours", true, &o, err));
     TRY(points_take(queries, keys, "nearest neighbours",
                     POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_GROUPS | POINTS_IDS, &points, err));
-    const struct nearest_input input = { count, o.exclude_self, limits_of(&o, &estimate) };
-    vic_status st = pattern_nearest(&points.queries, points.keys_or_null, &input, pool, out, err);
+    const struct near_input input = { count, o.exclude_self, limits_of(&o, &estimate) };
+    vic_status st = pattern_near(&points.queries, points.keys_or_null, &input, pool, out, err);
     points_drop(&points);
     return give_estimate(&o, &estimate, st, err);
 }

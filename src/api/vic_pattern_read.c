@@ -2,7 +2,7 @@
 /* What patterns hold, in the forms that others want, and patterns in files. */
 #include "base/threads.h"
 #include "context/context.h"
-#include "pattern/block_mask.h"
+#include "api/interim.h"
 #include "pattern/expand.h"
 #include "pattern/io/vnp.h"
 #include "pattern/pattern.h"
@@ -21,7 +21,6 @@ vic_status vic_pattern_get(const vic_pattern *p, vic_pattern_info *out, vic_erro
     memcpy(info.cell, p->cell, sizeof info.cell);
     memcpy(info.periodic, p->periodic, sizeof info.periodic);
     info.one_set = p->one_set;
-    info.symmetric = p->symmetric;
     info.positions = p->q_positions != NULL;
     info.device = (vic_device){ VIC_CPU, 0 };
     return struct_give(out, &info, sizeof info, "vic_pattern_info", err);
@@ -68,7 +67,7 @@ static bool only_counts(const vic_neighbors *l)
 
 static vic_status check_neighbors(const vic_pattern *p, const vic_neighbors *l, int64_t there, vic_error *err)
 {
-    if (l->half && !p->symmetric)
+    if (l->half && !p->one_set)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "half: the pattern, of kind %s, is not symmetric, so no pair stands for its mirror image",
                         pattern_kind(p));
@@ -88,11 +87,11 @@ vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, vic_neigh
     NEED(p, "pattern", make_one);
     NEED_STRUCT(vic_neighbors, l, list, err);
     TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_neighbors", err));
-    int64_t there = l.half && p->symmetric ? pattern_half_pairs(p) : p->info.pairs;
+    int64_t there = l.half && p->one_set ? pattern_half_pairs(p) : p->info.pairs;
     TRY(check_neighbors(p, &l, there, err));
     if (!only_counts(&l)) {
-        const struct neighbour_arrays arrays = { .i = l.i, .j = l.j, .shift = l.S, .distance = l.d, .vector = l.D };
-        TRY(pattern_neighbours(p, l.half, pool, &arrays, err));
+        const struct neighbour_arrays arrays = { .i = l.i, .j = l.j, .shift = l.S, .distance = l.d };
+        TRY(pattern_neighbours(p, pool, &arrays, err));
     }
     list->pairs = there;
     return VIC_OK;

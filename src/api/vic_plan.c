@@ -98,7 +98,7 @@ vic_status vic_plan_create(vic_context *c, const vic_pattern *p, const vic_plan_
         TRY(plan_choose(&backward, kernel_table, kernel_table_size, &kernel, err));
     }
     TRY(plan_choose(&request, kernel_table, kernel_table_size, &kernel, err));
-    return plan_make(pattern_shared(p), &request, kernel, pool, out, err);
+    return plan_make(p, &request, kernel, pool, out, err);
 }
 
 vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err)

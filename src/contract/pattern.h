@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pattern as planner, kernels and tests see it.  Built by src/pattern, read-only afterwards. */
+/* The pattern as planner, kernels and tests see it.  src/pattern makes it, and the arrays are writable for that
+ * alone: everybody else is given a const struct vic_pattern * and only reads. */
 #ifndef VIC_CONTRACT_PATTERN_H
 #define VIC_CONTRACT_PATTERN_H
 
@@ -53,17 +54,22 @@ struct pattern_rule {
     int64_t count, keys;
     /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row. */
     int64_t rows, n;
-    const int64_t *ptr;        /* [rows + 1]; NULL without a list */
-    const int32_t *index;      /* [n] key atom or block column; rising in a row, by image next */
-    const int32_t (*image)[3]; /* [n]; NULL = image 0 in PAIRS, every image in EXCLUDE */
-    const uint8_t *q_skip,
-        *k_skip; /* [n_q], [n_k] leaves: 1 = takes no part; NULL = all do; the same where one_set */
+    int64_t *ptr;             /* [rows + 1]; NULL without a list */
+    int32_t *index;           /* [n] key atom or block column; rising in a row, by image next */
+    int32_t (*image)[3];      /* [n]; NULL = image 0 in PAIRS, every image in EXCLUDE */
+    uint8_t *q_skip, *k_skip; /* [n_q], [n_k] leaves: 1 = takes no part; NULL = all do; the same where one_set */
 };
 
 /* The cell of one of several structures. */
 struct pattern_cell {
     double cell[3][3];
     bool periodic[3];
+};
+
+/* The beginning of what one layer keeps of a pattern on a GPU. */
+struct pattern_on_device {
+    struct pattern_on_device *next;
+    void (*release)(struct pattern_on_device *on_device);
 };
 
 struct vic_pattern {
@@ -78,41 +84,52 @@ struct vic_pattern {
     double cutoff;     /* no pair is further apart; 0 = pairs were not chosen by distance alone */
     double cell[3][3]; /* rows; zeros where not periodic, and with several structures */
     bool periodic[3];
-    const double *q_positions; /* [n_q, 3], caller's order; NULL = pairs without geometry */
-    const double *k_positions; /* [n_k, 3] */
+    double *q_positions; /* [n_q, 3], caller's order; NULL = pairs without geometry */
+    double *k_positions; /* [n_k, 3] */
 
     /* Several structures in one pattern: no pair joins two of them. */
-    int64_t structures;               /* 0 = one */
-    const int64_t *offsets;           /* [structures + 1] first atom of each; NULL = one structure */
-    const struct pattern_cell *cells; /* [structures] */
+    int64_t structures;         /* 0 = one */
+    int64_t *offsets;           /* [structures + 1] first atom of each; NULL = one structure */
+    struct pattern_cell *cells; /* [structures] */
 
     int64_t n_rules; /* 0 = every pair within the cutoff, of one structure or two sets */
     struct pattern_rule *rules;
 
     /* order */
-    const int32_t *q_order; /* [n_q] row -> atom */
-    const int32_t *k_order; /* [n_k] */
+    int32_t *q_order; /* [n_q] row -> atom */
+    int32_t *k_order; /* [n_k] */
 
     /* Images.  Search works on wrapped copies r' = r + wrap . cell; a block holds the pairs at r'_j + images[image]
      * . cell - r'_i, so the image of the pair (i, j) in terms of the positions as given is
-     *     n = images[image] + k_wrap[j] - q_wrap[i]. */
+     *     n = images[image] + k_wrap[j] - q_wrap[i],   which is pair_image() below. */
     int64_t n_images;
-    const int32_t (*images)[3]; /* [n_images], sorted; the zero image alone in an open system */
-    const int32_t (*q_wrap)[3]; /* [n_q] by atom; NULL = all zero */
-    const int32_t (*k_wrap)[3]; /* [n_k] */
+    int32_t (*images)[3]; /* [n_images], sorted; the zero image alone in an open system */
+    int32_t (*q_wrap)[3]; /* [n_q] by atom; NULL = all zero */
+    int32_t (*k_wrap)[3]; /* [n_k] */
 
     /* Blocks, in CSR form over strips; in a strip by cluster, then image. */
     int64_t n_partial;
-    const int64_t *partial_ptr;            /* [strips + 1] */
-    const int32_t *partial_cluster;        /* [n_partial] */
-    const int32_t *partial_image;          /* [n_partial] index into images */
-    const struct block_bits *partial_bits; /* [n_partial] */
-    int64_t n_full;                        /* full blocks, the sum of the runs' counts */
-    const int64_t *full_ptr;               /* [strips + 1] into full_runs */
-    const struct full_run *full_runs;
+    int64_t *partial_ptr;            /* [strips + 1] */
+    int32_t *partial_cluster;        /* [n_partial] */
+    int32_t *partial_image;          /* [n_partial] index into images */
+    struct block_bits *partial_bits; /* [n_partial] */
+    int64_t n_full;                  /* full blocks, the sum of the runs' counts */
+    int64_t *full_ptr;               /* [strips + 1] into full_runs */
+    struct full_run *full_runs;
 
     vic_pattern_info info;
+    int64_t block128_count, block128_full, block128_grid;
+    /* What the pattern keeps in the memory of GPUs, made when it is first needed there: a list that only grows, its head
+     * changed through __atomic only. */
+    struct pattern_on_device *on_device;
     int64_t references; /* changed through __atomic only (src/pattern/pattern.c) */
 };
+
+/* The image of the pair (query atom i, key atom j) in a block with this image, in terms of the positions as given. */
+static inline void pair_image(const struct vic_pattern *p, int32_t image, int32_t i, int32_t j, int32_t n[3])
+{
+    for (int x = 0; x < 3; x++)
+        n[x] = p->images[image][x] + (p->k_wrap ? p->k_wrap[j][x] : 0) - (p->q_wrap ? p->q_wrap[i][x] : 0);
+}
 
 #endif

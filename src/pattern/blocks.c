@@ -44,8 +44,7 @@ static bool pair_is_in(const struct block_test *t, int64_t q_row, int64_t k_row,
 {
     const struct vic_pattern *p = t->p;
     int32_t i = p->q_order[q_row], j = p->k_order[k_row], n[3];
-    for (int x = 0; x < 3; x++)
-        n[x] = p->images[image][x] + (p->k_wrap ? p->k_wrap[j][x] : 0) - (p->q_wrap ? p->q_wrap[i][x] : 0);
+    pair_image(p, image, i, j, n);
     double d2 =
         pair_distance2(p->q_positions + 3 * (int64_t)i, p->k_positions + 3 * (int64_t)j, p->cell, n[0], n[1], n[2]);
     if (fabs(sqrt(d2) - p->cutoff) <= 1e-9 * p->cutoff) ++*boundary;

@@ -1,108 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns of patterns: the union of two over the same atoms, and a pattern without given pairs. */
+#include "pattern/combine.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
+#include "contract/block_walk.h"
+#include "pattern/expand.h"
 #include "pattern/pattern.h"
-#include "pattern/ways.h"
 
 #include <string.h>
-
-const char *pattern_kind(const vic_pattern *p)
-{
-    static const char *const names[RULE_KINDS] = { "cutoff", "cutoff",  "nearest", "blocks",
-                                                   "pairs",  "windows", "union",   "exclusion" };
-    return names[p->n_rules > 0 ? p->rules[p->n_rules - 1].kind : RULE_CUTOFF];
-}
-
-/* ---- copies ---- */
-
-static vic_status copy(const void *from, int64_t count, size_t size, const void *slot, vic_error *err)
-{
-    void *array;
-    union {
-        const void *in;
-        void *out;
-    } to = { slot };
-    if (!from) return VIC_OK;
-    TRY(mem_array((size_t)count, size, "values", &array, err));
-    memcpy(array, from, (size_t)count * size);
-    memcpy(to.out, &array, sizeof array);
-    return VIC_OK;
-}
-
-static vic_status copy_side(int64_t n, const double *positions, const int32_t *order, const int32_t (*wrap)[3],
-                            const double **positions_out, const int32_t **order_out, const int32_t (**wrap_out)[3],
-                            vic_error *err)
-{
-    TRY(copy(positions, n, 3 * sizeof *positions, positions_out, err));
-    TRY(copy(order, n, sizeof *order, order_out, err));
-    return copy(wrap, n, sizeof *wrap, wrap_out, err);
-}
-
-/* The pattern's atoms, with neither images nor blocks nor rules. */
-static vic_status copy_frame(const vic_pattern *p, vic_pattern **out, vic_error *err)
-{
-    vic_status st = VIC_OK;
-    vic_pattern *c;
-    *out = NULL;
-    TRY(mem_array_zero(1, sizeof *c, "pattern", &c, err));
-    c->references = 1;
-    c->n_q = p->n_q;
-    c->n_k = p->n_k;
-    c->strips = p->strips;
-    c->clusters = p->clusters;
-    c->one_set = p->one_set;
-    memcpy(c->cell, p->cell, sizeof c->cell);
-    memcpy(c->periodic, p->periodic, sizeof c->periodic);
-    TRY_GOTO(copy_side(p->n_q, p->q_positions, p->q_order, p->q_wrap, &c->q_positions, &c->q_order, &c->q_wrap, err),
-             done);
-    if (p->one_set) {
-        c->k_positions = c->q_positions;
-        c->k_order = c->q_order;
-        c->k_wrap = c->q_wrap;
-    } else {
-        TRY_GOTO(copy_side(p->n_k, p->k_positions, p->k_order, p->k_wrap, &c->k_positions, &c->k_order, &c->k_wrap,
-                           err),
-                 done);
-    }
-    c->structures = p->structures;
-    if (p->structures > 0) {
-        TRY_GOTO(copy(p->offsets, p->structures + 1, sizeof *p->offsets, &c->offsets, err), done);
-        TRY_GOTO(copy(p->cells, p->structures, sizeof *p->cells, &c->cells, err), done);
-    }
-    *out = c;
-    c = NULL;
-done:
-    pattern_release(c);
-    return st;
-}
-
-/* The rules of `from` behind those of `p`; a pattern without any has the one that its cutoff stands for. */
-static vic_status copy_rules(const vic_pattern *from, vic_pattern *p, vic_error *err)
-{
-    struct pattern_rule *rule;
-    if (from->n_rules == 0) {
-        TRY(frame_add_rule(p, RULE_CUTOFF, &rule, err));
-        rule->cutoff = from->cutoff;
-        rule->exclude_self = from->exclude_self;
-        return VIC_OK;
-    }
-    for (int64_t i = 0; i < from->n_rules; i++) {
-        const struct pattern_rule *r = &from->rules[i];
-        TRY(frame_add_rule(p, r->kind, &rule, err));
-        rule->exclude_self = r->exclude_self;
-        rule->cutoff = r->cutoff;
-        rule->count = r->count;
-        rule->keys = r->keys;
-        rule->rows = r->rows;
-        rule->n = r->n;
-        TRY(copy(r->ptr, r->rows + 1, sizeof *r->ptr, &rule->ptr, err));
-        TRY(copy(r->index, r->n, sizeof *r->index, &rule->index, err));
-        TRY(copy(r->image, r->n, sizeof *r->image, &rule->image, err));
-        TRY(frame_set_skip(p, rule, r->q_skip, r->k_skip, err));
-    }
-    return VIC_OK;
-}
 
 /* ---- one pattern as a part of another ---- */
 
@@ -162,7 +67,7 @@ static vic_status part_open(const vic_pattern *whole, const vic_pattern *p, stru
 static vic_status part_ready(const vic_pattern *whole, struct pool *pool, struct part *part, vic_error *err)
 {
     if (!part->image) return list_source_make(whole, &part->list, pool, &part->source, err);
-    for (int64_t m = 0; m < part->p->n_images; m++) part->image[m] = frame_find_image(whole, part->p->images[m]);
+    for (int64_t m = 0; m < part->p->n_images; m++) part->image[m] = pattern_find_image(whole, part->p->images[m]);
     return VIC_OK;
 }
 
@@ -173,11 +78,11 @@ static void part_close(struct part *part)
     free(part->image);
 }
 
-static vic_status part_strip(struct part *part, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status part_strip(struct part *part, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     if (!part->image) return list_source_strip(&part->source, strip, worker, out, err);
     for (struct block_walk w = block_walk_start(part->p, strip); block_walk_next(&w);)
-        TRY(entries_add(out, w.cluster, part->image[w.image], w.bits, err));
+        TRY(block_list_add(out, w.cluster, part->image[w.image], w.bits, err));
     return VIC_OK;
 }
 
@@ -216,11 +121,12 @@ static vic_status check_same_atoms(const vic_pattern *a, const vic_pattern *b, v
     return VIC_OK;
 }
 
-static vic_status union_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status union_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     struct part *parts = context;
-    TRY(part_strip(&parts[0], strip, worker, out, err));
-    return part_strip(&parts[1], strip, worker, out, err);
+    size_t first = out->n;
+    for (int i = 0; i < 2; i++) TRY(part_strip(&parts[i], strip, worker, out, err));
+    return block_list_unite(out, first, err);
 }
 
 vic_status pattern_unite(const vic_pattern *a, const vic_pattern *b, struct pool *pool, vic_pattern **out,
@@ -234,19 +140,18 @@ vic_status pattern_unite(const vic_pattern *a, const vic_pattern *b, struct pool
     vic_pattern *p;
     *out = NULL;
     TRY(check_same_atoms(a, b, err));
-    TRY(copy_frame(!a->q_positions && b->q_positions ? b : a, &p, err));
-    TRY_GOTO(copy_rules(a, p, err), done);
-    TRY_GOTO(copy_rules(b, p, err), done);
-    TRY_GOTO(frame_add_rule(p, RULE_UNITE, &rule, err), done);
+    TRY(pattern_new_like(!a->q_positions && b->q_positions ? b : a, &p, err));
+    TRY_GOTO(pattern_copy_rules(a, p, err), done);
+    TRY_GOTO(pattern_copy_rules(b, p, err), done);
+    TRY_GOTO(pattern_add_rule(p, RULE_UNITE, &rule, err), done);
     p->cutoff = a->cutoff == 0 || b->cutoff == 0 ? 0 : a->cutoff > b->cutoff ? a->cutoff : b->cutoff;
     p->exclude_self = a->exclude_self && b->exclude_self;
     p->info.boundary_pairs = a->info.boundary_pairs + b->info.boundary_pairs;
     TRY_GOTO(part_open(p, a, pool, &parts[0], &images, err), done);
     TRY_GOTO(part_open(p, b, pool, &parts[1], &images, err), done);
-    TRY_GOTO(frame_set_images(p, &images, err), done);
+    TRY_GOTO(pattern_set_images(p, &images, err), done);
     for (int i = 0; i < 2; i++) TRY_GOTO(part_ready(p, pool, &parts[i], err), done);
     TRY_GOTO(assemble(p, pool, union_strip, parts, err), done);
-    TRY_GOTO(pattern_finish(p, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;
@@ -266,13 +171,13 @@ struct exclusion {
     int32_t *row_of_key;
 };
 
-/* The first entry of a cluster; entries are sorted. */
-static size_t first_entry(const struct block_entries *e, int32_t cluster)
+/* The first block of a cluster among those from `low` on, which are sorted. */
+static size_t first_block(const struct block_list *l, size_t low, int32_t cluster)
 {
-    size_t low = 0, high = e->n;
+    size_t high = l->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (e->list[middle].cluster < cluster)
+        if (l->cluster[middle] < cluster)
             low = middle + 1;
         else
             high = middle;
@@ -280,28 +185,28 @@ static size_t first_entry(const struct block_entries *e, int32_t cluster)
     return low;
 }
 
-static vic_status exclude_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status exclude_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     struct exclusion *x = context;
     const vic_pattern *p = x->p;
     const struct pattern_rule *rule = x->rule;
+    size_t first = out->n;
     TRY(part_strip(&x->part, strip, worker, out, err));
-    TRY(entries_unite(out, err));
+    TRY(block_list_unite(out, first, err));
     for (int r = 0; r < STRIP && strip * STRIP + r < p->n_q; r++) {
         int32_t i = p->q_order[strip * STRIP + r];
         for (int64_t t = rule->ptr[i]; t < rule->ptr[i + 1]; t++) {
             int32_t row = x->row_of_key[rule->index[t]], cluster = row / CLUSTER, n[3], image = -1;
             if (rule->image) {
-                if (!frame_block_image(p, i, rule->index[t], rule->image[t], n)) continue;
-                image = frame_find_image(p, n);
+                if (!block_image(p, i, rule->index[t], rule->image[t], n)) continue;
+                image = pattern_find_image(p, n);
                 if (image < 0) continue;
             }
-            for (size_t e = first_entry(out, cluster); e < out->n && out->list[e].cluster == cluster; e++)
-                if (image < 0 || out->list[e].image == image)
-                    out->list[e].bits.key[row % CLUSTER] &= ~((uint64_t)1 << r);
+            for (size_t b = first_block(out, first, cluster); b < out->n && out->cluster[b] == cluster; b++)
+                if (image < 0 || out->image[b] == image) out->bits[b].key[row % CLUSTER] &= ~((uint64_t)1 << r);
         }
     }
-    return VIC_OK;
+    return block_list_unite(out, first, err);
 }
 
 vic_status pattern_exclude(const vic_pattern *from, const struct pair_list *list, struct pool *pool,
@@ -314,9 +219,9 @@ vic_status pattern_exclude(const vic_pattern *from, const struct pair_list *list
     struct pattern_rule *rule;
     vic_pattern *p;
     *out = NULL;
-    TRY(copy_frame(from, &p, err));
-    TRY_GOTO(copy_rules(from, p, err), done);
-    TRY_GOTO(frame_add_rule(p, RULE_EXCLUDE, &rule, err), done);
+    TRY(pattern_new_like(from, &p, err));
+    TRY_GOTO(pattern_copy_rules(from, p, err), done);
+    TRY_GOTO(pattern_add_rule(p, RULE_EXCLUDE, &rule, err), done);
     TRY_GOTO(pair_list_take(p, list, rule, err), done);
     p->cutoff = from->cutoff;
     p->exclude_self = from->exclude_self;
@@ -326,10 +231,9 @@ vic_status pattern_exclude(const vic_pattern *from, const struct pair_list *list
     TRY_GOTO(mem_array((size_t)p->n_k, sizeof *x.row_of_key, "keys", &x.row_of_key, err), done);
     for (int64_t row = 0; row < p->n_k; row++) x.row_of_key[p->k_order[row]] = (int32_t)row;
     TRY_GOTO(part_open(p, from, pool, &x.part, &images, err), done);
-    TRY_GOTO(frame_set_images(p, &images, err), done);
+    TRY_GOTO(pattern_set_images(p, &images, err), done);
     TRY_GOTO(part_ready(p, pool, &x.part, err), done);
     TRY_GOTO(assemble(p, pool, exclude_strip, &x, err), done);
-    TRY_GOTO(pattern_finish(p, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;

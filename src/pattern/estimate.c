@@ -26,11 +26,16 @@ struct sums {
 };
 
 struct sample {
-    const struct tile_frame *frame;
+    struct tile_source *tiles;
     int64_t strips, n;
-    struct tile_scratch *scratch; /* [workers] */
-    struct tile_found *found;     /* [workers] */
-    struct sums *sums;            /* [workers] */
+    struct worker *workers; /* [workers] */
+};
+
+struct worker {
+    struct block_list found;
+    struct sums sums;
+    vic_status status;
+    vic_error error;
 };
 
 /* One out of each of n equal parts, at a place that looks random and is always the same. */
@@ -41,53 +46,56 @@ static int64_t sampled_strip(const struct sample *s, int64_t i)
     return first + (int64_t)((mixed >> 32) % (uint64_t)(end - first));
 }
 
+static vic_status sample_strip(struct sample *s, int64_t strip, int worker, vic_error *err)
+{
+    struct block_list *found = &s->workers[worker].found;
+    struct sums *sums = &s->workers[worker].sums;
+    block_list_clear(found);
+    TRY(tile_source_strip(s->tiles, strip, worker, found, err));
+    TRY(block_list_close(found, 0, 0, err));
+    sums->pairs += (double)found->n_pairs;
+    sums->partials += (double)found->n;
+    sums->runs += (double)found->n_runs;
+    sums->candidates += (double)s->tiles->scratch[worker].search.n_candidates;
+    return VIC_OK;
+}
+
 static void sample_task(void *context, int64_t task, int worker)
 {
     struct sample *s = context;
-    struct tile_found *found = &s->found[worker];
-    struct sums *sums = &s->sums[worker];
-    if (found->status != VIC_OK) return;
-    found->status = tile_build_strip(s->frame, sampled_strip(s, task), &s->scratch[worker], found, &found->error);
-    sums->pairs += (double)found->pairs;
-    sums->partials += (double)found->n_partial;
-    sums->runs += (double)found->n_runs;
-    sums->candidates += (double)found->most_room;
+    struct worker *w = &s->workers[worker];
+    if (w->status == VIC_OK) w->status = sample_strip(s, sampled_strip(s, task), worker, &w->error);
 }
 
 /* `blocks`: about how many a strip looks at. */
-static vic_status take_sample(const struct estimate_input *in, const struct tile_frame *frame, double blocks,
+static vic_status take_sample(const struct estimate_input *in, struct tile_source *tiles, double blocks,
                               struct pool *pool, struct sums *mean, vic_error *err)
 {
     vic_status st = VIC_OK;
     int workers = pool_threads(pool);
-    struct sample s = { .frame = frame, .strips = in->p->strips };
+    struct sample s = { .tiles = tiles, .strips = in->p->strips };
     s.n = s.strips / ONE_IN > LEAST_STRIPS ? s.strips / ONE_IN : LEAST_STRIPS;
     if ((double)s.n * blocks > MOST_BLOCKS) s.n = (int64_t)(MOST_BLOCKS / blocks);
     if (s.n < FEWEST_STRIPS) s.n = FEWEST_STRIPS;
     if (s.n > s.strips) s.n = s.strips;
     memset(mean, 0, sizeof *mean);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *s.scratch, "workers", &s.scratch, err), done);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *s.found, "workers", &s.found, err), done);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *s.sums, "workers", &s.sums, err), done);
-    for (int w = 0; w < workers; w++) TRY_GOTO(tile_scratch_make(frame, &s.scratch[w], err), done);
+    TRY(mem_array_zero((size_t)workers, sizeof *s.workers, "workers", &s.workers, err));
     pool_run(pool, s.n, sample_task, &s);
     for (int w = 0; w < workers; w++) {
-        if (s.found[w].status != VIC_OK) {
-            if (err) *err = s.found[w].error;
-            st = s.found[w].status;
+        const struct worker *worker = &s.workers[w];
+        if (worker->status != VIC_OK) {
+            if (err) *err = worker->error;
+            st = worker->status;
             goto done;
         }
-        mean->pairs += s.sums[w].pairs / (double)s.n;
-        mean->partials += s.sums[w].partials / (double)s.n;
-        mean->runs += s.sums[w].runs / (double)s.n;
-        mean->candidates += s.sums[w].candidates / (double)s.n;
+        mean->pairs += worker->sums.pairs / (double)s.n;
+        mean->partials += worker->sums.partials / (double)s.n;
+        mean->runs += worker->sums.runs / (double)s.n;
+        mean->candidates += worker->sums.candidates / (double)s.n;
     }
 done:
-    for (int w = 0; s.scratch && w < workers; w++) tile_scratch_free(&s.scratch[w]);
-    for (int w = 0; s.found && w < workers; w++) tile_found_free(&s.found[w]);
-    free(s.sums);
-    free(s.found);
-    free(s.scratch);
+    for (int w = 0; w < workers; w++) block_list_free(&s.workers[w].found);
+    free(s.workers);
     return st;
 }
 
@@ -99,7 +107,7 @@ static double fixed_bytes(const struct estimate_input *in)
 {
     const vic_pattern *p = in->p;
     double rows = (double)p->n_q + (p->one_set ? 0.0 : (double)p->n_k);
-    double kept = sizeof(int32_t) + 3 * sizeof(double) + (in->lattice->rank > 0 ? 3 * sizeof(int32_t) : 0);
+    double kept = sizeof(int32_t) + 3 * sizeof(double) + (in->placed->lattice.rank > 0 ? 3 * sizeof(int32_t) : 0);
     double search = (double)sizeof(struct cluster_points) / CLUSTER + 2.0 * sizeof(struct box4) / STRIP;
     return rows * (kept + search) + 2.0 * sizeof(int64_t) * (double)p->strips;
 }
@@ -110,7 +118,7 @@ static double peak_bytes(const struct estimate_input *in, int64_t n_images, int 
     double strips = (double)in->p->strips, tiles = ceil(strips / TILE_STRIPS);
     double blocks = strips * (mean->partials * block_bytes + mean->runs * sizeof(struct full_run));
     double tile = (TILE_STRIPS - 1) * mean->partials + mean->candidates;
-    double wave = (double)tiles_of_wave((int64_t)tiles, workers) * tile * block_bytes;
+    double wave = (double)wave_tasks((int64_t)tiles, workers) * tile * block_bytes;
     double scratch =
         workers * mean->candidates * (sizeof(struct block_bits) + sizeof(struct filtered) + sizeof(struct candidate));
     double images = (double)n_images * (sizeof(struct lattice_image) + 3 * sizeof(int32_t));
@@ -123,18 +131,18 @@ static vic_status at_cutoff(const struct estimate_input *in, double cutoff, stru
 {
     vic_status st;
     vic_pattern p = *in->p;
-    struct tile_frame frame = { 0 };
+    struct tile_source tiles;
     struct sums mean = { 0 };
     p.cutoff = cutoff;
     p.images = NULL;
-    TRY_GOTO(tile_frame_make(&p, in->lattice, in->queries, in->keys, &frame, err), done);
-    TRY_GOTO(take_sample(in, &frame, *blocks, pool, &mean, err), done);
+    TRY_GOTO(tile_source_make(&p, in->placed, pool_threads(pool), &tiles, err), done);
+    TRY_GOTO(take_sample(in, &tiles, *blocks, pool, &mean, err), done);
     *blocks = mean.candidates;
     *pairs = mean.pairs * (double)p.strips;
     *bytes = peak_bytes(in, p.n_images, pool_threads(pool), &mean);
 done:
-    tile_frame_free(&frame);
-    free(pattern_memory(p.images));
+    tile_source_free(&tiles);
+    free(p.images);
     return st;
 }
 
@@ -143,7 +151,8 @@ static double most_bytes(const struct estimate_input *in, int workers)
 {
     double images = 1.0, reach = in->p->cutoff + 1.0;
     struct sums all;
-    for (int k = 0; k < in->lattice->rank; k++) images *= 2.0 * ceil(reach / in->lattice->spacing[k]) + 3.0;
+    for (int k = 0; k < in->placed->lattice.rank; k++)
+        images *= 2.0 * ceil(reach / in->placed->lattice.spacing[k]) + 3.0;
     all = (struct sums){ 0.0, images * (double)in->p->clusters, 0.0, images * (double)in->p->clusters };
     return peak_bytes(in, (int64_t)fmin(images, 1e18), workers, &all);
 }

@@ -8,8 +8,7 @@
 
 struct estimate_input {
     const vic_pattern *p; /* sizes, cutoff, orders and wraps are there, images and blocks are not */
-    const struct lattice *lattice;
-    const struct points *queries, *keys;
+    const struct placed *placed;
     size_t max_bytes;
 };
 

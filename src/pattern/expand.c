@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns written out: as pairs with images and distances, and as a list of blocks.
- *
- * Pairs come out sorted by key without a sort of pairs: the mask words of a strip, one per key and up to 64 pairs
- * each, are sorted by key, and walked in that order.  A strip's pairs are written side by side in the cache first:
- * straight into 64 places of each of the large arrays takes longer. */
+#include "pattern/expand.h"
+
 #include "base/memory.h"
+#include "contract/block_walk.h"
 #include "contract/pair_rule.h"
-#include "pattern/pattern.h"
+#include "pattern/block_list.h"
 #include "pattern/statistics.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Pairs come out sorted by key without a sort of pairs: the mask words of a strip, one per key and up to 64 pairs
+ * each, are sorted by key, and walked in that order.  A strip's pairs are written side by side in the cache first:
+ * straight into 64 places of each of the large arrays takes longer. */
 
 /* The rows that have a key under an image. */
 struct key_rows {
@@ -298,8 +300,7 @@ vic_status pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster
         size_t n = 0;
         for (struct block_walk w = block_walk_start(p, s); block_walk_next(&w); n++) {
             TRY_GOTO(mem_grow(&rows, &capacity, n + 1, sizeof *rows, "blocks of a strip", err), done);
-            rows[n] = (struct block_row){ w.cluster, w.image, 0 };
-            for (int c = 0; c < CLUSTER; c++) rows[n].pairs += __builtin_popcountll(w.bits->key[c]);
+            rows[n] = (struct block_row){ w.cluster, w.image, block_pairs(w.bits) };
         }
         if (n > 0) qsort(rows, n, sizeof *rows, by_cluster);
         for (size_t i = 0; i < n; i++, at++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Block masks made from a text, so that benchmarks and tests name the same one everywhere. */
+#include "pattern/generate.h"
+
 #include "base/memory.h"
+#include "pattern/limits.h"
 #include "pattern/masks.h"
 
 #include <ctype.h>
@@ -110,10 +112,10 @@ static vic_status check_request(const struct request *r, const char *text, vic_e
     if (r->block < CLUSTER || r->block % CLUSTER != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "%s: block: expected a multiple of %d, got %lld", text, CLUSTER,
                         (long long)r->block);
-    if (side > (INT32_MAX - STRIP) / r->block || grid > (int64_t)1 << 32)
+    if (side > MAX_ATOMS / r->block || grid > (int64_t)1 << 32)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "%s: expected at most %d atoms on a side and 2^32 places for blocks, got %lld x %lld blocks",
-                        text, INT32_MAX - STRIP, (long long)r->rows, (long long)r->columns);
+                        text, MAX_ATOMS, (long long)r->rows, (long long)r->columns);
     if (r->n > grid)
         return vic_fail(err, VIC_BAD_ARGUMENT, "%s: expected at most %lld blocks, as the grid has places, got %lld",
                         text, (long long)grid, (long long)r->n);
@@ -159,8 +161,9 @@ vic_status pattern_generate(const char *text, struct pool *pool, vic_pattern **o
     TRY_GOTO(mem_array((size_t)r.rows + 1, sizeof *row_ptr, "block rows", &row_ptr, err), done);
     TRY_GOTO(mem_array((size_t)r.n, sizeof *column, "blocks", &column, err), done);
     choose(&r, row_ptr, column);
-    struct block_mask mask = { r.rows * r.block, r.columns * r.block, r.rows == r.columns, r.block, row_ptr, column };
-    TRY_GOTO(pattern_from_blocks(&mask, NULL, NULL, pool, out, err), done);
+    const struct point_set queries = { .n = r.rows * r.block }, keys = { .n = r.columns * r.block };
+    const struct block_mask mask = { r.block, row_ptr, column };
+    st = pattern_from_blocks(&queries, r.rows == r.columns ? NULL : &keys, &mask, pool, out, err);
 done:
     free(column);
     free(row_ptr);

@@ -3,10 +3,11 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "contract/block_walk.h"
 #include "pattern/assemble.h"
-#include "pattern/frame.h"
+#include "pattern/images.h"
 #include "pattern/pattern.h"
-#include "pattern/ways.h"
+#include "pattern/points.h"
 
 #include <string.h>
 
@@ -25,7 +26,7 @@ static vic_status side_make(int64_t n, const uint8_t *skip, struct side *out, vi
 
 /* ---- the whole ---- */
 
-static vic_status join_order(const struct join *j, bool keys, const int32_t **out, vic_error *err)
+static vic_status join_order(const struct join *j, bool keys, int32_t **out, vic_error *err)
 {
     const struct side *side = keys ? &j->k : &j->q;
     int32_t *order;
@@ -46,7 +47,7 @@ static vic_status join_order(const struct join *j, bool keys, const int32_t **ou
 }
 
 /* Atoms of parts that are not periodic, and those that take no part, are not wrapped. */
-static vic_status join_wraps(const struct join *j, bool keys, const int32_t (**out)[3], vic_error *err)
+static vic_status join_wraps(const struct join *j, bool keys, int32_t (**out)[3], vic_error *err)
 {
     const struct side *side = keys ? &j->k : &j->q;
     int32_t(*wraps)[3];
@@ -54,12 +55,12 @@ static vic_status join_wraps(const struct join *j, bool keys, const int32_t (**o
     for (int64_t i = 0; i < j->n_parts; i++) any |= j->parts[i].p && j->parts[i].p->q_wrap;
     if (!any) return VIC_OK;
     TRY(mem_array_zero((size_t)side->n, sizeof *wraps, "wraps", &wraps, err));
-    *out = (const int32_t(*)[3])wraps;
+    *out = wraps;
     for (int64_t i = 0; i < j->n_parts; i++) {
         const struct part *part = &j->parts[i];
         if (!part->p) continue;
         int64_t first = keys ? part->k_first : part->q_first, n = keys ? part->p->n_k : part->p->n_q;
-        const int32_t(*own)[3] = keys ? part->p->k_wrap : part->p->q_wrap;
+        int32_t(*own)[3] = keys ? part->p->k_wrap : part->p->q_wrap;
         for (int64_t atom = 0; own && atom < n; atom++)
             memcpy(wraps[side->atoms[first + atom]], own[atom], sizeof *wraps);
     }
@@ -73,32 +74,22 @@ static vic_status join_images(struct join *j, vic_error *err)
     for (int64_t i = 0; i < j->n_parts; i++)
         for (int64_t m = 0; j->parts[i].p && m < j->parts[i].p->n_images; m++)
             TRY_GOTO(image_set_add(&set, j->parts[i].p->images[m], err), done);
-    TRY_GOTO(frame_set_images(j->whole, &set, err), done);
+    TRY_GOTO(pattern_set_images(j->whole, &set, err), done);
     for (int64_t i = 0; i < j->n_parts; i++) {
         struct part *part = &j->parts[i];
         if (!part->p) continue;
         TRY_GOTO(mem_array((size_t)part->p->n_images, sizeof *part->image, "images", &part->image, err), done);
         for (int64_t m = 0; m < part->p->n_images; m++)
-            part->image[m] = frame_find_image(j->whole, part->p->images[m]);
+            part->image[m] = pattern_find_image(j->whole, part->p->images[m]);
     }
-    j->zero_image = frame_find_image(j->whole, (const int32_t[3]){ 0, 0, 0 });
+    j->zero_image = pattern_find_image(j->whole, (const int32_t[3]){ 0, 0, 0 });
 done:
     image_set_free(&set);
     return st;
 }
 
-/* Of a small structure. */
-static vic_status add_small(struct join *j, const struct part *part, int64_t strip, struct block_entries *out,
-                            vic_error *err)
-{
-    size_t first = out->n;
-    TRY(small_strip(&j->small, part->q_first, part->n, strip, out, err));
-    for (size_t i = first; i < out->n; i++) out->list[i].image = j->zero_image;
-    return VIC_OK;
-}
-
 /* A block of a part, whose rows stand `down` rows below those of the strip, and whose first key is `key` of all. */
-static vic_status add_moved(struct block_entries *out, const struct block_walk *w, int64_t down, int64_t key,
+static vic_status add_moved(struct block_list *out, const struct block_walk *w, int64_t down, int64_t key,
                             int32_t image, vic_error *err)
 {
     struct block_bits two[2] = { { { 0 } }, { { 0 } } };
@@ -107,14 +98,15 @@ static vic_status add_moved(struct block_entries *out, const struct block_walk *
         uint64_t bits = w->bits->key[c];
         two[(offset + c) / CLUSTER].key[(offset + c) % CLUSTER] = down >= 0 ? bits << down : bits >> -down;
     }
-    TRY(entries_add(out, (int32_t)(key / CLUSTER), image, &two[0], err));
-    return offset > 0 ? entries_add(out, (int32_t)(key / CLUSTER) + 1, image, &two[1], err) : VIC_OK;
+    TRY(block_list_add(out, (int32_t)(key / CLUSTER), image, &two[0], err));
+    return offset > 0 ? block_list_add(out, (int32_t)(key / CLUSTER) + 1, image, &two[1], err) : VIC_OK;
 }
 
-static vic_status join_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status join_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     struct join *j = context;
     int64_t first_row = strip * STRIP, low = 0, high = j->n_parts;
+    size_t first = out->n;
     (void)worker;
     while (low < high) { /* the first part that ends behind the strip's first row */
         int64_t middle = low + (high - low) / 2;
@@ -126,7 +118,7 @@ static vic_status join_strip(void *context, int64_t strip, int worker, struct bl
     for (int64_t i = low; i < j->n_parts && j->first[i] < first_row + STRIP; i++) {
         const struct part *part = &j->parts[i];
         if (!part->p) {
-            TRY(add_small(j, part, strip, out, err));
+            TRY(small_strip(&j->small, part->q_first, part->n, strip, j->zero_image, out, err));
             continue;
         }
         int64_t from = first_row - part->q_first;
@@ -135,7 +127,7 @@ static vic_status join_strip(void *context, int64_t strip, int worker, struct bl
                 TRY(add_moved(out, &w, s * STRIP - from, part->k_first + (int64_t)w.cluster * CLUSTER,
                               part->image[w.image], err));
     }
-    return VIC_OK;
+    return block_list_unite(out, first, err);
 }
 
 /* All that follows from the parts. */
@@ -152,18 +144,13 @@ vic_status join_parts(struct join *j, struct pool *pool, vic_error *err)
     j->first[j->n_parts] = j->q.kept;
     TRY(join_order(j, false, &p->q_order, err));
     TRY(join_wraps(j, false, &p->q_wrap, err));
-    if (p->one_set) {
-        p->k_positions = p->q_positions;
-        p->k_order = p->q_order;
-        p->k_wrap = p->q_wrap;
-    } else {
+    pattern_share_sides(p);
+    if (!p->one_set) {
         TRY(join_order(j, true, &p->k_order, err));
         TRY(join_wraps(j, true, &p->k_wrap, err));
     }
     TRY(join_images(j, err));
-    TRY(assemble(p, pool, join_strip, j, err));
-    p->info.boundary_pairs += j->small.boundary;
-    return pattern_finish(p, pool, err);
+    return assemble(p, pool, join_strip, j, err);
 }
 
 void join_free(struct join *j)
@@ -185,20 +172,14 @@ vic_status join_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool
 {
     struct pattern_rule *rule;
     vic_pattern *p;
-    TRY(mem_array_zero(1, sizeof *p, "pattern", &p, err));
+    TRY(pattern_new(n_q, n_k, one_set, &p, err));
     j->whole = p;
-    p->references = 1;
-    p->one_set = one_set;
-    p->n_q = n_q;
-    p->n_k = one_set ? n_q : n_k;
-    p->strips = (p->n_q + STRIP - 1) / STRIP;
-    p->clusters = (p->n_k + CLUSTER - 1) / CLUSTER;
     p->cutoff = cutoff;
     p->exclude_self = exclude_self && one_set;
-    TRY(frame_add_rule(p, RULE_CUTOFF, &rule, err));
+    TRY(pattern_add_rule(p, RULE_CUTOFF, &rule, err));
     rule->cutoff = cutoff;
     rule->exclude_self = p->exclude_self;
-    TRY(frame_set_skip(p, rule, q_skip, k_skip, err));
+    TRY(rule_set_skip(p, rule, q_skip, k_skip, err));
     TRY(side_make(p->n_q, q_skip, &j->q, err));
     if (!one_set) return side_make(p->n_k, k_skip, &j->k, err);
     j->k = j->q; /* the same array */
@@ -225,18 +206,15 @@ vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t 
     struct pattern_input kept = *in;
     bool one_set = in->k_positions == NULL;
     *out = NULL;
-    if (in->n_q < 0 || in->n_k < 0 || in->n_q > INT32_MAX - STRIP || in->n_k > INT32_MAX - STRIP)
-        return pattern_build(in, pool, out, err); /* which says what is wrong */
     TRY_GOTO(join_make(in->n_q, in->n_k, one_set, in->cutoff, in->exclude_self, q_skip, k_skip, &j, err), done);
-    TRY_GOTO(frame_copy_positions(one_set ? "input" : "query", in->n_q, in->q_positions, &j.whole->q_positions, err),
-             done);
+    TRY_GOTO(positions_copy(one_set ? "input" : "query", in->n_q, in->q_positions, &j.whole->q_positions, err), done);
     TRY_GOTO(mem_array_zero(1, sizeof *j.parts, "structures", &j.parts, err), done);
     TRY_GOTO(join_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
     kept.max_bytes = in->max_bytes - in->max_bytes / 2; /* it is held twice while the others are put behind it */
     kept.n_q = j.q.kept;
     kept.q_positions = q;
     if (!one_set) {
-        TRY_GOTO(frame_copy_positions("key", in->n_k, in->k_positions, &j.whole->k_positions, err), done);
+        TRY_GOTO(positions_copy("key", in->n_k, in->k_positions, &j.whole->k_positions, err), done);
         TRY_GOTO(join_positions(&j.k, 0, j.k.kept, in->k_positions, &k, err), done);
         kept.n_k = j.k.kept;
         kept.k_positions = k;

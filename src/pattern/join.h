@@ -3,8 +3,7 @@
 #ifndef VIC_PATTERN_JOIN_H
 #define VIC_PATTERN_JOIN_H
 
-#include "base/threads.h"
-#include "contract/pattern.h"
+#include "pattern/build.h"
 #include "pattern/small.h"
 
 /* The atoms of one side that take part, and the rows that the whole gives them: rows are handed out in this order. */
@@ -33,6 +32,11 @@ struct join {
 /* A whole with its one rule and both sides, yet without positions, blocks and parts. */
 vic_status join_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool exclude_self, const uint8_t *q_skip,
                      const uint8_t *k_skip, struct join *j, vic_error *err);
+
+/* pattern_build() without the atoms in `q_skip` [n_q] and `k_skip` [n_k] (NULL = all take part): they get rows behind
+ * all others, so they cost nothing. */
+vic_status pattern_build_skipping(const struct pattern_input *input, const uint8_t *q_skip, const uint8_t *k_skip,
+                                  struct pool *pool, vic_pattern **out, vic_error *err);
 
 /* Positions of n of a side's atoms, from place `first` on. */
 vic_status join_positions(const struct side *side, int64_t first, int64_t n, const double *positions, double **out,

@@ -3,15 +3,13 @@
 
 #include "base/memory.h"
 #include "base/vec3.h"
+#include "pattern/images.h"
+#include "pattern/limits.h"
 
 #include <math.h>
 #include <string.h>
 
-enum {
-    MAX_IMAGES = 1 << 22,  /* 300 A around one small molecule's cell; more is a slip of units, and 100 MB */
-    MAX_WRAP = 1 << 29,    /* so that a sum of three images still fits 32 bits */
-    MAX_REDUCTIONS = 1000, /* a few are enough for any sane cell */
-};
+enum { MAX_REDUCTIONS = 1000 /* a few are enough for any sane cell */ };
 
 /* Vector k from its integers: always fresh from the given cell, so that rounding does not pile up. */
 static void basis_from_cell(struct lattice *l, int k, const double cell[3][3])
@@ -137,9 +135,7 @@ bool lattice_wrap(const struct lattice *l, const double r[3], double wrapped[3],
 static int by_integers(const void *a, const void *b)
 {
     const struct lattice_image *p = a, *q = b;
-    for (int x = 0; x < 3; x++)
-        if (p->n[x] != q->n[x]) return p->n[x] < q->n[x] ? -1 : 1;
-    return 0;
+    return integers_compare(p->n, q->n);
 }
 
 vic_status lattice_images(const struct lattice *l, double reach, struct lattice_image **out, int64_t *count,

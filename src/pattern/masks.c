@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "pattern/assemble.h"
+#include "pattern/images.h"
 #include "pattern/pattern.h"
 
 #include <string.h>
@@ -23,60 +25,70 @@ static uint64_t rows_between(const vic_pattern *p, int64_t strip, int64_t first,
 }
 
 /* Take out what takes no part. */
-static void skip_entries(const struct source *s, int64_t strip, struct block_entries *e)
+static void skip_blocks(const struct source *s, int64_t strip, struct block_list *l, size_t first)
 {
     const vic_pattern *p = s->p;
+    const uint8_t *k_skip = s->rule->k_skip;
     uint64_t rows;
-    if (!s->rule->q_skip && !s->rule->k_skip) return;
+    if (!s->rule->q_skip && !k_skip) return;
     rows = skip_rows(p, s->rule->q_skip, strip);
-    for (size_t i = 0; i < e->n; i++)
+    for (size_t i = first; i < l->n; i++)
         for (int c = 0; c < CLUSTER; c++) {
-            int64_t key = (int64_t)e->list[i].cluster * CLUSTER + c;
-            bool out = key >= p->n_k || skip_key(p, s->rule->k_skip, key);
-            e->list[i].bits.key[c] = out ? 0 : e->list[i].bits.key[c] & rows;
+            int64_t key = (int64_t)l->cluster[i] * CLUSTER + c;
+            bool out = key >= p->n_k || (k_skip && k_skip[p->k_order[key]]);
+            l->bits[i].key[c] = out ? 0 : l->bits[i].key[c] & rows;
         }
 }
 
-static vic_status blocks_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status blocks_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     const struct source *s = context;
     const vic_pattern *p = s->p;
     const struct pattern_rule *rule = s->rule;
     int64_t first = strip * STRIP, end = first + STRIP < p->n_q ? first + STRIP : p->n_q;
+    size_t before = out->n;
     (void)worker;
     for (int64_t row = first / rule->count; row * rule->count < end; row++) {
         uint64_t rows = rows_between(p, strip, row * rule->count, (row + 1) * rule->count);
         for (int64_t t = rule->ptr[row]; t < rule->ptr[row + 1]; t++) {
             int64_t key = rule->index[t] * rule->count, last = key + rule->count;
-            TRY(entries_add_rectangle(out, rows, key, last < p->n_k ? last : p->n_k, err));
+            TRY(block_list_add_rectangle(out, rows, key, last < p->n_k ? last : p->n_k, err));
         }
     }
-    skip_entries(s, strip, out);
-    return VIC_OK;
+    skip_blocks(s, strip, out, before);
+    return block_list_unite(out, before, err);
 }
 
-static vic_status windows_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+static vic_status windows_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     const struct source *s = context;
     const vic_pattern *p = s->p;
     const struct pattern_rule *rule = s->rule;
     int64_t end = strip * STRIP + STRIP < p->n_q ? strip * STRIP + STRIP : p->n_q;
+    size_t before = out->n;
     (void)worker;
     for (int64_t window = strip * STRIP / rule->count; window * rule->count < end; window++) {
         int64_t query = window * rule->count, key = query - (rule->keys - rule->count) / 2, last = key + rule->keys;
-        TRY(entries_add_rectangle(out, rows_between(p, strip, query, query + rule->count), key > 0 ? key : 0,
-                                  last < p->n_k ? last : p->n_k, err));
+        TRY(block_list_add_rectangle(out, rows_between(p, strip, query, query + rule->count), key > 0 ? key : 0,
+                                     last < p->n_k ? last : p->n_k, err));
     }
-    skip_entries(s, strip, out);
-    return VIC_OK;
+    skip_blocks(s, strip, out, before);
+    return block_list_unite(out, before, err);
+}
+
+/* Rows in the order of the points: positions do not count here. */
+static vic_status begin_plain(const struct point_set *queries, const struct point_set *keys, vic_pattern **out,
+                              vic_error *err)
+{
+    const struct point_set plain = { .n = queries->n }, plain_keys = { .n = keys ? keys->n : 0 };
+    return pattern_begin(&plain, keys ? &plain_keys : NULL, PLACE_ORDER, NULL, NULL, out, err);
 }
 
 static vic_status finish(vic_pattern *p, double start, strip_source *source, struct pool *pool, vic_error *err)
 {
     struct source s = { p, &p->rules[0] };
-    TRY(frame_set_no_images(p, err));
+    TRY(pattern_set_no_images(p, err));
     TRY(assemble(p, pool, source, &s, err));
-    TRY(pattern_finish(p, pool, err));
     p->info.seconds_build = clock_seconds() - start;
     return VIC_OK;
 }
@@ -129,19 +141,18 @@ static vic_status take_columns(const struct block_mask *m, int64_t rows, int64_t
     return VIC_OK;
 }
 
-vic_status pattern_from_blocks(const struct block_mask *m, const uint8_t *q_skip, const uint8_t *k_skip,
-                               struct pool *pool, vic_pattern **out, vic_error *err)
+vic_status pattern_from_blocks(const struct point_set *queries, const struct point_set *keys,
+                               const struct block_mask *m, struct pool *pool, vic_pattern **out, vic_error *err)
 {
     vic_status st = VIC_OK;
     double start = clock_seconds();
-    struct frame_input frame = { .n_q = m->n_q, .n_k = m->n_k, .one_set = m->one_set };
     struct pattern_rule *rule;
     vic_pattern *p;
     *out = NULL;
     if (m->block < CLUSTER || m->block % CLUSTER != 0 || m->block > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "block: expected a multiple of %d, got %lld", CLUSTER,
                         (long long)m->block);
-    TRY(frame_make(&frame, pool, NULL, &p, err));
+    TRY(begin_plain(queries, keys, &p, err));
     int64_t rows = (p->n_q + m->block - 1) / m->block, columns = (p->n_k + m->block - 1) / m->block;
     TRY_GOTO(check_row_ptr(m, rows, err), done);
     if (m->row_ptr[rows] > 0 && !m->column) {
@@ -149,10 +160,10 @@ vic_status pattern_from_blocks(const struct block_mask *m, const uint8_t *q_skip
                       (long long)m->row_ptr[rows]);
         goto done;
     }
-    TRY_GOTO(frame_add_rule(p, RULE_BLOCKS, &rule, err), done);
+    TRY_GOTO(pattern_add_rule(p, RULE_BLOCKS, &rule, err), done);
     rule->count = m->block;
     TRY_GOTO(take_columns(m, rows, columns, rule, err), done);
-    TRY_GOTO(frame_set_skip(p, rule, q_skip, k_skip, err), done);
+    TRY_GOTO(rule_set_masks(p, rule, queries, keys, err), done);
     TRY_GOTO(finish(p, start, blocks_strip, pool, err), done);
     *out = p;
     p = NULL;
@@ -163,26 +174,24 @@ done:
 
 /* ---- windows ---- */
 
-vic_status pattern_windows(int64_t atoms, int64_t queries, int64_t keys, const uint8_t *skip, struct pool *pool,
+vic_status pattern_windows(const struct point_set *points, int64_t queries, int64_t keys, struct pool *pool,
                            vic_pattern **out, vic_error *err)
 {
     vic_status st = VIC_OK;
     double start = clock_seconds();
-    struct frame_input frame = { .n_q = atoms, .one_set = true };
     struct pattern_rule *rule;
     vic_pattern *p;
     *out = NULL;
     if (queries < 1 || queries > INT32_MAX || keys < 1 || keys > INT32_MAX || (keys - queries) % 2 != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "windows: expected queries and keys of at least 1, both even or both odd so that the keys "
-                        "can "
-                        "be centred, got %lld and %lld",
+                        "can be centred, got %lld and %lld",
                         (long long)queries, (long long)keys);
-    TRY(frame_make(&frame, pool, NULL, &p, err));
-    TRY_GOTO(frame_add_rule(p, RULE_WINDOWS, &rule, err), done);
+    TRY(begin_plain(points, NULL, &p, err));
+    TRY_GOTO(pattern_add_rule(p, RULE_WINDOWS, &rule, err), done);
     rule->count = queries;
     rule->keys = keys;
-    TRY_GOTO(frame_set_skip(p, rule, skip, NULL, err), done);
+    TRY_GOTO(rule_set_masks(p, rule, points, NULL, err), done);
     TRY_GOTO(finish(p, start, windows_strip, pool, err), done);
     *out = p;
     p = NULL;

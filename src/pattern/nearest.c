@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The k nearest keys of every query, exactly.  A strip looks within a reach, in the tree of boxes that the builder
  * uses, and farther until each of its rows has k keys that nothing outside the reach can beat. */
+#include "pattern/nearest.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "contract/pair_rule.h"
 #include "pattern/boxes.h"
+#include "pattern/pairs.h"
 #include "pattern/pattern.h"
-#include "pattern/ways.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,7 +34,7 @@ struct scratch {
 struct search {
     const vic_pattern *p;
     const struct pattern_rule *rule;
-    struct frame_points points;
+    struct placed points;
     struct box_tree tree;
     double far_component; /* of any position */
     int64_t k;
@@ -46,9 +48,7 @@ static bool nearer(const struct neighbour *a, const struct neighbour *b)
 {
     if (a->d2 != b->d2) return a->d2 < b->d2;
     if (a->key != b->key) return a->key < b->key;
-    for (int x = 0; x < 3; x++)
-        if (a->image[x] != b->image[x]) return a->image[x] < b->image[x];
-    return false;
+    return integers_compare(a->image, b->image) < 0;
 }
 
 static void sift_down(struct neighbour *heap, int64_t n, int64_t at)
@@ -120,7 +120,7 @@ static void look_at_cluster(const struct search *s, struct scratch *w, int64_t r
     int32_t i = p->q_order[row];
     int64_t first = (int64_t)cluster * CLUSTER, end = first + CLUSTER < p->n_k ? first + CLUSTER : p->n_k;
     for (int64_t at = first; at < end; at++) {
-        const double *k = s->points.k[at];
+        const double *k = s->points.k_rows[at];
         double dx = k[0] - r[0], dy = k[1] - r[1], dz = k[2] - r[2], rough = dx * dx + dy * dy + dz * dz;
         double worst = *n == s->k ? w->heap[0].d2 : limit2;
         struct neighbour one = { .key = p->k_order[at] };
@@ -139,9 +139,7 @@ static int by_key_and_image(const void *a, const void *b)
 {
     const struct neighbour *p = a, *q = b;
     if (p->key != q->key) return p->key < q->key ? -1 : 1;
-    for (int x = 0; x < 3; x++)
-        if (p->image[x] != q->image[x]) return p->image[x] < q->image[x] ? -1 : 1;
-    return 0;
+    return integers_compare(p->image, q->image);
 }
 
 /* The row's k nearest within sqrt(limit2); returns how many there are. */
@@ -153,7 +151,7 @@ static int64_t search_row(const struct search *s, struct scratch *w, int64_t row
         int32_t cluster = (int32_t)(w->found[c] >> 32);
         const struct lattice_image *image = &w->images[w->found[c] & UINT32_MAX];
         double r[3], worst = n == s->k ? w->heap[0].d2 : limit2;
-        for (int x = 0; x < 3; x++) r[x] = s->points.q[row][x] - image->shift[x];
+        for (int x = 0; x < 3; x++) r[x] = s->points.q_rows[row][x] - image->shift[x];
         if (gap2(r, &s->tree.box[0][cluster]) > worst * (1 + 1e-9) + 4 * slack * sqrt(worst) + 4 * slack * slack)
             continue;
         look_at_cluster(s, w, row, cluster, image, r, slack, limit2, &n);
@@ -186,7 +184,7 @@ static vic_status search_strip(const struct search *s, struct scratch *w, int64_
 {
     const vic_pattern *p = s->p;
     int64_t first = strip * STRIP, rows = p->n_q - first < STRIP ? p->n_q - first : STRIP;
-    struct box box = box_of_points((const double(*)[3])s->points.q + first, rows);
+    struct box box = box_of_points((const double(*)[3])s->points.q_rows + first, rows);
     uint64_t left = skip_rows(p, s->rule->q_skip, strip);
     bool open = s->points.lattice.rank == 0;
     for (double reach = first_reach(&box, s->k); left; reach *= 1.5) {
@@ -230,7 +228,7 @@ static vic_status take_list(struct search *s, struct pattern_rule *list, vic_err
     list->rows = s->p->n_q;
     list->n = at;
     list->index = s->key;
-    list->image = (const int32_t(*)[3])s->image;
+    list->image = s->image;
     s->key = NULL;
     s->image = NULL;
     return VIC_OK;
@@ -249,7 +247,7 @@ static vic_status search_all(struct search *s, struct pool *pool, vic_error *err
     TRY(mem_array((size_t)p->clusters, sizeof *boxes, "boxes", &boxes, err));
     for (int64_t c = 0; c < p->clusters; c++) {
         int64_t first = c * CLUSTER, n = p->n_k - first < CLUSTER ? p->n_k - first : CLUSTER;
-        boxes[c] = box_of_points((const double(*)[3])s->points.k + first, n);
+        boxes[c] = box_of_points((const double(*)[3])s->points.k_rows + first, n);
     }
     TRY(box_tree_make(boxes, p->clusters, &s->tree, err)); /* which owns them now */
     for (int w = 0; w < workers; w++) {
@@ -276,7 +274,7 @@ static void search_free(struct search *s, int workers)
     }
     free(s->scratch);
     box_tree_free(&s->tree);
-    frame_points_free(&s->points);
+    placed_free(&s->points);
     free(s->key);
     free(s->image);
     free(s->count);
@@ -298,7 +296,7 @@ static vic_status check_memory(const struct search *s, size_t max_bytes, vic_pat
                     (long long)s->k, e.pairs, e.bytes, (double)max_bytes);
 }
 
-vic_status pattern_nearest(const struct frame_input *frame, const struct nearest_input *in, struct pool *pool,
+vic_status pattern_nearest(const struct point_set *points, const struct nearest_input *in, struct pool *pool,
                            vic_pattern **out, vic_error *err)
 {
     int64_t k = in->k;
@@ -312,13 +310,13 @@ vic_status pattern_nearest(const struct frame_input *frame, const struct nearest
     *out = NULL;
     if (k < 1 || k > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "k: expected 1 or more neighbours, got %lld", (long long)k);
-    TRY_GOTO(frame_make(frame, pool, &s.points, &p, err), done);
+    TRY_GOTO(pattern_begin(points, NULL, PLACE_ROWS, pool, &s.points, &p, err), done);
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();
-    TRY_GOTO(frame_add_rule(p, RULE_NEAREST, &rule, err), done);
+    TRY_GOTO(pattern_add_rule(p, RULE_NEAREST, &rule, err), done);
     rule->count = k;
     rule->exclude_self = in->exclude_self;
-    TRY_GOTO(frame_set_skip(p, rule, in->skip, NULL, err), done);
+    TRY_GOTO(rule_set_masks(p, rule, points, NULL, err), done);
     s.p = p;
     s.rule = rule;
     if (s.points.lattice.rank == 0 && k > p->n_k) s.k = p->n_k > 0 ? p->n_k : 1; /* there are no more */
@@ -326,10 +324,9 @@ vic_status pattern_nearest(const struct frame_input *frame, const struct nearest
     TRY_GOTO(search_all(&s, pool, err), done);
     TRY_GOTO(take_list(&s, &list, err), done);
     TRY_GOTO(list_images(p, &list, &images, err), done);
-    TRY_GOTO(frame_set_images(p, &images, err), done);
+    TRY_GOTO(pattern_set_images(p, &images, err), done);
     TRY_GOTO(list_source_make(p, &list, pool, &source, err), done);
     TRY_GOTO(assemble(p, pool, list_source_strip, &source, err), done);
-    TRY_GOTO(pattern_finish(p, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;

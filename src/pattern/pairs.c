@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "pattern/assemble.h"
+#include "pattern/limits.h"
 #include "pattern/pattern.h"
 
 #include <string.h>
@@ -23,7 +25,7 @@ static vic_status check_pair(const vic_pattern *p, const struct pair_list *list,
                             "pair %lld is (%d, %d) under the image %d along %c: the structure is not periodic there, "
                             "so expected 0",
                             (long long)at, i, j, n, 'a' + x);
-        if (n <= -(1 << 29) || n >= 1 << 29)
+        if (n <= -MAX_WRAP || n >= MAX_WRAP)
             return vic_fail(err, VIC_BAD_INPUT, "pair %lld is (%d, %d): expected images within 2^29 cells, found %d",
                             (long long)at, i, j, n);
     }
@@ -40,9 +42,7 @@ static int by_key_and_image(const void *a, const void *b)
 {
     const struct place *p = a, *q = b;
     if (p->key != q->key) return p->key < q->key ? -1 : 1;
-    for (int x = 0; x < 3; x++)
-        if (p->image[x] != q->image[x]) return p->image[x] < q->image[x] ? -1 : 1;
-    return 0;
+    return integers_compare(p->image, q->image);
 }
 
 static vic_status sort_row(int32_t query, struct place *row, int64_t n, vic_error *err)
@@ -89,7 +89,7 @@ vic_status pair_list_take(const vic_pattern *p, const struct pair_list *list, st
     rule->n = list->n;
     if (images) {
         TRY(mem_array((size_t)list->n, sizeof *image, "pairs' images", &image, err));
-        rule->image = (const int32_t(*)[3])image;
+        rule->image = image;
     }
     TRY_GOTO(mem_array((size_t)p->n_q + 1, sizeof *next, "atoms", &next, err), done);
     TRY_GOTO(mem_array((size_t)list->n, sizeof *places, "pairs", &places, err), done);
@@ -127,13 +127,13 @@ static size_t slot_of(int32_t cluster, int32_t image, size_t n_slots)
     return (size_t)(h >> 33) & (n_slots - 1);
 }
 
-static vic_status map_grow(struct list_map *map, const struct block_entries *e, size_t first, vic_error *err)
+static vic_status map_grow(struct list_map *map, const struct block_list *e, size_t first, vic_error *err)
 {
     size_t n = map->n_slots ? 2 * map->n_slots : 256;
     uint32_t *slots;
     TRY(mem_array_zero(n, sizeof *slots, "blocks of a strip", &slots, err));
     for (size_t i = first; i < e->n; i++) {
-        size_t at = slot_of(e->list[i].cluster, e->list[i].image, n);
+        size_t at = slot_of(e->cluster[i], e->image[i], n);
         while (slots[at]) at = (at + 1) & (n - 1);
         slots[at] = (uint32_t)(i - first) + 1;
     }
@@ -143,20 +143,21 @@ static vic_status map_grow(struct list_map *map, const struct block_entries *e, 
     return VIC_OK;
 }
 
-static vic_status map_entry(struct list_map *map, struct block_entries *e, size_t first, int32_t cluster,
-                            int32_t image, struct block_entry **out, vic_error *err)
+static vic_status map_block(struct list_map *map, struct block_list *e, size_t first, int32_t cluster, int32_t image,
+                            struct block_bits **out, vic_error *err)
 {
     static const struct block_bits nothing = { { 0 } };
     size_t at;
     if (2 * (e->n - first) >= map->n_slots) TRY(map_grow(map, e, first, err));
     at = slot_of(cluster, image, map->n_slots);
     for (; map->slots[at]; at = (at + 1) & (map->n_slots - 1)) {
-        *out = &e->list[first + map->slots[at] - 1];
-        if ((*out)->cluster == cluster && (*out)->image == image) return VIC_OK;
+        size_t i = first + map->slots[at] - 1;
+        *out = &e->bits[i];
+        if (e->cluster[i] == cluster && e->image[i] == image) return VIC_OK;
     }
-    TRY(entries_add(e, cluster, image, &nothing, err));
+    TRY(block_list_add(e, cluster, image, &nothing, err));
     map->slots[at] = (uint32_t)(e->n - first);
-    *out = &e->list[e->n - 1];
+    *out = &e->bits[e->n - 1];
     return VIC_OK;
 }
 
@@ -177,7 +178,7 @@ void list_source_free(struct list_source *source)
     *source = (struct list_source){ 0 };
 }
 
-vic_status list_source_strip(void *context, int64_t strip, int worker, struct block_entries *out, vic_error *err)
+vic_status list_source_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     static const int32_t none[3] = { 0, 0, 0 };
     const struct list_source *s = context;
@@ -187,27 +188,27 @@ vic_status list_source_strip(void *context, int64_t strip, int worker, struct bl
     size_t first = out->n;
     int32_t image = 0, known[3] = { 0, 0, 0 };
     bool plain = !rule->image && !p->q_wrap && !p->k_wrap;
-    image = frame_find_image(p, none);
+    image = pattern_find_image(p, none);
     if (map->slots) memset(map->slots, 0, map->n_slots * sizeof *map->slots);
     for (int r = 0; r < STRIP && strip * STRIP + r < p->n_q; r++) {
         int32_t i = p->q_order[strip * STRIP + r];
         if (rule->q_skip && rule->q_skip[i]) continue;
         for (int64_t t = rule->ptr[i]; t < rule->ptr[i + 1]; t++) {
             int32_t j = rule->index[t], n[3], row = s->row_of_key[j];
-            struct block_entry *entry;
+            struct block_bits *bits;
             if (rule->k_skip && rule->k_skip[j]) continue;
             if (!plain) {
-                frame_block_image(p, i, j, rule->image ? rule->image[t] : none, n);
+                block_image(p, i, j, rule->image ? rule->image[t] : none, n);
                 if (memcmp(n, known, sizeof n) != 0) {
-                    image = frame_find_image(p, n);
+                    image = pattern_find_image(p, n);
                     memcpy(known, n, sizeof n);
                 }
             }
-            TRY(map_entry(map, out, first, row / CLUSTER, image, &entry, err));
-            entry->bits.key[row % CLUSTER] |= (uint64_t)1 << r;
+            TRY(map_block(map, out, first, row / CLUSTER, image, &bits, err));
+            bits->key[row % CLUSTER] |= (uint64_t)1 << r;
         }
     }
-    return VIC_OK;
+    return block_list_unite(out, first, err);
 }
 
 vic_status list_images(const vic_pattern *p, const struct pattern_rule *rule, struct image_set *set, vic_error *err)
@@ -218,7 +219,7 @@ vic_status list_images(const vic_pattern *p, const struct pattern_rule *rule, st
     if (!rule->image && !p->q_wrap && !p->k_wrap) return VIC_OK;
     for (int32_t i = 0; i < p->n_q; i++)
         for (int64_t t = rule->ptr[i]; t < rule->ptr[i + 1]; t++) {
-            if (!frame_block_image(p, i, rule->index[t], rule->image ? rule->image[t] : none, n))
+            if (!block_image(p, i, rule->index[t], rule->image ? rule->image[t] : none, n))
                 return vic_fail(err, VIC_BAD_INPUT, "pair (%d, %d): its image is more than 2^30 cells away", i,
                                 rule->index[t]);
             if (memcmp(n, known, sizeof n) == 0) continue;
@@ -230,8 +231,8 @@ vic_status list_images(const vic_pattern *p, const struct pattern_rule *rule, st
 
 /* ---- the pattern ---- */
 
-vic_status pattern_from_pairs(const struct frame_input *frame, const struct pair_list *list, const uint8_t *q_skip,
-                              const uint8_t *k_skip, struct pool *pool, vic_pattern **out, vic_error *err)
+vic_status pattern_from_pairs(const struct point_set *queries, const struct point_set *keys,
+                              const struct pair_list *list, struct pool *pool, vic_pattern **out, vic_error *err)
 {
     vic_status st = VIC_OK;
     double start = clock_seconds();
@@ -240,17 +241,16 @@ vic_status pattern_from_pairs(const struct frame_input *frame, const struct pair
     struct pattern_rule *rule;
     vic_pattern *p;
     *out = NULL;
-    TRY(frame_make(frame, pool, NULL, &p, err));
+    TRY(pattern_begin(queries, keys, PLACE_ORDER, pool, NULL, &p, err));
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();
-    TRY_GOTO(frame_add_rule(p, RULE_PAIRS, &rule, err), done);
+    TRY_GOTO(pattern_add_rule(p, RULE_PAIRS, &rule, err), done);
     TRY_GOTO(pair_list_take(p, list, rule, err), done);
-    TRY_GOTO(frame_set_skip(p, rule, q_skip, k_skip, err), done);
+    TRY_GOTO(rule_set_masks(p, rule, queries, keys, err), done);
     TRY_GOTO(list_images(p, rule, &images, err), done);
-    TRY_GOTO(frame_set_images(p, &images, err), done);
+    TRY_GOTO(pattern_set_images(p, &images, err), done);
     TRY_GOTO(list_source_make(p, rule, pool, &source, err), done);
     TRY_GOTO(assemble(p, pool, list_source_strip, &source, err), done);
-    TRY_GOTO(pattern_finish(p, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;

@@ -4,7 +4,8 @@
 #define VIC_PATTERN_PAIRS_H
 
 #include "pattern/assemble.h"
-#include "pattern/frame.h"
+#include "pattern/images.h"
+#include "pattern/point_set.h"
 
 /* As the caller gives them, in any order. */
 struct pair_list {
@@ -18,8 +19,8 @@ struct pair_list {
 vic_status pair_list_take(const vic_pattern *p, const struct pair_list *list, struct pattern_rule *rule,
                           vic_error *err);
 
-vic_status pattern_from_pairs(const struct frame_input *frame, const struct pair_list *list, const uint8_t *q_skip,
-                              const uint8_t *k_skip, struct pool *pool, vic_pattern **out, vic_error *err);
+vic_status pattern_from_pairs(const struct point_set *queries, const struct point_set *keys,
+                              const struct pair_list *list, struct pool *pool, vic_pattern **out, vic_error *err);
 
 /* Pairs in CSR form as a source of blocks for assemble(), one after another or as a part of another source. */
 struct list_source {
@@ -32,8 +33,8 @@ struct list_source {
 vic_status list_source_make(const vic_pattern *p, const struct pattern_rule *rule, struct pool *pool,
                             struct list_source *out, vic_error *err);
 void list_source_free(struct list_source *source);
-/* A strip_source.  All images of the list must be in the pattern's. */
-vic_status list_source_strip(void *source, int64_t strip, int worker, struct block_entries *out, vic_error *err);
+/* A strip_source, sorted or not.  All images of the list must be in the pattern's. */
+vic_status list_source_strip(void *source, int64_t strip, int worker, struct block_list *out, vic_error *err);
 
 /* Add the block images of a list to `set`. */
 vic_status list_images(const vic_pattern *p, const struct pattern_rule *rule, struct image_set *set, vic_error *err);

@@ -1,51 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a pattern, and a walk over its blocks. */
+/* The life of a pattern: made empty here, filled by one of the ways, shared, released. */
 #ifndef VIC_PATTERN_PATTERN_H
 #define VIC_PATTERN_PATTERN_H
 
-#include "base/threads.h"
+#include "base/status.h"
 #include "contract/pattern.h"
 
-vic_pattern *pattern_retain(vic_pattern *p); /* any thread */
+/* A pattern of these sizes with nothing else in it; with one_set n_k is not looked at.  The one place that makes a
+ * struct vic_pattern.  BAD_ARGUMENT for sizes that no pattern can have. */
+vic_status pattern_new(int64_t n_q, int64_t n_k, bool one_set, vic_pattern **out, vic_error *err);
+/* Another one with the same atoms: positions, cell, structures, orders and wraps are copies; there are neither images
+ * nor blocks nor rules. */
+vic_status pattern_new_like(const vic_pattern *p, vic_pattern **out, vic_error *err);
+
+vic_pattern *pattern_retain(const vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);        /* frees with the last reference; NULL is fine */
 
+/* Where queries are keys, both sides are the same arrays: to be called once those of the queries are there. */
+void pattern_share_sides(vic_pattern *p);
+/* The rows of `cell` along periodic axes; zeros along the others. */
+void pattern_set_cell(vic_pattern *p, const double cell[3][3], const bool periodic[3]);
+/* Rows in the order of the atoms, as where there is no geometry. */
+vic_status pattern_plain_order(vic_pattern *p, vic_error *err);
+
+/* *slot = a copy of count elements; NULL stays NULL. */
+vic_status array_copy(const void *from, int64_t count, size_t size, void *slot, vic_error *err);
+
+/* "cutoff: expected ..." where it is not one. */
+vic_status cutoff_check(double cutoff, vic_error *err);
+
+/* ---- rules ---- */
+
+const char *pattern_kind(const vic_pattern *p); /* of vic_pattern_info */
+
+/* A new rule at the end, its arrays empty; *out lives until the next one. */
+vic_status pattern_add_rule(vic_pattern *p, enum pattern_rule_kind kind, struct pattern_rule **out, vic_error *err);
+/* The rules of `from` behind those of `p`; a pattern without any has the one that its cutoff stands for. */
+vic_status pattern_copy_rules(const vic_pattern *from, vic_pattern *p, vic_error *err);
 void rule_free(struct pattern_rule *rule); /* the arrays that it owns */
-/* A pattern's arrays are const to everyone but the one that makes, reuses or frees them. */
-static inline void *pattern_memory(const void *memory)
-{
-    union {
-        const void *in;
-        void *out;
-    } alias = { memory };
-    return alias.out;
-}
 
-/* for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) ... w.cluster, w.image, *w.bits
- * visits the blocks of a strip: the full ones run by run, then the partial ones. */
-struct block_walk {
-    const vic_pattern *p;
-    int64_t run, run_end, in_run, partial, partial_end;
-    int32_t cluster, image;
-    const struct block_bits *bits;
-};
-struct block_walk block_walk_start(const vic_pattern *p, int64_t strip);
-bool block_walk_next(struct block_walk *w);
+/* Copies of what takes no part, given by atom [n_q] and [n_k]; NULL = all do.  With one_set `k` is not looked at. */
+vic_status rule_set_skip(const vic_pattern *p, struct pattern_rule *rule, const uint8_t *q, const uint8_t *k,
+                         vic_error *err);
+/* Rows of the strip that take part. */
+uint64_t skip_rows(const vic_pattern *p, const uint8_t *q_skip, int64_t strip);
 
-/* Pairs of each row of a strip. */
-void strip_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP]);
+/* ---- info ---- */
 
-/* Fill info.max_pairs and info.block128_*; the rest of the pattern is complete. */
-vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err);
-
-/* The bodies of the public calls of the same names. */
-struct neighbour_arrays {
-    int32_t *i, *j, *shift; /* [pairs], [pairs], [pairs, 3]; each may be NULL */
-    double *distance;       /* [pairs] or NULL */
-};
-vic_status pattern_neighbours(const vic_pattern *p, struct pool *pool, const struct neighbour_arrays *out,
-                              vic_error *err);
-vic_status pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full, vic_error *err);
-vic_status pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs, vic_error *err);
-void pattern_counts(const vic_pattern *p, int64_t *counts);
+/* The counts and sizes in p->info that follow from the pattern, beside info.pairs, which is there. */
+void pattern_fill_info(vic_pattern *p);
 
 #endif

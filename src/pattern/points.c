@@ -2,14 +2,14 @@
 #include "pattern/points.h"
 
 #include "base/memory.h"
+#include "pattern/limits.h"
 #include "pattern/order.h"
+#include "pattern/pattern.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { TASK_ATOMS = 1 << 13 }; /* a multiple of STRIP */
-
-static const double max_coordinate = 1e12; /* A; beyond, doubles are coarser than 1e-4 A */
 
 /* What a task saw of its atoms. */
 struct seen {
@@ -26,6 +26,7 @@ struct job {
     struct points *points;
     struct box *strip_boxes;
     struct seen *seen; /* [tasks] */
+    double largest;    /* component of a position, in size */
 };
 
 static int64_t task_end(int64_t first, int64_t n)
@@ -58,25 +59,25 @@ static void wrap_task(void *context, int64_t task, int worker)
     }
 }
 
-static vic_status look_at_seen(const char *what, const struct job *job, int64_t tasks, vic_error *err)
+static vic_status wrong_coordinate(const char *what, const double *positions, int64_t at, vic_error *err)
 {
-    for (int64_t t = 0; t < tasks; t++) {
-        const struct seen *seen = &job->seen[t];
-        int64_t bad = seen->not_finite;
-        if (bad >= 0)
-            return vic_fail(err, VIC_BAD_INPUT, "%s atom %lld: coordinate %c is %g, expected a number within %g A",
-                            what, (long long)(bad / 3), (int)('x' + bad % 3), job->given[bad], max_coordinate);
-    }
+    return vic_fail(err, VIC_BAD_INPUT, "%s atom %lld: coordinate %c is %g, expected a number within %g A", what,
+                    (long long)(at / 3), (int)('x' + at % 3), positions[at], max_coordinate);
+}
+
+static vic_status look_at_seen(const char *what, struct job *job, int64_t tasks, vic_error *err)
+{
+    for (int64_t t = 0; t < tasks; t++)
+        if (job->seen[t].not_finite >= 0) return wrong_coordinate(what, job->given, job->seen[t].not_finite, err);
     for (int64_t t = 0; t < tasks; t++) {
         const struct seen *seen = &job->seen[t];
         const double *r = job->given + 3 * seen->too_far;
         if (seen->too_far >= 0)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s atom %lld at (%g, %g, %g) is more than 2^29 cells away from the origin: check the "
-                            "cell "
-                            "and the units",
+                            "cell and the units",
                             what, (long long)seen->too_far, r[0], r[1], r[2]);
-        job->points->largest = fmax(job->points->largest, seen->largest);
+        job->largest = fmax(job->largest, seen->largest);
     }
     return VIC_OK;
 }
@@ -130,36 +131,54 @@ static void clusters_task(void *context, int64_t task, int worker)
     }
 }
 
+static void job_free(struct job *job)
+{
+    if (job->lattice->rank > 0) free(job->wrapped);
+    free(job->seen);
+}
+
+/* Positions, wraps and order into job->kept, and job->wrapped.  job_free() also after a failure. */
+static vic_status place(const char *what, struct job *job, struct pool *pool, vic_error *err)
+{
+    struct points_kept *kept = job->kept;
+    bool periodic = job->lattice->rank > 0;
+    size_t n = (size_t)job->n, tasks = (n + TASK_ATOMS - 1) / TASK_ATOMS;
+    if (!kept->positions) TRY(mem_array(n, 3 * sizeof *kept->positions, "positions", &kept->positions, err));
+    if (!kept->order) TRY(mem_array(n, sizeof *kept->order, "rows", &kept->order, err));
+    if (periodic && !kept->wrap) TRY(mem_array(n, sizeof *kept->wrap, "wraps", &kept->wrap, err));
+    TRY(mem_array(tasks, sizeof *job->seen, "tasks", &job->seen, err));
+    if (periodic)
+        TRY(mem_array(n, sizeof *job->wrapped, "wrapped positions", &job->wrapped, err));
+    else
+        job->wrapped = (double(*)[3])kept->positions;
+    pool_run(pool, (int64_t)tasks, wrap_task, job);
+    TRY(look_at_seen(what, job, (int64_t)tasks, err));
+    return order_kd(job->n, (const double(*)[3])job->wrapped, pool, kept->order, err);
+}
+
+static vic_status make_clusters(struct job *job, struct pool *pool, vic_error *err)
+{
+    struct points *out = job->points;
+    size_t strips = (size_t)(job->n + STRIP - 1) / STRIP;
+    out->largest = job->largest;
+    TRY(mem_array(strips, (STRIP / CLUSTER) * sizeof *out->clusters, "clusters", &out->clusters, err));
+    TRY(mem_array(strips, sizeof *out->boxes, "boxes", &out->boxes, err));
+    TRY(mem_array(strips, sizeof *job->strip_boxes, "boxes", &job->strip_boxes, err));
+    pool_run(pool, (job->n + TASK_ATOMS - 1) / TASK_ATOMS, clusters_task, job);
+    return box_tree_make(job->strip_boxes, (int64_t)strips, &out->tree, err);
+}
+
 vic_status points_make(const char *what, int64_t n, const double *positions, const struct lattice *lattice,
                        struct pool *pool, struct points_kept *kept, struct points *out, vic_error *err)
 {
     vic_status st = VIC_OK;
-    bool periodic = lattice->rank > 0;
-    int64_t tasks = (n + TASK_ATOMS - 1) / TASK_ATOMS, strips = (n + STRIP - 1) / STRIP;
     struct job job = { .n = n, .given = positions, .lattice = lattice, .kept = kept, .points = out };
     memset(out, 0, sizeof *out);
     out->n = n;
-    if (!kept->positions)
-        TRY_GOTO(mem_array((size_t)n, 3 * sizeof *kept->positions, "positions", &kept->positions, err), done);
-    if (!kept->order) TRY_GOTO(mem_array((size_t)n, sizeof *kept->order, "rows", &kept->order, err), done);
-    if (periodic && !kept->wrap) TRY_GOTO(mem_array((size_t)n, sizeof *kept->wrap, "wraps", &kept->wrap, err), done);
-    TRY_GOTO(mem_array((size_t)tasks, sizeof *job.seen, "tasks", &job.seen, err), done);
-    if (periodic)
-        TRY_GOTO(mem_array((size_t)n, sizeof *job.wrapped, "wrapped positions", &job.wrapped, err), done);
-    else
-        job.wrapped = (double(*)[3])kept->positions;
-    pool_run(pool, tasks, wrap_task, &job);
-    TRY_GOTO(look_at_seen(what, &job, tasks, err), done);
-    TRY_GOTO(order_kd(n, (const double(*)[3])job.wrapped, pool, kept->order, err), done);
-    TRY_GOTO(mem_array((size_t)strips, (STRIP / CLUSTER) * sizeof *out->clusters, "clusters", &out->clusters, err),
-             done);
-    TRY_GOTO(mem_array((size_t)strips, sizeof *out->boxes, "boxes", &out->boxes, err), done);
-    TRY_GOTO(mem_array((size_t)strips, sizeof *job.strip_boxes, "boxes", &job.strip_boxes, err), done);
-    pool_run(pool, tasks, clusters_task, &job);
-    st = box_tree_make(job.strip_boxes, strips, &out->tree, err);
+    TRY_GOTO(place(what, &job, pool, err), done);
+    st = make_clusters(&job, pool, err);
 done:
-    if (periodic) free(job.wrapped);
-    free(job.seen);
+    job_free(&job);
     return st;
 }
 
@@ -168,4 +187,72 @@ void points_free(struct points *p)
     box_tree_free(&p->tree);
     free(p->boxes);
     free(p->clusters);
+}
+
+/* Like points_make(), but for the wrapped positions in row order; `rows` NULL = they are not wanted. */
+static vic_status make_rows(const char *what, int64_t n, const double *positions, const struct lattice *lattice,
+                            struct pool *pool, struct points_kept *kept, double (**rows)[3], vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct job job = { .n = n, .given = positions, .lattice = lattice, .kept = kept };
+    TRY_GOTO(place(what, &job, pool, err), done);
+    if (!rows) goto done;
+    TRY_GOTO(mem_array((size_t)n, sizeof **rows, "positions in row order", rows, err), done);
+    for (int64_t row = 0; row < n; row++) memcpy((*rows)[row], job.wrapped[kept->order[row]], sizeof **rows);
+done:
+    job_free(&job);
+    return st;
+}
+
+/* ---- of a pattern ---- */
+
+static vic_status place_side(vic_pattern *p, bool keys, const double *positions, enum place_wanted wanted,
+                             struct pool *pool, struct placed *out, vic_error *err)
+{
+    double **mine = keys ? &p->k_positions : &p->q_positions;
+    int32_t(**wrap)[3] = keys ? &p->k_wrap : &p->q_wrap, **order = keys ? &p->k_order : &p->q_order;
+    const char *what = keys ? "key" : p->one_set ? "input" : "query";
+    struct points_kept kept = { *mine, *wrap, *order };
+    int64_t n = keys ? p->n_k : p->n_q;
+    vic_status st;
+    if (wanted == PLACE_POINTS)
+        st = points_make(what, n, positions, &out->lattice, pool, &kept, keys ? &out->keys : &out->queries, err);
+    else
+        st = make_rows(what, n, positions, &out->lattice, pool, &kept,
+                       wanted == PLACE_ORDER ? NULL
+                       : keys                ? &out->k_rows
+                                             : &out->q_rows,
+                       err);
+    *mine = kept.positions; /* owned by the pattern, also on failure */
+    *wrap = kept.wrap;
+    *order = kept.order;
+    return st;
+}
+
+vic_status pattern_place(vic_pattern *p, const double *q, const double *k, enum place_wanted wanted,
+                         struct pool *pool, struct placed *out, vic_error *err)
+{
+    vic_status st;
+    memset(out, 0, sizeof *out);
+    TRY(lattice_make((const double(*)[3])p->cell, p->periodic, &out->lattice, err));
+    st = place_side(p, false, q, wanted, pool, out, err);
+    pattern_share_sides(p);
+    if (p->one_set) out->k_rows = out->q_rows;
+    return st != VIC_OK || p->one_set ? st : place_side(p, true, k, wanted, pool, out, err);
+}
+
+void placed_free(struct placed *placed)
+{
+    points_free(&placed->queries);
+    points_free(&placed->keys);
+    if (placed->k_rows != placed->q_rows) free(placed->k_rows);
+    free(placed->q_rows);
+}
+
+vic_status positions_copy(const char *what, int64_t n, const double *positions, double **out, vic_error *err)
+{
+    for (int64_t i = 0; i < 3 * n; i++)
+        if (!(fabs(positions[i]) <= max_coordinate)) return wrong_coordinate(what, positions, i, err);
+    return n > 0 ? array_copy(positions, n, 3 * sizeof **out, out, err)
+                 : mem_array(0, 3 * sizeof **out, "positions", out, err);
 }

@@ -41,4 +41,29 @@ vic_status points_make(const char *what, int64_t n, const double *positions, con
                        struct pool *pool, struct points_kept *kept, struct points *out, vic_error *err);
 void points_free(struct points *p);
 
+/* ---- of a pattern ---- */
+
+enum place_wanted {
+    PLACE_ORDER,  /* what the pattern keeps, and no more */
+    PLACE_ROWS,   /* also the wrapped positions, row after row */
+    PLACE_POINTS, /* also clusters and boxes */
+};
+
+/* What a search needs beyond the pattern. */
+struct placed {
+    struct lattice lattice;
+    struct points queries, keys;       /* PLACE_POINTS; keys are empty where queries are keys */
+    double (*q_rows)[3], (*k_rows)[3]; /* PLACE_ROWS; the same where queries are keys */
+};
+
+/* Positions, orders and wraps of both sides of `p`, whose sizes and cell are there; `k` is not looked at where
+ * queries are keys.  Arrays that `p` has already are used again.  placed_free() also after a failure. */
+vic_status pattern_place(vic_pattern *p, const double *q, const double *k, enum place_wanted wanted,
+                         struct pool *pool, struct placed *out, vic_error *err);
+void placed_free(struct placed *placed);
+
+/* A copy of n positions; BAD_INPUT, with the atom, for a coordinate that is not finite or beyond what a pattern can
+ * hold. */
+vic_status positions_copy(const char *what, int64_t n, const double *positions, double **out, vic_error *err);
+
 #endif

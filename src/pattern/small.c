@@ -93,13 +93,13 @@ static uint64_t decide(const struct small *s, int64_t row, int64_t key, uint64_t
     return in;
 }
 
-vic_status small_strip(struct small *s, int64_t first, int64_t n, int64_t strip, struct block_entries *out,
-                       vic_error *err)
+vic_status small_strip(const struct small *s, int64_t first, int64_t n, int64_t strip, int32_t image,
+                       struct block_list *out, vic_error *err)
 {
     double limit = s->cutoff * s->cutoff, band = filter_band(s, n > 0 ? (double)s->extent[first] : 0.0);
     float sure_in = nextafterf((float)(limit - band), -INFINITY);
     float sure_out = nextafterf((float)(limit + band), INFINITY);
-    int64_t row = first > strip * STRIP ? first : strip * STRIP, boundary = 0;
+    int64_t row = first > strip * STRIP ? first : strip * STRIP;
     int64_t end = first + n < strip * STRIP + STRIP ? first + n : strip * STRIP + STRIP;
     int down = (int)(row - strip * STRIP);
     uint64_t mine = end - row >= STRIP ? UINT64_MAX : end > row ? ((uint64_t)1 << (end - row)) - 1 : 0;
@@ -115,12 +115,11 @@ vic_status small_strip(struct small *s, int64_t first, int64_t n, int64_t strip,
                         sure_in, sure_out, &in_part[half], &reached_part[half]);
             uint64_t in = (in_part[0] | (uint64_t)in_part[1] << 32) & mine;
             uint64_t reached = (reached_part[0] | (uint64_t)reached_part[1] << 32) & mine;
-            if (reached != in) in |= decide(s, row, key, reached & ~in, &boundary);
+            if (reached != in) in |= decide(s, row, key, reached & ~in, &out->boundary_pairs);
             if (s->exclude_self && key >= row && key < end) in &= ~((uint64_t)1 << (key - row));
             bits.key[c] = in << down;
         }
-        TRY(entries_add(out, (int32_t)cluster, 0, &bits, err)); /* its image's number is the caller's to put in */
+        TRY(block_list_add(out, (int32_t)cluster, image, &bits, err));
     }
-    __atomic_add_fetch(&s->boundary, boundary, __ATOMIC_RELAXED);
     return VIC_OK;
 }

@@ -4,7 +4,8 @@
 #ifndef VIC_PATTERN_SMALL_H
 #define VIC_PATTERN_SMALL_H
 
-#include "pattern/assemble.h"
+#include "base/threads.h"
+#include "pattern/block_list.h"
 
 enum { SMALL_ATOMS = 256 };
 
@@ -17,7 +18,6 @@ struct small {
     double far_component; /* no component of a position is larger in size */
     double cutoff;
     bool exclude_self;
-    int64_t boundary; /* pairs within 1e-9 of the cutoff, counted by small_strip() through __atomic */
 };
 
 vic_status small_make(int64_t rows, double cutoff, bool exclude_self, struct small *out, vic_error *err);
@@ -27,8 +27,8 @@ void small_free(struct small *s);
 vic_status small_place(struct small *s, int64_t first, int64_t n, const double *positions, struct pool *pool,
                        vic_error *err);
 
-/* Blocks of the structure with rows first .. first + n - 1 in a strip. */
-vic_status small_strip(struct small *s, int64_t first, int64_t n, int64_t strip, struct block_entries *out,
-                       vic_error *err);
+/* Blocks of the structure with rows first .. first + n - 1 in a strip, under image number `image`. */
+vic_status small_strip(const struct small *s, int64_t first, int64_t n, int64_t strip, int32_t image,
+                       struct block_list *out, vic_error *err);
 
 #endif

@@ -17,33 +17,34 @@ struct strip_blocks {
     int64_t runs;
     const struct full_run *run; /* [runs] */
 };
-struct strip_blocks strip_blocks_of(const vic_pattern *p, int64_t strip);
 
-/* Pairs of each row, and of the row that has most. */
-void strip_blocks_counts(const struct strip_blocks *b, int64_t counts[STRIP]);
-int64_t strip_blocks_fullest(const struct strip_blocks *b);
-
-/* Sums that workers make on their own; zero to begin with. */
-struct pattern_summary {
-    int64_t max_pairs, blocks, full_blocks; /* blocks of 128 x 128 */
-};
-void pattern_summary_add(struct pattern_summary *s, const struct pattern_summary *other);
-void pattern_summary_tell(vic_pattern *p, const struct pattern_summary *s); /* into p->info */
-
-/* Pairs of one row of 128 x 128 blocks, by block column.  Images of one (strip, cluster) are united, so that a pair
- * counts once. */
-struct big_row {
+/* One worker's sums of the fullest row and of the 128 x 128 blocks. */
+struct strip_counter {
+    int64_t max_pairs, big, full_big;
+    /* Pairs of one row of 128 x 128 blocks, by block column.  Images of one (strip, cluster) are united, so that a
+     * pair counts once. */
     int32_t *pairs;   /* [columns], zero where nothing is */
     int32_t *columns; /* those with pairs, n of them */
     int64_t n;
     int32_t *full_in; /* [clusters] the last strip (by `strips`) with which it is full; NULL with one image */
     int32_t strips;   /* added so far */
 };
-vic_status big_row_make(int64_t n_k, bool one_image, struct big_row *row, vic_error *err);
-void big_row_free(struct big_row *row); /* also after a failure */
+vic_status strip_counter_make(const vic_pattern *p, struct strip_counter *c, vic_error *err);
+void strip_counter_free(struct strip_counter *c); /* also after a failure */
 
-/* Add the strips of a row of big blocks, one after the other, then count it: that clears it for the next. */
-void big_row_add(struct big_row *row, const struct strip_blocks *b);
-void big_row_count(struct big_row *row, const vic_pattern *p, int64_t big, struct pattern_summary *s);
+/* The strips of a row of 128 x 128 blocks come one after the other. */
+void strip_counter_add(struct strip_counter *c, const vic_pattern *p, int64_t strip, const struct strip_blocks *b);
+/* What the workers found, into p->info. */
+void strip_counters_tell(vic_pattern *p, const struct strip_counter *counters, int workers);
+
+/* The same figures of a pattern that is complete, and the rest of p->info. */
+vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err);
+
+/* Pairs of each row of a strip, and of each query atom, [n_q]. */
+void strip_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP]);
+void pattern_counts(const vic_pattern *p, int64_t *counts);
+
+/* The body of the public call of the same name. */
+vic_status pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full, vic_error *err);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several structures in one pattern: their rows follow one another without padding, so small ones share strips. */
+#include "pattern/structures.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
-#include "pattern/frame.h"
 #include "pattern/join.h"
 #include "pattern/pattern.h"
-#include "pattern/ways.h"
+#include "pattern/points.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,13 +13,9 @@
 /* A structure so large gets all threads for itself. */
 enum { LARGE = 1 << 14 };
 
-static const double max_cutoff = 1e9; /* A, as in build.c */
-
 static vic_status check_structures(const struct structures_input *in, vic_error *err)
 {
-    if (!(in->cutoff > 0) || in->cutoff > max_cutoff)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "cutoff: expected a distance above 0 and up to %g A, got %g",
-                        max_cutoff, in->cutoff);
+    TRY(cutoff_check(in->cutoff, err));
     if (in->structures < 1 || in->structures > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "structures: expected 1 to %d, got %lld", INT32_MAX,
                         (long long)in->structures);
@@ -29,9 +25,6 @@ static vic_status check_structures(const struct structures_input *in, vic_error 
         if (in->offsets[s + 1] < in->offsets[s])
             return vic_fail(err, VIC_BAD_ARGUMENT, "offsets[%lld]: expected at least %lld, as before it, got %lld",
                             (long long)s + 1, (long long)in->offsets[s], (long long)in->offsets[s + 1]);
-    if (in->offsets[in->structures] > INT32_MAX - STRIP)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%lld atoms: a pattern holds at most %d",
-                        (long long)in->offsets[in->structures], INT32_MAX - STRIP);
     if (!in->positions && in->offsets[in->structures] > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "positions is NULL, but there are %lld atoms",
                         (long long)in->offsets[in->structures]);
@@ -205,7 +198,7 @@ vic_status pattern_build_structures(const struct structures_input *in, struct po
     TRY(check_structures(in, err));
     size_t n = (size_t)in->structures;
     TRY_GOTO(join_make(in->offsets[n], 0, true, in->cutoff, in->exclude_self, in->skip, NULL, &j, err), done);
-    TRY_GOTO(frame_copy_positions("input", j.whole->n_q, in->positions, &j.whole->q_positions, err), done);
+    TRY_GOTO(positions_copy("input", j.whole->n_q, in->positions, &j.whole->q_positions, err), done);
     TRY_GOTO(make_cells(in, j.whole, err), done);
     TRY_GOTO(mem_array_zero(n, sizeof *j.parts, "structures", &j.parts, err), done);
     j.n_parts = in->structures;

@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "pattern/pattern.h"
 
-vic_status plan_make(vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
+vic_status plan_make(const vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
                      struct pool *pool, vic_plan **out, vic_error *err)
 {
     vic_status st = VIC_OK;

@@ -19,7 +19,7 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel *
                        const struct kernel **out, vic_error *err);
 
 /* A plan for a kernel that fits, prepared on the threads of `pool`; keeps a reference to the pattern. */
-vic_status plan_make(vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
+vic_status plan_make(const vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
                      struct pool *pool, vic_plan **out, vic_error *err);
 void plan_free(vic_plan *plan); /* NULL is fine */
 

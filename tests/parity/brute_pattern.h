@@ -125,8 +125,8 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
             for (int a = 0; a < 3; a++)
                 if (in->periodic[a]) wraps[side][i][a] = (int32_t)(random_bits(&state) % 3) - 1;
     }
-    p->q_wrap = (const int32_t(*)[3])wraps[0];
-    p->k_wrap = (const int32_t(*)[3])wraps[1];
+    p->q_wrap = wraps[0];
+    p->k_wrap = wraps[1];
 
     for (int32_t image = 0; image < BRUTE_IMAGES; image++) {
         const int32_t m[3] = { image / (BRUTE_SIDE * BRUTE_SIDE) - BRUTE_RANGE,
@@ -164,7 +164,7 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || brute_compare_images(images[i], images[p->n_images - 1]))
             memmove(images[p->n_images++], images[i], sizeof *images);
-    p->images = (const int32_t(*)[3])images;
+    p->images = images;
 
     /* blocks */
     int64_t *partial_ptr = brute_alloc(p->strips + 1, sizeof *partial_ptr);

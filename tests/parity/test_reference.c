@@ -116,7 +116,7 @@ static void test_shells_of_a_lattice(void **state)
 {
     static const double cutoffs[] = { 1.0, 1.2, 1.5, 1.9, 2.1 }, shells[] = { 0, 6, 18, 26, 32 };
     double origin[3] = { 1e3, -2e3, 0.3 }, lse[HEADS];
-    const int32_t order[1] = { 0 };
+    int32_t order[1] = { 0 };
     float zeros[HEADS * D] = { 0 };
     (void)state;
     for (size_t i = 0; i < sizeof cutoffs / sizeof *cutoffs; i++)
@@ -148,7 +148,7 @@ static void test_shells_of_a_lattice(void **state)
 static void test_refusals(void **state)
 {
     double positions[6] = { 0, 0, 0, 1e12, 0, 0 };
-    const int32_t order[2] = { 0, 1 };
+    int32_t order[2] = { 0, 1 };
     float zeros[2 * HEADS * D] = { 0 };
     const int64_t bad[] = { 0, 2 };
     struct vic_pattern p = { .n_q = 2,

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a file says about a pattern, before anyone relies on it. */
 #include "base/memory.h"
+#include "pattern/block_list.h"
+#include "pattern/images.h"
 #include "pattern/io/vnp.h"
 #include "pattern/lattice.h"
+#include "pattern/limits.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { MAX_WRAP = 1 << 29, MAX_IMAGE = 1 << 30 }; /* the sum of an image and two wraps fits 32 bits */
-
-static const double max_coordinate = 1e12, max_cutoff = 1e9; /* as in build.c */
-static const double max_images = 4.0 * (1 << 22);            /* as in lattice.c */
 
 /* ---- sets of atoms ---- */
 
@@ -41,21 +39,14 @@ static vic_status check_order(const struct vnp *f, const char *path, const void 
     return st;
 }
 
-static vic_status check_wraps(const struct vnp *f, const char *path, const void *slot, int64_t n,
-                              const int32_t (*wrap)[3], vic_error *err)
+static vic_status check_wraps(const struct vnp *f, const char *path, const void *slot, int64_t n, int32_t (*wrap)[3],
+                              vic_error *err)
 {
     for (int64_t i = 0; wrap && i < n; i++)
         for (int x = 0; x < 3; x++)
             if (wrap[i][x] <= -MAX_WRAP || wrap[i][x] >= MAX_WRAP)
                 return vnp_wrong(f, path, slot, i, err, "expected wraps within 2^29 cells, found %d", wrap[i][x]);
     return VIC_OK;
-}
-
-static int by_integers(const int32_t a[3], const int32_t b[3])
-{
-    for (int x = 0; x < 3; x++)
-        if (a[x] != b[x]) return a[x] < b[x] ? -1 : 1;
-    return 0;
 }
 
 static vic_status check_images(const struct vnp *f, const char *path, vic_error *err)
@@ -66,7 +57,7 @@ static vic_status check_images(const struct vnp *f, const char *path, vic_error 
             if (p->images[i][x] <= -MAX_IMAGE || p->images[i][x] >= MAX_IMAGE)
                 return vnp_wrong(f, path, &p->images, i, err, "expected images within 2^30 cells, found %d",
                                  p->images[i][x]);
-        if (i > 0 && by_integers(p->images[i - 1], p->images[i]) >= 0)
+        if (i > 0 && integers_compare(p->images[i - 1], p->images[i]) >= 0)
             return vnp_wrong(f, path, &p->images, i, err, "expected images in rising order, found one out of it");
     }
     return VIC_OK;
@@ -87,10 +78,10 @@ static vic_status check_cell(const char *path, const char *what, const double ce
     if (lattice_make(cell, periodic, &lattice, &reason) != VIC_OK)
         return vic_fail(err, VIC_BAD_INPUT, "%s: %s: %.900s", path, what, reason.text);
     for (int k = 0; k < lattice.rank; k++) images *= 2 * floor(reach / lattice.spacing[k] + 1.01) + 1;
-    if (images <= max_images) return VIC_OK;
+    if (images <= 4.0 * MAX_IMAGES) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s: %s: expected a cutoff that reaches at most %.0f images of the cell, found %g A", path, what,
-                    max_images, reach);
+                    4.0 * MAX_IMAGES, reach);
 }
 
 /* Of all that is searched by distance; whether it is a cutoff at all is checked beside each. */
@@ -116,7 +107,8 @@ static vic_status check_structures(const struct vnp *f, const char *path, double
                              (long long)high, (long long)p->offsets[s]);
     }
     for (int64_t s = 0; s < p->structures; s++)
-        TRY(check_cell(path, "cell of a structure", p->cells[s].cell, p->cells[s].periodic, reach, err));
+        TRY(check_cell(path, "cell of a structure", (const double(*)[3])p->cells[s].cell, p->cells[s].periodic, reach,
+                       err));
     return VIC_OK;
 }
 
@@ -317,7 +309,7 @@ static vic_status check_list(const struct vnp *f, const char *path, const struct
                         return vnp_wrong(f, path, &r->image, i, err, "expected images within 2^30, found %d",
                                          r->image[i][x]);
             if (first || r->index[i] > r->index[i - 1]) continue;
-            if (r->index[i] < r->index[i - 1] || !r->image || by_integers(r->image[i - 1], r->image[i]) >= 0)
+            if (r->index[i] < r->index[i - 1] || !r->image || integers_compare(r->image[i - 1], r->image[i]) >= 0)
                 return vnp_wrong(f, path, &r->index, i, err, "expected a row in rising order, found %d after %d",
                                  r->index[i], r->index[i - 1]);
         }

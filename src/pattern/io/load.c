@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
+#include "base/crc32.h"
 #include "base/memory.h"
-#include "pattern/assemble.h"
 #include "pattern/io/vnp.h"
+#include "pattern/limits.h"
 #include "pattern/pattern.h"
+#include "pattern/statistics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 struct file {
     const char *path;
@@ -92,7 +93,7 @@ static vic_status read_head(const struct file *in, unsigned char **out, int *sec
     TRY(read_at(in, 0, head, bytes, err));
     found = u32_at(head + VNP_AT_CRC);
     memset(head + VNP_AT_CRC, 0, sizeof found);
-    crc = (uint32_t)crc32_z(0, head, bytes);
+    crc = crc32_add(0, head, bytes);
     if (crc != found)
         return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d, checksum of the head: expected %08x, found %08x", in->path,
                         VNP_AT_CRC, crc, found);
@@ -112,11 +113,15 @@ static vic_status take_number(const struct file *in, const unsigned char *head, 
 static vic_status take_head(const struct file *in, const unsigned char *head, struct vnp *f, int64_t *flags,
                             int64_t *rules, vic_error *err)
 {
-    vic_pattern *p = f->p;
-    int64_t most = (int64_t)in->size; /* each of them takes a byte at least */
+    vic_pattern *p;
+    int64_t most = (int64_t)in->size, n_q, n_k; /* each of them takes a byte at least */
     TRY(take_number(in, head, VNP_AT_FLAGS, "flags", VNP_ALL_FLAGS, flags, err));
-    TRY(take_number(in, head, VNP_AT_N_Q, "number of queries", INT32_MAX - STRIP, &p->n_q, err));
-    TRY(take_number(in, head, VNP_AT_N_K, "number of keys", INT32_MAX - STRIP, &p->n_k, err));
+    TRY(take_number(in, head, VNP_AT_N_Q, "number of queries", MAX_ATOMS, &n_q, err));
+    TRY(take_number(in, head, VNP_AT_N_K, "number of keys", MAX_ATOMS, &n_k, err));
+    if ((*flags & VNP_ONE_SET) && n_k != n_q)
+        return wrong_head(in, VNP_AT_N_K, "number of keys, where queries are keys", n_q, n_k, err);
+    TRY(pattern_new(n_q, n_k, *flags & VNP_ONE_SET, &p, err));
+    f->p = p;
     TRY(take_number(in, head, VNP_AT_IMAGES, "number of images", most < INT32_MAX ? most : INT32_MAX, &p->n_images,
                     err));
     TRY(take_number(in, head, VNP_AT_PARTIAL, "number of partial blocks", most, &p->n_partial, err));
@@ -128,13 +133,8 @@ static vic_status take_head(const struct file *in, const unsigned char *head, st
         if (head[at] != 0) return wrong_head(in, at, "a reserved byte", 0, head[at], err);
     memcpy(&p->cutoff, head + VNP_AT_CUTOFF, sizeof p->cutoff);
     memcpy(p->cell, head + VNP_AT_CELL, sizeof p->cell);
-    p->one_set = *flags & VNP_ONE_SET;
     p->exclude_self = *flags & VNP_EXCLUDE_SELF;
     for (int x = 0; x < 3; x++) p->periodic[x] = *flags >> x & VNP_PERIODIC;
-    if (p->one_set && p->n_k != p->n_q)
-        return wrong_head(in, VNP_AT_N_K, "number of keys, where queries are keys", p->n_q, p->n_k, err);
-    p->strips = (p->n_q + STRIP - 1) / STRIP;
-    p->clusters = (p->n_k + CLUSTER - 1) / CLUSTER;
     return VIC_OK;
 }
 
@@ -193,7 +193,7 @@ static vic_status read_sections(const struct file *in, struct vnp *f, int from, 
         TRY(mem_array(s->count, s->size, s->what, &array, err));
         memcpy(s->slot, &array, sizeof array); /* the pattern's from here on, also on failure */
         TRY(read_at(in, s->offset, array, s->count * s->size, err));
-        crc = (uint32_t)crc32_z(0, array, s->count * s->size);
+        crc = crc32_add(0, array, s->count * s->size);
         if (crc != s->crc)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s: bytes %llu to %llu, %s: expected the checksum %08x, found %08x: the file is damaged",
@@ -265,15 +265,13 @@ static vic_status unpack_rules(const struct vnp *f, const struct file *in, int64
 static void join_sides(vic_pattern *p)
 {
     if (!p->one_set) return;
-    p->k_positions = p->q_positions;
-    p->k_order = p->q_order;
-    p->k_wrap = p->q_wrap;
+    pattern_share_sides(p);
     for (int64_t i = 0; i < p->n_rules; i++) p->rules[i].k_skip = p->rules[i].q_skip;
 }
 
 static vic_status load(const struct file *in, const unsigned char *head, int total, struct vnp *f, vic_error *err)
 {
-    int64_t flags, rules;
+    int64_t flags = 0, rules = 0;
     uint32_t rule_flags[VNP_MAX_RULES];
     TRY(take_head(in, head, f, &flags, &rules, err));
     f->p->n_rules = rules; /* for the list alone: there are no rules yet */
@@ -322,11 +320,9 @@ vic_status vnp_load(const char *path, struct pool *pool, vic_pattern **out, vic_
     *out = NULL;
     TRY(open_file(path, &in, err));
     TRY_GOTO(mem_array_zero(1, sizeof *f, "file", &f, err), done);
-    TRY_GOTO(mem_array_zero(1, sizeof *f->p, "pattern", &f->p, err), done);
-    f->p->references = 1;
     TRY_GOTO(read_head(&in, &head, &total, err), done);
     TRY_GOTO(load(&in, head, total, f, err), done);
-    TRY_GOTO(pattern_finish(f->p, pool, err), done);
+    TRY_GOTO(pattern_statistics(f->p, pool, err), done);
     *out = f->p;
     f->p = NULL;
 done:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
+#include "base/crc32.h"
 #include "base/memory.h"
 #include "base/stream.h"
 #include "pattern/io/vnp.h"
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 static void put(unsigned char *at, const void *value, size_t bytes)
 {
@@ -104,7 +104,7 @@ static void pack_head(const struct vnp *f, unsigned char *head, size_t bytes)
         put_u32(row + 4, s->rule);
         put_i64(row + 8, (int64_t)s->offset);
         put_i64(row + 16, (int64_t)(s->count * s->size));
-        put_u32(row + 24, (uint32_t)crc32_z(0, array_of(s), s->count * s->size));
+        put_u32(row + 24, crc32_add(0, array_of(s), s->count * s->size));
     }
 }
 
@@ -213,7 +213,7 @@ static vic_status save(const vic_pattern *p, const char *path, const int *descri
     bytes = VNP_FIXED + (size_t)f->n * VNP_SECTION;
     TRY_GOTO(mem_array(bytes, 1, "bytes of the head", &f->head, err), done);
     pack_head(f, f->head, bytes);
-    put_u32(f->head + VNP_AT_CRC, (uint32_t)crc32_z(0, f->head, bytes));
+    put_u32(f->head + VNP_AT_CRC, crc32_add(0, f->head, bytes));
     st = descriptor ? write_descriptor(f, *descriptor, path, err) : write_part(f, path, err);
 done:
     free(f->head);

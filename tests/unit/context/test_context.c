@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running plans: what the engine asks of workspaces and batches, and what it does when a kernel fails.  The kernels
+/* Running plans: what is asked of workspaces, streams and batches, and what happens when a kernel fails.  The kernels
  * here only write down how they were called, so the paths of a GPU are walked without one. */
-#include "check.h"
-#include "engine/engine.h"
+#include "objects.h"
+
+#include "context/context.h"
 
 enum { N = 70, HEADS = 2, DIM = 8, ITEMS = 3 };
 
@@ -10,6 +11,7 @@ static struct {
     int launches, fail_at; /* this launch and later ones fail; 0 = none does */
     struct attention_args args;
     void *workspace, *stream;
+    struct pool *pool;
     size_t bytes; /* asked for, an item or a thread */
 } seen;
 
@@ -30,6 +32,7 @@ static vic_status note(const struct vic_plan *plan, const struct attention_args 
 {
     (void)plan;
     seen.args = *args;
+    seen.pool = exec->pool;
     seen.workspace = exec->workspace;
     seen.stream = exec->stream;
     seen.launches++;
@@ -43,7 +46,7 @@ static const struct kernel device_kernel = {
 static const struct kernel cpu_kernel = { .name = "noted", .workspace = cpu_workspace, .launch = note };
 
 struct system {
-    vic_engine *engine;
+    vic_context *context; /* of the CPU */
     vic_pattern *pattern;
     vic_plan *plan, cpu, gpu; /* a real one, and the same for the kernels above */
     vic_attention_args args;  /* of ITEMS items */
@@ -59,8 +62,7 @@ static void on(vic_attention_args *a, vic_device device)
 static int set_up(void **state)
 {
     struct system *s = aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
-    vic_pattern_options po = VIC_PATTERN_OPTIONS_INIT;
-    vic_plan_options lo = VIC_PLAN_OPTIONS_INIT;
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .heads = HEADS, .head_dim = DIM };
     const int64_t shape[] = { ITEMS, N, HEADS, DIM };
     double x[3 * N];
     uint64_t seed = 2;
@@ -69,17 +71,15 @@ static int set_up(void **state)
     memset(s, 0, sizeof *s);
     memset(&seen, 0, sizeof seen);
     for (int i = 0; i < 3 * N; i++) x[i] = 9 * random_uniform(&seed);
-    po.cutoff = 4.0;
-    lo.heads = HEADS;
-    lo.head_dim = DIM;
-    CHECK_OK(vic_engine_create(NULL, &s->engine, &err));
-    CHECK_OK(vic_pattern_build_points(N, x, 0, NULL, NULL, NULL, &po, &s->pattern, &err));
-    CHECK_OK(vic_plan_create(s->pattern, &lo, &s->plan, &err));
+    vic_points points = points_at(N, x, NULL);
+    s->context = context_of(2);
+    s->pattern = cutoff_pattern(&points, 4.0);
+    CHECK_OK(vic_plan_create(s->context, s->pattern, &o, &s->plan, &err));
     s->cpu = s->gpu = *s->plan;
     s->cpu.kernel = &cpu_kernel;
     s->gpu.kernel = &device_kernel;
-    s->gpu.device.kind = VIC_CUDA;
-    s->args = (vic_attention_args)VIC_ATTENTION_ARGS_INIT;
+    s->gpu.device.type = VIC_CUDA;
+    s->args = (vic_attention_args)VIC_INIT(vic_attention_args);
     s->args.q = s->args.k = s->args.v = vic_tensor_make(s->q, VIC_F32, 4, shape);
     s->args.out = vic_tensor_make(s->out, VIC_F32, 4, shape);
     *state = s;
@@ -91,12 +91,15 @@ static int tear_down(void **state)
     struct system *s = *state;
     vic_plan_free(s->plan);
     vic_pattern_free(s->pattern);
-    vic_engine_free(s->engine);
+    vic_context_free(s->context);
     free(s);
     return 0;
 }
 
-static void enqueued_on_a_device(void **state)
+/* ---- on a GPU ---- */
+
+/* A stream is named and there is a workspace: nothing is waited for, and no GPU is asked for anything. */
+static void enqueued_on_a_stream(void **state)
 {
     struct system *s = *state;
     vic_attention_args a = s->args;
@@ -104,17 +107,17 @@ static void enqueued_on_a_device(void **state)
     vic_error err;
     seen.bytes = 100;
     on(&a, s->gpu.device);
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_BAD_ARGUMENT, "workspace: expected 300 bytes");
-    a.workspace_size = 300;
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_BAD_ARGUMENT, "got 300 at");
+    a.stream = &stream;
     a.workspace = s->workspace + 8;
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_BAD_ARGUMENT, "at a 64-byte boundary");
+    a.workspace_size = 300;
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "at a 64-byte boundary");
     a.workspace = s->workspace;
     a.workspace_size = 299;
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_BAD_ARGUMENT, "got 299");
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "workspace: expected 300 bytes");
+    assert_non_null(strstr(err.text, "got 299"));
     assert_int_equal(seen.launches, 0);
     a.workspace_size = 300;
-    CHECK_OK(engine_enqueue(&s->gpu, &a, &stream, &err));
+    CHECK_OK(vic_attention(NULL, &s->gpu, &a, &err));
     assert_int_equal(seen.launches, 1);
     assert_ptr_equal(seen.workspace, s->workspace);
     assert_ptr_equal(seen.stream, &stream);
@@ -123,19 +126,86 @@ static void enqueued_on_a_device(void **state)
     assert_true(fabs(seen.args.scale - 1.0 / sqrt(DIM)) < 1e-15);
     seen.bytes = 0; /* a kernel that needs none */
     a.workspace = NULL;
-    CHECK_OK(vic_attention_enqueue(&s->gpu, &a, &stream, &err));
+    a.workspace_size = 0;
+    CHECK_OK(vic_attention(NULL, &s->gpu, &a, &err));
     seen.fail_at = 1;
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_FAILED, "launch 3");
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_FAILED, "launch 3");
     a.k.device = (vic_device){ VIC_CUDA, 1 };
-    CHECK_FAILS(engine_enqueue(&s->gpu, &a, &stream, &err), VIC_BAD_ARGUMENT,
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT,
                 "tensor k: expected memory of cuda:0, got memory of another device, cuda:1");
-    a.size = sizeof a + 8;
-    CHECK_FAILS(vic_attention_enqueue(&s->gpu, &a, NULL, &err), VIC_BAD_ARGUMENT, "vic_attention_args.size");
-    CHECK_FAILS(vic_attention_enqueue(s->plan, &s->args, NULL, &err), VIC_BAD_ARGUMENT, "which has no streams");
+    CHECK_FAILS(vic_attention(s->context, s->plan, &(vic_attention_args){ .size = sizeof a, .stream = &stream },
+                              &err),
+                VIC_BAD_ARGUMENT, "which has none");
     assert_int_equal(seen.launches, 3);
 }
 
-/* Device memory is there or it is not; nothing is launched without. */
+/* Memory of a context's own, in the order of its stream. */
+struct memory {
+    char block[1000];
+    int taken, given;
+    size_t bytes;
+    void *stream;
+    bool none;
+};
+
+static void *take(void *user, size_t bytes, void *stream)
+{
+    struct memory *m = user;
+    m->taken++;
+    m->bytes = bytes;
+    m->stream = stream;
+    return m->none ? NULL : m->block;
+}
+
+static void give(void *user, void *memory, void *stream)
+{
+    struct memory *m = user;
+    m->given++;
+    assert_ptr_equal(memory, m->block);
+    assert_ptr_equal(stream, m->stream);
+}
+
+/* A context of the GPU: its stream and its memory are used, and the work is not waited for. */
+static void enqueued_in_a_context(void **state)
+{
+    struct system *s = *state;
+    struct memory m = { .taken = 0 };
+    int stream, other;
+    struct vic_context c = {
+        .options = { .device = s->gpu.device, .stream = &stream, .allocate = take, .release = give, .user = &m }
+    };
+    vic_attention_args a = s->args;
+    vic_error err;
+    seen.bytes = 64;
+    on(&a, s->gpu.device);
+    CHECK_OK(vic_attention(&c, &s->gpu, &a, &err));
+    assert_ptr_equal(seen.stream, &stream);
+    assert_ptr_equal(seen.workspace, m.block);
+    assert_int_equal(m.bytes, 64 * ITEMS);
+    a.stream = &other; /* the call's own comes first, for its memory too */
+    CHECK_OK(vic_attention(&c, &s->gpu, &a, &err));
+    assert_ptr_equal(seen.stream, &other);
+    assert_ptr_equal(m.stream, &other);
+    seen.fail_at = 1; /* given back all the same */
+    CHECK_FAILS(vic_attention(&c, &s->gpu, &a, &err), VIC_FAILED, "launch 3");
+    assert_int_equal(m.taken, 3);
+    assert_int_equal(m.given, 3);
+    m.none = true;
+    CHECK_FAILS(vic_attention(&c, &s->gpu, &a, &err), VIC_NO_MEMORY, "192 bytes");
+    assert_int_equal(seen.launches, 3);
+    assert_int_equal(m.given, 3);
+    m.none = false;
+    a.workspace = s->workspace; /* none is taken for this call */
+    a.workspace_size = sizeof s->workspace;
+    seen.fail_at = 0;
+    CHECK_OK(vic_attention(&c, &s->gpu, &a, &err));
+    assert_int_equal(m.taken, 4);
+    c.options.device.index = 1;
+    CHECK_FAILS(vic_attention(&c, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "the context is of cuda:1");
+    CHECK_FAILS(vic_attention(s->context, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "the context is of cpu:0");
+}
+
+/* With neither context nor stream the call takes memory of the GPU, and waits. */
 static void run_on_a_device(void **state)
 {
     struct system *s = *state;
@@ -143,54 +213,72 @@ static void run_on_a_device(void **state)
     vic_error err = { VIC_OK, "" };
     seen.bytes = 64;
     on(&a, s->gpu.device);
-    vic_status st = engine_run(NULL, &s->gpu, &a, &err);
-    assert_int_equal(seen.launches, st == VIC_OK);
+    vic_status st = vic_attention(NULL, &s->gpu, &a, &err);
+    assert_int_equal(seen.launches,
+                     st == VIC_OK); /* device memory is there or it is not; nothing is launched without */
     if (st != VIC_OK) assert_int_equal(st, VIC_NO_DEVICE);
     seen.launches = 0;
     a.workspace = s->workspace;
     a.workspace_size = 100;
-    CHECK_FAILS(engine_run(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "workspace: expected 192 bytes");
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "workspace: expected 192 bytes");
     assert_int_equal(seen.launches, 0);
     a.workspace_size = 192;
-    st = engine_run(NULL, &s->gpu, &a, &err);
+    st = vic_attention(NULL, &s->gpu, &a, &err);
     assert_true(st == VIC_OK || st == VIC_NO_DEVICE);
     assert_int_equal(seen.launches, 1);
     assert_ptr_equal(seen.workspace, s->workspace);
 }
 
-static void batches_of_strange_sizes(void **state)
+static void timed_on_a_device(void **state)
 {
     struct system *s = *state;
     vic_attention_args a = s->args;
-    assert_int_equal(engine_batch(&a), ITEMS);
-    a.q.shape[0] = -5; /* refused later, in words about shapes */
-    assert_int_equal(engine_batch(&a), 1);
-    a.q.shape[0] = INT64_MAX;
-    assert_true(engine_batch(&a) == INT64_MAX);
-    a.q.ndim = 3;
-    assert_int_equal(engine_batch(&a), 1);
+    const vic_time_options o = { .size = sizeof o, .launches = 2, .warm_up = -1 };
+    double seconds[2] = { -1, -1 };
+    vic_error err;
+    seen.bytes = 64;
+    on(&a, s->gpu.device);
+    for (int own = 0; own < 2; own++) {
+        seen.launches = 0;
+        a.workspace = own ? s->workspace : NULL;
+        a.workspace_size = own ? sizeof s->workspace : 0;
+        vic_status st = vic_attention_time(NULL, &s->gpu, &a, &o, seconds, &err);
+        assert_true(st == VIC_OK || st == VIC_NO_DEVICE);
+        assert_int_equal(seen.launches, st == VIC_OK ? 2 : 0);
+    }
+}
+
+/* ---- on the CPU ---- */
+
+/* The threads are those of the context: any, also that of a GPU, and the calling thread where there is none. */
+static void threads_of_the_context(void **state)
+{
+    struct system *s = *state;
+    struct vic_context gpu = { .options = { .device = s->gpu.device }, .pool = s->context->pool };
+    vic_context *const contexts[] = { s->context, &gpu, NULL };
+    size_t bytes;
+    vic_error err;
+    seen.bytes = 64;
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(vic_attention(contexts[i], &s->cpu, &s->args, &err));
+        assert_ptr_equal(seen.pool, i < 2 ? s->context->pool : NULL);
+        CHECK_OK(vic_plan_workspace(contexts[i], &s->cpu, ITEMS, &bytes, &err));
+        assert_int_equal(bytes, i < 2 ? 2 * 64 : 64);
+    }
 }
 
 static void a_kernel_fails(void **state)
 {
     struct system *s = *state;
-    vic_attention_args a = s->args;
-    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    const vic_time_options o = { .size = sizeof o, .launches = 4, .warm_up = -1 };
     double seconds[4];
     vic_error err;
     seen.bytes = 10;
     seen.fail_at = 1;
-    CHECK_FAILS(engine_run(s->engine, &s->cpu, &a, &err), VIC_FAILED, "launch 1");
+    CHECK_FAILS(vic_attention(s->context, &s->cpu, &s->args, &err), VIC_FAILED, "launch 1");
     seen.launches = 0;
-    seen.fail_at = 3;
-    CHECK_OK(engine_run(s->engine, &s->cpu, &a, &err));
-    assert_int_equal(seen.launches, 1);
-    assert_int_equal(seen.args.batch, ITEMS);
-    assert_ptr_equal(seen.args.q.data, s->q);
-    assert_null(seen.args.lse.data);
-    o.launches = 4;
-    o.warm_up = 0;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_FAILED, "launch 3");
+    seen.fail_at = 3; /* the first failure ends it */
+    CHECK_FAILS(vic_attention_time(s->context, &s->cpu, &s->args, &o, seconds, &err), VIC_FAILED, "launch 3");
     assert_int_equal(seen.launches, 3);
 }
 
@@ -198,86 +286,79 @@ static void timed(void **state)
 {
     struct system *s = *state;
     vic_attention_args a = s->args;
-    vic_time_options o = VIC_TIME_OPTIONS_INIT;
+    vic_time_options o = { .size = sizeof o, .launches = 2, .warm_up = 1 };
     double seconds[2] = { -1, -1 };
     vic_error err;
     seen.bytes = 16;
-    o.launches = 2;
-    o.warm_up = 1;
     a.workspace = s->workspace;
     a.workspace_size = sizeof s->workspace;
-    CHECK_OK(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err));
+    CHECK_OK(vic_attention_time(s->context, &s->cpu, &a, &o, seconds, &err));
     assert_int_equal(seen.launches, 3);
-    assert_ptr_equal(seen.workspace, s->workspace); /* the caller's, which is still his */
+    assert_ptr_equal(seen.workspace, s->workspace); /* the caller's, which is still theirs */
     assert_true(seconds[0] >= 0 && seconds[1] >= 0);
     seen.bytes = 0; /* a kernel that needs none may be given some, aligned all the same */
-    CHECK_OK(engine_run(s->engine, &s->cpu, &a, &err));
+    CHECK_OK(vic_attention(s->context, &s->cpu, &a, &err));
     a.workspace = s->workspace + 4;
-    CHECK_FAILS(engine_run(s->engine, &s->cpu, &a, &err), VIC_BAD_ARGUMENT, "expected 0 bytes at a 64-byte boundary");
-    o.warm_up = -1;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "got 2 and -1");
-    o.warm_up = 1000001;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "got 2 and 1000001");
-    o.warm_up = 0;
-    for (int i = -1; i <= 1; i += 2) {
-        o.in_graph = i < 0 ? -1 : 1000001;
-        CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT,
-                    "in_graph: expected 0 to 1000000");
-    }
-    o.in_graph = 3;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "the plan is for the CPU");
-    o.cold = true;
-    on(&a, s->gpu.device);
-    CHECK_FAILS(engine_time(NULL, &s->gpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "ask for one of the two");
-    o.in_graph = 0;
-    CHECK_FAILS(engine_time(s->engine, &s->cpu, &a, &o, seconds, &err), VIC_BAD_ARGUMENT, "the plan is for the CPU");
+    CHECK_FAILS(vic_attention(s->context, &s->cpu, &a, &err), VIC_BAD_ARGUMENT,
+                "expected 0 bytes at a 64-byte boundary");
 }
 
-static void timed_on_a_device(void **state)
+static void timed_by_default(void **state)
 {
+    struct system *s = *state;
+    static double seconds[1000];
+    vic_error err;
+    CHECK_OK(vic_attention_time(s->context, &s->cpu, &s->args, NULL, seconds, &err));
+    assert_int_equal(seen.launches, 10 + 1000);
+}
+
+static void timed_with_other_options(void **state)
+{
+    static const struct {
+        int32_t launches, warm_up, in_graph;
+        bool cold, gpu;
+        const char *words;
+    } wrong[] = {
+        { -1, 0, 0, false, false, "launches" },
+        { 1000001, 0, 0, false, false, "got 1000001" },
+        { 2, 1000001, 0, false, false, "got 2 and 1000001" },
+        { 2, 0, -1, false, false, "in_graph: expected 0 to 1000000" },
+        { 2, 0, 1000001, false, false, "in_graph: expected 0 to 1000000" },
+        { 2, 0, 3, false, false, "the plan is for the CPU" },
+        { 2, 0, 0, true, false, "the plan is for the CPU" },
+        { 2, 0, 3, true, true, "ask for one of the two" },
+    };
     struct system *s = *state;
     vic_attention_args a = s->args;
-    vic_time_options o = VIC_TIME_OPTIONS_INIT;
-    double seconds[2] = { -1, -1 };
+    double seconds[2] = { 7, 7 };
     vic_error err;
-    o.launches = 2;
-    o.warm_up = 0;
-    seen.bytes = 64;
-    on(&a, s->gpu.device);
-    for (int own = 0; own < 2; own++) {
-        seen.launches = 0;
-        a.workspace = own ? s->workspace : NULL;
-        a.workspace_size = own ? sizeof s->workspace : 0;
-        vic_status st = engine_time(NULL, &s->gpu, &a, &o, seconds, &err);
-        assert_true(st == VIC_OK || st == VIC_NO_DEVICE);
-        assert_int_equal(seen.launches, st == VIC_OK ? 2 : 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const vic_plan *plan = wrong[i].gpu ? &s->gpu : &s->cpu;
+        const vic_time_options o = { .size = sizeof o,
+                                     .launches = wrong[i].launches,
+                                     .warm_up = wrong[i].warm_up,
+                                     .in_graph = wrong[i].in_graph,
+                                     .cold = wrong[i].cold };
+        on(&a, plan->device);
+        CHECK_FAILS(vic_attention_time(wrong[i].gpu ? NULL : s->context, plan, &a, &o, seconds, &err),
+                    VIC_BAD_ARGUMENT, wrong[i].words);
     }
-}
-
-static void without_an_engine(void **state)
-{
-    struct system *s = *state;
-    vic_time_options o = VIC_TIME_OPTIONS_INIT;
-    double seconds = 7, out[N * HEADS * DIM];
-    vic_error err;
-    o.launches = 1;
-    CHECK_FAILS(vic_attention(NULL, s->plan, &s->args, &err), VIC_BAD_ARGUMENT, "engine is NULL");
-    CHECK_FAILS(vic_attention_time(NULL, s->plan, &s->args, &o, &seconds, &err), VIC_BAD_ARGUMENT, "engine is NULL");
-    CHECK_FAILS(vic_attention_reference(NULL, s->plan, &s->args, 0, NULL, out, NULL, NULL, &err), VIC_BAD_ARGUMENT,
-                "engine is NULL");
-    assert_true(seconds == 7);
+    assert_int_equal(seen.launches, 0);
+    assert_true(seconds[0] == 7);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(enqueued_on_a_device, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(enqueued_on_a_stream, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(enqueued_in_a_context, set_up, tear_down),
         cmocka_unit_test_setup_teardown(run_on_a_device, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(batches_of_strange_sizes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(timed_on_a_device, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_of_the_context, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_kernel_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(timed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(timed_on_a_device, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(without_an_engine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(timed_by_default, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(timed_with_other_options, set_up, tear_down),
     };
-    return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("context", tests, NULL, NULL);
 }

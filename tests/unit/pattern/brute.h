@@ -6,7 +6,9 @@
 #include "check.h"
 #include "contract/pair_rule.h"
 #include "pattern/build.h"
+#include "pattern/expand.h"
 #include "pattern/pattern.h"
+#include "pattern/statistics.h"
 
 struct pair {
     int32_t query, key, image[3];

@@ -2,7 +2,9 @@
 /* Pattern files that lie: each byte changed, each length cut, and values changed behind checksums that are right.
  * Whatever is accepted must be usable without a fault; run under sanitizers this says more. */
 #include "base/threads.h"
+#include "pattern/expand.h"
 #include "pattern/pattern.h"
+#include "pattern/statistics.h"
 #include "unit/pattern/vnp_file.h"
 
 /* Loads; what comes is used in every way that reads its arrays. */

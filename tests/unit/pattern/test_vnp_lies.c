@@ -2,7 +2,9 @@
 /* Each rule of src/pattern/io/check.c broken alone: a pattern is changed in memory and saved, so that its file is
  * right in all but that. */
 #include "base/threads.h"
+#include "pattern/expand.h"
 #include "pattern/pattern.h"
+#include "pattern/statistics.h"
 #include "unit/pattern/vnp_file.h"
 
 /* ---- patterns ---- */
@@ -242,10 +244,10 @@ LIE(pairs_image_low, set(p->rules[PAIRS].image, 1, -(1 << 30)))
 LIE(pairs_image_high, set(p->rules[PAIRS].image, 1, 1 << 30))
 LIE(pairs_ptr, set_wide(p->rules[PAIRS].ptr, 1, 4))
 LIE(excluded_twice, set(p->rules[EXCLUDED].index, 1, 3))
-LIE(excluded_skip, p->rules[EXCLUDED].q_skip = (const uint8_t *)p->q_order)
+LIE(excluded_skip, p->rules[EXCLUDED].q_skip = (uint8_t *)p->q_order)
 LIE(excluded_skip_keys, p->rules[3].k_skip = p->rules[0].k_skip)
 LIE(union_list, take_list(&p->rules[UNION], &p->rules[EXCLUDED]))
-LIE(union_skip, p->rules[UNION].q_skip = (const uint8_t *)p->q_order)
+LIE(union_skip, p->rules[UNION].q_skip = (uint8_t *)p->q_order)
 LIE(union_skip_keys, p->rules[UNION].k_skip = p->rules[0].k_skip)
 LIE(union_missing, p->n_rules = 2)
 LIE(union_early, p->rules[NEAREST] = p->rules[UNION])

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pattern files as files: what stands in the way of writing one, what is no file, sizes that no file has. */
 #include "base/threads.h"
+#include "pattern/expand.h"
 #include "pattern/pattern.h"
+#include "pattern/statistics.h"
 #include "unit/pattern/vnp_file.h"
 
 #include <fcntl.h>

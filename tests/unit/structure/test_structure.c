@@ -117,8 +117,8 @@ static void test_options_are_checked(void **state)
     REFUSED(altloc, (vic_altloc)7, "altloc: expected");
     REFUSED(pbc, (vic_pbc)2, "pbc: expected");
     REFUSED(supercell[1], -1, "supercell[1]: expected at least 1");
-    REFUSED(reserved[3], 1, "vic_read_options.reserved");
-    REFUSED(reserved_1[4], true, "vic_read_options.reserved_1");
+    REFUSED(reserved[3], 1, "vic_read_options: a reserved member");
+    REFUSED(reserved_1[4], true, "vic_read_options: a reserved member");
     REFUSED(max_atoms, -1, "max_atoms: expected");
     CHECK_FAILS(vic_structure_read(NULL, &o, &s, &err), VIC_BAD_ARGUMENT, "path is NULL");
     CHECK_FAILS(vic_structure_read("", &o, &s, &err), VIC_BAD_ARGUMENT, "path is empty");

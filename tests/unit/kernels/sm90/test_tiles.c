@@ -4,6 +4,9 @@
 #include "kernels/cuda/sm90/plan/layout.h"
 
 #include "check.h"
+#include "contract/block_walk.h"
+#include "pattern/build.h"
+#include "pattern/pattern.h"
 
 static vic_pattern *make_pattern(int n, double size, double cutoff, double cell, bool exclude_self, int n_k)
 {

@@ -2,6 +2,7 @@
 #include "kernels/cuda/sm90/plan/stages.h"
 
 #include "base/memory.h"
+#include "contract/block_walk.h"
 
 #include <string.h>
 

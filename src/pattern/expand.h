@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Patterns written out: as pairs with images and distances, and as a list of blocks.  The bodies of the public calls
+ * of the same names. */
+#ifndef VIC_PATTERN_EXPAND_H
+#define VIC_PATTERN_EXPAND_H
+
+#include "base/threads.h"
+#include "contract/pattern.h"
+
+struct neighbour_arrays {
+    int32_t *i, *j, *shift; /* [pairs], [pairs], [pairs, 3]; each may be NULL */
+    double *distance;       /* [pairs] or NULL */
+};
+vic_status pattern_neighbours(const vic_pattern *p, struct pool *pool, const struct neighbour_arrays *out,
+                              vic_error *err);
+vic_status pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster, int32_t *pairs, vic_error *err);
+
+#endif
