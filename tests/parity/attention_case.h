@@ -36,7 +36,7 @@ struct attention_case {
     int64_t n_q, n_k; /* n_k -1: one set */
     double box, cutoff;
     int heads, kv_heads, d_qk, d_v; /* 0: 2, heads, 32, d_qk */
-    vic_dtype dtype;
+    vic_dtype dtype;                /* 0: float32 */
     enum layout layout;
     enum values values;
     double scale; /* 0: 1 / sqrt(d_qk) */
@@ -45,7 +45,7 @@ struct attention_case {
     bool line;    /* queries 4 A apart on a line, keys 1 A (one set: 1 A), rows in this order: most of a strip's rows
                      have no pair in its first keys */
     bool exclude_self, coincident, pattern_order, no_lse;
-    vic_radial radial;
+    struct distance_bias bias;
     pattern_way *way; /* NULL: the cutoff */
     int way_size;     /* what it counts: rows of a block, neighbours, queries of a window */
 };
@@ -58,6 +58,15 @@ struct tensor {
     int heads, d, batch;
     vic_dtype dtype;
 };
+
+/* In the order of float32, float16, bfloat16. */
+static const vic_dtype types[] = { VIC_F32, VIC_F16, VIC_BF16 };
+enum { TYPES = sizeof types / sizeof *types };
+
+static inline vic_dtype type_of(const struct attention_case *c)
+{
+    return c->dtype ? c->dtype : VIC_F32;
+}
 
 static size_t element_size(vic_dtype dtype)
 {

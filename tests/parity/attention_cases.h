@@ -74,9 +74,9 @@ static void test_head_sizes(void **state)
     (void)state;
     if (nothing_to_test()) skip();
     for (int d = 8; d <= 128; d += small() ? 24 : 8)
-        for (int dtype = VIC_F32; dtype <= last_type(); dtype++) {
+        for (int t = 0; t < types_to_run(); t++) {
             struct attention_case same = {
-                .name = "head size", .n_q = 90, .n_k = -1, .box = 9, .cutoff = 4, .d_qk = d, .dtype = (vic_dtype)dtype
+                .name = "head size", .n_q = 90, .n_k = -1, .box = 9, .cutoff = 4, .d_qk = d, .dtype = types[t]
             };
             struct attention_case mixed = { .name = "two head sizes",
                                             .n_q = 90,
@@ -85,7 +85,7 @@ static void test_head_sizes(void **state)
                                             .cutoff = 4,
                                             .d_qk = d,
                                             .d_v = 136 - d,
-                                            .dtype = (vic_dtype)dtype,
+                                            .dtype = types[t],
                                             .heads = 4,
                                             .kv_heads = 2,
                                             .layout = PADDED };
@@ -100,7 +100,7 @@ static void test_heads_and_layouts(void **state)
     (void)state;
     if (nothing_to_test()) skip();
     for (size_t h = small() ? 2 : 0; h < (small() ? 3 : sizeof heads / sizeof *heads); h++)
-        for (int dtype = VIC_F32; dtype <= last_type(); dtype++)
+        for (int t = 0; t < types_to_run(); t++)
             for (int layout = ATOMS_HEADS; layout <= PADDED; layout++)
                 for (int order = 0; order < 2; order++) {
                     struct attention_case c = { .name = "layout",
@@ -111,12 +111,12 @@ static void test_heads_and_layouts(void **state)
                                                 .heads = heads[h][0],
                                                 .kv_heads = heads[h][1],
                                                 .d_qk = 24,
-                                                .dtype = (vic_dtype)dtype,
+                                                .dtype = types[t],
                                                 .layout = (enum layout)layout,
                                                 .pattern_order = order,
                                                 .no_lse = order && layout == PADDED };
                     if (layout == PACKED_QKV && heads[h][0] != heads[h][1]) continue;
-                    run_case(&c, (uint64_t)(4000 + 100 * layout + 10 * dtype + order));
+                    run_case(&c, (uint64_t)(4000 + 100 * layout + 10 * t + order));
                 }
 }
 
@@ -366,7 +366,7 @@ static void test_rows_do_not_see_each_other(void **state)
     (void)state;
     if (nothing_to_test()) skip();
     for (int d = 0; d < 3; d++)
-        for (int dtype = tested == VIC_CUDA ? VIC_F16 : VIC_F32; dtype <= VIC_BF16; dtype++)
+        for (int t = first_type(); t < TYPES; t++)
             for (int line = 0; line < 2; line++) {
                 struct attention_case c = { .name = "neighbours",
                                             .n_q = line             ? 130
@@ -378,7 +378,7 @@ static void test_rows_do_not_see_each_other(void **state)
                                             .line = line,
                                             .built = !line,
                                             .d_qk = sizes[d],
-                                            .dtype = (vic_dtype)dtype,
+                                            .dtype = types[t],
                                             .pattern_order = line };
                 struct problem p;
                 make_problem(&c, 6500 + (uint64_t)d, &p);
@@ -391,7 +391,7 @@ static void test_items_do_not_see_each_other(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
-    for (int dtype = tested == VIC_CUDA ? VIC_F16 : VIC_F32; dtype <= VIC_BF16; dtype++)
+    for (int t = first_type(); t < TYPES; t++)
         for (int order = 0; order < 2; order++) {
             struct attention_case c = { .name = "items",
                                         .n_q = SANITIZED == 2 ? 150 : 400,
@@ -402,7 +402,7 @@ static void test_items_do_not_see_each_other(void **state)
                                         .d_qk = 64,
                                         .batch = 3,
                                         .built = true,
-                                        .dtype = (vic_dtype)dtype,
+                                        .dtype = types[t],
                                         .pattern_order = order };
             struct problem p;
             make_problem(&c, 6600, &p);

@@ -29,7 +29,7 @@ struct problem {
 };
 
 static struct pool *pools[8];  /* by number of threads */
-static vic_device_kind tested; /* VIC_CPU, or VIC_CUDA where main() says so */
+static vic_device_type tested; /* VIC_CPU, or VIC_CUDA where main() says so */
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {
@@ -135,12 +135,26 @@ static void make_line(const struct attention_case *c, struct brute_points *point
     points->keep_order = true;
 }
 
+/* As the library makes it; of masks that are NULL all points take part. */
+static vic_pattern *case_pattern(const struct attention_case *c, const struct brute_points *in, const bool *mask,
+                                 const bool *key_mask)
+{
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
+    bool periodic = in->periodic[0] || in->periodic[1] || in->periodic[2];
+    vic_points queries = points_at(in->n_q, in->q, periodic ? &in->cell[0][0] : NULL);
+    vic_points keys = points_at(in->n_k, in->k, NULL);
+    vic_pattern *p;
+    vic_error err;
+    queries.periodic = in->periodic;
+    if (mask) queries.mask = tensor_of(mask, VIC_BOOL, 1, &in->n_q);
+    if (key_mask) keys.mask = tensor_of(key_mask, VIC_BOOL, 1, &in->n_k);
+    CHECK_OK(vic_pattern_cutoff(NULL, &queries, in->one_set ? NULL : &keys, c->cutoff, &o, &p, &err));
+    return p;
+}
+
 static void make_pattern(const struct attention_case *c, uint64_t seed, struct problem *p)
 {
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
-    vic_error err;
     const struct brute_points *in = &p->points;
-    bool periodic = in->periodic[0] || in->periodic[1] || in->periodic[2];
     if (c->way) {
         p->built = c->way(c, in, seed);
         p->pattern = *p->built;
@@ -151,10 +165,7 @@ static void make_pattern(const struct attention_case *c, uint64_t seed, struct p
         brute_build(in, seed, &p->pattern, NULL);
         return;
     }
-    options.cutoff = c->cutoff;
-    options.exclude_self = c->exclude_self;
-    CHECK_OK(vic_pattern_build_points(in->n_q, in->q, in->one_set ? 0 : in->n_k, in->one_set ? NULL : in->k,
-                                      periodic ? in->cell : NULL, in->periodic, &options, &p->built, &err));
+    p->built = case_pattern(c, in, NULL, NULL);
     p->pattern = *p->built;
 }
 
@@ -181,8 +192,8 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
     if (c->line) make_line(c, &p->points);
     make_pattern(c, seed + 1, p);
     p->pattern.references = 1 << 20; /* plans take and give back theirs; free_problem() frees */
-    p->shape =
-        (struct attention_shape){ c->dtype, heads, c->kv_heads ? c->kv_heads : heads, d_qk, c->d_v ? c->d_v : d_qk };
+    p->shape = (struct attention_shape){ type_of(c), heads, c->kv_heads ? c->kv_heads : heads, d_qk,
+                                         c->d_v ? c->d_v : d_qk };
     make_tensors(c, p);
     p->items = p->q.batch;
     p->args =
@@ -193,7 +204,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
         p->args.k_rows = p->pattern.k_order;
     }
     p->args.scale = c->scale != 0.0 ? c->scale : 1.0 / sqrt(d_qk);
-    p->args.radial = c->radial;
+    p->args.bias = c->bias;
     make_values(c, p, &state);
 
     p->ref_out = brute_alloc(p->items * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
@@ -241,7 +252,7 @@ static struct plan_request request_of(const struct problem *p, const struct kern
     return (struct plan_request){ .shape = p->shape,
                                   .device = { kernel->device, 0 },
                                   .pattern_order = !p->args.q_rows,
-                                  .features = p->args.radial.table ? FEATURE_RADIAL : 0 };
+                                  .features = p->args.bias.table ? FEATURE_DISTANCE_BIAS : 0 };
 }
 
 static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int threads)
@@ -315,7 +326,7 @@ static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, 
     workspace = to_gpu(guard, used + GUARD);
     const struct kernel_exec exec = { .workspace = workspace };
     st = kernel->launch(plan, &args, &exec, err);
-    if (st == VIC_OK) st = device_synchronize(the_gpu, err);
+    if (st == VIC_OK) st = device_wait(the_gpu, NULL, err);
     from_gpu(p->out.buffer, copies[3], p->out.bytes);
     from_gpu(p->lse.buffer, copies[4], p->lse.bytes);
     from_gpu(guard, workspace, used + GUARD);
@@ -383,14 +394,15 @@ static bool agrees(double got, double want, double tolerance)
 /* Scores are float32 sums, weights of the half types halves: what comes of that, relative to the values. */
 static double allowed_error(const struct attention_case *c)
 {
-    static const double cpu[] = { [VIC_F32] = 2e-6, [VIC_F16] = 3e-4, [VIC_BF16] = 2.4e-3 };
-    static const double gpu[] = { [VIC_F16] = 5e-4, [VIC_BF16] = 4e-3 };
+    static const double cpu[TYPES] = { 2e-6, 3e-4, 2.4e-3 }, gpu[TYPES] = { NAN, 5e-4, 4e-3 };
     /* A score s has an error of some 2^-24 |s|, and so has its weight, relatively. */
     static const double scores[VALUES] = {
         [LOGITS_1E4] = 2e-2, [ALL_MINUS_1000] = 2e-3, [GROWING] = 2e-3, [LARGE] = 5e-4,
         [JUMPS] = 5e-4,      [STEPS] = 5e-4,          [DEEP] = 5e-4,
     };
-    return (tested == VIC_CUDA ? gpu : cpu)[c->dtype] + scores[c->values];
+    int type = 0;
+    while (types[type] != type_of(c)) type++;
+    return (tested == VIC_CUDA ? gpu : cpu)[type] + scores[c->values];
 }
 
 /* A GPU's kernels have scores in float32: where all of a row's are below that, or -inf, it is NaN, which is not what

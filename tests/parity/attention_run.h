@@ -59,7 +59,7 @@ static inline void check_kernel(const struct kernel *kernel, void *context)
 {
     struct checked *x = context;
     char what[256];
-    snprintf(what, sizeof what, "%s, %s, case \"%s\", seed %llu", kernel->name, vic_dtype_name(x->c->dtype),
+    snprintf(what, sizeof what, "%s, %s, case \"%s\", seed %llu", kernel->name, vic_dtype_name(type_of(x->c)),
              x->c->name, (unsigned long long)x->seed);
     launch(kernel, x->p, 2, 0x00);
     if (small()) {
@@ -94,20 +94,26 @@ static inline void run_case(const struct attention_case *c, uint64_t seed)
     struct attention_case half = *c;
     /* Under a sanitizer the large ones, which are for values, took nine tenths of the time. */
     if ((small() || SANITIZED > 0) && (c->n_q > MOST || c->n_k > MOST_KEYS)) return;
-    if (tested != VIC_CUDA || c->dtype != VIC_F32) {
+    if (tested != VIC_CUDA || type_of(c) != VIC_F32) {
         run_one(c, seed);
         return;
     }
-    for (int dtype = VIC_F16; dtype <= VIC_BF16; dtype++) {
-        half.dtype = (vic_dtype)dtype;
+    for (int t = 1; t < TYPES; t++) {
+        half.dtype = types[t];
         run_one(&half, seed);
     }
 }
 
 /* Of a loop over types: on a GPU run_case() makes both of float32. */
-static inline int last_type(void)
+static inline int types_to_run(void)
 {
-    return tested == VIC_CUDA ? VIC_F32 : VIC_BF16;
+    return tested == VIC_CUDA ? 1 : TYPES;
+}
+
+/* Without run_case(): a GPU has no float32. */
+static inline int first_type(void)
+{
+    return tested == VIC_CUDA ? 1 : 0;
 }
 
 #define RUN_ALL(cases, seed)                                                                                         \

@@ -7,7 +7,7 @@
 #include "contract/pair_rule.h"
 #include "contract/pattern.h"
 
-#include "check.h"
+#include "objects.h"
 
 /* Images -4 .. 4 along periodic axes; a pair at the edge of the range fails the test. */
 enum { BRUTE_RANGE = 4, BRUTE_SIDE = 2 * BRUTE_RANGE + 1, BRUTE_IMAGES = BRUTE_SIDE * BRUTE_SIDE * BRUTE_SIDE };

@@ -66,7 +66,7 @@ struct limits {
     double scores;       /* the error of a score */
     double values[128];  /* the largest |v| of the neighbours, by column */
     double largest;      /* ... of all columns */
-    double most, fewest; /* neighbours' exact scores, without the radial term */
+    double most, fewest; /* neighbours' exact scores, without the bias */
 };
 
 static inline double distance2(const struct problem *p, int64_t atom, int64_t key)

@@ -49,7 +49,7 @@ static void test_non_finite(void **state)
 {
     static const double values[] = { NAN, INFINITY, -INFINITY };
     (void)state;
-    for (int dtype = VIC_F32; dtype <= VIC_BF16; dtype++) {
+    for (int t = 0; t < TYPES; t++) {
         struct attention_case c = { .name = "non-finite",
                                     .n_q = 150,
                                     .n_k = 200,
@@ -57,7 +57,7 @@ static void test_non_finite(void **state)
                                     .cutoff = 4,
                                     .heads = 4,
                                     .kv_heads = 2,
-                                    .dtype = (vic_dtype)dtype };
+                                    .dtype = types[t] };
         struct problem p;
         make_problem(&c, 6000, &p);
         const struct brute_points *points = &p.points;

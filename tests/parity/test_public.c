@@ -2,10 +2,13 @@
 /* From positions to results through the public API: patterns as the library builds them, every kernel, both orders of
  * rows, against the float64 reference, which knows neither blocks nor orders. */
 #include "brute_pattern.h"
+#include "objects.h"
+#include "vicinal_dev.h"
+#include "vicinal_structure.h"
 
 enum { HEADS = 4, KV_HEADS = 2, D_QK = 24, D_V = 40 };
 
-static vic_engine *engine;
+static vic_context *context;
 
 struct rows {
     float *q, *k, *v, *out, *lse;
@@ -19,7 +22,7 @@ static vic_tensor rows_tensor(float *data, int64_t n, int heads, int d)
 
 static vic_attention_args rows_args(const struct rows *r, int64_t n_q, int64_t n_k)
 {
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
     const int64_t lse_shape[] = { n_q, HEADS };
     a.q = rows_tensor(r->q, n_q, HEADS, D_QK);
     a.k = rows_tensor(r->k, n_k, KV_HEADS, D_QK);
@@ -68,7 +71,7 @@ static void compare(const char *what, const char *kernel, int64_t n_q, const str
 
 static void check_pattern(const char *what, const vic_pattern *p, uint64_t seed)
 {
-    vic_pattern_info info = vic_pattern_get(p);
+    vic_pattern_info info = info_of(p);
     int64_t n_q = info.n_q, n_k = info.n_k, pairs = 0;
     struct rows r = rows_make(n_q, n_k), sorted = rows_make(n_q, n_k), back = rows_make(n_q, n_k);
     double *out = brute_alloc(n_q * HEADS * D_V, sizeof *out), *lse = brute_alloc(n_q * HEADS, sizeof *lse);
@@ -81,30 +84,32 @@ static void check_pattern(const char *what, const vic_pattern *p, uint64_t seed)
     for (int64_t i = 0; i < n_q * HEADS * D_QK; i++) r.q[i] = (float)random_normal(&state);
     for (int64_t i = 0; i < n_k * KV_HEADS * D_QK; i++) r.k[i] = (float)random_normal(&state);
     for (int64_t i = 0; i < n_k * KV_HEADS * D_V; i++) r.v[i] = (float)random_normal(&state);
-    CHECK_OK(vic_pattern_sort(p, VIC_QUERY, &a.q, &in_order.q, &err));
-    CHECK_OK(vic_pattern_sort(p, VIC_KEY, &a.k, &in_order.k, &err));
-    CHECK_OK(vic_pattern_sort(p, VIC_KEY, &a.v, &in_order.v, &err));
+    CHECK_OK(vic_pattern_sort(context, p, VIC_QUERY, &a.q, &in_order.q, NULL, &err));
+    CHECK_OK(vic_pattern_sort(context, p, VIC_KEY, &a.k, &in_order.k, NULL, &err));
+    CHECK_OK(vic_pattern_sort(context, p, VIC_KEY, &a.v, &in_order.v, NULL, &err));
 
     for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info kernel = vic_kernel_get(i);
-        vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+        vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+        vic_plan_options o = { .size = sizeof o,
+                               .dtype = VIC_F32,
+                               .heads = HEADS,
+                               .kv_heads = KV_HEADS,
+                               .head_dim = D_QK,
+                               .head_dim_v = D_V };
         vic_plan *plan, *sorted_plan;
+        CHECK_OK(vic_kernel_get(i, &kernel, &err));
         if (!kernel.available || strcmp(kernel.device, "cpu") != 0) {
             print_message("%s: skipped: %s\n", kernel.name, kernel.reason);
             continue;
         }
         o.kernel = kernel.name;
-        o.heads = HEADS;
-        o.kv_heads = KV_HEADS;
-        o.head_dim = D_QK;
-        o.head_dim_v = D_V;
-        CHECK_OK(vic_plan_create(p, &o, &plan, &err));
+        CHECK_OK(vic_plan_create(context, p, &o, &plan, &err));
         o.pattern_order = true;
-        CHECK_OK(vic_plan_create(p, &o, &sorted_plan, &err));
+        CHECK_OK(vic_plan_create(context, p, &o, &sorted_plan, &err));
         if (!known) {
             known = true;
-            CHECK_OK(vic_attention_reference(engine, plan, &a, n_q, NULL, out, lse, expected, &err));
-            vic_pattern_counts(p, counts);
+            CHECK_OK(vic_attention_reference(context, plan, &a, n_q, NULL, out, lse, expected, &err));
+            CHECK_OK(vic_pattern_counts(p, counts, &err));
             for (int64_t atom = 0; atom < n_q; atom++) {
                 pairs += expected[atom];
                 CHECK(counts[atom] == expected[atom], "%s: atom %lld has %lld pairs in the pattern, %lld by the rule",
@@ -112,12 +117,12 @@ static void check_pattern(const char *what, const vic_pattern *p, uint64_t seed)
             }
             assert_int_equal(pairs, info.pairs);
         }
-        CHECK_OK(vic_attention(engine, plan, &a, &err));
+        CHECK_OK(vic_attention(context, plan, &a, &err));
         compare(what, kernel.name, n_q, &r, out, lse);
         /* The arithmetic does not know where rows lie: the same bits in pattern order. */
-        CHECK_OK(vic_attention(engine, sorted_plan, &in_order, &err));
-        CHECK_OK(vic_pattern_unsort(p, VIC_QUERY, &in_order.out, &sorted_back.out, &err));
-        CHECK_OK(vic_pattern_unsort(p, VIC_QUERY, &in_order.lse, &sorted_back.lse, &err));
+        CHECK_OK(vic_attention(context, sorted_plan, &in_order, &err));
+        CHECK_OK(vic_pattern_unsort(context, p, VIC_QUERY, &in_order.out, &sorted_back.out, NULL, &err));
+        CHECK_OK(vic_pattern_unsort(context, p, VIC_QUERY, &in_order.lse, &sorted_back.lse, NULL, &err));
         assert_memory_equal(back.out, r.out, (size_t)(n_q * HEADS * D_V) * sizeof(float));
         assert_memory_equal(back.lse, r.lse, (size_t)(n_q * HEADS) * sizeof(float));
         vic_plan_free(plan);
@@ -159,14 +164,13 @@ static void test_random_points(void **state)
         struct brute_points made = brute_points(cases[i].cell, cases[i].n_q, cases[i].n_k, cases[i].n_k < 0,
                                                 cases[i].box, cases[i].cutoff, false, 50 + i);
         const struct brute_points *points = &made;
-        vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+        const vic_pattern_options o = { .size = sizeof o, .exclude_self = cases[i].exclude_self };
+        vic_points q = points_at(points->n_q, points->q, cases[i].cell == OPEN ? NULL : &points->cell[0][0]);
+        vic_points k = points_at(points->n_k, points->k, NULL);
         vic_pattern *p;
         vic_error err;
-        o.cutoff = cases[i].cutoff;
-        o.exclude_self = cases[i].exclude_self;
-        CHECK_OK(vic_pattern_build_points(points->n_q, points->q, points->one_set ? 0 : points->n_k, points->k,
-                                          cases[i].cell == OPEN ? NULL : points->cell, points->periodic, &o, &p,
-                                          &err));
+        q.periodic = points->periodic;
+        CHECK_OK(vic_pattern_cutoff(context, &q, points->one_set ? NULL : &k, cases[i].cutoff, &o, &p, &err));
         check_pattern(cases[i].what, p, i);
         vic_pattern_free(p);
         brute_points_free(&made);
@@ -184,17 +188,16 @@ static void test_real_structures(void **state)
                   { "small/1UBQ.pdb", 7.0, true } };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vic_read_options read = VIC_READ_OPTIONS_INIT;
-        vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+        const vic_read_options read = { .size = sizeof read, .symmetry = cases[i].symmetry };
+        vic_points points = VIC_INIT(vic_points);
         const char *path = test_data(cases[i].file);
         vic_structure *s;
         vic_pattern *p;
         vic_error err;
         if (!path) skip();
-        read.symmetry = cases[i].symmetry;
-        o.cutoff = cases[i].cutoff;
         CHECK_OK(vic_structure_read(path, &read, &s, &err));
-        CHECK_OK(vic_pattern_build(s, &o, &p, &err));
+        CHECK_OK(vic_structure_points(s, &points, &err));
+        CHECK_OK(vic_pattern_cutoff(context, &points, NULL, cases[i].cutoff, NULL, &p, &err));
         check_pattern(cases[i].file, p, 100 + i);
         vic_pattern_free(p);
         vic_structure_free(s);
@@ -203,16 +206,15 @@ static void test_real_structures(void **state)
 
 static int start(void **state)
 {
-    vic_error err;
     (void)state;
-    CHECK_OK(vic_engine_create(NULL, &engine, &err));
+    context = context_of(0);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    vic_engine_free(engine);
+    vic_context_free(context);
     return 0;
 }
 

@@ -20,18 +20,18 @@ static void test_random_exponents(void **state)
     static const double scales[] = { 0, -1, 1e-30, 1e25, 1e38, -1e300, 1e-300 };
     int64_t rows = 0, wide = 0;
     (void)state;
-    for (int dtype = VIC_F32; dtype <= VIC_BF16; dtype++)
+    for (int t = 0; t < TYPES; t++)
         for (size_t s = 0; s < sizeof scales / sizeof *scales; s++)
             for (uint64_t seed = 0; seed < (SANITIZED ? 2 : 8); seed++) {
-                struct attention_case c = case_of((vic_dtype)dtype, seed % 2 ? 8 : 40);
+                struct attention_case c = case_of(types[t], seed % 2 ? 8 : 40);
                 struct problem p;
                 char what[96];
                 c.scale = scales[s];
                 c.exclude_self = seed % 4 >= 2;
                 c.cutoff = seed % 3 ? 4 : 2;
                 make_problem(&c, 9000 + seed, &p);
-                first_exponent = dtype == VIC_F16 ? -24 : -149;
-                last_exponent = dtype == VIC_F16 ? 15 : 127;
+                first_exponent = types[t] == VIC_F16 ? -24 : -149;
+                last_exponent = types[t] == VIC_F16 ? 15 : 127;
                 write_problem(&p, 100 * seed + s, wild, wild, wild);
                 snprintf(what, sizeof what, "%s, scale %g, seed %llu", vic_dtype_name(c.dtype), c.scale,
                          (unsigned long long)seed);
@@ -49,9 +49,9 @@ static void test_values_at_the_ends(void **state)
 {
     static const int exponents[][2] = { { 120, 127 }, { -149, -126 }, { -149, -112 }, { -149, 127 } };
     (void)state;
-    for (int dtype = VIC_F32; dtype <= VIC_BF16; dtype++)
-        for (size_t i = 0; i < sizeof exponents / sizeof *exponents && dtype != VIC_F16; i++) {
-            struct attention_case c = case_of((vic_dtype)dtype, 16);
+    for (int t = 0; t < TYPES; t++)
+        for (size_t i = 0; i < sizeof exponents / sizeof *exponents && types[t] != VIC_F16; i++) {
+            struct attention_case c = case_of(types[t], 16);
             struct problem p;
             char what[96];
             make_problem(&c, 9100 + i, &p);
@@ -133,8 +133,8 @@ static void check_others(const struct kernel *kernel, void *context)
 static void test_other_rows(void **state)
 {
     (void)state;
-    for (int dtype = VIC_F32; dtype <= VIC_BF16; dtype++) {
-        struct attention_case c = case_of((vic_dtype)dtype, 16);
+    for (int t = 0; t < TYPES; t++) {
+        struct attention_case c = case_of(types[t], 16);
         struct problem p;
         c.cutoff = 2.5;
         make_problem(&c, 9700, &p);

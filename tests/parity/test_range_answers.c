@@ -68,10 +68,10 @@ static void test_equal_scores(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int dtype = VIC_F32; dtype <= VIC_BF16; dtype++) {
-            struct attention_case c = case_of((vic_dtype)dtype, 8);
+        for (int t = 0; t < TYPES; t++) {
+            struct attention_case c = case_of(types[t], 8);
             struct problem p;
-            if (dtype == VIC_F16) continue; /* holds none of these numbers */
+            if (types[t] == VIC_F16) continue; /* holds none of these numbers */
             c.scale = cases[i].scale;
             make_problem(&c, 9200 + i, &p);
             q_value = cases[i].q;
@@ -166,24 +166,24 @@ static void test_score_lost_on_the_way(void **state)
     free_problem(&p);
 }
 
-/* ---- With a radial term ---------------------------------------------------------------------------------------- */
+/* ---- With a distance bias ---------------------------------------------------------------------------------------- */
 
 /* Scores that are all the same leave the decision to the term, whatever their size; a pair whose term is -inf has no
  * weight, whatever its score. */
-static void check_radial(const struct kernel *kernel, void *context)
+static void check_bias(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
     struct problem *p = (struct problem *)(uintptr_t)x->p;
-    const vic_radial *radial = &p->args.radial;
+    const struct distance_bias *bias = &p->args.bias;
     int64_t none = 0;
     launch(kernel, p, 2, 0);
     for (int64_t atom = 0; atom < p->pattern.n_q; atom++)
         for (int head = 0; head < p->shape.heads; head++) {
-            const float *table = radial->table + head * radial->head_stride;
+            const float *table = bias->table + head * bias->head_stride;
             double sum[128] = { 0 }, weight = 0.0, score = 0.0, lse = get(&p->lse, atom, head, 0);
             for (int64_t key = 0; key < p->pattern.n_k; key++) {
                 if (!is_pair(p, atom, key)) continue;
-                double w = exp(radial_value(table, radial->points, distance2(p, atom, key), p->pattern.cutoff));
+                double w = exp(radial_value(table, bias->points, distance2(p, atom, key), p->pattern.cutoff));
                 weight += w;
                 score = 0.0;
                 for (int c = 0; c < p->shape.d_qk; c++)
@@ -203,7 +203,7 @@ static void check_radial(const struct kernel *kernel, void *context)
     CHECK(none > 0, "%s, %s: no row without weight", kernel->name, x->what);
 }
 
-static void test_radial_terms(void **state)
+static void test_distance_biases(void **state)
 {
     static const double factors[] = { 1e19, -1e19, 0x1.fep127, 1.0 };
     float table[2 * POINTS];
@@ -216,7 +216,7 @@ static void test_radial_terms(void **state)
         struct attention_case c = case_of(VIC_F32, 8);
         struct problem p;
         char what[64];
-        c.radial = (vic_radial){ table, POINTS, POINTS };
+        c.bias = (struct distance_bias){ table, POINTS, POINTS };
         c.exclude_self = true;
         c.cutoff = 2;
         make_problem(&c, 9500 + i, &p);
@@ -226,7 +226,7 @@ static void test_radial_terms(void **state)
         flip = 8;
         struct compared x = { .p = &p, .what = what };
         write_problem(&p, i, same_q, same_k, normal);
-        for_each_kernel(&p.shape, check_radial, &x);
+        for_each_kernel(&p.shape, check_bias, &x);
         free_problem(&p);
     }
 }
@@ -243,7 +243,7 @@ static void test_large_terms(void **state)
             float table[POINTS];
             char what[64];
             for (int m = 0; m < POINTS; m++) table[m] = (float)terms[j];
-            c.radial = (vic_radial){ table, POINTS, 0 };
+            c.bias = (struct distance_bias){ table, POINTS, 0 };
             c.scale = 1.0;
             make_problem(&c, 9600, &p);
             q_value = 0.125; /* q . k is the key's number, which float32 holds */
@@ -261,9 +261,9 @@ static void test_large_terms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_scores),   cmocka_unit_test(test_small_products),
-        cmocka_unit_test(test_largest_halves), cmocka_unit_test(test_score_lost_on_the_way),
-        cmocka_unit_test(test_radial_terms),   cmocka_unit_test(test_large_terms),
+        cmocka_unit_test(test_equal_scores),    cmocka_unit_test(test_small_products),
+        cmocka_unit_test(test_largest_halves),  cmocka_unit_test(test_score_lost_on_the_way),
+        cmocka_unit_test(test_distance_biases), cmocka_unit_test(test_large_terms),
     };
     return cmocka_run_group_tests_name("parity_range_answers", tests, start_pools, stop_pools);
 }

@@ -4,10 +4,19 @@
 #define VIC_TESTS_WAYS_H
 
 #include "attention_case.h"
+#include "vicinal_dev.h"
 
-static inline int64_t second_set(const struct brute_points *points)
+/* The points of both sides, which lie nowhere. */
+struct two_sets {
+    vic_points q, k;
+    const vic_points *keys; /* NULL = the queries */
+};
+
+static inline void sets_of(const struct brute_points *points, struct two_sets *s)
 {
-    return points->one_set ? 0 : points->n_k;
+    s->q = points_of(points->n_q);
+    s->k = points_of(points->n_k);
+    s->keys = points->one_set ? NULL : &s->k;
 }
 
 /* A third of the blocks; none in the third block row, all in the second. */
@@ -18,14 +27,17 @@ static inline vic_pattern *way_blocks(const struct attention_case *c, const stru
     int64_t rows = (c->n_q + c->way_size - 1) / c->way_size, columns = (n_k + c->way_size - 1) / c->way_size;
     int64_t *ptr = brute_alloc(rows + 1, sizeof *ptr), n = 0;
     int32_t *column = brute_alloc(rows * columns, sizeof *column);
+    struct two_sets sets;
     vic_pattern *p;
     vic_error err;
+    sets_of(points, &sets);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t x = 0; x < columns; x++)
             if (r == 1 || (r != 2 && random_uniform(&seed) < 0.33)) column[n++] = (int32_t)x;
         ptr[r + 1] = n;
     }
-    CHECK_OK(vic_pattern_from_blocks(c->n_q, second_set(points), c->way_size, ptr, column, NULL, &p, &err));
+    const vic_block_list list = { .size = sizeof list, .block = c->way_size, .row_ptr = ptr, .column = column };
+    CHECK_OK(vic_pattern_blocks(NULL, &sets.q, sets.keys, &list, NULL, &p, &err));
     free(ptr);
     free(column);
     return p;
@@ -41,34 +53,32 @@ static inline vic_pattern *way_grid(const struct attention_case *c, const struct
     (void)points;
     snprintf(text, sizeof text, "blocks:%dx%d:density=0.2,block=%d,seed=%llu", grid, grid, c->way_size,
              (unsigned long long)seed);
-    CHECK_OK(vic_pattern_generate(text, NULL, &p, &err));
+    CHECK_OK(vic_pattern_generate(NULL, text, NULL, &p, &err));
     return p;
 }
 
 static inline vic_pattern *way_windows(const struct attention_case *c, const struct brute_points *points,
                                        uint64_t seed)
 {
+    const vic_points nowhere = points_of(c->n_q);
     vic_pattern *p;
     vic_error err;
     (void)points;
     (void)seed;
-    CHECK_OK(vic_pattern_windows(c->n_q, c->way_size, 3 * c->way_size, NULL, &p, &err));
+    CHECK_OK(vic_pattern_windows(NULL, &nowhere, c->way_size, 3 * c->way_size, NULL, &p, &err));
     return p;
 }
 
 static inline vic_pattern *way_nearest(const struct attention_case *c, const struct brute_points *points,
                                        uint64_t seed)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s;
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
+    vic_points at = points_at(c->n_q, points->q, c->cell == OPEN ? NULL : &points->cell[0][0]);
     vic_pattern *p;
     vic_error err;
     (void)seed;
-    o.exclude_self = c->exclude_self;
-    CHECK_OK(vic_structure_from_arrays(c->n_q, points->q, c->cell == OPEN ? NULL : points->cell, points->periodic,
-                                       NULL, &s, &err));
-    CHECK_OK(vic_pattern_nearest(s, c->way_size, &o, &p, &err));
-    vic_structure_free(s);
+    at.periodic = points->periodic;
+    CHECK_OK(vic_pattern_nearest(NULL, &at, NULL, c->way_size, &o, &p, &err));
     return p;
 }
 
@@ -88,39 +98,34 @@ static inline int64_t draw_pairs(const struct attention_case *c, int64_t n_k, ui
     return n;
 }
 
+static inline vic_pair_list listed(int64_t n, const int32_t *query, const int32_t *key)
+{
+    return (vic_pair_list){ .size = sizeof(vic_pair_list),
+                            .query = tensor_of(query, VIC_I32, 1, &n),
+                            .key = tensor_of(key, VIC_I32, 1, &n) };
+}
+
 static inline vic_pattern *way_pairs(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
+    const vic_pair_list list = listed(n, query, key);
+    struct two_sets sets;
     vic_pattern *p;
     vic_error err;
-    CHECK_OK(vic_pattern_from_pairs(NULL, c->n_q, second_set(points), n, query, key, NULL, NULL, &p, &err));
+    sets_of(points, &sets);
+    CHECK_OK(vic_pattern_pairs(NULL, &sets.q, sets.keys, &list, NULL, &p, &err));
     free(query);
     free(key);
     return p;
 }
 
-static inline vic_pattern *cutoff_pattern(const struct attention_case *c, const struct brute_points *points,
-                                          const uint8_t *skip, const uint8_t *skip_keys)
-{
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
-    o.cutoff = c->cutoff;
-    o.exclude_self = c->exclude_self;
-    o.skip = skip;
-    o.skip_keys = skip_keys;
-    CHECK_OK(vic_pattern_build_points(points->n_q, points->q, second_set(points), points->one_set ? NULL : points->k,
-                                      c->cell == OPEN ? NULL : points->cell, points->periodic, &o, &p, &err));
-    return p;
-}
-
 /* Within the cutoff or among the nearest. */
-static inline vic_pattern *way_unite(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+static inline vic_pattern *way_union(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
-    vic_pattern *near = cutoff_pattern(c, points, NULL, NULL), *nearest = way_nearest(c, points, seed), *p;
+    vic_pattern *near = case_pattern(c, points, NULL, NULL), *nearest = way_nearest(c, points, seed), *p;
     vic_error err;
-    CHECK_OK(vic_pattern_unite(near, nearest, &p, &err));
+    CHECK_OK(vic_pattern_union(NULL, near, nearest, &p, &err));
     vic_pattern_free(near);
     vic_pattern_free(nearest);
     return p;
@@ -131,23 +136,53 @@ static inline vic_pattern *way_exclude(const struct attention_case *c, const str
 {
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
-    vic_pattern *all = cutoff_pattern(c, points, NULL, NULL), *p;
+    vic_pattern *all = case_pattern(c, points, NULL, NULL), *p;
+    const vic_pair_list list = listed(n, query, key);
     vic_error err;
-    CHECK_OK(vic_pattern_exclude(all, n, query, key, NULL, &p, &err));
+    CHECK_OK(vic_pattern_exclude(NULL, all, &list, &p, &err));
     vic_pattern_free(all);
     free(query);
     free(key);
     return p;
 }
 
-static inline vic_pattern *way_skip(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+static inline vic_pattern *way_masked(const struct attention_case *c, const struct brute_points *points,
+                                      uint64_t seed)
 {
-    uint8_t *skip = brute_alloc(points->n_q, 1), *skip_keys = brute_alloc(points->n_k, 1);
-    for (int64_t i = 0; i < points->n_q; i++) skip[i] = random_bits(&seed) % 3 == 0;
-    for (int64_t i = 0; i < second_set(points); i++) skip_keys[i] = random_bits(&seed) % 3 == 0;
-    vic_pattern *p = cutoff_pattern(c, points, skip, points->one_set ? NULL : skip_keys);
-    free(skip);
-    free(skip_keys);
+    bool *mask = brute_alloc(points->n_q, sizeof *mask), *key_mask = brute_alloc(points->n_k, sizeof *key_mask);
+    for (int64_t i = 0; i < points->n_q; i++) mask[i] = random_bits(&seed) % 3 != 0;
+    for (int64_t i = 0; i < points->n_k && !points->one_set; i++) key_mask[i] = random_bits(&seed) % 3 != 0;
+    vic_pattern *p = case_pattern(c, points, mask, points->one_set ? NULL : key_mask);
+    free(mask);
+    free(key_mask);
+    return p;
+}
+
+/* Sequences of 1 to `way_size` points, packed: each point attends to those before it and to itself. */
+static inline vic_pattern *way_causal(const struct attention_case *c, const struct brute_points *points,
+                                      uint64_t seed)
+{
+    int64_t *offsets = brute_alloc(c->n_q + 1, sizeof *offsets), *ranges = brute_alloc(c->n_q + 1, sizeof *ranges);
+    int64_t n = 0;
+    vic_points nowhere = points_of(c->n_q);
+    vic_pattern *p;
+    vic_error err;
+    (void)points;
+    for (; offsets[n] < c->n_q; n++) {
+        int64_t end = offsets[n] + 1 + (int64_t)(random_bits(&seed) % (uint64_t)c->way_size);
+        offsets[n + 1] = end < c->n_q ? end : c->n_q;
+        ranges[n + 1] = n + 1;
+    }
+    const vic_range_list list = { .size = sizeof list,
+                                  .groups = n,
+                                  .query_offsets = offsets,
+                                  .range_offsets = ranges,
+                                  .key_first = offsets,
+                                  .key_end = offsets + 1,
+                                  .causal = true };
+    CHECK_OK(vic_pattern_ranges(NULL, &nowhere, NULL, &list, NULL, &p, &err));
+    free(offsets);
+    free(ranges);
     return p;
 }
 
@@ -155,17 +190,18 @@ static inline vic_pattern *way_skip(const struct attention_case *c, const struct
 static inline vic_pattern *way_molecules(const struct attention_case *c, const struct brute_points *points,
                                          uint64_t seed)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
+    vic_points at = points_at(c->n_q, points->q, NULL);
     int64_t *offsets = brute_alloc(c->n_q + 1, sizeof *offsets), n = 0;
     vic_pattern *p;
     vic_error err;
-    o.cutoff = c->cutoff;
-    o.exclude_self = c->exclude_self;
     while (offsets[n] < c->n_q) {
         int64_t end = offsets[n] + 1 + (int64_t)(random_bits(&seed) % (uint64_t)c->way_size);
         offsets[++n] = end < c->n_q ? end : c->n_q;
     }
-    CHECK_OK(vic_pattern_structures(n, offsets, points->q, NULL, NULL, &o, &p, &err));
+    at.groups = n;
+    at.group_offsets = offsets;
+    CHECK_OK(vic_pattern_cutoff(NULL, &at, NULL, c->cutoff, &o, &p, &err));
     free(offsets);
     return p;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The radial term: the reference against sums over images written out here, every CPU kernel against the reference,
+/* The distance bias: the reference against sums over images written out here, every CPU kernel against the reference,
  * and atoms that cross the cutoff. */
 #include "attention_problem.h"
+
+#include "vicinal_dev.h"
 
 enum { HEADS = 2, MOST_HEADS = 6, POINTS = 40 };
 
@@ -43,7 +45,7 @@ static void check_reference(enum brute_cell cell, int64_t n_q, int64_t n_k, doub
                                 .heads = HEADS,
                                 .d_qk = 8,
                                 .exclude_self = exclude,
-                                .radial = { tables, POINTS, POINTS } };
+                                .bias = { tables, POINTS, POINTS } };
     struct problem p;
     make_problem(&c, seed, &p);
     const struct brute_points *points = &p.points;
@@ -104,7 +106,8 @@ static void for_each_kernel(void (*body)(const struct kernel *, void *), void *c
 {
     for (int i = 0; i < kernel_table_size; i++)
         if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) {
-            CHECK(kernel_table[i]->features & FEATURE_RADIAL, "%s has no radial term", kernel_table[i]->name);
+            CHECK(kernel_table[i]->features & FEATURE_DISTANCE_BIAS, "%s has no distance bias",
+                  kernel_table[i]->name);
             body(kernel_table[i], context);
         }
 }
@@ -172,7 +175,7 @@ static void test_kernels(void **state)
                 struct problem p;
                 struct checked x = { &c, &p };
                 float *tables = make_tables(MOST_HEADS, points[n], infinite, 100 * i + n);
-                c.radial = (vic_radial){ tables, points[n], n == 1 ? 0 : points[n] };
+                c.bias = (struct distance_bias){ tables, points[n], n == 1 ? 0 : points[n] };
                 make_problem(&c, 10 * i + n, &p);
                 for_each_kernel(check_kernel, &x);
                 free_problem(&p);
@@ -185,14 +188,14 @@ static void check_trivial(const struct kernel *kernel, void *context)
 {
     struct problem *p = context;
     float nothing[2] = { -INFINITY, -INFINITY }, zeros[2] = { 0.0f, 0.0f };
-    p->args.radial = (vic_radial){ NULL, 0, 0 };
+    p->args.bias = (struct distance_bias){ NULL, 0, 0 };
     launch(kernel, p, 2, 0);
     unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
-    p->args.radial = (vic_radial){ zeros, 2, 0 };
+    p->args.bias = (struct distance_bias){ zeros, 2, 0 };
     launch(kernel, p, 2, 1);
     CHECK(memcmp(out, p->out.buffer, p->out.bytes) == 0 && memcmp(lse, p->lse.buffer, p->lse.bytes) == 0,
-          "%s: a radial term of 0 changed the result", kernel->name);
-    p->args.radial = (vic_radial){ nothing, 2, 0 };
+          "%s: a bias of 0 changed the result", kernel->name);
+    p->args.bias = (struct distance_bias){ nothing, 2, 0 };
     launch(kernel, p, 2, 1);
     for (int64_t row = 0; row < p->pattern.n_q; row++)
         for (int head = 0; head < p->shape.heads; head++) {
@@ -211,7 +214,7 @@ static void test_trivial_tables(void **state)
     (void)state;
     make_problem(&c, 1, &p);
     for_each_kernel(check_trivial, &p);
-    p.args.radial = (vic_radial){ NULL, 0, 0 };
+    p.args.bias = (struct distance_bias){ NULL, 0, 0 };
     free_problem(&p);
 }
 
@@ -234,10 +237,10 @@ static double largest_jump(const char *kernel, const float *table, int points, u
     const int64_t shape[] = { ATOMS, 1, DIM };
     int64_t most = 0, least = ATOMS;
     uint64_t state = seed;
-    vic_engine *engine;
+    const vic_plan_options lo = {
+        .size = sizeof lo, .dtype = VIC_F32, .head_dim = DIM, .kernel = kernel, .bias = VIC_BIAS_DISTANCE
+    };
     vic_error err;
-    vic_engine_options eo = VIC_ENGINE_OPTIONS_INIT;
-    eo.threads = 1;
     for (int i = 0; i < 3 * ATOMS; i++) x[i] = 8.0 * random_uniform(&state) - 4.0;
     for (int a = 0; a < 3; a++) x[a] = 0.0;
     for (int i = 0; i < ATOMS * DIM; i++) {
@@ -246,31 +249,24 @@ static double largest_jump(const char *kernel, const float *table, int points, u
         v[i] = (float)random_normal(&state);
     }
     for (int c = 0; c < DIM; c++) k[CROSSING * DIM + c] = q[c]; /* atom 0 looks at it */
-    CHECK_OK(vic_engine_create(&eo, &engine, &err));
     for (int step = 0; step < MOVES; step++) {
-        vic_pattern_options po = VIC_PATTERN_OPTIONS_INIT;
-        vic_plan_options lo = VIC_PLAN_OPTIONS_INIT;
-        vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
-        vic_pattern *p;
+        vic_attention_args a = VIC_INIT(vic_attention_args);
+        vic_points atoms = points_at(ATOMS, x, NULL);
         vic_plan *plan;
         int64_t counts[ATOMS];
         double d = cutoff + 1e-4 * (step - MOVES / 2);
         for (int c = 0; c < 3; c++) x[3 * CROSSING + c] = d * direction[c];
-        po.cutoff = cutoff;
-        lo.head_dim = DIM;
-        lo.kernel = kernel;
-        lo.radial = true;
-        CHECK_OK(vic_pattern_build_points(ATOMS, x, 0, NULL, NULL, NULL, &po, &p, &err));
-        CHECK_OK(vic_plan_create(p, &lo, &plan, &err));
-        vic_pattern_counts(p, counts);
+        vic_pattern *p = cutoff_pattern(&atoms, cutoff);
+        CHECK_OK(vic_plan_create(NULL, p, &lo, &plan, &err));
+        CHECK_OK(vic_pattern_counts(p, counts, &err));
         most = counts[0] > most ? counts[0] : most;
         least = counts[0] < least ? counts[0] : least;
         a.q = vic_tensor_make(q, VIC_F32, 3, shape);
         a.k = vic_tensor_make(k, VIC_F32, 3, shape);
         a.v = vic_tensor_make(v, VIC_F32, 3, shape);
         a.out = vic_tensor_make(out, VIC_F32, 3, shape);
-        a.radial = (vic_radial){ table, points, 0 };
-        CHECK_OK(vic_attention(engine, plan, &a, &err));
+        a.bias = tensor_of(table, VIC_F32, 2, (const int64_t[]){ 1, points });
+        CHECK_OK(vic_attention(NULL, plan, &a, &err));
         for (int c = 0; c < DIM; c++) {
             if (step > 0) jump = fmax(jump, fabs((double)out[c] - before[c]));
             before[c] = (double)out[c];
@@ -279,7 +275,6 @@ static double largest_jump(const char *kernel, const float *table, int points, u
         vic_pattern_free(p);
     }
     CHECK(most == least + 1, "the atom should cross: %lld to %lld neighbours", (long long)least, (long long)most);
-    vic_engine_free(engine);
     return jump;
 }
 
@@ -287,17 +282,18 @@ static double largest_jump(const char *kernel, const float *table, int points, u
  * 1e-6 of that of a near atom; without one the atom's whole weight goes in one step. */
 static void test_continuous_at_the_cutoff(void **state)
 {
-    static const int points[] = { 64, VIC_RADIAL_POINTS };
+    static const int points[] = { 64, VIC_BIAS_POINTS };
     (void)state;
     for (int i = 0; i < vic_kernel_count(); i++) {
-        vic_kernel_info kernel = vic_kernel_get(i);
+        vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
+        vic_error err;
+        CHECK_OK(vic_kernel_get(i, &kernel, &err));
         if (!kernel.available || strcmp(kernel.device, "cpu") != 0) continue;
         for (size_t n = 0; n < sizeof points / sizeof *points; n++) {
             float *zero = brute_alloc(points[n], sizeof *zero), *cosine = brute_alloc(points[n], sizeof *cosine);
             float *polynomial = brute_alloc(points[n], sizeof *polynomial);
-            vic_error err;
-            CHECK_OK(vic_radial_add(VIC_RADIAL_COSINE, 0, 0, 0, 5.0, points[n], cosine, &err));
-            CHECK_OK(vic_radial_add(VIC_RADIAL_POLYNOMIAL, 6, 0, 0, 5.0, points[n], polynomial, &err));
+            CHECK_OK(vic_bias_add(VIC_BIAS_COSINE, 0, 0, 0, 5.0, points[n], cosine, &err));
+            CHECK_OK(vic_bias_add(VIC_BIAS_POLYNOMIAL, 6, 0, 0, 5.0, points[n], polynomial, &err));
             double bare = largest_jump(kernel.name, zero, points[n], 5);
             double with_cosine = largest_jump(kernel.name, cosine, points[n], 5);
             double with_polynomial = largest_jump(kernel.name, polynomial, points[n], 5);
@@ -324,7 +320,7 @@ static void check_lone_neighbour(const struct kernel *kernel, void *context)
     struct brute_points points = { .n_q = 2, .one_set = true, .exclude_self = true, .q = x, .k = x, .cutoff = 4.0 };
     struct problem p;
     vic_error err;
-    c.radial = (vic_radial){ table, 3, 0 };
+    c.bias = (struct distance_bias){ table, 3, 0 };
     make_problem(&c, 3, &p);
     brute_free(&p.pattern);
     brute_build(&points, 3, &p.pattern, NULL);
