@@ -57,7 +57,7 @@ double chemistry_radius(int number)
     return radius > 0.0 ? radius : 1.9;
 }
 
-double cell_volume(const double cell[9])
+double volume_of_cell(const double cell[9])
 {
     const double *a = cell, *b = cell + 3, *c = cell + 6;
     return fabs(a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) +

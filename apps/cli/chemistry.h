@@ -9,6 +9,6 @@ const char *chemistry_symbol(int number); /* "X" for 0 and unknown ones */
 double chemistry_mass(int number);        /* standard atomic weight in u; 0 when not known */
 double chemistry_radius(int number);      /* van der Waals, A; a middling value when not known */
 
-double cell_volume(const double cell[9]); /* A^3 */
+double volume_of_cell(const double cell[9]); /* A^3 */
 
 #endif

@@ -12,7 +12,7 @@ struct taking {
     const char *side, *way;
     unsigned kind;
     struct point_set *set;
-    struct array *owned; /* [3] */
+    struct dense *owned; /* [3] */
     uint8_t **mask;
 };
 
@@ -32,8 +32,8 @@ static vic_status take_positions(const struct taking *t, vic_error *err)
     if (g->positions.data && !(t->kind & (POINTS_GEOMETRY | POINTS_MAY_BE)))
         return refuse(t, "positions", "do not depend on them: leave them out, and give n", err);
     if (g->n < 0) return vic_fail(err, VIC_BAD_ARGUMENT, "%s.n: expected 0 or more, got %lld", t->side, (long long)g->n);
-    const struct array_form form = { name, VIC_F64, g->n ? g->n : -1, 3 };
-    TRY(array_take(&g->positions, &form, &t->owned[0], err));
+    const struct dense_form form = { name, VIC_F64, g->n ? g->n : -1, 3 };
+    TRY(dense_take(&g->positions, &form, &t->owned[0], err));
     t->set->n = g->n ? g->n : g->positions.ndim == 2 ? g->positions.shape[0] : 0;
     t->set->positions = t->owned[0].data;
     return VIC_OK;
@@ -45,8 +45,8 @@ static vic_status take_mask(const struct taking *t, vic_error *err)
     const int64_t n = t->set->n;
     if (!t->given->mask.data) return VIC_OK;
     snprintf(name, sizeof name, "%s.mask", t->side);
-    const struct array_form form = { name, VIC_U8, n, 0 };
-    TRY(array_take(&t->given->mask, &form, &t->owned[1], err));
+    const struct dense_form form = { name, VIC_U8, n, 0 };
+    TRY(dense_take(&t->given->mask, &form, &t->owned[1], err));
     TRY(mem_array(n ? (size_t)n : 1, 1, "mask", t->mask, err));
     const uint8_t *takes_part = t->owned[1].data;
     for (int64_t i = 0; i < n; i++) (*t->mask)[i] = !takes_part[i];
@@ -60,8 +60,8 @@ static vic_status take_ids(const struct taking *t, vic_error *err)
     if (!t->given->ids.data) return VIC_OK;
     if (!(t->kind & POINTS_IDS)) return refuse(t, "ids", "do not depend on them: leave them out", err);
     snprintf(name, sizeof name, "%s.ids", t->side);
-    const struct array_form form = { name, VIC_I64, t->set->n, 0 };
-    TRY(array_take(&t->given->ids, &form, &t->owned[2], err));
+    const struct dense_form form = { name, VIC_I64, t->set->n, 0 };
+    TRY(dense_take(&t->given->ids, &form, &t->owned[2], err));
     t->set->ids = t->owned[2].data;
     return VIC_OK;
 }
@@ -148,7 +148,7 @@ vic_status points_take(const vic_points *queries, const vic_points *keys, const 
 void points_drop(struct points_taken *t)
 {
     for (int side = 0; side < 2; side++) {
-        for (int i = 0; i < 3; i++) array_free(&t->owned[side][i]);
+        for (int i = 0; i < 3; i++) dense_free(&t->owned[side][i]);
         free(t->mask[side]);
         t->mask[side] = NULL;
     }

@@ -3,7 +3,7 @@
 #ifndef VIC_API_POINTS_H
 #define VIC_API_POINTS_H
 
-#include "api/arrays.h"
+#include "api/dense.h"
 #include "pattern/point_set.h"
 
 /* What a constructor can do with its points. */
@@ -19,7 +19,7 @@ enum points_kind {
 struct points_taken {
     struct point_set queries, keys;
     const struct point_set *keys_or_null; /* NULL = the queries are the keys */
-    struct array owned[2][3];
+    struct dense owned[2][3];
     uint8_t *mask[2];
 };
 

@@ -130,12 +130,12 @@ vic_status vic_pattern_blocks(vic_context *c, const vic_points *queries, const v
 /* A list of pairs as dense int32, and what of it is owned. */
 struct pairs_taken {
     struct pair_list list;
-    struct array arrays[3];
+    struct dense arrays[3];
 };
 
 static void pairs_drop(struct pairs_taken *t)
 {
-    for (int i = 0; i < 3; i++) array_free(&t->arrays[i]);
+    for (int i = 0; i < 3; i++) dense_free(&t->arrays[i]);
 }
 
 static vic_status pairs_take(const vic_pair_list *given, struct pairs_taken *out, vic_error *err)
@@ -143,13 +143,13 @@ static vic_status pairs_take(const vic_pair_list *given, struct pairs_taken *out
     vic_status st = VIC_OK;
     *out = (struct pairs_taken){ 0 };
     NEED_STRUCT(vic_pair_list, l, given, err);
-    const struct array_form query = { "query", VIC_I32, -1, 0 };
+    const struct dense_form query = { "query", VIC_I32, -1, 0 };
     if (!l.query.data && l.query.ndim == 0) l.query.ndim = 1; /* no pairs */
-    TRY_GOTO(array_take(&l.query, &query, &out->arrays[0], err), done);
+    TRY_GOTO(dense_take(&l.query, &query, &out->arrays[0], err), done);
     int64_t n = l.query.shape[0];
-    const struct array_form key = { "key", VIC_I32, n, 0 }, shift = { "shift", VIC_I32, n, 3 };
-    TRY_GOTO(array_take(&l.key, &key, &out->arrays[1], err), done);
-    TRY_GOTO(array_take(&l.shift, &shift, &out->arrays[2], err), done);
+    const struct dense_form key = { "key", VIC_I32, n, 0 }, shift = { "shift", VIC_I32, n, 3 };
+    TRY_GOTO(dense_take(&l.key, &key, &out->arrays[1], err), done);
+    TRY_GOTO(dense_take(&l.shift, &shift, &out->arrays[2], err), done);
     out->list = (struct pair_list){ n, out->arrays[0].data, out->arrays[1].data, out->arrays[2].data };
     if (n > 0 && (!out->list.query || !out->list.key))
         st = vic_fail(err, VIC_BAD_ARGUMENT, "%s: data is NULL, but the list has %lld pairs",

@@ -40,7 +40,7 @@ static void summarise_cell(const vic_structure_info *v, struct summary *s)
         double cosine = dot(c + 3 * i, c + 3 * j) / (s->length[i] * s->length[j]);
         s->angle[k] = acos(fmax(-1.0, fmin(1.0, cosine))) * (180.0 / 3.14159265358979323846);
     }
-    s->volume = cell_volume(c);
+    s->volume = volume_of_cell(c);
 }
 
 static int compare_chains(const void *a, const void *b)

@@ -71,7 +71,7 @@ static double atoms_near(const vic_structure_info *v)
 
 static void warn_of_density(struct notes *notes, const vic_structure_info *v)
 {
-    double volume = cell_volume(v->cell), around;
+    double volume = volume_of_cell(v->cell), around;
     if (v->periodic[0] && v->periodic[1] && v->periodic[2] && (double)v->atoms > most_density * volume) {
         notes_warn(notes,
                    "the cell has %s atoms in a cubic angstrom, where the densest matter has 0.18: lengths are in "

@@ -94,7 +94,7 @@ static void tilt(double axes[3][3])
  * nothing.  A lone molecule in a crystal's cell leaves far more than 80 A^3 for each atom. */
 static bool fills_cell(const vic_structure_info *v)
 {
-    double volume = cell_volume(v->cell);
+    double volume = volume_of_cell(v->cell);
     return v->has_cell && v->periodic[0] && v->periodic[1] && v->periodic[2] && volume != 0.0 &&
            volume < 80.0 * (double)v->atoms;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/arrays.h"
+#include "api/dense.h"
 
 #include "base/dtype.h"
 #include "base/memory.h"
@@ -8,10 +8,10 @@
 
 #include <string.h>
 
-void array_free(struct array *a)
+void dense_free(struct dense *a)
 {
     free(a->owned);
-    *a = (struct array){ 0 };
+    *a = (struct dense){ 0 };
 }
 
 static bool is_integer(vic_dtype type)
@@ -31,7 +31,7 @@ static const char *expected_types(vic_dtype as)
     return as == VIC_F64 ? "float32 or float64" : as == VIC_U8 ? "bool or uint8" : "int32 or int64";
 }
 
-static vic_status check(const vic_tensor *t, const struct array_form *f, vic_error *err)
+static vic_status check(const vic_tensor *t, const struct dense_form *f, vic_error *err)
 {
     char text[DEVICE_TEXT];
     int ndim = f->columns ? 2 : 1;
@@ -98,7 +98,7 @@ static bool convert(const void *from, vic_dtype is, void *to, vic_dtype as)
     return true;
 }
 
-static vic_status convert_all(const vic_tensor *t, const struct array_form *f, char *to, vic_error *err)
+static vic_status convert_all(const vic_tensor *t, const struct dense_form *f, char *to, vic_error *err)
 {
     size_t from_size = vic_dtype_size(t->dtype), size = vic_dtype_size(f->as);
     int columns = f->columns ? f->columns : 1;
@@ -112,12 +112,12 @@ static vic_status convert_all(const vic_tensor *t, const struct array_form *f, c
     return VIC_OK;
 }
 
-vic_status array_take(const vic_tensor *t, const struct array_form *form, struct array *out, vic_error *err)
+vic_status dense_take(const vic_tensor *t, const struct dense_form *form, struct dense *out, vic_error *err)
 {
     vic_status st = VIC_OK;
     vic_tensor host = *t;
     void *copied = NULL;
-    *out = (struct array){ 0 };
+    *out = (struct dense){ 0 };
     if (!t->data) return VIC_OK;
     TRY(check(t, form, err));
     if (is_dense(t, form->as, form->columns)) {
@@ -131,6 +131,6 @@ vic_status array_take(const vic_tensor *t, const struct array_form *form, struct
     out->data = out->owned;
 done:
     free(copied);
-    if (st != VIC_OK) array_free(out);
+    if (st != VIC_OK) dense_free(out);
     return st;
 }
