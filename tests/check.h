@@ -79,4 +79,10 @@ static inline const char *test_data(const char *name)
     return path;
 }
 
+/* What main() of a program returns that a machine may be unable to run: ctest then says that it was skipped. */
+static inline int test_result(int failed, bool nothing_to_test)
+{
+    return failed ? 1 : nothing_to_test ? 77 : 0;
+}
+
 #endif

@@ -121,5 +121,5 @@ int main(int argc, char **argv)
         choose(ways[i].parts, ways[i].steps, ways[i].whole);
         failed += cmocka_run_group_tests_name(ways[i].name, tests, start_pools, stop_pools);
     }
-    return failed;
+    return test_result(failed, nothing_to_test());
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vic_pattern_sort() and unsort() of tensors in the memory of a GPU: what the CPU makes of the same bytes, also of
  * those between the elements, which nobody may write. */
-#include "check.h"
+#include "objects.h"
 
 enum { N_Q = 200, N_K = 131, MOST = 1 << 20 };
 
@@ -13,13 +13,12 @@ static unsigned char in[MOST], expected[MOST], found[MOST];
 static int start(void **state)
 {
     static double q[3 * N_Q], k[3 * N_K];
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     uint64_t seed = 11;
     (void)state;
     for (int i = 0; i < 3 * N_Q; i++) q[i] = 20 * random_uniform(&seed);
     for (int i = 0; i < 3 * N_K; i++) k[i] = 20 * random_uniform(&seed);
-    o.cutoff = 5;
-    CHECK_OK(vic_pattern_build_points(N_Q, q, N_K, k, NULL, NULL, &o, &pattern, &err));
+    vic_points queries = points_at(N_Q, q, NULL), keys = points_at(N_K, k, NULL);
+    CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 5, NULL, &pattern, &err));
     return 0;
 }
 
@@ -55,7 +54,8 @@ static vic_tensor make(void *data, vic_dtype dtype, int ndim, const int64_t *sha
     return t;
 }
 
-typedef vic_status permute(const vic_pattern *, vic_side, const vic_tensor *, const vic_tensor *, vic_error *);
+typedef vic_status permute(vic_context *, const vic_pattern *, vic_side, const vic_tensor *, const vic_tensor *,
+                           void *, vic_error *);
 
 static void check_one(permute *work, vic_side side, vic_dtype dtype, int ndim, const int64_t *shape, int64_t in_gap,
                       int64_t out_gap)
@@ -63,7 +63,7 @@ static void check_one(permute *work, vic_side side, vic_dtype dtype, int ndim, c
     vic_tensor from = make(in, dtype, ndim, shape, in_gap), to = make(expected, dtype, ndim, shape, out_gap);
     void *copies[2];
     memset(expected, 0xc5, MOST);
-    CHECK_OK(work(pattern, side, &from, &to, &err));
+    CHECK_OK(work(NULL, pattern, side, &from, &to, NULL, &err));
     for (int i = 0; i < 2; i++) CHECK_OK(vic_memory_alloc(gpu, MOST, &copies[i], &err));
     memset(found, 0xc5, MOST);
     CHECK_OK(vic_memory_copy(gpu, copies[0], cpu, in, MOST, &err));
@@ -71,7 +71,7 @@ static void check_one(permute *work, vic_side side, vic_dtype dtype, int ndim, c
     from = make(copies[0], dtype, ndim, shape, in_gap);
     to = make(copies[1], dtype, ndim, shape, out_gap);
     from.device = to.device = gpu;
-    CHECK_OK(work(pattern, side, &from, &to, &err));
+    CHECK_OK(work(NULL, pattern, side, &from, &to, NULL, &err));
     CHECK_OK(vic_memory_copy(cpu, found, gpu, copies[1], MOST, &err));
     for (int i = 0; i < MOST; i++)
         CHECK(found[i] == expected[i], "%s, %d dimensions, gaps %lld and %lld: byte %d: expected %02x, got %02x",
@@ -120,14 +120,15 @@ static void there_and_back(void **state)
     memset(found, 0xc5, MOST);
     CHECK_OK(vic_memory_copy(gpu, copies[0], cpu, in, bytes, &err));
     for (int i = 1; i < 3; i++) CHECK_OK(vic_memory_copy(gpu, copies[i], cpu, found, bytes, &err));
-    CHECK_OK(vic_pattern_sort(pattern, VIC_QUERY, &t[0], &t[1], &err));
-    CHECK_OK(vic_pattern_unsort(pattern, VIC_QUERY, &t[1], &t[2], &err));
+    CHECK_OK(vic_pattern_sort(NULL, pattern, VIC_QUERY, &t[0], &t[1], NULL, &err));
+    CHECK_OK(vic_pattern_unsort(NULL, pattern, VIC_QUERY, &t[1], &t[2], NULL, &err));
     CHECK_OK(vic_memory_copy(cpu, found, gpu, copies[2], bytes, &err));
     assert_memory_equal(found, in, bytes);
     CHECK_OK(vic_memory_copy(cpu, found, gpu, copies[1], bytes, &err));
     assert_memory_not_equal(found, in, bytes);
     t[1].data = (char *)copies[1] + 1;
-    CHECK_FAILS(vic_pattern_sort(pattern, VIC_QUERY, &t[0], &t[1], &err), VIC_BAD_ARGUMENT, "aligned to its type");
+    CHECK_FAILS(vic_pattern_sort(NULL, pattern, VIC_QUERY, &t[0], &t[1], NULL, &err), VIC_BAD_ARGUMENT,
+                "aligned to its type");
     for (int i = 0; i < 3; i++) vic_memory_free(gpu, copies[i]);
 }
 
@@ -137,5 +138,5 @@ int main(void)
         cmocka_unit_test(sorted_as_on_the_cpu),
         cmocka_unit_test(there_and_back),
     };
-    return cmocka_run_group_tests_name("gpu_sort", tests, start, stop);
+    return test_result(cmocka_run_group_tests_name("gpu_sort", tests, start, stop), no_gpu());
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launches as servers and training loops make them: captured in a graph and replayed 10,000 times, and on two streams
  * at once from one plan; always the same bits. */
-#include "check.h"
+#include "objects.h"
+#include "vicinal_dev.h"
 
 #ifdef VIC_HAVE_CUDA
 
@@ -37,13 +38,13 @@ static bool no_gpu(void)
 static vic_attention_args make_args(uint16_t *out)
 {
     const int64_t shape[3] = { N, HEADS, DIM };
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
     a.q = vic_tensor_make(inputs[0], VIC_F16, 3, shape);
     a.k = vic_tensor_make(inputs[1], VIC_F16, 3, shape);
     a.v = vic_tensor_make(inputs[2], VIC_F16, 3, shape);
     a.out = vic_tensor_make(out, VIC_F16, 3, shape);
-    a.q.device.kind = a.k.device.kind = a.v.device.kind = a.out.device.kind = VIC_CUDA;
-    a.workspace_size = vic_plan_workspace_size(plan, 1, 1);
+    a.q.device.type = a.k.device.type = a.v.device.type = a.out.device.type = VIC_CUDA;
+    CHECK_OK(vic_plan_workspace(NULL, plan, 1, &a.workspace_size, &err));
     assert_true(a.workspace_size > 0);
     CHECK_CUDA(cudaMalloc(&a.workspace, a.workspace_size));
     return a;
@@ -59,20 +60,17 @@ static uint16_t *make_out(void)
 
 static int start(void **state)
 {
-    vic_pattern_options po = VIC_PATTERN_OPTIONS_INIT;
-    vic_plan_options lo = VIC_PLAN_OPTIONS_INIT;
+    const vic_plan_options lo = {
+        .size = sizeof lo, .device = { VIC_CUDA, 0 }, .dtype = VIC_F16, .heads = HEADS, .head_dim = DIM
+    };
     uint64_t seed = 3;
     static double x[3 * N];
     (void)state;
     if (no_gpu()) return 0;
     for (int i = 0; i < 3 * N; i++) x[i] = 45 * random_uniform(&seed);
-    po.cutoff = 4;
-    lo.heads = HEADS;
-    lo.head_dim = DIM;
-    lo.dtype = VIC_F16;
-    lo.device.kind = VIC_CUDA;
-    CHECK_OK(vic_pattern_build_points(N, x, 0, NULL, NULL, NULL, &po, &pattern, &err));
-    CHECK_OK(vic_plan_create(pattern, &lo, &plan, &err));
+    vic_points points = points_at(N, x, NULL);
+    pattern = cutoff_pattern(&points, 4);
+    CHECK_OK(vic_plan_create(NULL, pattern, &lo, &plan, &err));
     for (int t = 0; t < 3; t++) {
         void *data;
         for (int i = 0; i < SIZE; i++) expected[i] = f16_from_f32((float)random_normal(&seed));
@@ -109,7 +107,8 @@ static void graph_replays(void **state)
     vic_attention_args a = make_args(out);
     CHECK_CUDA(cudaStreamCreate(&stream));
     CHECK_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-    CHECK_OK(vic_attention_enqueue(plan, &a, stream, &err));
+    a.stream = stream;
+    CHECK_OK(vic_attention(NULL, plan, &a, &err));
     CHECK_CUDA(cudaStreamEndCapture(stream, &graph));
     CHECK_CUDA(cudaGraphInstantiate(&replay, graph, 0));
     for (int i = 0; i < 10000; i++) {
@@ -138,10 +137,11 @@ static void two_streams(void **state)
         CHECK_CUDA(cudaStreamCreateWithFlags(&streams[s], cudaStreamNonBlocking));
         out[s] = make_out();
         a[s] = make_args(out[s]);
+        a[s].stream = streams[s];
     }
     CHECK_CUDA(cudaDeviceSynchronize());
     for (int i = 0; i < 500; i++)
-        for (int s = 0; s < 2; s++) CHECK_OK(vic_attention_enqueue(plan, &a[s], streams[s], &err));
+        for (int s = 0; s < 2; s++) CHECK_OK(vic_attention(NULL, plan, &a[s], &err));
     for (int s = 0; s < 2; s++) {
         CHECK_CUDA(cudaStreamSynchronize(streams[s]));
         CHECK_CUDA(cudaMemcpy(found, out[s], sizeof found, cudaMemcpyDeviceToHost));
@@ -166,9 +166,9 @@ static void timing_runs_the_work(void **state)
 {
     enum { LAUNCHES = 700 }; /* more than are queued at a time */
     static const vic_time_options ways[] = {
-        { sizeof(vic_time_options), 3, LAUNCHES, 0, false },
-        { sizeof(vic_time_options), 3, LAUNCHES, 0, true },
-        { sizeof(vic_time_options), 1, LAUNCHES, 7, false },
+        { .size = sizeof *ways, .warm_up = 3, .launches = LAUNCHES },
+        { .size = sizeof *ways, .warm_up = 3, .launches = LAUNCHES, .cold = true },
+        { .size = sizeof *ways, .warm_up = 1, .launches = LAUNCHES, .in_graph = 7 },
     };
     static double seconds[LAUNCHES];
     (void)state;
@@ -195,11 +195,72 @@ static void timing_runs_the_work(void **state)
     vic_time_options both = ways[2];
     both.cold = true;
     CHECK_FAILS(vic_attention_time(NULL, plan, &a, &both, seconds, &err), VIC_BAD_ARGUMENT, "ask for one of the two");
-    a.q.device.kind = VIC_CPU; /* refused while a graph is captured: the next one must work */
+    a.q.device.type = VIC_CPU; /* refused while a graph is captured: the next one must work */
     CHECK_FAILS(vic_attention_time(NULL, plan, &a, &ways[2], seconds, &err), VIC_BAD_ARGUMENT, "tensor q");
-    a.q.device.kind = VIC_CUDA;
+    a.q.device.type = VIC_CUDA;
     CHECK_OK(vic_attention_time(NULL, plan, &a, &ways[2], seconds, &err));
     cudaFree(out);
+    cudaFree(a.workspace);
+}
+
+/* In a context of the GPU: its stream, memory of its pool, and nothing is waited for before vic_context_wait(). */
+static void a_context(void **state)
+{
+    vic_context_options o = { .size = sizeof o, .device = { VIC_CUDA, 0 }, .threads = 1 };
+    cudaStream_t stream;
+    vic_context *c;
+    (void)state;
+    if (!plan) skip();
+    CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    o.stream = stream;
+    CHECK_OK(vic_context_create(&o, &c, &err));
+    uint16_t *out = make_out();
+    vic_attention_args a = make_args(out);
+    cudaFree(a.workspace);
+    a.workspace = NULL;
+    a.workspace_size = 0;
+    CHECK_CUDA(cudaDeviceSynchronize());
+    for (int i = 0; i < 100; i++) CHECK_OK(vic_attention(c, plan, &a, &err));
+    CHECK_OK(vic_context_wait(c, &err));
+    CHECK_CUDA(cudaMemcpy(found, out, sizeof found, cudaMemcpyDeviceToHost));
+    assert_memory_equal(found, expected, sizeof found);
+    vic_context_free(c);
+    cudaStreamDestroy(stream);
+    cudaFree(out);
+}
+
+/* The mean of two equal halves is each of them, and the LSE grows by ln 2; on the GPU as on the CPU. */
+static void combined_parts(void **state)
+{
+    const int64_t shape[3] = { N, HEADS, DIM };
+    static float lse[N * HEADS];
+    float *sums;
+    (void)state;
+    if (!plan) skip();
+    uint16_t *out = make_out(), *both = make_out();
+    vic_attention_args a = make_args(out);
+    CHECK_CUDA(cudaMalloc((void **)&sums, sizeof lse));
+    a.lse = vic_tensor_make(sums, VIC_F32, 2, shape);
+    a.lse.device.type = VIC_CUDA;
+    CHECK_OK(vic_attention(NULL, plan, &a, &err));
+    CHECK_CUDA(cudaMemcpy(lse, sums, sizeof lse, cudaMemcpyDeviceToHost));
+    float before = lse[7];
+    const vic_tensor outs[] = { a.out, a.out }, lses[] = { a.lse, a.lse };
+    vic_combine_args combine = { .size = sizeof combine,
+                                 .parts = 2,
+                                 .part_out = outs,
+                                 .part_lse = lses,
+                                 .out = vic_tensor_make(both, VIC_F16, 3, shape),
+                                 .lse = a.lse };
+    combine.out.device.type = VIC_CUDA;
+    CHECK_OK(vic_combine(NULL, &combine, &err));
+    CHECK_CUDA(cudaMemcpy(found, both, sizeof found, cudaMemcpyDeviceToHost));
+    assert_memory_equal(found, expected, sizeof found);
+    CHECK_CUDA(cudaMemcpy(lse, sums, sizeof lse, cudaMemcpyDeviceToHost));
+    CHECK(fabs((double)lse[7] - (double)before - log(2.0)) < 1e-5, "from %g to %g", (double)before, (double)lse[7]);
+    cudaFree(out);
+    cudaFree(both);
+    cudaFree(sums);
     cudaFree(a.workspace);
 }
 
@@ -210,9 +271,9 @@ static void workspace_is_asked_for(void **state)
     uint16_t *out = make_out();
     vic_attention_args a = make_args(out);
     a.workspace_size -= 64;
-    CHECK_FAILS(vic_attention_enqueue(plan, &a, NULL, &err), VIC_BAD_ARGUMENT, "workspace: expected");
-    a.q.device.kind = VIC_CPU;
-    CHECK_FAILS(vic_attention_enqueue(plan, &a, NULL, &err), VIC_BAD_ARGUMENT, "tensor q: expected memory of cuda:0");
+    CHECK_FAILS(vic_attention(NULL, plan, &a, &err), VIC_BAD_ARGUMENT, "workspace: expected");
+    a.q.device.type = VIC_CPU;
+    CHECK_FAILS(vic_attention(NULL, plan, &a, &err), VIC_BAD_ARGUMENT, "tensor q: expected memory of cuda:0");
     cudaFree(out);
     cudaFree(a.workspace);
 }
@@ -220,12 +281,10 @@ static void workspace_is_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_replays),
-        cmocka_unit_test(two_streams),
-        cmocka_unit_test(timing_runs_the_work),
-        cmocka_unit_test(workspace_is_asked_for),
+        cmocka_unit_test(graph_replays), cmocka_unit_test(two_streams),    cmocka_unit_test(timing_runs_the_work),
+        cmocka_unit_test(a_context),     cmocka_unit_test(combined_parts), cmocka_unit_test(workspace_is_asked_for),
     };
-    return cmocka_run_group_tests_name("gpu_streams", tests, start, stop);
+    return test_result(cmocka_run_group_tests_name("gpu_streams", tests, start, stop), no_gpu());
 }
 
 #else
@@ -240,7 +299,7 @@ static void without_cuda(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(without_cuda) };
-    return cmocka_run_group_tests_name("gpu_streams", tests, NULL, NULL);
+    return test_result(cmocka_run_group_tests_name("gpu_streams", tests, NULL, NULL), true);
 }
 
 #endif

@@ -23,21 +23,30 @@ static const struct kernel *row_of(vic_dtype dtype)
     return NULL;
 }
 
+static vic_plan_options unfused_options(int heads, int dim)
+{
+    return (vic_plan_options){ .size = sizeof(vic_plan_options),
+                               .device = the_gpu,
+                               .dtype = VIC_F16,
+                               .heads = heads,
+                               .head_dim = dim,
+                               .kernel = "attn_fwd_unfused_f16" };
+}
+
 /* As nothing_to_test(), and a word where cuBLAS is missing. */
 static bool cannot_run(void)
 {
     static const int64_t ptr[] = { 0, 1 };
     static const int32_t column[] = { 0 };
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    const vic_block_list list = { .size = sizeof list, .block = 16, .row_ptr = ptr, .column = column };
+    const vic_points points = points_of(16);
+    const vic_plan_options o = unfused_options(1, 64);
     vic_pattern *p;
     vic_plan *plan;
     vic_error err;
     if (nothing_to_test()) return true;
-    o.dtype = VIC_F16;
-    o.device = the_gpu;
-    o.kernel = "attn_fwd_unfused_f16";
-    CHECK_OK(vic_pattern_from_blocks(16, 16, 16, ptr, column, NULL, &p, &err));
-    vic_status st = vic_plan_create(p, &o, &plan, &err);
+    CHECK_OK(vic_pattern_blocks(NULL, &points, &points, &list, NULL, &p, &err));
+    vic_status st = vic_plan_create(NULL, p, &o, &plan, &err);
     vic_plan_free(plan);
     vic_pattern_free(p);
     if (st == VIC_NO_KERNEL) print_message("skipped: %s\n", err.text);
@@ -49,13 +58,13 @@ static bool cannot_run(void)
 static void run_unfused(const struct attention_case *given, uint64_t seed)
 {
     if (small() && (given->n_q > 700 || given->n_k > 3000)) return;
-    for (int dtype = VIC_F16; dtype <= VIC_BF16; dtype++)
+    for (int t = 1; t < TYPES; t++)
         for (int order = 0; order < 2; order++) {
             struct attention_case c = *given;
             struct problem p;
             struct checked x = { &c, &p, seed };
-            if (small() && order != (dtype == VIC_BF16)) continue;
-            c.dtype = (vic_dtype)dtype;
+            if (small() && order != (types[t] == VIC_BF16)) continue;
+            c.dtype = types[t];
             c.pattern_order = order;
             make_problem(&c, seed, &p);
             check_kernel(row_of(c.dtype), &x);
@@ -118,7 +127,7 @@ static void items(void **state)
 {
     (void)state;
     if (cannot_run()) skip();
-    for (int dtype = VIC_F16; dtype <= VIC_BF16; dtype++)
+    for (int t = 1; t < TYPES; t++)
         for (int order = 0; order < 2; order++) {
             struct attention_case c = { .name = "items",
                                         .n_q = 400,
@@ -128,7 +137,7 @@ static void items(void **state)
                                         .batch = 3,
                                         .way = way_blocks,
                                         .way_size = 64,
-                                        .dtype = (vic_dtype)dtype,
+                                        .dtype = types[t],
                                         .pattern_order = order };
             struct problem p;
             make_problem(&c, 400, &p);
@@ -157,7 +166,7 @@ static void graphs_and_streams(void **state)
     const int64_t shape[] = { N, HEADS, DIM };
     struct attention_case c = { .name = "graph", .n_q = N, .way_size = 128 };
     struct brute_points points = { .n_q = N, .one_set = true };
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
+    const vic_plan_options o = unfused_options(HEADS, DIM);
     vic_attention_args a[STREAMS];
     cudaStream_t streams[STREAMS];
     cudaGraphExec_t replays[STREAMS];
@@ -168,12 +177,7 @@ static void graphs_and_streams(void **state)
     (void)state;
     if (cannot_run()) skip();
     vic_pattern *p = way_blocks(&c, &points, 7);
-    o.heads = HEADS;
-    o.head_dim = DIM;
-    o.dtype = VIC_F16;
-    o.device = the_gpu;
-    o.kernel = "attn_fwd_unfused_f16";
-    CHECK_OK(vic_plan_create(p, &o, &plan, &err));
+    CHECK_OK(vic_plan_create(NULL, p, &o, &plan, &err));
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < SIZE; j++) host[j] = f16_from_f32((float)random_normal(&seed));
         inputs[i] = to_gpu((const unsigned char *)host, sizeof host);
@@ -181,22 +185,24 @@ static void graphs_and_streams(void **state)
     memset(found, 0xff, sizeof found);
     for (int s = 0; s < STREAMS; s++) {
         cudaGraph_t graph;
-        a[s] = (vic_attention_args)VIC_ATTENTION_ARGS_INIT;
+        a[s] = (vic_attention_args)VIC_INIT(vic_attention_args);
         a[s].q = vic_tensor_make(inputs[0], VIC_F16, 3, shape);
         a[s].k = vic_tensor_make(inputs[1], VIC_F16, 3, shape);
         a[s].v = vic_tensor_make(inputs[2], VIC_F16, 3, shape);
         a[s].out = vic_tensor_make(to_gpu((const unsigned char *)found, sizeof found), VIC_F16, 3, shape);
         a[s].q.device = a[s].k.device = a[s].v.device = a[s].out.device = the_gpu;
-        a[s].workspace_size = vic_plan_workspace_size(plan, 1, 1);
+        CHECK_OK(vic_plan_workspace(NULL, plan, 1, &a[s].workspace_size, &err));
         CHECK_CUDA(cudaMalloc(&a[s].workspace, a[s].workspace_size));
         CHECK_CUDA(cudaStreamCreateWithFlags(&streams[s], cudaStreamNonBlocking));
         CHECK_CUDA(cudaStreamBeginCapture(streams[s], cudaStreamCaptureModeGlobal));
-        CHECK_OK(vic_attention_enqueue(plan, &a[s], streams[s], &err));
+        a[s].stream = streams[s];
+        CHECK_OK(vic_attention(NULL, plan, &a[s], &err));
         CHECK_CUDA(cudaStreamEndCapture(streams[s], &graph));
         CHECK_CUDA(cudaGraphInstantiate(&replays[s], graph, 0));
         cudaGraphDestroy(graph);
     }
     CHECK_OK(vic_attention(NULL, plan, &a[0], &err));
+    CHECK_CUDA(cudaStreamSynchronize(streams[0]));
     from_gpu((unsigned char *)expected, a[0].out.data, sizeof expected);
     assert_memory_not_equal(expected, found, sizeof expected);
     for (int s = 0; s < STREAMS; s++) CHECK_CUDA(cudaMemset(a[s].out.data, 0xff, sizeof found));
@@ -204,7 +210,7 @@ static void graphs_and_streams(void **state)
     for (int i = 0; i < 200; i++)
         for (int s = 0; s < STREAMS; s++) {
             CHECK_CUDA(cudaGraphLaunch(replays[s], streams[s]));
-            CHECK_OK(vic_attention_enqueue(plan, &a[s], streams[s], &err));
+            CHECK_OK(vic_attention(NULL, plan, &a[s], &err));
         }
     for (int s = 0; s < STREAMS; s++) {
         CHECK_CUDA(cudaStreamSynchronize(streams[s]));
@@ -227,7 +233,7 @@ int main(void)
         cmocka_unit_test(refusal), cmocka_unit_test(graphs_and_streams),
     };
     tested = VIC_CUDA;
-    return cmocka_run_group_tests_name("gpu_unfused", tests, start_pools, stop_pools);
+    return test_result(cmocka_run_group_tests_name("gpu_unfused", tests, start_pools, stop_pools), cannot_run());
 }
 
 #else
@@ -244,7 +250,7 @@ static void without_cuda(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(without_cuda) };
-    return cmocka_run_group_tests_name("gpu_unfused", tests, NULL, NULL);
+    return test_result(cmocka_run_group_tests_name("gpu_unfused", tests, NULL, NULL), true);
 }
 
 #endif

@@ -6,5 +6,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { WAY_TESTS };
     tested = VIC_CUDA;
-    return cmocka_run_group_tests_name("gpu_ways", tests, start_pools, stop_pools);
+    return test_result(cmocka_run_group_tests_name("gpu_ways", tests, start_pools, stop_pools), nothing_to_test());
 }

@@ -39,10 +39,9 @@ static void test_reach_of_tensors(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
-        vic_tensor t = VIC_TENSOR_NONE;
-        t.ndim = 4;
-        memcpy(t.shape, tensors[i].shape, sizeof t.shape);
-        memcpy(t.stride, tensors[i].stride, sizeof t.stride);
+        vic_tensor t = { .dtype = VIC_F32, .ndim = 4 };
+        memcpy(t.shape, tensors[i].shape, sizeof tensors[i].shape);
+        memcpy(t.stride, tensors[i].stride, sizeof tensors[i].stride);
         CHECK(size_tensor_fits(&t) == tensors[i].fits, "tensor %zu", i);
     }
 }

@@ -84,12 +84,14 @@ static void test_checks(void **state)
 
 static void test_listing(void **state)
 {
+    vic_switch_info info = VIC_INIT(vic_switch_info);
+    vic_error err;
     (void)state;
     assert_int_equal(vic_switch_count(), SWITCH_COUNT);
     setenv("VIC_LOG", "plan", 1);
     bool seen = false;
     for (int i = 0; i < vic_switch_count(); i++) {
-        vic_switch_info info = vic_switch_get(i);
+        CHECK_OK(vic_switch_get(i, &info, &err));
         assert_true(strncmp(info.name, "VIC_", 4) == 0 && strlen(info.help) > 10);
         if (strcmp(info.name, "VIC_LOG") == 0) {
             seen = true;
@@ -97,8 +99,8 @@ static void test_listing(void **state)
         }
     }
     assert_true(seen);
-    assert_string_equal(vic_switch_get(-1).name, "");
-    assert_string_equal(vic_switch_get(SWITCH_COUNT).name, "");
+    CHECK_FAILS(vic_switch_get(-1, &info, &err), VIC_BAD_ARGUMENT, "got -1");
+    CHECK_FAILS(vic_switch_get(SWITCH_COUNT, &info, &err), VIC_BAD_ARGUMENT, "index: expected 0 to");
     unsetenv("VIC_LOG");
 }
 
@@ -126,18 +128,39 @@ static void test_log(void **state)
     setenv("VIC_LOG", "pattern,plan", 1);
     logged("plan", text, sizeof text);
     assert_string_equal(text, "vicinal plan: 12 blocks\n");
-    logged("engine", text, sizeof text);
+    logged("context", text, sizeof text);
     assert_string_equal(text, "");
     unsetenv("VIC_LOG");
     logged("plan", text, sizeof text);
     assert_string_equal(text, "");
 }
 
+static void keep(void *user, const char *line)
+{
+    snprintf(user, 256, "%s", line);
+}
+
+/* Elsewhere than to stderr: without the newline, for this thread, until it is taken back. */
+static void test_log_elsewhere(void **state)
+{
+    char text[256], kept[256] = "";
+    (void)state;
+    setenv("VIC_LOG", "plan", 1);
+    log_to(keep, kept);
+    logged("plan", text, sizeof text);
+    assert_string_equal(text, "");
+    assert_string_equal(kept, "vicinal plan: 12 blocks");
+    log_to(NULL, NULL);
+    logged("plan", text, sizeof text);
+    assert_string_equal(text, "vicinal plan: 12 blocks\n");
+    unsetenv("VIC_LOG");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),  cmocka_unit_test(test_words), cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_listing), cmocka_unit_test(test_log),
+        cmocka_unit_test(test_listing), cmocka_unit_test(test_log),   cmocka_unit_test(test_log_elsewhere),
     };
     return cmocka_run_group_tests_name("unit_base_switches", tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static const char *cannot_run(vic_device device)
 
 static const struct kernel slow = { .name = "slow",
                                     .device = VIC_CPU,
-                                    .dtypes = 7,
+                                    .dtypes = DTYPE_F32 | DTYPE_F16,
                                     .features = 7,
                                     .dim_min = 8,
                                     .dim_max = 128,
@@ -27,7 +27,7 @@ static const struct kernel slow = { .name = "slow",
                                     .unavailable = can_run };
 static const struct kernel fast = { .name = "fast",
                                     .device = VIC_CPU,
-                                    .dtypes = 1 << VIC_F16,
+                                    .dtypes = DTYPE_F16,
                                     .features = FEATURE_LSE,
                                     .dim_min = 64,
                                     .dim_max = 128,
@@ -36,7 +36,7 @@ static const struct kernel fast = { .name = "fast",
                                     .unavailable = can_run };
 static const struct kernel absent = { .name = "absent",
                                       .device = VIC_CPU,
-                                      .dtypes = 7,
+                                      .dtypes = DTYPE_F32 | DTYPE_F16,
                                       .features = 7,
                                       .dim_min = 8,
                                       .dim_max = 128,
@@ -45,7 +45,7 @@ static const struct kernel absent = { .name = "absent",
                                       .unavailable = cannot_run };
 static const struct kernel asked = { .name = "asked",
                                      .device = VIC_CPU,
-                                     .dtypes = 15,
+                                     .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,
                                      .features = 7,
                                      .dim_min = 8,
                                      .dim_max = 128,
@@ -58,7 +58,8 @@ enum { ROWS = sizeof rows / sizeof *rows };
 
 static struct plan_request request(vic_dtype dtype, int dim)
 {
-    return (struct plan_request){ .shape = { dtype, 4, 4, dim, dim }, .features = FEATURE_LSE };
+    return (
+        struct plan_request){ .device = { VIC_CPU, 0 }, .shape = { dtype, 4, 4, dim, dim }, .features = FEATURE_LSE };
 }
 
 static void cheapest_that_fits(void **state)
@@ -102,10 +103,10 @@ static void forced(void **state)
     unsetenv("VIC_FORCE_KERNEL");
 }
 
-/* It is the cheapest of all, and the only one for float64. */
+/* It is the cheapest of all, and the only one for bfloat16. */
 static void only_by_name(void **state)
 {
-    struct plan_request r = request(VIC_F64, 64);
+    struct plan_request r = request(VIC_BF16, 64);
     const struct kernel *chosen;
     vic_error err;
     (void)state;
@@ -121,15 +122,15 @@ static void nothing_fits(void **state)
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    r.device.kind = VIC_CUDA;
+    r.device.type = VIC_CUDA;
     CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
     assert_ptr_equal(strstr(err.text, "this build has no CUDA kernels: build vicinal where nvcc 12.3"), err.text);
     assert_non_null(strstr(err.text, "slow and 3 more: on cpu only"));
-    r.device.kind = VIC_CPU;
-    r.features |= FEATURE_RADIAL;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "lacks a radial term");
+    r.device.type = VIC_CPU;
+    r.features |= FEATURE_DISTANCE_BIAS;
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "lacks a distance bias");
     assert_non_null(strstr(err.text, "fast: has no float32"));
-    assert_ptr_equal(strstr(err.text, "nothing here has a radial term"), err.text);
+    assert_ptr_equal(strstr(err.text, "nothing here has a distance bias"), err.text);
     assert_null(chosen);
 }
 
@@ -138,22 +139,22 @@ static void the_reason_comes_first(void **state)
 {
     static const struct kernel gpu = { .name = "gpu",
                                        .device = VIC_CUDA,
-                                       .dtypes = 1 << VIC_F16 | 1 << VIC_BF16,
+                                       .dtypes = DTYPE_F16 | DTYPE_BF16,
                                        .features = FEATURE_LSE,
                                        .dim_min = 8,
                                        .dim_max = 128,
                                        .dim_step = 8,
                                        .unavailable = can_run };
-    struct kernel radial = slow, other = gpu, away = gpu;
-    radial.features |= FEATURE_RADIAL;
+    struct kernel biased = slow, other = gpu, away = gpu;
+    biased.features |= FEATURE_DISTANCE_BIAS;
     other.name = "other";
     away.unavailable = cannot_run;
-    const struct kernel *const present[] = { &radial, &gpu, &other }, *const missing[] = { &slow, &away };
+    const struct kernel *const present[] = { &biased, &gpu, &other }, *const missing[] = { &slow, &away };
     struct plan_request r = request(VIC_F32, 64);
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    r.device.kind = VIC_CUDA;
+    r.device.type = VIC_CUDA;
     CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "gpu and 1 more: has no float32");
     assert_ptr_equal(strstr(err.text, "float32 runs on the CPU only: take dtype float16 or bfloat16; no kernel fits"),
                      err.text);
@@ -163,10 +164,10 @@ static void the_reason_comes_first(void **state)
     r.shape.dtype = VIC_F64;
     CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "nothing runs in float64: take dtype");
     r = request(VIC_F16, 64);
-    r.device.kind = VIC_CUDA;
-    r.features |= FEATURE_RADIAL;
-    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "a radial term runs on the CPU only; ");
-    r.features = FEATURE_LSE | FEATURE_UNEQUAL_DIMS | FEATURE_RADIAL;
+    r.device.type = VIC_CUDA;
+    r.features |= FEATURE_DISTANCE_BIAS;
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "a distance bias runs on the CPU only; ");
+    r.features = FEATURE_LSE | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS;
     CHECK_FAILS(plan_choose(&r, missing, 1, &chosen, &err), VIC_NO_KERNEL, "no CUDA kernels");
     r.kernel = "slow";
     CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL, "slow runs on the CPU only; ");
