@@ -5,7 +5,7 @@
 #ifndef VIC_TESTS_FAULTS_OPERATIONS_H
 #define VIC_TESTS_FAULTS_OPERATIONS_H
 
-#include "check.h"
+#include "objects.h"
 
 enum operation_kind {
     PLAIN,

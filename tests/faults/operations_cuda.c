@@ -71,20 +71,21 @@ static vic_status make_tensors(bool batch, void *memory[TENSORS], vic_attention_
 static vic_status run_plan(const char *how, const vic_plan *plan, vic_attention_args *a, vic_error *err)
 {
     double seconds[3] = { -1, -1, -1 };
-    vic_time_options o = VIC_TIME_OPTIONS_INIT;
-    o.warm_up = 2;
-    o.launches = 3;
-    o.in_graph = strstr(how, "graph") ? 2 : 0;
-    o.cold = strstr(how, "cold");
+    const vic_time_options o = { .size = sizeof o,
+                                 .warm_up = 2,
+                                 .launches = 3,
+                                 .in_graph = strstr(how, "graph") ? 2 : 0,
+                                 .cold = strstr(how, "cold") };
     if (strstr(how, "timed")) {
         TRY(vic_attention_time(NULL, plan, a, &o, seconds, err));
         for (int i = 0; i < 3; i++) assert_true(seconds[i] > 0);
         return VIC_OK;
     }
     if (!strstr(how, "stream")) return vic_attention(NULL, plan, a, err);
-    vic_status st = vic_memory_alloc(gpu, vic_plan_workspace_size(plan, 1, 1), &a->workspace, err);
-    a->workspace_size = vic_plan_workspace_size(plan, 1, 1);
-    for (int i = 0; i < 2 && st == VIC_OK; i++) st = vic_attention_enqueue(plan, a, stream, err);
+    a->stream = stream;
+    TRY(vic_plan_workspace(NULL, plan, 1, &a->workspace_size, err));
+    vic_status st = vic_memory_alloc(gpu, a->workspace_size, &a->workspace, err);
+    for (int i = 0; i < 2 && st == VIC_OK; i++) st = vic_attention(NULL, plan, a, err);
     cuda_calls_wait(stream);
     vic_memory_free(gpu, a->workspace);
     return st;
@@ -94,25 +95,25 @@ static vic_status attend(const char *how, vic_error *err)
 {
     static uint16_t result[2][NUMBERS];
     const bool unfused = strstr(how, "unfused");
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    const vic_plan_options o = { .size = sizeof o,
+                                 .device = gpu,
+                                 .dtype = strstr(how, "bf16") ? VIC_BF16 : VIC_F16,
+                                 .heads = HEADS,
+                                 .head_dim = DIM,
+                                 .pattern_order = strstr(how, "pattern order"),
+                                 .kernel = unfused ? "attn_fwd_unfused_f16" : NULL };
+    vic_attention_args a = VIC_INIT(vic_attention_args);
     void *memory[TENSORS] = { NULL };
     vic_plan *plan = NULL;
     vic_status st;
-    o.heads = HEADS;
-    o.head_dim = DIM;
-    o.dtype = strstr(how, "bf16") ? VIC_BF16 : VIC_F16;
-    o.device = gpu;
-    o.pattern_order = strstr(how, "pattern order");
-    o.kernel = unfused ? "attn_fwd_unfused_f16" : NULL;
     TRY_GOTO(make_tensors(strstr(how, "batch"), memory, &a, err), done);
     if (o.dtype == VIC_BF16) a.q.dtype = a.k.dtype = a.v.dtype = a.out.dtype = VIC_BF16;
     if (!strstr(how, "lse")) a.lse.data = NULL;
-    TRY_GOTO(vic_plan_create(unfused ? blocks : ball, &o, &plan, err), done);
+    TRY_GOTO(vic_plan_create(NULL, unfused ? blocks : ball, &o, &plan, err), done);
     TRY_GOTO(run_plan(how, plan, &a, err), done);
     for (int t = OUT; t < TENSORS; t++)
         TRY_GOTO(vic_memory_copy(cpu, result[t - OUT], gpu, memory[t], sizeof numbers, err), done);
-    CHECK(remember(how, vic_plan_get(plan).kernel, result, sizeof result) == 0,
+    CHECK(remember(how, plan_info_of(plan).kernel, result, sizeof result) == 0,
           "%s: another result than the first time", how);
 done:
     vic_plan_free(plan);
@@ -123,14 +124,14 @@ done:
 static vic_status sort(const char *how, vic_error *err)
 {
     static uint16_t result[NUMBERS];
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
     void *memory[TENSORS] = { NULL };
     vic_status st;
     TRY_GOTO(make_tensors(false, memory, &a, err), done);
     if (strcmp(how, "sort") == 0)
-        TRY_GOTO(vic_pattern_sort(ball, VIC_QUERY, &a.q, &a.out, err), done);
+        TRY_GOTO(vic_pattern_sort(NULL, ball, VIC_QUERY, &a.q, &a.out, NULL, err), done);
     else
-        TRY_GOTO(vic_pattern_unsort(ball, VIC_KEY, &a.k, &a.out, err), done);
+        TRY_GOTO(vic_pattern_unsort(NULL, ball, VIC_KEY, &a.k, &a.out, NULL, err), done);
     TRY_GOTO(vic_memory_copy(cpu, result, gpu, memory[OUT], sizeof result, err), done);
     CHECK(remember(how, "", result, sizeof result) == 0, "%s: another result than the first time", how);
 done:
@@ -204,8 +205,8 @@ static vic_status command(const char *line, vic_error *err)
     }
     CHECK(silent, "%s: exit code %d, but it prints %s...", line, code, printed);
     CHECK(strstr(err->text, ": error: "), "%s: exit code %d, and says: %s", line, code, err->text);
-    err->status = code == vic_status_exit_code(VIC_NO_KERNEL) ? VIC_NO_KERNEL : VIC_FAILED;
-    CHECK(code == vic_status_exit_code(err->status), "%s: exit code %d", line, code);
+    err->status = code == status_exit_code(VIC_NO_KERNEL) ? VIC_NO_KERNEL : VIC_FAILED;
+    CHECK(code == status_exit_code(err->status), "%s: exit code %d", line, code);
     return err->status;
 }
 
@@ -223,16 +224,14 @@ void cuda_operations_setup(int index, void *on_stream)
 {
     uint64_t seed = 5;
     static double positions[3 * ATOMS];
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     vic_error err;
     gpu = (vic_device){ VIC_CUDA, index };
     stream = on_stream;
     for (int i = 0; i < 3 * ATOMS; i++) positions[i] = 15 * random_uniform(&seed);
     for (int i = 0; i < NUMBERS; i++) numbers[i] = (uint16_t)(0x3000 + random_bits(&seed) % 0x0c00); /* 0.125 to 1 */
-    o.cutoff = 4;
-    CHECK_OK(vic_pattern_build_points(ATOMS, positions, 0, NULL, NULL, NULL, &o, &ball, &err));
-    o.cutoff = 0;
-    CHECK_OK(vic_pattern_generate("blocks:5x5:n=7,block=64", &o, &blocks, &err));
+    vic_points points = points_at(ATOMS, positions, NULL);
+    ball = cutoff_pattern(&points, 4);
+    CHECK_OK(vic_pattern_generate(NULL, "blocks:5x5:n=7,block=64", NULL, &blocks, &err));
     write_atoms("near.xyz", "3\nwater\nO 0 0 0\nH 0.757 0.586 0\nH -0.757 0.586 0\n");
     write_atoms("far.xyz", "3\nargon\nAr 0 0 0\nAr 9 0 0\nAr 0 9 0\n");
 }

@@ -4,7 +4,8 @@
 #ifndef VIC_TESTS_FAULTS_OPERATIONS_CUDA_H
 #define VIC_TESTS_FAULTS_OPERATIONS_CUDA_H
 
-#include "check.h"
+#include "objects.h"
+#include "vicinal_dev.h"
 
 struct cuda_operation {
     const char *name;

@@ -2,6 +2,8 @@
 #include "faults/operations.h"
 
 #include "kernels/cuda/sm90/plan/layout.h"
+#include "vicinal_dev.h"
+#include "vicinal_structure.h"
 
 #include <zlib.h>
 
@@ -10,8 +12,12 @@ enum { ATOMS = 120, HEADS = 2, DIM = 16 };
 static double positions[3 * ATOMS];
 static float q[ATOMS * HEADS * DIM], out[ATOMS * HEADS * DIM];
 static double reference[ATOMS * HEADS * DIM];
-static const double cell[3][3] = { { 14, 0, 0 }, { 3, 13, 0 }, { 0, 2, 12 } };
-static const int32_t query[] = { 0, 1, 2 }, key[] = { 5, 6, 7 };
+static const double cell[9] = { 14, 0, 0, 3, 13, 0, 0, 2, 12 };
+static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 };
+static vic_points atoms, two, far,
+    nowhere;                /* of the crystal; in two groups without it; the last 60; without places */
+static vic_pair_list pairs; /* with strides, so that it is copied */
+static vic_range_list ranges;
 static vic_structure *crystal;
 static vic_pattern *made;
 
@@ -96,32 +102,52 @@ static void write_broken_tensors(void)
     write_text("bad.vnp", "\x89VNP\r\n\x1a\n and no more");
 }
 
-/* Several structures, with their cells, and a union. */
+/* Several structures, and a union. */
 static void write_joined(void)
 {
-    const int64_t offsets[] = { 0, 50, ATOMS };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *several, *joined;
+    vic_pattern *several = cutoff_pattern(&two, 4.0), *joined;
     vic_error err;
-    o.cutoff = 4.0;
-    CHECK_OK(vic_pattern_structures(2, offsets, positions, NULL, NULL, &o, &several, &err));
-    CHECK_OK(vic_pattern_unite(several, several, &joined, &err));
+    CHECK_OK(vic_pattern_union(NULL, several, several, &joined, &err));
     CHECK_OK(vic_pattern_save(joined, "joined.vnp", &err));
     vic_pattern_free(joined);
     vic_pattern_free(several);
 }
 
+static void make_inputs(void)
+{
+    static float coarse[3 * 60];
+    const int64_t three = 3;
+    for (int i = 0; i < 3 * 60; i++) coarse[i] = (float)positions[3 * 60 + i];
+    atoms = points_at(ATOMS, positions, cell);
+    two = points_at(ATOMS, positions, NULL);
+    two.groups = 2;
+    two.group_offsets = offsets;
+    far = points_of(60);
+    far.positions = tensor_of(coarse, VIC_F32, 2, (const int64_t[]){ 60, 3 });
+    nowhere = points_of(ATOMS);
+    pairs = (vic_pair_list){ .size = sizeof pairs,
+                             .query = tensor_of(query_and_key, VIC_I64, 1, &three),
+                             .key = tensor_of(query_and_key + 1, VIC_I64, 1, &three) };
+    pairs.query.stride[0] = pairs.key.stride[0] = 2;
+    ranges = (vic_range_list){ .size = sizeof ranges,
+                               .groups = 2,
+                               .query_offsets = offsets,
+                               .range_offsets = every,
+                               .key_first = offsets,
+                               .key_end = offsets + 1,
+                               .causal = true };
+}
+
 void operations_setup(void)
 {
     uint64_t state = 7;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     vic_error err;
     for (int i = 0; i < 3 * ATOMS; i++) positions[i] = 13.0 * random_uniform(&state);
     for (int i = 0; i < ATOMS * HEADS * DIM; i++) q[i] = (float)random_normal(&state);
     write_structures();
-    o.cutoff = 4.0;
+    make_inputs();
     CHECK_OK(vic_structure_from_arrays(ATOMS, positions, cell, NULL, NULL, &crystal, &err));
-    CHECK_OK(vic_pattern_build(crystal, &o, &made, &err));
+    made = cutoff_pattern(&atoms, 4.0);
     CHECK_OK(vic_pattern_save(made, "seed.vnp", &err));
     CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.npy", &err));
     CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.safetensors", &err));
@@ -137,16 +163,24 @@ void operations_teardown(void)
     vic_structure_free(crystal);
 }
 
+static void check_structure(const vic_structure *s)
+{
+    vic_structure_info info = VIC_INIT(vic_structure_info);
+    vic_error err;
+    CHECK_OK(vic_structure_get(s, &info, &err));
+    assert_true(info.atoms >= 2);
+}
+
 static vic_status read_file(const char *path, vic_error *err)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     o.symmetry = strstr(path, ".pdb") || strstr(path, ".cif");
     o.supercell[0] = 2;
     if (strstr(path, ".xyz")) o.supercell[0] = 1;
     vic_status st = vic_structure_read(path, &o, &s, err);
     assert_true((st == VIC_OK) == (s != NULL));
-    if (s) assert_true(vic_structure_get(s).atoms >= 2);
+    if (s) check_structure(s);
     vic_structure_free(s);
     return st;
 }
@@ -170,7 +204,7 @@ static vic_status read_broken(const char *path, vic_error *err)
 
 static vic_status read_no_model(const char *path, vic_error *err)
 {
-    vic_read_options o = VIC_READ_OPTIONS_INIT;
+    vic_read_options o = VIC_INIT(vic_read_options);
     vic_structure *s;
     o.model = 7;
     vic_status st = vic_structure_read(path, &o, &s, err);
@@ -181,7 +215,7 @@ static vic_status read_no_model(const char *path, vic_error *err)
 static vic_status load_broken(const char *path, vic_error *err)
 {
     vic_pattern *p;
-    vic_status st = vic_pattern_load(path, &p, err);
+    vic_status st = vic_pattern_load(NULL, path, &p, err);
     assert_null(p);
     return refused(st, err);
 }
@@ -206,44 +240,79 @@ static vic_status finish(vic_status st, vic_pattern **made_here)
 {
     vic_pattern *p = *made_here;
     assert_true((st == VIC_OK) == (p != NULL));
-    if (p) assert_true(vic_pattern_get(p).pairs > 0);
+    if (p) assert_true(info_of(p).pairs > 0);
     vic_pattern_free(p);
     return st;
 }
 
-static vic_status make_pattern(const char *kind, vic_error *err)
+static vic_status two_threads(vic_context **c, vic_error *err)
 {
-    const int64_t offsets[] = { 0, 50, ATOMS };
-    static const uint8_t skip[ATOMS] = { 1, 0, 1 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p = NULL;
-    o.threads = 2;
-    if (strcmp(kind, "nearest") == 0) return finish(vic_pattern_nearest(crystal, 6, &o, &p, err), &p);
-    if (strcmp(kind, "windows") == 0) return finish(vic_pattern_windows(ATOMS, 16, 64, &o, &p, err), &p);
-    if (strcmp(kind, "blocks") == 0) return finish(vic_pattern_generate("blocks:5x5:n=7,block=64", &o, &p, err), &p);
-    if (strcmp(kind, "pairs") == 0)
-        return finish(vic_pattern_from_pairs(crystal, ATOMS, 0, 3, query, key, NULL, &o, &p, err), &p);
-    if (strcmp(kind, "unite") == 0) return finish(vic_pattern_unite(made, made, &p, err), &p);
-    if (strcmp(kind, "exclude") == 0) return finish(vic_pattern_exclude(made, 3, query, key, NULL, &p, err), &p);
-    if (strstr(kind, ".vnp")) return finish(vic_pattern_load(kind, &p, err), &p);
-    o.cutoff = 4.0;
-    if (strcmp(kind, "skip") == 0) o.skip = skip;
-    if (strcmp(kind, "structures") == 0)
-        return finish(vic_pattern_structures(2, offsets, positions, NULL, NULL, &o, &p, err), &p);
-    if (strcmp(kind, "points") == 0)
-        return finish(vic_pattern_build_points(40, positions, 60, positions + 120, cell, NULL, &o, &p, err), &p);
-    return finish(vic_pattern_build(crystal, &o, &p, err), &p);
+    const vic_context_options o = { .size = sizeof o, .threads = 2 };
+    return vic_context_create(&o, c, err);
 }
 
+/* The constructor of that name. */
+static vic_status construct(vic_context *c, const char *kind, vic_pattern **p, vic_error *err)
+{
+    static const uint8_t mask[ATOMS] = { 0, 1, 0, 1, 1 };
+    const int64_t n = ATOMS;
+    vic_points points = atoms;
+    if (strcmp(kind, "nearest") == 0) return vic_pattern_nearest(c, &atoms, NULL, 6, NULL, p, err);
+    if (strcmp(kind, "windows") == 0) return vic_pattern_windows(c, &nowhere, 16, 64, NULL, p, err);
+    if (strcmp(kind, "blocks") == 0) return vic_pattern_generate(c, "blocks:5x5:n=7,block=64", NULL, p, err);
+    if (strcmp(kind, "pairs") == 0) return vic_pattern_pairs(c, &atoms, NULL, &pairs, NULL, p, err);
+    if (strcmp(kind, "ranges") == 0) return vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, p, err);
+    if (strcmp(kind, "union") == 0) return vic_pattern_union(c, made, made, p, err);
+    if (strcmp(kind, "exclude") == 0) return vic_pattern_exclude(c, made, &pairs, p, err);
+    if (strcmp(kind, "transpose") == 0) return vic_pattern_transpose(c, made, p, err);
+    if (strcmp(kind, "groups") == 0) return vic_pattern_cutoff(c, &two, NULL, 4.0, NULL, p, err);
+    if (strcmp(kind, "points") == 0) return vic_pattern_cutoff(c, &atoms, &far, 4.0, NULL, p, err);
+    if (strstr(kind, ".vnp")) return vic_pattern_load(c, kind, p, err);
+    if (strcmp(kind, "masked") == 0) points.mask = tensor_of(mask, VIC_U8, 1, &n);
+    return vic_pattern_cutoff(c, &points, NULL, 4.0, NULL, p, err);
+}
+
+static vic_status make_pattern(const char *kind, vic_error *err)
+{
+    vic_context *c = NULL;
+    vic_pattern *p = NULL;
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = construct(c, kind, &p, err);
+    vic_context_free(c);
+    return finish(st, &p);
+}
+
+static vic_status subtract(const char *unused, vic_error *err)
+{
+    vic_pattern *less = NULL, *p = NULL;
+    (void)unused;
+    vic_status st = vic_pattern_exclude(NULL, made, &pairs, &less, err);
+    if (st == VIC_OK) st = vic_pattern_difference(NULL, less, less, &p, err);
+    if (st == VIC_OK) assert_int_equal(info_of(p).pairs, 0);
+    vic_pattern_free(less);
+    vic_pattern_free(p);
+    return st;
+}
+
+/* What cannot be done leaves the pattern as it was. */
 static vic_status update_pattern(const char *unused, vic_error *err)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
+    static double moved[3 * ATOMS];
+    vic_points there = points_at(ATOMS, moved, NULL);
+    vic_context *c = NULL;
+    vic_pattern *p = NULL;
     (void)unused;
-    o.cutoff = 4.0;
-    vic_status st = vic_pattern_build(crystal, &o, &p, err);
-    if (st == VIC_OK) st = vic_pattern_update(&p, positions, NULL, NULL, 2, err);
-    return finish(st, &p);
+    for (int i = 0; i < 3 * ATOMS; i++) moved[i] = 0.9 * positions[i];
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = vic_pattern_cutoff(c, &atoms, NULL, 4.0, NULL, &p, err);
+    if (st == VIC_OK) {
+        st = vic_pattern_update(c, &p, &there, NULL, err);
+        assert_non_null(p);
+        assert_true((info_of(p).pairs == info_of(made).pairs) == (st != VIC_OK));
+    }
+    vic_context_free(c);
+    vic_pattern_free(p);
+    return st;
 }
 
 static vic_status save_pattern(const char *path, vic_error *err)
@@ -254,36 +323,51 @@ static vic_status save_pattern(const char *path, vic_error *err)
 static vic_status list_pairs(const char *unused, vic_error *err)
 {
     static int32_t i[200000], j[200000];
-    int64_t pairs = vic_pattern_get(made).pairs;
+    static double d[3 * 200000];
+    vic_neighbors list = { .size = sizeof list, .pairs = 200000, .i = i, .j = j, .D = d };
+    vic_context *c = NULL;
     (void)unused;
-    assert_in_range(pairs, 1, 200000);
-    vic_status st = vic_pattern_neighbours(made, pairs, 2, i, j, NULL, NULL, err);
-    return st == VIC_OK ? vic_pattern_pairs(made, pairs, i, j, NULL, err) : st;
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = vic_pattern_neighbors(c, made, &list, err);
+    vic_context_free(c);
+    if (st == VIC_OK) assert_int_equal(list.pairs, info_of(made).pairs);
+    return st;
+}
+
+static vic_status block_mask(const char *unused, vic_error *err)
+{
+    static int32_t counts[2][2], columns[2][4];
+    vic_block_mask mask = { .size = sizeof mask, .query_block = 64, .key_block = 64 };
+    (void)unused;
+    vic_status st = vic_pattern_block_mask(NULL, made, &mask, err);
+    if (st != VIC_OK) return st;
+    assert_true(mask.rows == 2 && mask.columns == 2);
+    mask.width = 2;
+    mask.kv_num_blocks = counts[0];
+    mask.full_kv_num_blocks = counts[1];
+    mask.kv_indices = columns[0];
+    mask.full_kv_indices = columns[1];
+    return vic_pattern_block_mask(NULL, made, &mask, err);
 }
 
 static vic_status attention(const char *check, vic_error *err)
 {
     const int64_t shape[] = { ATOMS, HEADS, DIM };
-    vic_engine_options threads = VIC_ENGINE_OPTIONS_INIT;
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
-    vic_attention_args a = VIC_ATTENTION_ARGS_INIT;
-    vic_engine *engine = NULL;
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .heads = HEADS, .head_dim = DIM };
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    vic_context *c = NULL;
     vic_plan *plan = NULL;
-    threads.threads = 2;
-    o.heads = HEADS;
-    o.head_dim = DIM;
     a.q = a.k = a.v = vic_tensor_make(q, VIC_F32, 3, shape);
     a.out = vic_tensor_make(out, VIC_F32, 3, shape);
     memset(out, 0, sizeof out);
-    vic_status st = vic_engine_create(&threads, &engine, err);
-    if (st == VIC_OK) st = vic_plan_create(made, &o, &plan, err);
-    if (st == VIC_OK) st = vic_attention(engine, plan, &a, err);
-    if (st == VIC_OK && check)
-        st = vic_attention_reference(engine, plan, &a, ATOMS, NULL, reference, NULL, NULL, err);
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = vic_plan_create(c, made, &o, &plan, err);
+    if (st == VIC_OK) st = vic_attention(c, plan, &a, err);
+    if (st == VIC_OK && check) st = vic_attention_reference(c, plan, &a, ATOMS, NULL, reference, NULL, NULL, err);
     if (st == VIC_OK && check)
         for (int i = 0; i < ATOMS * HEADS * DIM; i++) assert_true(fabs(reference[i] - (double)out[i]) < 1e-4);
     vic_plan_free(plan);
-    vic_engine_free(engine);
+    vic_context_free(c);
     return st;
 }
 
@@ -295,7 +379,7 @@ static vic_status lay_out_tiles(const char *text, vic_error *err)
     struct tile_schedule schedule = { 0 };
     struct pool *pool = NULL;
     vic_pattern *p = NULL;
-    vic_status st = vic_pattern_generate(text, NULL, &p, err);
+    vic_status st = vic_pattern_generate(NULL, text, NULL, &p, err);
     if (st == VIC_OK) st = pool_create(2, &pool, err);
     if (st == VIC_OK) st = tiles_make(p, 4, 6, pool, &layout, err);
     if (st == VIC_OK) st = tiles_schedule(&layout, &shape, 132, false, &schedule, err);
@@ -337,16 +421,20 @@ const struct operation library_operations[] = {
     { "write extXYZ", write_structure, "out.extxyz", "out.extxyz", PLAIN },
     { "pattern: cutoff", make_pattern, "cutoff", NULL, PLAIN },
     { "pattern: two sets", make_pattern, "points", NULL, PLAIN },
-    { "pattern: atoms skipped", make_pattern, "skip", NULL, PLAIN },
+    { "pattern: points left out", make_pattern, "masked", NULL, PLAIN },
     { "pattern: nearest", make_pattern, "nearest", NULL, PLAIN },
     { "pattern: windows", make_pattern, "windows", NULL, PLAIN },
     { "pattern: blocks", make_pattern, "blocks", NULL, PLAIN },
     { "pattern: pairs", make_pattern, "pairs", NULL, PLAIN },
-    { "pattern: structures", make_pattern, "structures", NULL, PLAIN },
-    { "pattern: union", make_pattern, "unite", NULL, PLAIN },
+    { "pattern: ranges", make_pattern, "ranges", NULL, PLAIN },
+    { "pattern: several structures", make_pattern, "groups", NULL, PLAIN },
+    { "pattern: union", make_pattern, "union", NULL, PLAIN },
     { "pattern: exclusion", make_pattern, "exclude", NULL, PLAIN },
+    { "pattern: difference", subtract, NULL, NULL, PLAIN },
+    { "pattern: transpose", make_pattern, "transpose", NULL, PLAIN },
     { "pattern: update", update_pattern, NULL, NULL, PLAIN },
-    { "pattern: neighbours and pairs", list_pairs, NULL, NULL, PLAIN },
+    { "pattern: neighbours", list_pairs, NULL, NULL, PLAIN },
+    { "pattern: block mask", block_mask, NULL, NULL, PLAIN },
     { "pattern: save", save_pattern, "out.vnp", "out.vnp", PLAIN },
     { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
     { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },
