@@ -55,8 +55,8 @@ vic_status pattern_read(const struct pattern_input *in, struct pattern_built *ou
 vic_status pattern_build_from(const struct pattern_input *in, struct pattern_built *b, vic_error *err);
 void pattern_close(struct pattern_built *b);
 
-/* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns `out`.
- */
+/* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns
+ * `out`. */
 const char *pattern_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom,
                          char out[PATTERN_WHAT]);
 

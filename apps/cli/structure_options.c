@@ -183,8 +183,7 @@ vic_status structure_open(const struct structure_options *s, const char *path, v
     if (file_kind(path) == FILE_VNP)
         return fail(err, VIC_BAD_INPUT,
                     "%s: expected a structure, found a pattern (.vnp), which `vicinal pattern`, `run` and `bench "
-                    "latency` "
-                    "take; give the structure that it was made of",
+                    "latency` take; give the structure that it was made of",
                     path);
     read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
     read.duplicates = (vic_duplicates)s->duplicates; /* in the order of the enum */

@@ -74,8 +74,8 @@ vic_status options_copy(void *defaults, size_t known, const void *given, const c
     if (size < sizeof size || size > known)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "%s.size is %zu, and vicinal " VIC_VERSION
-                        " knows sizes up to %zu: start from the _INIT macro "
-                        "of a header that is not newer than the library",
+                        " knows sizes up to %zu: start from the _INIT macro of a header that is not newer than the "
+                        "library",
                         type, size, known);
     memcpy(defaults, given, size);
     memcpy(defaults, &known, sizeof known);

@@ -39,8 +39,7 @@ static vic_status check_finite(const struct request *r, const struct vic_structu
         if (!isfinite(s->atoms.positions[i]))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s: expected finite positions, found %g for atom %zu after scaling; mend the cell or "
-                            "the "
-                            "position",
+                            "the position",
                             r->source->name, s->atoms.positions[i], i / 3 + 1);
     return VIC_OK;
 }

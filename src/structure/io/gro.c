@@ -53,8 +53,8 @@ static bool looks_like_gro(const struct source *s)
     return row.length == 5 && number_read_integer(row.text, row.length, &number);
 }
 
-/* From the distance of the decimal points of x, y and z; the default where it is not one, and the row says the rest.
- */
+/* From the distance of the decimal points of x, y and z; the default where it is not one, and the row says the
+ * rest. */
 static struct shape shape_of(struct piece row)
 {
     const struct shape usual = { 8, USUAL_POINT };

@@ -288,8 +288,7 @@ static vic_status no_atoms_in_model(const struct reading *r, vic_error *err)
 {
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s: expected atoms in model %lld, found all %lld of them in others of the file's %zu models; "
-                    "ask "
-                    "for one of these by its number, or -1 for the last",
+                    "ask for one of these by its number, or -1 for the last",
                     r->source->name, (long long)r->numbers[r->wanted - 1], (long long)r->other_atoms, r->model_count);
 }
 

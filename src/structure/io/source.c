@@ -25,8 +25,7 @@ static vic_status make_room(struct growing *g, size_t room, const char *name, vi
     if (g->size > g->limit)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected at most %zu MiB of text (after inflating), found more; split the file, check "
-                        "that it is no "
-                        "archive bomb, or raise the limit (VIC_READ_LIMIT_MB)",
+                        "that it is no archive bomb, or raise the limit (VIC_READ_LIMIT_MB)",
                         name, g->limit >> 20);
     return mem_grow(&g->text, &g->capacity, g->size + room + 1, 1, "bytes of the file", err);
 }
