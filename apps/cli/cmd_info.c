@@ -59,9 +59,9 @@ static vic_status count_labels(const vic_structure_view *v, struct summary *s, v
     TRY(allocate(v->atoms, sizeof *chains, "the names of chains", &chains, err));
     for (int64_t i = 0; i < v->atoms; i++) {
         const vic_atom_label *now = &v->labels[i], *last = i ? &v->labels[i - 1] : NULL;
-        bool new_chain = !last || strcmp(now->chain, last->chain) != 0;
+        bool new_chain = !last || memcmp(now->chain, last->chain, sizeof now->chain) != 0;
         s->residues += new_chain || now->sequence != last->sequence || now->insertion != last->insertion ||
-                       strcmp(now->residue, last->residue) != 0;
+                       memcmp(now->residue, last->residue, sizeof now->residue) != 0;
         if (new_chain) strncpy(chains[used++], now->chain, sizeof *chains);
     }
     qsort(chains, (size_t)used, sizeof *chains, compare_chains);
@@ -84,8 +84,9 @@ static vic_status summarise(const vic_structure_view *v, struct summary *s, vic_
         s->unknown |= mass == 0.0;
         s->partial += v->occupancies && v->occupancies[i] < 1.0f;
         for (int k = 0; k < 3; k++) {
-            s->low[k] = fmin(s->low[k], v->positions[3 * i + k]);
-            s->high[k] = fmax(s->high[k], v->positions[3 * i + k]);
+            const double x = v->positions[3 * i + k];
+            s->low[k] = x < s->low[k] ? x : s->low[k];
+            s->high[k] = x > s->high[k] ? x : s->high[k];
         }
     }
     summarise_cell(v, s);

@@ -19,6 +19,7 @@ struct reading {
     bool any_b_factor, any_occupancy;
     int64_t other_atoms; /* of the models that are not taken */
     int scale_rows;      /* bit i: SCALEi+1 was read */
+    struct element_memory elements;
 };
 
 static bool is_digit(char c)
@@ -87,7 +88,7 @@ static vic_status take_atom(struct reading *r, struct piece line, const struct l
         ++r->other_atoms;
         return VIC_OK;
     }
-    TRY(pdb_read_atom(r->source->name, line, l, &record, err));
+    TRY(pdb_read_atom(r->source->name, line, l, &r->elements, &record, err));
     if (record.no_number) format_none(r->out, record.no_number, l->number);
     r->any_b_factor = r->any_b_factor || record.has_b_factor;
     r->any_occupancy = r->any_occupancy || record.has_occupancy;
