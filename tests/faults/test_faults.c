@@ -154,6 +154,7 @@ static int ended_at(const struct operation *o, long n, int number)
         vic_error err;
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* SIGQUIT leaves one */
         dup2(nowhere, STDOUT_FILENO);
+        signal(number, SIG_DFL); /* nohup and a shell's background jobs have some ignored */
         faults_signal(n, number);
         _exit(o->run(o->argument, &err) == VIC_OK ? 0 : 1);
     }
