@@ -138,6 +138,19 @@ static vic_status read_header(struct reading *r, struct piece comment, vic_error
         memcpy(out->cell.vectors, h->lattice, sizeof h->lattice);
         out->cell.line = line;
     }
+    if (h->has_parameters) {
+        out->cell.kind = FILE_CELL_PARAMETERS;
+        memcpy(out->cell.parameters, h->parameters, sizeof h->parameters);
+        out->cell.line = line;
+    }
+    if (h->unit_assumed)
+        format_note(out->notes, "The cell in line %lld has no unit (cell{angstrom}): it was taken as angstrom.",
+                    (long long)line);
+    if (h->cell_left.length)
+        format_note(out->notes,
+                    "Line %lld may hold a cell, %s, in a form that is not read: give the cell with --cell, or write "
+                    "it as Lattice=\"...\".",
+                    (long long)line, quoted(h->cell_left).text);
     if (*h->lattice_problem) {
         memcpy(out->cell.problem, h->lattice_problem, sizeof h->lattice_problem);
         out->cell.line = line;
