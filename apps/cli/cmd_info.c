@@ -154,7 +154,10 @@ static vic_status info_json(const char *file, const vic_structure_view *v, const
     if (s->has_cell) {
         json_object(&j, "density");
         json_real(&j, "atoms_per_A3", (double)v->atoms / s->volume);
-        json_real(&j, "g_per_cm3", mass_density(s));
+        if (s->mass > 0.0)
+            json_real(&j, "g_per_cm3", mass_density(s));
+        else
+            json_null(&j, "g_per_cm3");
         json_object_end(&j);
     } else {
         json_null(&j, "density");
@@ -174,6 +177,17 @@ static void text_models(const vic_structure_view *v, const vic_read_options *rea
         text_row("models", "%s; the first is taken (--model N takes another)", count_text(v->models).s);
     else
         text_row("models", "%s; --model %d is taken", count_text(v->models).s, read->model);
+}
+
+/* No mass where no element is known. */
+static void text_density(const vic_structure_view *v, const struct summary *s)
+{
+    const struct number atoms = real_text((double)v->atoms / s->volume, 4);
+    if (s->mass > 0.0)
+        text_row("density", "%s atoms/A^3   %s g/cm^3%s", atoms.s, real_text(mass_density(s), 4).s,
+                 s->unknown ? " (atoms of unknown element not counted)" : "");
+    else
+        text_row("density", "%s atoms/A^3", atoms.s);
 }
 
 static void info_text(const char *file, const vic_structure_view *v, const struct structure_options *o,
@@ -206,8 +220,7 @@ static void info_text(const char *file, const vic_structure_view *v, const struc
                  real_text(s->length[2], 6).s, real_text(s->angle[0], 5).s, real_text(s->angle[1], 5).s,
                  real_text(s->angle[2], 5).s);
         text_row("volume", "%s A^3", real_text(s->volume, 6).s);
-        text_row("density", "%s atoms/A^3   %s g/cm^3%s", real_text((double)v->atoms / s->volume, 4).s,
-                 real_text(mass_density(s), 4).s, s->unknown ? " (atoms of unknown element not counted)" : "");
+        text_density(v, s);
     }
     structure_text(v, &o->read);
     if (v->atoms) {

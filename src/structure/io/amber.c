@@ -137,7 +137,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
     int64_t left, block;
     out->format = "amber";
     out->models = 1;
-    if (!format_frame(model, 1)) return format_no_frame(s, model, 1, err);
+    if (!format_frame(model, 1)) return format_no_frame(s, "model", model, 1, err);
     lines_next(&r.lines, &title);
     format_set_title(out->title, title);
     if (!lines_next(&r.lines, &line) || !read_count(line, &r.atoms))

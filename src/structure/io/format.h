@@ -66,8 +66,8 @@ vic_status format_read(const struct source *s, int model, struct file_content *o
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
-/* The same where frames are numbered 1 to `frames`. */
-vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err);
+/* The same where they are numbered 1 to `frames`; `what` is "frame", "model" or "data block". */
+vic_status format_no_frame(const struct source *s, const char *what, int model, int64_t frames, vic_error *err);
 /* 1 to `frames` for what is asked for (0 is the first, negative from the end); 0 when there is no such frame. */
 int64_t format_frame(int model, int64_t frames);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);

@@ -278,7 +278,7 @@ static vic_status find_model(const struct source *s, int model, size_t *wanted, 
         qsort(r.numbers, r.model_count, sizeof *r.numbers, compare_numbers);
         st = format_no_model(s, model, r.numbers, r.model_count, err);
     } else {
-        st = format_no_frame(s, model, (int64_t)r.model_count, err);
+        st = format_no_frame(s, "model", model, (int64_t)r.model_count, err);
     }
 done:
     free(r.numbers);

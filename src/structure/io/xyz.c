@@ -244,10 +244,10 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
     if (model < 0) {
         TRY(read_frames(s, 0, out, err));
         wanted = format_frame(model, out->models);
-        if (!wanted) return format_no_frame(s, model, out->models, err);
+        if (!wanted) return format_no_frame(s, "frame", model, out->models, err);
     }
     TRY(read_frames(s, wanted, out, err));
-    if (out->models < wanted) return format_no_frame(s, model, out->models, err);
+    if (out->models < wanted) return format_no_frame(s, "frame", model, out->models, err);
     format_note_models(out, model, "frames");
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }

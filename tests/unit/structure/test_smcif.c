@@ -61,7 +61,7 @@ static void test_symmetry(void **state)
     assert_int_equal(vic_structure_get(s).atomic_numbers[0], 7);
     vic_structure_free(s);
     o.model = 3;
-    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 3; the file has 2: 1, 2");
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no data block 3; the file has 2: 1 to 2;");
 }
 
 /* Names as they were written before, and the operations of what they are called now. */

@@ -227,7 +227,7 @@ static void test_counts_and_frames(void **state)
     assert_true(vic_structure_get(s).has_cell);
     vic_structure_free(s);
     o.model = 4;
-    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 4; the file has 2: 1, 2");
+    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no frame 4; the file has 2: 1 to 2;");
     CHECK_REFUSED("8\nhelium\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
                   "line 1: expected 8 atom rows after this count and its comment line, found 2");
     CHECK_REFUSED("1\nx\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
