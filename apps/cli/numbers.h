@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers as people read them.  The text lives as long as the expression that calls: printf("%s", count_text(n).s).
- */
+/* Numbers as people read them.  The text lives as long as the expression that calls: printf("%s",
+ * count_text(n).s). */
 #ifndef VICINAL_CLI_NUMBERS_H
 #define VICINAL_CLI_NUMBERS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Command lines by table: what a subcommand accepts, how values are checked, and its --help, all from the same rows.
- */
+/* Command lines by table: what a subcommand accepts, how values are checked, and its --help, all from the same
+ * rows. */
 #ifndef VICINAL_CLI_OPTIONS_H
 #define VICINAL_CLI_OPTIONS_H
 

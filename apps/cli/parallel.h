@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The same work on consecutive parts of 0 .. n - 1, on a few threads.  What is computed must not depend on the split.
- */
+/* The same work on consecutive parts of 0 .. n - 1, on a few threads.  What is computed must not depend on the
+ * split. */
 #ifndef VICINAL_CLI_PARALLEL_H
 #define VICINAL_CLI_PARALLEL_H
 

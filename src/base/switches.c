@@ -31,8 +31,8 @@ int switch_int(enum switch_id id, int otherwise)
     return (int)number;
 }
 
-/* The next word of a comma-separated list, without the blanks around it; NULL at the end.  Empty ones are left out.
- */
+/* The next word of a comma-separated list, without the blanks around it; NULL at the end.  Empty ones are left
+ * out. */
 static const char *next_word(const char **list, size_t *length)
 {
     while (**list) {

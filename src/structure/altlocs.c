@@ -258,8 +258,8 @@ static void find_labels(const struct candidate *list, size_t count, struct label
                 labels[l].excludes[m] = true;
 }
 
-/* Of the labels that are not decided the one of highest mean occupancy, ties to the first in the file; -1: none left
- */
+/* Of the labels that are not decided the one of highest mean occupancy, ties to the first in the file; -1:
+ * none left */
 static int best_label(const struct label labels[LABELS])
 {
     int best = -1;

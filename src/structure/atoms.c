@@ -87,12 +87,3 @@ void atoms_free(struct atoms *a)
     free(a->occupancies);
     memset(a, 0, sizeof *a);
 }
-
-void label_set(char *field, size_t size, const char *text, size_t length)
-{
-    while (length && (*text == ' ' || *text == '\t')) ++text, --length;
-    while (length && (text[length - 1] == ' ' || text[length - 1] == '\t' || text[length - 1] == '\r')) --length;
-    if (length > size - 1) length = size - 1;
-    for (size_t i = 0; i < length; ++i) field[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-    memset(field + length, 0, size - length);
-}

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define ATOMS_MOST ((int64_t)INT32_MAX + 1 - 65) /* 2^31 - 65: rows are int32 and padded to strips of 64 */
 
@@ -41,7 +42,15 @@ void atoms_keep(struct atoms *a, const bool *keep);           /* in order */
 void atoms_drop_segments(struct atoms *a);                    /* nothing asks for them any more */
 void atoms_free(struct atoms *a);
 
-/* Copy into a field of a label: blanks around cut, cut to fit, unprintable bytes as '?'. */
-void label_set(char *field, size_t size, const char *text, size_t length);
+/* Copy into a field of a label, filled up with zeros: blanks around cut, cut to fit, unprintable bytes as '?'.
+ * Inline, as each atom has four. */
+static inline void label_set(char *field, size_t size, const char *text, size_t length)
+{
+    while (length && (*text == ' ' || *text == '\t')) ++text, --length;
+    while (length && (text[length - 1] == ' ' || text[length - 1] == '\t' || text[length - 1] == '\r')) --length;
+    if (length > size - 1) length = size - 1;
+    memset(field, 0, size);
+    for (size_t i = 0; i < length; ++i) field[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+}
 
 #endif

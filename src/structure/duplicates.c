@@ -76,8 +76,8 @@ static double occupancy_of(const struct atoms *a, size_t row)
     return occupancy > 0 ? (double)occupancy : 1.0;
 }
 
-/* Atoms for which there is no room in their place are marked and counted; of those marked before none is looked at.
- */
+/* Atoms for which there is no room in their place are marked and counted; of those marked before none is
+ * looked at. */
 static void look_through(struct table *t, struct duplicates *out, size_t *count)
 {
     const struct atoms *a = t->atoms;
@@ -101,8 +101,8 @@ static void look_through(struct table *t, struct duplicates *out, size_t *count)
     }
 }
 
-/* Do two atoms share a place?  Hardly ever, and then nothing else is to be done: four bytes a slot stay in the cache.
- */
+/* Do two atoms share a place?  Hardly ever, and then nothing else is to be done: four bytes a slot stay in the
+ * cache. */
 static vic_status any_shared_place(const struct atoms *a, size_t slots, bool *any, vic_error *err)
 {
     struct table t = { a, NULL, slots - 1, false };

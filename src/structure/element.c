@@ -36,8 +36,7 @@ static const char waters[] =
 static const char polymers[] =
     " ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL MSE SEC PYL ASX GLX PCA HYP "
     "HSD HSE HSP HID HIE HIP HISA HISB HISH HISD HISE CYX CYM CYSH CYS2 ASH ASPP GLH GLUP LYN LSN LYSH ACE NME NMA "
-    "NH2 "
-    "SEP TPO PTR MLY CSO KCX "
+    "NH2 SEP TPO PTR MLY CSO KCX "
     "A C G U I T DA DC DG DT DI DU RA RC RG RU A3 A5 C3 C5 G3 G5 U3 U5 DA3 DA5 DC3 DC5 DG3 DG5 DT3 DT5 "
     "RA3 RA5 RC3 RC5 RG3 RG5 RU3 RU5 ADE CYT GUA THY URA ";
 
@@ -196,4 +195,23 @@ uint8_t element_from_name(const char *name, const char *residue, enum element_co
     if (letters <= 1) return one_letter(name, "BKVUY");
     if (letters == 2) return pair;
     return 0;
+}
+
+uint8_t element_recall(struct element_memory *memory, const char name[8], const char residue[8],
+                       enum element_column column, bool hetero)
+{
+    const uint8_t question = (uint8_t)(1 + 2 * (int)column + hetero);
+    uint64_t key, of_residue;
+    struct element_answer *a;
+    memcpy(&key, name, sizeof key);
+    memcpy(&of_residue, residue, sizeof of_residue);
+    key = (key * 0x9e3779b97f4a7c15u) ^ (of_residue * 0xff51afd7ed558ccdu);
+    a = &memory->answers[key >> 54];
+    if (a->question == question && memcmp(a->name, name, 8) == 0 && memcmp(a->residue, residue, 8) == 0)
+        return a->number;
+    memcpy(a->name, name, 8);
+    memcpy(a->residue, residue, 8);
+    a->question = question;
+    a->number = element_from_name(name, residue, column, hetero);
+    return a->number;
 }

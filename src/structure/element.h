@@ -29,6 +29,19 @@ enum element_column {
  * HG21 is hydrogen.  0 where nothing can be told (virtual sites, coarse-grained beads). */
 uint8_t element_from_name(const char *name, const char *residue, enum element_column column, bool hetero);
 
+/* Answers of element_from_name() that were given before, as a few names make up most of a file.  Begins as zeros. */
+struct element_memory {
+    struct element_answer {
+        char name[8], residue[8];
+        uint8_t question; /* column and hetero; 0: none yet */
+        uint8_t number;
+    } answers[1024];
+};
+
+/* element_from_name() of names that are filled up with zeros, as label_set() leaves them. */
+uint8_t element_recall(struct element_memory *memory, const char name[8], const char residue[8],
+                       enum element_column column, bool hetero);
+
 bool residue_is_water(const char *residue);
 bool residue_is_polymer(const char *residue); /* amino acids and nucleotides, also of force fields (HSD, DA5) */
 

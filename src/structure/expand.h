@@ -20,8 +20,8 @@ vic_status expand_symmetry(struct vic_structure *s, const struct expand_operatio
                            const double origin[3], int64_t repetitions, int64_t max_atoms, const char *name,
                            vic_error *err);
 
-/* Repetitions along a, b, c; the shift along a changes slowest, along c fastest, the atoms of a copy stay together.
- */
+/* Repetitions along a, b, c; the shift along a changes slowest, along c fastest, the atoms of a copy stay
+ * together. */
 vic_status expand_supercell(struct vic_structure *s, const int repetitions[3], int64_t max_atoms, const char *name,
                             vic_error *err);
 

@@ -39,7 +39,31 @@ static bool read_slowly(const char *mantissa, const char *mantissa_end, bool neg
     return isfinite(*value);
 }
 
+/* The usual number, "  -6.004": blanks, perhaps a sign, digits and a point among them.  At most 15 characters, so that
+ * digits and power of ten are exact and one division rounds once.  false: another form, for number_read_any(). */
+static bool read_usual(const char *text, size_t length, int shift, double *value)
+{
+    static const double signs[2] = { 1, -1 }; /* no branch on the sign, which is as good as random */
+    const char *at = text, *end = text + length, *begin, *decimals;
+    uint64_t digits = 0;
+    bool negative = false;
+    if (length > 15) return false;
+    while (at < end && *at == ' ') ++at;
+    if (at < end && (*at == '-' || *at == '+')) negative = *at++ == '-';
+    for (begin = at; at < end && is_digit(*at); ++at) digits = digits * 10 + (uint64_t)(*at - '0');
+    if (at == end || *at != '.') return false;
+    for (decimals = ++at; at < end && is_digit(*at); ++at) digits = digits * 10 + (uint64_t)(*at - '0');
+    if (at != end || at == begin + 1 || shift < 0 || at - decimals < shift) return false;
+    *value = (double)digits / (powers[at - decimals - shift] * signs[negative]);
+    return true;
+}
+
 bool number_read(const char *text, size_t length, int shift, double *value)
+{
+    return read_usual(text, length, shift, value) || number_read_any(text, length, shift, value);
+}
+
+bool number_read_any(const char *text, size_t length, int shift, double *value)
 {
     const char *at = text, *end = text + length, *mantissa, *mantissa_end;
     bool negative = false, any = false;

@@ -11,6 +11,8 @@
  * (also with Fortran's d).  *value = number * 10^shift, rounded once, so nanometres become the angstrom that were
  * meant. */
 bool number_read(const char *text, size_t length, int shift, double *value);
+/* The same without the short way for the usual form. */
+bool number_read_any(const char *text, size_t length, int shift, double *value);
 
 /* The same for an integer that fits int64. */
 bool number_read_integer(const char *text, size_t length, int64_t *value);

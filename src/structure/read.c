@@ -39,8 +39,7 @@ static vic_status check_finite(const struct request *r, const struct vic_structu
         if (!isfinite(s->atoms.positions[i]))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s: expected finite positions, found %g for atom %zu after scaling; mend the cell or "
-                            "the "
-                            "position",
+                            "the position",
                             r->source->name, s->atoms.positions[i], i / 3 + 1);
     return VIC_OK;
 }
@@ -57,21 +56,21 @@ static bool is_unit_cell(const double cell[3][3])
 static vic_status file_cell(const struct request *r, struct vic_structure *s, bool *has_cell, vic_error *err)
 {
     const struct file_cell *cell = &r->content.cell;
+    const char *without = r->content.fractional ? "" : ", or read without (--pbc none)";
     char why[256], place[32];
     *has_cell = true;
     if (*cell->problem)
         return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
-                        r->source->name, at_line(r, place), cell->problem,
-                        r->content.fractional ? "" : ", or read without (--pbc none)");
+                        r->source->name, at_line(r, place), cell->problem, without);
     if (cell->kind == FILE_CELL_PARAMETERS && cell->missing)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s: expected %s, found none beside the rest of the cell; add it, or give a cell "
-                        "(--cell a,b,c,alpha,beta,gamma)",
-                        r->source->name, cell->missing);
+                        "(--cell a,b,c,alpha,beta,gamma)%s",
+                        r->source->name, cell->missing, without);
     if (cell->kind == FILE_CELL_PARAMETERS) {
         if (cell_from_parameters(cell->parameters, s->cell, why, sizeof why)) return VIC_OK;
-        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)",
-                        r->source->name, at_line(r, place), why);
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
+                        r->source->name, at_line(r, place), why, without);
     }
     *has_cell = cell->kind == FILE_CELL_VECTORS && !cell_is_zero(CELL(cell->vectors)) &&
                 (r->content.fractional || !is_unit_cell(CELL(cell->vectors)));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Atoms with a value each, as PDB, mmCIF (write_mmcif.c) or extXYZ.  Written to a file beside the wanted one and
- * renamed when it is whole.
- */
+ * renamed when it is whole. */
 #define _POSIX_C_SOURCE 200809L
 #include "structure/write.h"
 #include "base/stream.h"

@@ -137,8 +137,7 @@ vic_status write_mmcif(const struct writing *w, const struct vic_structure *s, v
         if (!isfinite(w->values[i]))
             return vic_fail(err, VIC_CANNOT_WRITE,
                             "%s: expected a finite value for atom %zu, as CIF has no word for others, found %g; "
-                            "write "
-                            "extXYZ (.extxyz) instead",
+                            "write extXYZ (.extxyz) instead",
                             w->path, i + 1, w->values[i]);
     fputs("data_vicinal\n_entry.id vicinal\n", w->file);
     if (s->has_cell && cell_is_full(CELL(s->cell))) TRY(write_cell(w, s, err));

@@ -132,7 +132,7 @@ def test_scaling_as_text(vicinal, crystal):
     (["scaling", "dense:5", "--over", "heads", "--values", "x"], 2, ["--heads", "'x'"]),
     (["scaling", "dense:5", "--over", "blocks"], 2, ["--origin 800", "dense:5"]),
     (["scaling", "--origin", "800", "--over", "blocks", "--values", "0"], 2, ["--over blocks", "'0'"]),
-    (["scaling", "dense:5", "--over", "atoms"], 3, ["repeats the cell", "--cell"]),
+    (["scaling", "dense:5", "--over", "atoms"], 3, ["repeats the cell", "dense:5 has none: give a structure file with a cell"]),
 ])
 def test_wrong_use(vicinal, arguments, code, words):
     done = vicinal("bench", *arguments, code=code)

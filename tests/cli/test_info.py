@@ -93,3 +93,38 @@ def test_crystal_of_partly_occupied_sites(vicinal, tmp_path):
     assert answer["format"] == "cif" and answer["elements"] == {"Na": 1, "Cl": 2, "K": 1}
     assert answer["partial_occupancy"] == 2 and answer["symmetry_operations"] == 2
     assert "below 1 for 2 of these atoms" in vicinal("info", path).out
+
+
+def test_density_without_elements(vicinal, tmp_path):
+    """Mass is what elements have: nothing is said where none is known, and of the others where some are."""
+    path = tmp_path / "x.xyz"
+    for species, mass in ((("X", "Du"), 0.0), (("X", "C"), 12.011)):
+        path.write_text("2\n\n%s 0 0 0\n%s 1 1 1\n" % species)
+        density = vicinal("info", path, "--cell", "10,10,10", "--json").json["density"]
+        out = vicinal("info", path, "--cell", "10,10,10").out
+        assert density["atoms_per_A3"] == 0.002 and "0.002000 atoms/A^3" in out
+        if mass:
+            assert density["g_per_cm3"] == pytest.approx(mass / 1000 * 1.66053906660)
+            assert "g/cm^3 (atoms of unknown element not counted)" in out
+        else:
+            assert density["g_per_cm3"] is None and "g/cm^3" not in out
+
+
+@pytest.mark.parametrize("name", ["dense:100", "atoms:8", "blocks:4x4:n=3", "origin:800"])
+def test_what_stands_for_a_pattern_is_no_file(vicinal, tmp_path, name):
+    for words in (["info", name], ["packing", name, "--cutoff", 5]):
+        err = vicinal(*words, code=3).err
+        assert f"{name}: expected a structure file" in err and "`vicinal pattern`, `run`" in err
+    (tmp_path / name).write_text("1\n\nC 0 0 0\n")  # unless there is one
+    assert vicinal("info", name, "--json").json["atoms"] == 1
+
+
+def test_a_cell_of_one_length(vicinal, tmp_path):
+    """ASE writes a structure that is periodic along one axis so."""
+    path = tmp_path / "x.pdb"
+    path.write_text("CRYST1    0.000    0.000    5.000  90.00  90.00  90.00 P 1\n"
+                    "ATOM      1  C   MOL A   1       0.000   0.000   0.000  1.00  0.00           C\n")
+    err = vicinal("info", path, code=3).err
+    assert "line 1: expected a cell edge a" in err and "--cell a,b,c" in err and "--pbc none" in err
+    assert vicinal("info", path, "--pbc", "none", "--json").json["atoms"] == 1
+    assert vicinal("info", path, "--cell", "9,9,5", "--pbc", "z", "--json").json["periodic"] == [False, False, True]

@@ -73,3 +73,12 @@ def test_files_that_contradict_each_other(vicinal, tmp_path, cloud):
     for shape, word in (((300, 24), "[atoms, heads, head size]"), ((300, 0, 24), "1 to 65536 heads"),
                         ((300, 6, 20), "multiple of 8"), ((300, 6, 136), "multiple of 8")):
         assert word in refused(np.zeros(shape, np.float32), k, v)
+
+
+def test_a_seed_that_is_not_used_is_said(vicinal, tmp_path, cloud):
+    files = save(tmp_path, *tensors(300))
+    note = "--seed was not used: q, k and v are from files."
+    words = ["run", cloud[0], "--cutoff", 4]
+    assert note in vicinal(*words, *files, "--seed", 5).out
+    assert note in vicinal(*words, *files, "--seed", 5, "--json").json["notes"]
+    assert note not in vicinal(*words, *files).out and note not in vicinal(*words, "--seed", 5).out

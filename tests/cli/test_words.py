@@ -47,7 +47,7 @@ def test_choices_are_words_in_a_sentence(vicinal, cloud):
 
 
 def test_one_model(vicinal, cloud):
-    assert "no model 2; the file has 1: 1; ask for this one, or" in vicinal("info", cloud[0], "--model", 2, code=3).err
+    assert "no frame 2; the file has one; ask for 1, or -1" in vicinal("info", cloud[0], "--model", 2, code=3).err
 
 
 def test_a_cutoff_that_no_other_atom_is_within(vicinal, tmp_path):

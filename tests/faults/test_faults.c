@@ -145,6 +145,9 @@ static long file_operations(const struct operation *o, const char *names[OPERATI
     return total;
 }
 
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGXCPU };
+enum { SIGNALS = sizeof signals / sizeof *signals };
+
 /* A command that a signal ends at its n-th operation on files: as the parent sees it. */
 static int ended_at(const struct operation *o, long n, int number)
 {
@@ -165,7 +168,6 @@ static int ended_at(const struct operation *o, long n, int number)
  * stands there is the old file or the whole new one, and nothing beside it. */
 static void signals_while_writing(void **state)
 {
-    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGXCPU };
     static const char *names[OPERATIONS];
     int ended = 0, renamed = 0;
     (void)state;
@@ -184,7 +186,7 @@ static void signals_while_writing(void **state)
         complete = about.st_size;
         for (long k = 0; k < count; k++, ended++) {
             const char *name = names[k];
-            int number = numbers[ended % (int)(sizeof numbers / sizeof *numbers)], before, seen;
+            int number = signals[ended % SIGNALS], before, seen;
             put_old(o->output);
             before = entries(".");
             seen = ended_at(o, k + 1, number);
@@ -297,6 +299,8 @@ int main(void)
 {
     struct CMUnitTest tests[96];
     size_t count = 0;
+    /* nohup and a shell's background jobs have some ignored, and what is ignored stays so for the command */
+    for (int i = 0; i < SIGNALS; i++) signal(signals[i], SIG_DFL);
     for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
         const struct operation *o = operation(i);
         union {

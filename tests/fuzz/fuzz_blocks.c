@@ -2,17 +2,15 @@
 /* Block masks named by a text.  A valid one may ask for seconds of work, which is no finding: grids from a million
  * places, ten thousand on a side or 100,000 atoms up to the most that is accepted are left out. */
 #include "fuzz/file.h"
-#include "vicinal.h"
+#include "vicinal_dev.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     char *text = fuzz_text(bytes, size);
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern *p;
     vic_error err;
     long long rows = 0, columns = 0, side = 128;
     const char *block = strstr(text, "block=");
-    options.threads = 1;
     if (block && strlen(block) > 10) { /* five digits and more: few blocks are many atoms */
         free(text);
         return 0;
@@ -24,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         free(text);
         return 0;
     }
-    if (vic_pattern_generate(text, &options, &p, &err) == VIC_OK && !p) abort();
+    if (vic_pattern_generate(NULL, text, NULL, &p, &err) == VIC_OK && !p) abort();
     vic_pattern_free(p);
     free(text);
     return 0;

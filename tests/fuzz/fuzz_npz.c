@@ -10,13 +10,11 @@ static void read_it(const uint8_t *bytes, size_t size)
 {
     const char *path = fuzz_file(bytes, size);
     struct pair_file pairs;
-    vic_pattern_options options = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern *p = NULL;
     vic_error err;
-    options.threads = 1;
     if (pairs_read(path, &pairs, &err) == VIC_OK && pairs.n < 0) abort();
     pairs_free(&pairs);
-    if (mask_open(path, NULL, &options, &p, &err) == VIC_OK && !p) abort();
+    if (mask_open(NULL, path, NULL, &p, &err) == VIC_OK && !p) abort();
     vic_pattern_free(p);
 }
 

@@ -10,13 +10,14 @@ static void read_it(const uint8_t *bytes, size_t size)
 {
     vic_pattern *p;
     vic_error err = { VIC_OK, "" };
-    vic_status st = vic_pattern_load(fuzz_file(bytes, size), &p, &err);
+    vic_status st = vic_pattern_load(NULL, fuzz_file(bytes, size), &p, &err);
     if ((st == VIC_OK) != (p != NULL)) abort();
     if (p) {
-        vic_pattern_info info = vic_pattern_get(p);
+        vic_pattern_info info = VIC_INIT(vic_pattern_info);
+        if (vic_pattern_get(p, &info, &err) != VIC_OK) abort();
         int64_t *counts = malloc(((size_t)info.n_q + 1) * sizeof *counts), sum = 0;
         if (!counts) abort();
-        vic_pattern_counts(p, counts);
+        if (vic_pattern_counts(p, counts, &err) != VIC_OK) abort();
         for (int64_t i = 0; i < info.n_q; i++) sum += counts[i];
         if (sum != info.pairs) abort();
         free(counts);

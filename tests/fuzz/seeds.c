@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_seeds FOLDER: one .vnp of each kind of pattern, small, for fuzz_vnp to begin with. */
-#include "vicinal.h"
+#include "vicinal_dev.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,60 +16,115 @@ static void need(vic_status st)
     exit(1);
 }
 
+/* Frees the pattern. */
 static void save(const char *folder, const char *name, vic_pattern *p)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s.vnp", folder, name);
     need(vic_pattern_save(p, path, &err));
+    vic_pattern_free(p);
+}
+
+/* ---- what they are made of ---- */
+
+static double positions[3 * ATOMS];
+static int32_t query[] = { 0, 1, 2 }, key[] = { 5, 6, 7 }, shift[] = { 0, 0, 0, 1, 0, 0, 0, -1, 0 };
+static int64_t ids[ATOMS];
+static const double cell[9] = { 9, 0, 0, 2, 8, 0, 0, 1, 7 };
+static const int64_t offsets[] = { 0, 10, ATOMS }, each[] = { 0, 1, 2 }, end[] = { 20, ATOMS }, n = ATOMS;
+static uint8_t mask[ATOMS];
+
+static vic_points in_space(const double *in_cell)
+{
+    return (vic_points){ .size = sizeof(vic_points),
+                         .positions = vic_tensor_make(positions, VIC_F64, 2, (const int64_t[]){ ATOMS, 3 }),
+                         .cell = in_cell };
+}
+
+static vic_pattern *within(const vic_points *points)
+{
+    vic_pattern *p;
+    need(vic_pattern_cutoff(NULL, points, NULL, 3.0, NULL, &p, &err));
+    return p;
+}
+
+static vic_pair_list three_pairs(void)
+{
+    const int64_t three = 3;
+    return (vic_pair_list){ .size = sizeof(vic_pair_list),
+                            .query = vic_tensor_make(query, VIC_I32, 1, &three),
+                            .key = vic_tensor_make(key, VIC_I32, 1, &three),
+                            .shift = vic_tensor_make(shift, VIC_I32, 2, (const int64_t[]){ 3, 3 }) };
+}
+
+/* ---- of each kind one ---- */
+
+static void cutoffs(const char *folder)
+{
+    vic_points points = in_space(NULL);
+    save(folder, "open", within(&points));
+    points.groups = 2;
+    points.group_offsets = offsets;
+    save(folder, "structures", within(&points));
+    points = in_space(cell);
+    save(folder, "crystal", within(&points));
+    points.ids = vic_tensor_make(ids, VIC_I64, 1, &n);
+    save(folder, "ids", within(&points));
+    points.mask = vic_tensor_make(mask, VIC_U8, 1, &n);
+    save(folder, "masked", within(&points));
+}
+
+static void combinations(const char *folder)
+{
+    vic_points open = in_space(NULL), crystal = in_space(cell);
+    vic_pair_list list = three_pairs();
+    vic_pattern *near = within(&open), *all = within(&crystal), *nearest, *p;
+    need(vic_pattern_exclude(NULL, all, &list, &p, &err));
+    save(folder, "exclude", p);
+    need(vic_pattern_nearest(NULL, &open, NULL, 4, NULL, &nearest, &err));
+    need(vic_pattern_union(NULL, near, nearest, &p, &err));
+    save(folder, "union", p);
+    need(vic_pattern_difference(NULL, near, nearest, &p, &err));
+    save(folder, "difference", p);
+    need(vic_pattern_transpose(NULL, nearest, &p, &err));
+    save(folder, "transpose", p);
+    save(folder, "nearest", nearest);
+    vic_pattern_free(near);
+    vic_pattern_free(all);
+}
+
+static void lists(const char *folder)
+{
+    vic_points crystal = in_space(cell), nowhere = { .size = sizeof nowhere, .n = ATOMS };
+    vic_pair_list list = three_pairs();
+    const vic_range_list ranges = { .size = sizeof ranges,
+                                    .groups = 2,
+                                    .query_offsets = offsets,
+                                    .range_offsets = each,
+                                    .key_first = offsets,
+                                    .key_end = end,
+                                    .causal = true };
+    vic_pattern *p;
+    need(vic_pattern_pairs(NULL, &crystal, NULL, &list, NULL, &p, &err));
+    save(folder, "pairs", p);
+    need(vic_pattern_generate(NULL, "blocks:3x3:n=4,block=16", NULL, &p, &err));
+    save(folder, "blocks", p);
+    need(vic_pattern_windows(NULL, &nowhere, 8, 16, NULL, &p, &err));
+    save(folder, "windows", p);
+    need(vic_pattern_ranges(NULL, &nowhere, NULL, &ranges, NULL, &p, &err));
+    save(folder, "ranges", p);
 }
 
 int main(int argc, char **argv)
 {
-    double positions[3 * ATOMS];
-    const double cell[3][3] = { { 9, 0, 0 }, { 2, 8, 0 }, { 0, 1, 7 } };
-    const bool axes[3] = { true, true, true };
-    const int32_t query[] = { 0, 1, 2 }, key[] = { 5, 6, 7 }, image[] = { 0, 0, 0, 1, 0, 0, 0, -1, 0 };
-    const int64_t offsets[] = { 0, 10, ATOMS };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *open, *crystal;
-    vic_pattern *a, *b, *c;
     if (argc != 2) return 2;
     for (int i = 0; i < 3 * ATOMS; i++) positions[i] = (double)(i * 37 % 101) / 12.0;
-    o.cutoff = 3.0;
-    o.threads = 1;
-    need(vic_structure_from_arrays(ATOMS, positions, NULL, NULL, NULL, &open, &err));
-    need(vic_structure_from_arrays(ATOMS, positions, cell, axes, NULL, &crystal, &err));
-    need(vic_pattern_build(open, &o, &a, &err));
-    save(argv[1], "open", a);
-    need(vic_pattern_build(crystal, &o, &b, &err));
-    save(argv[1], "crystal", b);
-    need(vic_pattern_exclude(b, 3, query, key, image, &c, &err));
-    save(argv[1], "exclude", c);
-    vic_pattern_free(c);
-    vic_pattern_free(b);
-    o.cutoff = 0;
-    need(vic_pattern_nearest(open, 4, &o, &b, &err));
-    o.cutoff = 3.0;
-    save(argv[1], "nearest", b);
-    need(vic_pattern_unite(a, b, &c, &err));
-    save(argv[1], "unite", c);
-    vic_pattern_free(c);
-    vic_pattern_free(b);
-    vic_pattern_free(a);
-    need(vic_pattern_structures(2, offsets, positions, NULL, NULL, &o, &a, &err));
-    save(argv[1], "structures", a);
-    vic_pattern_free(a);
-    o.cutoff = 0;
-    need(vic_pattern_from_pairs(crystal, ATOMS, 0, 3, query, key, image, &o, &a, &err));
-    save(argv[1], "pairs", a);
-    vic_pattern_free(a);
-    need(vic_pattern_generate("blocks:3x3:n=4,block=16", &o, &a, &err));
-    save(argv[1], "blocks", a);
-    vic_pattern_free(a);
-    need(vic_pattern_windows(ATOMS, 8, 16, &o, &a, &err));
-    save(argv[1], "windows", a);
-    vic_pattern_free(a);
-    vic_structure_free(open);
-    vic_structure_free(crystal);
+    for (int i = 0; i < ATOMS; i++) {
+        mask[i] = i % 7 != 3;
+        ids[i] = 1000 - i;
+    }
+    cutoffs(argv[1]);
+    combinations(argv[1]);
+    lists(argv[1]);
     return 0;
 }

@@ -4,7 +4,7 @@
 #define VIC_TESTS_FUZZ_STRUCTURE_H
 
 #include "fuzz/file.h"
-#include "vicinal.h"
+#include "vicinal_structure.h"
 
 #include <math.h>
 
@@ -17,7 +17,7 @@ static inline void fuzz_require(bool condition)
 
 static inline vic_read_options fuzz_read_options(uint8_t byte)
 {
-    vic_read_options options = VIC_READ_OPTIONS_INIT;
+    vic_read_options options = VIC_INIT(vic_read_options);
     options.max_atoms = FUZZ_MOST_ATOMS;
     options.symmetry = byte & 1;
     options.altloc = byte & 2 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
@@ -33,7 +33,8 @@ static inline void fuzz_look_at(vic_status st, const vic_structure *s, const vic
 {
     fuzz_require((st == VIC_OK) == (s != NULL) && (st == VIC_OK || (err->text[0] && err->status == st)));
     if (!s) return;
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = VIC_INIT(vic_structure_info);
+    fuzz_require(vic_structure_get(s, &v, NULL) == VIC_OK);
     fuzz_require(v.atoms > 0 && v.atoms <= FUZZ_MOST_ATOMS && v.positions && v.atomic_numbers && v.format && v.title);
     for (int64_t i = 0; i < 3 * v.atoms; i++) fuzz_require(isfinite(v.positions[i]));
     for (int64_t i = 0; i < v.atoms; i++) fuzz_require(v.atomic_numbers[i] <= 118);

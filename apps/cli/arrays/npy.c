@@ -132,9 +132,7 @@ static vic_status parse_dictionary(const char *path, struct scan s, struct array
     }
     if (fortran) {
         return fail(err, VIC_BAD_INPUT,
-                    "%s: expected rows first, got Fortran order; save it with "
-                    "numpy.ascontiguousarray(a)",
-                    path);
+                    "%s: expected rows first, got Fortran order; save it with numpy.ascontiguousarray(a)", path);
     }
     return VIC_OK;
 }

@@ -75,8 +75,7 @@ vic_status tensor_load(const char *given, const char *option, vic_dtype dtype, c
     if (out->ndim != 3 || memcmp(out->shape, shape, 3 * sizeof *shape) != 0) {
         st = fail(err, VIC_BAD_INPUT,
                   "--%s %s: expected shape %s [atoms, heads, head size], got %s; the rows are the atoms in the order "
-                  "of "
-                  "the structure",
+                  "of the structure",
                   option, given, shape_text(3, shape, expected), shape_text(out->ndim, out->shape, got));
         goto done;
     }

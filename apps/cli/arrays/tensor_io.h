@@ -6,8 +6,8 @@
 #include "arrays/array.h"
 
 /* Read `given` = FILE.npy, FILE.safetensors or FILE.safetensors:NAME, which must hold `shape` of `dtype`: precision
- * is never changed in silence.  `option` ("q") names it in errors, and is the tensor looked for in a file of several.
- */
+ * is never changed in silence.  `option` ("q") names it in errors, and is the tensor looked for in a file of
+ * several. */
 vic_status tensor_load(const char *given, const char *option, vic_dtype dtype, const int64_t shape[3],
                        struct array *out, vic_error *err);
 

@@ -79,6 +79,12 @@ static vic_status print_json(const struct scaling *s, const struct bench_result 
     return st;
 }
 
+/* Read from a structure file; dense:N makes its structure, other patterns have none. */
+static bool is_of_file(const vic_structure_info *v)
+{
+    return v->format && strcmp(v->format, "arrays") != 0;
+}
+
 /* One value, from a fresh start: what one value derives (--kv-heads from --heads) is not kept for the next. */
 static vic_status run_value(const struct scaling *s, const struct syntax *syntax, const char *value, bool first,
                             int argc, char **argv, vic_error *err)
@@ -96,9 +102,9 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
     if (strcmp(quantities[s->over].name, "atoms") == 0 && !r.built.view.has_cell) {
-        st = fail(err, VIC_BAD_INPUT,
-                  "--over atoms repeats the cell, and %s has none: give --cell, or take another structure",
-                  s->bench.run.pattern.file);
+        st = fail(err, VIC_BAD_INPUT, "--over atoms repeats the cell, and %s has none: %s", s->bench.run.pattern.file,
+                  is_of_file(&r.built.view) ? "give --cell, or take another structure"
+                                            : "give a structure file with a cell");
         goto done;
     }
     if (s->bench.run.pattern.structure.json)

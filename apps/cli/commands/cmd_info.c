@@ -57,9 +57,9 @@ static vic_status count_labels(const vic_structure_info *v, struct summary *s, v
     TRY(allocate(v->atoms, sizeof *chains, "the names of chains", &chains, err));
     for (int64_t i = 0; i < v->atoms; i++) {
         const vic_atom_label *now = &v->labels[i], *last = i ? &v->labels[i - 1] : NULL;
-        bool new_chain = !last || strcmp(now->chain, last->chain) != 0;
+        bool new_chain = !last || memcmp(now->chain, last->chain, sizeof now->chain) != 0;
         s->residues += new_chain || now->sequence != last->sequence || now->insertion != last->insertion ||
-                       strcmp(now->residue, last->residue) != 0;
+                       memcmp(now->residue, last->residue, sizeof now->residue) != 0;
         if (new_chain) strncpy(chains[used++], now->chain, sizeof *chains);
     }
     qsort(chains, (size_t)used, sizeof *chains, compare_chains);
@@ -82,8 +82,9 @@ static vic_status summarise(const vic_structure_info *v, struct summary *s, vic_
         s->unknown |= mass == 0.0;
         s->partial += v->occupancies && v->occupancies[i] < 1.0f;
         for (int k = 0; k < 3; k++) {
-            s->low[k] = fmin(s->low[k], v->positions[3 * i + k]);
-            s->high[k] = fmax(s->high[k], v->positions[3 * i + k]);
+            const double x = v->positions[3 * i + k];
+            s->low[k] = x < s->low[k] ? x : s->low[k];
+            s->high[k] = x > s->high[k] ? x : s->high[k];
         }
     }
     summarise_cell(v, s);
@@ -151,7 +152,10 @@ static vic_status info_json(const char *file, const vic_structure_info *v, const
     if (s->has_cell) {
         json_object(&j, "density");
         json_real(&j, "atoms_per_A3", (double)v->atoms / s->volume);
-        json_real(&j, "g_per_cm3", mass_density(s));
+        if (s->mass > 0.0)
+            json_real(&j, "g_per_cm3", mass_density(s));
+        else
+            json_null(&j, "g_per_cm3");
         json_object_end(&j);
     } else {
         json_null(&j, "density");
@@ -171,6 +175,17 @@ static void text_models(const vic_structure_info *v, const vic_read_options *rea
         text_row("models", "%s; the first is taken (--model N takes another)", count_text(v->models).s);
     else
         text_row("models", "%s; --model %d is taken", count_text(v->models).s, read->model);
+}
+
+/* No mass where no element is known. */
+static void text_density(const vic_structure_info *v, const struct summary *s)
+{
+    const struct number atoms = real_text((double)v->atoms / s->volume, 4);
+    if (s->mass > 0.0)
+        text_row("density", "%s atoms/A^3   %s g/cm^3%s", atoms.s, real_text(mass_density(s), 4).s,
+                 s->unknown ? " (atoms of unknown element not counted)" : "");
+    else
+        text_row("density", "%s atoms/A^3", atoms.s);
 }
 
 static void info_text(const char *file, const vic_structure_info *v, const struct structure_options *o,
@@ -203,8 +218,7 @@ static void info_text(const char *file, const vic_structure_info *v, const struc
                  real_text(s->length[2], 6).s, real_text(s->angle[0], 5).s, real_text(s->angle[1], 5).s,
                  real_text(s->angle[2], 5).s);
         text_row("volume", "%s A^3", real_text(s->volume, 6).s);
-        text_row("density", "%s atoms/A^3   %s g/cm^3%s", real_text((double)v->atoms / s->volume, 4).s,
-                 real_text(mass_density(s), 4).s, s->unknown ? " (atoms of unknown element not counted)" : "");
+        text_density(v, s);
     }
     structure_text(v, &o->read);
     if (v->atoms) {

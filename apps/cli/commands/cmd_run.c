@@ -147,6 +147,9 @@ static vic_status compute(const struct run_options *r, struct pattern_built *bui
     progress_phase("making the tensors");
     TRY(run_tensors_make(r, atoms, built->info.n_k, out, err));
     TRY(make_outputs(r, atoms, out, err));
+    /* --check may take rows by it */
+    if (r->seed && r->input[0] && !r->check)
+        notes_add(&built->notes, "--seed was not used: q, k and v are from files.");
     args.q = as_tensor(&out->q);
     args.k = as_tensor(&out->k);
     args.v = as_tensor(&out->v);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SM clock and power of a GPU while something runs, by NVML, which belongs to the driver and is opened at run time.
- */
+/* SM clock and power of a GPU while something runs, by NVML, which belongs to the driver and is opened at run
+ * time. */
 #ifndef VICINAL_CLI_GPU_WATCH_H
 #define VICINAL_CLI_GPU_WATCH_H
 

@@ -53,8 +53,8 @@ static void look_at_group(const char *folder, bool v2, struct memory_room *room)
     at_most(room, limit > used ? limit - used : 0, "its control group (cgroup) leaves");
 }
 
-/* A group and all above it.  In a container the path may be that of the host: then only its end is there, the root.
- */
+/* A group and all above it.  In a container the path may be that of the host: then only its end is there, the
+ * root. */
 static void look_at_groups(const char *mount, const char *group, bool v2, struct memory_room *room)
 {
     char folder[2 * PATH];

@@ -55,14 +55,16 @@ void notes_text(const struct notes *notes)
 static const double most_density = 1.0, near = 3.0;
 enum { SAMPLED = 4, MOST_NEAR = 100 };
 
+/* Around some atoms, on average.  All atoms are gone through once, as they may not fit a cache. */
 static double atoms_near(const vic_structure_info *v)
 {
-    int64_t sampled = v->atoms < SAMPLED ? v->atoms : SAMPLED, found = 0;
-    for (int64_t i = 0; i < sampled; i++) {
-        const double *a = v->positions + 3 * (v->atoms * i / sampled);
-        for (int64_t j = 0; j < v->atoms; j++) {
-            double x = v->positions[3 * j] - a[0], y = v->positions[3 * j + 1] - a[1],
-                   z = v->positions[3 * j + 2] - a[2];
+    const int64_t sampled = v->atoms < SAMPLED ? v->atoms : SAMPLED;
+    int64_t found = 0;
+    for (int64_t j = 0; j < v->atoms; j++) {
+        const double *b = v->positions + 3 * j;
+        for (int64_t i = 0; i < sampled; i++) {
+            const double *a = v->positions + 3 * (v->atoms * i / sampled);
+            double x = b[0] - a[0], y = b[1] - a[1], z = b[2] - a[2];
             found += x * x + y * y + z * z < near * near;
         }
     }

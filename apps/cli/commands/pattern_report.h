@@ -64,8 +64,8 @@ vic_status pattern_count_blocks(vic_context *c, struct pattern_built *b, vic_err
 void pattern_close(struct pattern_built *b);
 double pattern_density(const struct pattern_built *b); /* of blocks of 128 x 128, of all that there could be */
 
-/* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns `out`.
- */
+/* Which pairs these are, in words ("the 16 nearest atoms of each"); `angstrom` as it can be written; returns
+ * `out`. */
 const char *pattern_what(const struct pattern_input *in, const struct pattern_built *b, const char *angstrom,
                          char out[PATTERN_WHAT]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* q, k and v of `vicinal run`: all three from files, whose shapes then say what heads there are, or all three random.
- */
+/* q, k and v of `vicinal run`: all three from files, whose shapes then say what heads there are, or all three
+ * random. */
 #include "arrays/tensor_io.h"
 #include "commands/run.h"
 
@@ -60,8 +60,7 @@ static vic_status check_shape(const struct run_options *r, int i, const struct a
     if (a->shape[2] < LEAST_SIZE || a->shape[2] > MOST_SIZE || a->shape[2] % LEAST_SIZE != 0)
         return fail(err, VIC_BAD_INPUT,
                     "--%s %s: expected a head size that is a multiple of %d from %d to %d, got shape %s [atoms, "
-                    "heads, "
-                    "head size]; pad the heads with zeros",
+                    "heads, head size]; pad the heads with zeros",
                     names[i], r->input[i], LEAST_SIZE, LEAST_SIZE, MOST_SIZE, shape_text(a->ndim, a->shape, shape));
     return VIC_OK;
 }

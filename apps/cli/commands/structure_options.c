@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
 #include "commands/structure_options.h"
 
 #include "arrays/ints.h"
@@ -6,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_THREADS = 4096, MOST_REPEATS = 10000, MOST_MODELS = 1000000000 };
 
@@ -173,6 +175,15 @@ const char *structure_options_asked(const struct structure_options *s)
                                                                                   : NULL;
 }
 
+/* What stands for a pattern in place of a file, where no file has that name. */
+static bool stands_for_pattern(const char *path)
+{
+    static const char *const words[] = { "dense:", "atoms:", "blocks:", "origin:" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(path, words[i], strlen(words[i])) == 0) return access(path, F_OK) != 0;
+    return false;
+}
+
 vic_status structure_open(const struct structure_options *s, const char *path, vic_structure **out, double *seconds,
                           vic_error *err)
 {
@@ -182,8 +193,12 @@ vic_status structure_open(const struct structure_options *s, const char *path, v
     if (file_kind(path) == FILE_VNP)
         return fail(err, VIC_BAD_INPUT,
                     "%s: expected a structure, found a pattern (.vnp), which `vicinal pattern`, `run` and `bench "
-                    "latency` "
-                    "take; give the structure that it was made of",
+                    "latency` take; give the structure that it was made of",
+                    path);
+    if (stands_for_pattern(path))
+        return fail(err, VIC_BAD_INPUT,
+                    "%s: expected a structure file, found what stands for a pattern without a structure; give a file "
+                    "here, and this to `vicinal pattern`, `run` or `bench latency`",
                     path);
     read.altloc = s->altloc == 1 ? VIC_ALTLOC_ALL : VIC_ALTLOC_HIGHEST;
     read.duplicates = (vic_duplicates)s->duplicates; /* in the order of the enum */

@@ -18,9 +18,9 @@ struct scene {
     double width, height;   /* of what is to be seen, A, radii included; its middle is at x = y = 0 */
 };
 
-/* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side faces
- * the viewer; atoms that fill a periodic cell are turned by its edges instead.  Always a rotation: handedness stays.
- */
+/* Turn the atoms of `v` so that their principal axes lie along x, y and z, widest first, and the widest side
+ * faces the viewer; atoms that fill a periodic cell are turned by its edges instead.  Always a rotation:
+ * handedness stays. */
 vic_status scene_make(const vic_structure_info *v, struct scene *out, vic_error *err);
 /* Turn what is long and narrow (a wire, an edge-on slab) within the plane of the picture, towards the diagonal, where
  * it comes out clearly larger in a panel of width x height that way. */

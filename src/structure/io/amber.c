@@ -81,8 +81,7 @@ static vic_status read_positions(struct reading *r, vic_error *err)
         if (!lines_next(&r->lines, &line))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the position of atom %lld of the %lld that line 2 announces, "
-                            "found "
-                            "the end of the file; mend the count, or fetch the file again if it was cut",
+                            "found the end of the file; mend the count, or fetch the file again if it was cut",
                             r->source->name, (long long)r->lines.number, (long long)i + 1, (long long)r->atoms);
         if (read_fields(line, v) != wanted)
             return vic_fail(err, VIC_BAD_INPUT,
@@ -138,7 +137,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
     int64_t left, block;
     out->format = "amber";
     out->models = 1;
-    if (!format_frame(model, 1)) return format_no_frame(s, model, 1, err);
+    if (!format_frame(model, 1)) return format_no_frame(s, "model", model, 1, err);
     lines_next(&r.lines, &title);
     format_set_title(out->title, title);
     if (!lines_next(&r.lines, &line) || !read_count(line, &r.atoms))

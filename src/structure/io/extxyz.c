@@ -18,6 +18,11 @@ static vic_status bad(const struct context *c, const char *expected, struct piec
                     (long long)c->line, expected, quoted(found).text);
 }
 
+static bool is_letter(char c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
 static bool same_word(struct piece p, const char *word)
 {
     size_t i = 0;
@@ -175,6 +180,89 @@ static void look_for_lost_lattice(struct piece comment, struct extxyz_header *h)
     }
 }
 
+/* "name{unit}", as i-PI states units. */
+static bool take_unit(struct piece word, struct piece *name, struct piece *unit)
+{
+    const char *open = word.length ? memchr(word.text, '{', word.length) : NULL;
+    if (!open || open == word.text || word.text[word.length - 1] != '}') return false;
+    *name = piece_field(word, 0, (size_t)(open - word.text));
+    *unit = piece_field(word, name->length + 1, word.length - 1);
+    return true;
+}
+
+/* Behind the cell: cell{angstrom} and what the rows are, positions{angstrom}. */
+static vic_status read_ipi_units(const struct context *c, struct piece rest, struct extxyz_header *h)
+{
+    struct piece word, name, unit;
+    h->unit_assumed = h->has_parameters;
+    while (piece_next_word(&rest, &word)) {
+        if (!take_unit(word, &name, &unit)) continue;
+        if (piece_is(name, "cell")) h->unit_assumed = false;
+        if (same_word(unit, "angstrom")) continue;
+        if (!piece_is(name, "cell"))
+            return vic_fail(c->err, VIC_BAD_INPUT,
+                            "%s line %lld: expected positions in angstrom, found %s; convert the file to angstrom",
+                            c->file, (long long)c->line, quoted(word).text);
+        h->has_parameters = false;
+        snprintf(h->lattice_problem, sizeof h->lattice_problem, "expected the cell in angstrom, found %s",
+                 quoted(word).text);
+    }
+    return VIC_OK;
+}
+
+static const char ipi_key[] = "CELL(abcABC):";
+
+/* From i-PI's "CELL(abcABC):" on, whatever is before it. */
+static bool find_ipi(struct piece comment, struct piece *found)
+{
+    for (size_t at = 0; at < comment.length; ++at) {
+        *found = piece_field(comment, at, comment.length);
+        if (piece_begins(*found, ipi_key)) return true;
+    }
+    return false;
+}
+
+/* "CELL(abcABC): a b c alpha beta gamma", and then units. */
+static vic_status read_ipi(const struct context *c, struct piece cell, struct extxyz_header *h)
+{
+    struct piece rest = piece_field(cell, sizeof ipi_key - 1, cell.length), word;
+    int count = 0;
+    while (count < 6 && piece_next_word(&rest, &word) &&
+           number_read(word.text, word.length, 0, &h->parameters[count]))
+        ++count;
+    h->has_parameters = count == 6 && !format_cell_is_dummy(h->parameters);
+    if (count < 6)
+        snprintf(h->lattice_problem, sizeof h->lattice_problem, "expected CELL(abcABC) as 6 numbers, found %s",
+                 quoted(cell).text);
+    return read_ipi_units(c, rest, h);
+}
+
+/* A cell in a form that has no rule, "cell=10 10 10": it is not read, but not passed over in silence. */
+static void look_for_other_cell(struct piece comment, struct extxyz_header *h)
+{
+    static const char *const names[] = { "cell", "box", "lattice", "unitcell", "unit_cell", "supercell" };
+    for (size_t at = 0, end; at < comment.length; at = end + 1) {
+        struct piece rest, item;
+        double number;
+        int count = 0;
+        bool named = false;
+        end = at;
+        while (end < comment.length && (is_letter(comment.text[end]) || comment.text[end] == '_')) ++end;
+        for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+            named = named || same_word(piece_field(comment, at, end), names[i]);
+        rest = piece_field(comment, end, comment.length);
+        if (!named) continue;
+        if (rest.length && strchr("([{", *rest.text)) /* "CELL(H):" */
+            while (rest.length && *rest.text != ':' && *rest.text != '=') ++rest.text, --rest.length;
+        while (rest.length && *rest.text == ' ') ++rest.text, --rest.length;
+        if (!rest.length || (*rest.text != '=' && *rest.text != ':')) continue;
+        ++rest.text, --rest.length;
+        while (rest.length && strchr(" \t\"'([{", *rest.text)) ++rest.text, --rest.length;
+        while (count < 3 && next_item(&rest, &item) && number_read(item.text, item.length, 0, &number)) ++count;
+        if (count == 3) h->cell_left = piece_field(comment, at, comment.length);
+    }
+}
+
 static vic_status read_pbc(const struct context *c, struct piece value, struct extxyz_header *h)
 {
     struct piece rest = value, item;
@@ -282,6 +370,12 @@ vic_status extxyz_read_header(const char *file, int64_t number, struct piece com
     }
     if (!h->has_lattice && !*h->lattice_problem) look_for_lost_lattice(comment, h);
     h->extended = h->has_lattice || h->lattice_problem[0] || properties.text || h->has_pbc;
+    if (!h->has_lattice && !*h->lattice_problem) {
+        if (find_ipi(comment, &rest))
+            TRY(read_ipi(&c, rest, h));
+        else
+            look_for_other_cell(comment, h);
+    }
     if (!h->extended) return VIC_OK;
     if (!properties.text) {
         properties.text = usual;

@@ -66,8 +66,8 @@ vic_status format_read(const struct source *s, int model, struct file_content *o
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);
-/* The same where frames are numbered 1 to `frames`. */
-vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err);
+/* The same where they are numbered 1 to `frames`; `what` is "frame", "model" or "data block". */
+vic_status format_no_frame(const struct source *s, const char *what, int model, int64_t frames, vic_error *err);
 /* 1 to `frames` for what is asked for (0 is the first, negative from the end); 0 when there is no such frame. */
 int64_t format_frame(int model, int64_t frames);
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err);
@@ -75,8 +75,8 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Notes an atom's value that is no number (number_is_none()) and was taken as not stated; told by format_note_none().
- */
+/* Notes an atom's value that is no number (number_is_none()) and was taken as not stated; told by
+ * format_note_none(). */
 void format_none(struct file_content *out, const char *what, int64_t line);
 void format_note_none(struct file_content *out);
 /* Append an atom that stands at `at` in the text. */

@@ -42,16 +42,42 @@ static int take_operations(const gemmi::GroupOps &group, struct shim_operation o
     return count;
 }
 
-int shim_space_group(const char *name, double alpha, double gamma,
+// Older spellings: P2(1)/c or P2_1/c for P21/c, and of cubic groups m3, which now is m-3.
+static std::string modern(const std::string &name)
+{
+    std::string out;
+    char before = '\0'; // the last that is no blank, and not the letter of the lattice
+    for (size_t i = 0; i < name.size(); ++i) {
+        if (std::strchr("()_", name[i])) continue;
+        if (name[i] == '3' && before && std::strchr("mndaMNDA", before)) out += '-';
+        out += name[i];
+        if (i && name[i] != ' ') before = name[i];
+    }
+    return out;
+}
+
+// In another spelling where that is the one that is known; `name` then has it.
+static const gemmi::SpaceGroup *find_group(std::string &name, double alpha, double gamma)
+{
+    const gemmi::SpaceGroup *group = gemmi::find_spacegroup_by_name(name, alpha, gamma);
+    if (group) return group;
+    const std::string other = modern(name);
+    group = gemmi::find_spacegroup_by_name(other, alpha, gamma);
+    if (group) name = other;
+    return group;
+}
+
+int shim_space_group(const char *text, double alpha, double gamma,
                      struct shim_operation operations[SHIM_MAX_OPERATIONS], bool *two_origins)
 {
     *two_origins = false;
     try {
-        const gemmi::SpaceGroup *group = gemmi::find_spacegroup_by_name(name, alpha, gamma);
+        std::string name = text;
+        const gemmi::SpaceGroup *group = find_group(name, alpha, gamma);
         /* a name may say which in other words, and then takes no suffix; a bare number says nothing */
-        if (group && (group->ext == '1' || group->ext == '2') && !std::strchr(name, ':'))
-            *two_origins = gemmi::find_spacegroup_by_name(std::string(name) + ":2", alpha, gamma) ||
-                           name[std::strspn(name, "0123456789 ")] == '\0';
+        if (group && (group->ext == '1' || group->ext == '2') && name.find(':') == std::string::npos)
+            *two_origins = gemmi::find_spacegroup_by_name(name + ":2", alpha, gamma) ||
+                           name.find_first_not_of("0123456789 ") == std::string::npos;
         return group ? take_operations(group->operations(), operations) : 0;
     } catch (const std::bad_alloc &) {
         return -1;

@@ -32,6 +32,7 @@ struct reading {
     struct file_content *out;
     int64_t wanted; /* frame; 0 takes none */
     bool taken;
+    struct element_memory elements;
 };
 
 static bool is_count(struct piece line, int64_t *count)
@@ -53,8 +54,8 @@ static bool looks_like_gro(const struct source *s)
     return row.length == 5 && number_read_integer(row.text, row.length, &number);
 }
 
-/* From the distance of the decimal points of x, y and z; the default where it is not one, and the row says the rest.
- */
+/* From the distance of the decimal points of x, y and z; the default where it is not one, and the row says the
+ * rest. */
 static struct shape shape_of(struct piece row)
 {
     const struct shape usual = { 8, USUAL_POINT };
@@ -137,7 +138,7 @@ static const char *edge_problem(struct piece row, struct shape shape, size_t col
     return has_point(row, column, shape.point) ? NULL : "numbers run into each other's columns";
 }
 
-/* NULL, or what is wrong. */
+/* All but the element; NULL, or what is wrong. */
 static const char *read_row(struct piece row, struct shape shape, struct piece before, struct atom *a)
 {
     struct piece name = piece_field(row, 10, 15), residue = piece_field(row, 5, 10), number = piece_field(row, 0, 5);
@@ -159,7 +160,6 @@ static const char *read_row(struct piece row, struct shape shape, struct piece b
     label_set(a->label.residue, sizeof a->label.residue, residue.text, residue.length);
     a->label.sequence = (int32_t)sequence;
     a->label.insertion = a->label.altloc = ' ';
-    a->number = element_from_name(a->label.name, a->label.residue, ELEMENT_COLUMN_NONE, false);
     return NULL;
 }
 
@@ -205,6 +205,7 @@ static vic_status read_rows(struct reading *r, struct frame *f, vic_error *err)
                             (long long)f->count_line, COORDINATES, f->shape.width, quoted(row).text, problem,
                             (long long)i);
         f->before = row;
+        a.number = element_recall(&r->elements, a.label.name, a.label.residue, ELEMENT_COLUMN_NONE, false);
         TRY(atoms_append(&r->out->atoms, &a, err));
     }
     return VIC_OK;
@@ -305,7 +306,7 @@ static vic_status read_frame(struct reading *r, vic_error *err)
 /* Goes through all frames and takes the one that is wanted.  What is wrong behind that one is a note. */
 static vic_status read_frames(const struct source *s, int64_t wanted, struct file_content *out, vic_error *err)
 {
-    struct reading r = { s, lines_of(s->text, s->size), out, wanted, false };
+    struct reading r = { .source = s, .lines = lines_of(s->text, s->size), .out = out, .wanted = wanted };
     out->models = 0;
     while (!lines_only_blank_left(&r.lines)) {
         vic_error fault = { VIC_OK, "" };
@@ -326,10 +327,10 @@ static vic_status read_gro(const struct source *s, int model, struct file_conten
     if (model < 0) {
         TRY(read_frames(s, 0, out, err));
         wanted = format_frame(model, out->models);
-        if (!wanted) return format_no_frame(s, model, out->models, err);
+        if (!wanted) return format_no_frame(s, "frame", model, out->models, err);
     }
     TRY(read_frames(s, wanted, out, err));
-    if (out->models < wanted) return format_no_frame(s, model, out->models, err);
+    if (out->models < wanted) return format_no_frame(s, "frame", model, out->models, err);
     format_note_models(out, model, "frames");
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }

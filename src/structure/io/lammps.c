@@ -226,7 +226,7 @@ static vic_status read_lammps(const struct source *s, int model, struct file_con
     r.atoms = r.types = -1;
     out->format = "lammps";
     out->models = 1;
-    if (!format_frame(model, 1)) return format_no_frame(s, model, 1, err);
+    if (!format_frame(model, 1)) return format_no_frame(s, "model", model, 1, err);
     TRY_GOTO(find_sections(&r, err), done);
     set_cell(&r);
     if (r.has_labels) TRY_GOTO(lammps_read_labels(&r, err), done);

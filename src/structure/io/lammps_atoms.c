@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The section Atoms of LAMMPS data: rows whose columns depend on the atom style, which a comment may name. */
+#include "base/memory.h"
 #include "structure/io/lammps.h"
 #include "structure/number.h"
 
@@ -93,6 +94,54 @@ static vic_status find_style(const struct lammps *r, const struct style **out, v
     return VIC_OK;
 }
 
+/* The ids of the rows, to find one that stands twice: two frames or two files run together, or a row copied. */
+struct ids {
+    int64_t *of_row; /* 0 where the row has none */
+    size_t count, capacity;
+};
+
+static vic_status take_id(struct ids *ids, struct piece row, vic_error *err)
+{
+    struct piece word;
+    TRY(mem_grow(&ids->of_row, &ids->capacity, ids->count + 1, sizeof *ids->of_row, "ids of atoms", err));
+    if (!piece_next_word(&row, &word) || !number_read_integer(word.text, word.length, &ids->of_row[ids->count]))
+        ids->of_row[ids->count] = 0;
+    ++ids->count;
+    return VIC_OK;
+}
+
+static int64_t line_of_row(const struct lammps *r, size_t index)
+{
+    struct lines l = r->atoms_at;
+    struct piece row;
+    for (size_t i = 0; i <= index; ++i) next_row(&l, &row);
+    return l.number;
+}
+
+/* Linear in the rows: each id has its place in a table, or the next free one. */
+static vic_status check_ids(const struct lammps *r, const struct ids *ids, vic_error *err)
+{
+    const int64_t *id = ids->of_row;
+    vic_status st = VIC_OK;
+    size_t slots = 64, at;
+    uint32_t *rows; /* + 1; 0 where the slot is free */
+    while (slots < 2 * ids->count) slots *= 2;
+    TRY(mem_array_zero(slots, sizeof *rows, "ids of atoms", &rows, err));
+    for (size_t i = 0; i < ids->count && st == VIC_OK; ++i) {
+        at = (size_t)((uint64_t)id[i] * 0x9e3779b97f4a7c15u >> 32) & (slots - 1);
+        while (rows[at] && id[rows[at] - 1] != id[i]) at = (at + 1) & (slots - 1);
+        if (rows[at] && id[i])
+            st = vic_fail(err, VIC_BAD_INPUT,
+                          "%s line %lld: expected an id of its own for each atom, found %lld, which the atom of line "
+                          "%lld has; remove one of the two, or number the atoms anew",
+                          r->source->name, (long long)line_of_row(r, i), (long long)id[i],
+                          (long long)line_of_row(r, rows[at] - 1));
+        rows[at] = (uint32_t)i + 1; /* atoms are below 2^31 */
+    }
+    free(rows);
+    return st;
+}
+
 static vic_status read_row(const struct lammps *r, const struct style *style, int64_t number, struct piece row,
                            struct atom *a, vic_error *err)
 {
@@ -121,12 +170,10 @@ static vic_status read_row(const struct lammps *r, const struct style *style, in
     return VIC_OK;
 }
 
-vic_status lammps_read_atoms(struct lammps *r, vic_error *err)
+static vic_status read_rows(struct lammps *r, const struct style *style, struct ids *ids, vic_error *err)
 {
-    const struct style *style = NULL;
-    struct lines l = r->atoms_at, before;
+    struct lines l = r->atoms_at;
     struct piece row;
-    TRY(find_style(r, &style, err));
     for (int64_t i = 0; i < r->atoms; ++i) {
         struct atom a;
         if (!next_row(&l, &row))
@@ -136,13 +183,25 @@ vic_status lammps_read_atoms(struct lammps *r, vic_error *err)
                             r->source->name, (long long)l.number, (long long)r->atoms, (long long)r->atoms_line,
                             (long long)i);
         TRY(read_row(r, style, l.number, row, &a, err));
+        TRY(take_id(ids, row, err));
         TRY(atoms_append(&r->out->atoms, &a, err));
     }
-    before = l;
-    if (next_row(&before, &row))
+    if (next_row(&l, &row))
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected %lld rows in Atoms, as line %lld says, found one more; mend the "
                         "count",
-                        r->source->name, (long long)before.number, (long long)r->atoms, (long long)r->atoms_line);
+                        r->source->name, (long long)l.number, (long long)r->atoms, (long long)r->atoms_line);
     return VIC_OK;
+}
+
+vic_status lammps_read_atoms(struct lammps *r, vic_error *err)
+{
+    const struct style *style = NULL;
+    struct ids ids = { NULL, 0, 0 };
+    vic_status st;
+    TRY(find_style(r, &style, err));
+    st = read_rows(r, style, &ids, err);
+    if (st == VIC_OK) st = check_ids(r, &ids, err);
+    free(ids.of_row);
+    return st;
 }

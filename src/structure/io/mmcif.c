@@ -292,7 +292,7 @@ static vic_status find_block(struct reading *r, struct wanted *wanted, int64_t *
         *models += (int64_t)count;
     }
     place = format_frame(wanted->number, *models);
-    if (!place) return format_no_frame(r->source, wanted->number, *models, err);
+    if (!place) return format_no_frame(r->source, "model", wanted->number, *models, err);
     if (!wanted->number)
         format_note(r->out->notes,
                     "The file has atoms in %d data blocks, whose %lld models are numbered through: the first was "

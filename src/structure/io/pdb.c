@@ -19,6 +19,7 @@ struct reading {
     bool any_b_factor, any_occupancy;
     int64_t other_atoms; /* of the models that are not taken */
     int scale_rows;      /* bit i: SCALEi+1 was read */
+    struct element_memory elements;
 };
 
 static bool is_digit(char c)
@@ -87,7 +88,7 @@ static vic_status take_atom(struct reading *r, struct piece line, const struct l
         ++r->other_atoms;
         return VIC_OK;
     }
-    TRY(pdb_read_atom(r->source->name, line, l, &record, err));
+    TRY(pdb_read_atom(r->source->name, line, l, &r->elements, &record, err));
     if (record.no_number) format_none(r->out, record.no_number, l->number);
     r->any_b_factor = r->any_b_factor || record.has_b_factor;
     r->any_occupancy = r->any_occupancy || record.has_occupancy;
@@ -277,7 +278,7 @@ static vic_status find_model(const struct source *s, int model, size_t *wanted, 
         qsort(r.numbers, r.model_count, sizeof *r.numbers, compare_numbers);
         st = format_no_model(s, model, r.numbers, r.model_count, err);
     } else {
-        st = format_no_frame(s, model, (int64_t)r.model_count, err);
+        st = format_no_frame(s, "model", model, (int64_t)r.model_count, err);
     }
 done:
     free(r.numbers);
@@ -288,8 +289,7 @@ static vic_status no_atoms_in_model(const struct reading *r, vic_error *err)
 {
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s: expected atoms in model %lld, found all %lld of them in others of the file's %zu models; "
-                    "ask "
-                    "for one of these by its number, or -1 for the last",
+                    "ask for one of these by its number, or -1 for the last",
                     r->source->name, (long long)r->numbers[r->wanted - 1], (long long)r->other_atoms, r->model_count);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "structure/io/pdb_record.h"
 
-#include "structure/element.h"
 #include "structure/number.h"
 
 #include <string.h>
@@ -321,13 +320,14 @@ static void read_residue_and_chain(struct piece line, vic_atom_label *label)
 }
 
 /* `moved` columns to the right of where it belongs. */
-static uint8_t read_element(struct piece line, size_t moved, const vic_atom_label *label)
+static uint8_t read_element(struct piece line, size_t moved, const vic_atom_label *label,
+                            struct element_memory *memory)
 {
     struct piece symbol = piece_trim(columns(line, 77 + moved, 78 + moved));
     char first = column(line, 13);
     enum element_column where = first == ' ' || is_digit(first) ? ELEMENT_COLUMN_ONE : ELEMENT_COLUMN_TWO;
     uint8_t number = element_from_symbol(symbol.text, symbol.length);
-    return number ? number : element_from_name(label->name, label->residue, where, label->hetero);
+    return number ? number : element_recall(memory, label->name, label->residue, where, label->hetero);
 }
 
 bool pdb_holds_atom(struct piece line, size_t from)
@@ -364,8 +364,8 @@ static vic_status short_record(const char *file, struct piece line, const struct
                     last ? "the file seems to have been cut: fetch it again" : "mend or remove this atom");
 }
 
-vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct pdb_record *out,
-                         vic_error *err)
+vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct element_memory *memory,
+                         struct pdb_record *out, vic_error *err)
 {
     struct atom *a = &out->atom;
     const size_t length = line.length;
@@ -381,13 +381,13 @@ vic_status pdb_read_atom(const char *file, struct piece line, const struct lines
     for (int axis = 0; axis < 3; ++axis) TRY(read_coordinate(file, number, line, axis, &a->position[axis], err));
     TRY(read_optional(file, number, line, &occupancy, &a->occupancy, &out->has_occupancy, out, err));
     TRY(read_optional(file, number, line, &b_factor, &a->b_factor, &out->has_b_factor, out, err));
-    if (line.length > 60 && point_in(line, 55, 60) != 3 && touches_badly(line, 55, 60, 66, 3))
+    if (touches_badly(line, 55, 60, 66, 3) && point_in(line, 55, 60) != 3)
         return bad_edge(file, number, line, "the occupancy and the B-factor", 55, 66, err);
     read_name(line, out, &a->label);
     label_set(a->segment, sizeof a->segment, segment.text, segment.length);
     read_residue_and_chain(line, &a->label);
     read_sequence(line, &a->label);
     a->label.hetero = upper(line.text[0]) == 'H';
-    a->number = read_element(line, moved, &a->label);
+    a->number = read_element(line, moved, &a->label, memory);
     return VIC_OK;
 }

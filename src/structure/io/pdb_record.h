@@ -3,6 +3,7 @@
 #ifndef VIC_STRUCTURE_IO_PDB_RECORD_H
 #define VIC_STRUCTURE_IO_PDB_RECORD_H
 
+#include "structure/element.h"
 #include "structure/io/format.h"
 
 struct pdb_record {
@@ -28,7 +29,7 @@ bool pdb_holds_atom(struct piece line, size_t from);
 vic_status pdb_refuse_joined(const char *file, int64_t number, struct piece line, vic_error *err);
 
 /* `l` stands behind `line`: where the file ends there, a field may have been cut. */
-vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct pdb_record *out,
-                         vic_error *err);
+vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct element_memory *memory,
+                         struct pdb_record *out, vic_error *err);
 
 #endif

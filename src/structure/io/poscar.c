@@ -393,7 +393,7 @@ static vic_status read_poscar(const struct source *s, int model, struct file_con
     r.comment.text = "";
     out->format = "poscar";
     out->models = 1;
-    if (!format_frame(model, 1)) return format_no_frame(s, model, 1, err);
+    if (!format_frame(model, 1)) return format_no_frame(s, "model", model, 1, err);
     TRY_GOTO(read_all(&r, err), done);
     if (!out->atoms.count) st = format_no_atoms(s, "counts above 0", err);
 done:

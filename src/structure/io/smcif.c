@@ -191,7 +191,7 @@ vic_status smcif_read(const struct source *s, struct shim_cif *cif, int model, s
     out->atoms.has_b_factors = out->atoms.has_occupancies = true;
     for (int block = 0; block < shim_cif_blocks(cif); ++block) out->models += smcif_has_sites(cif, block);
     wanted = format_frame(model, out->models);
-    if (!wanted) return format_no_frame(s, model, out->models, err);
+    if (!wanted) return format_no_frame(s, "data block", model, out->models, err);
     while (wanted) wanted -= smcif_has_sites(cif, ++r.block);
     if (!model && out->models > 1)
         format_note(out->notes, "The file has atoms in %lld data blocks: the first was taken.",

@@ -100,14 +100,14 @@ int64_t format_frame(int model, int64_t frames)
     return wanted >= 1 && wanted <= frames ? wanted : 0;
 }
 
-vic_status format_no_frame(const struct source *s, int model, int64_t frames, vic_error *err)
+vic_status format_no_frame(const struct source *s, const char *what, int model, int64_t frames, vic_error *err)
 {
-    const int64_t numbers[2] = { 1, frames };
-    if (frames <= 2) return format_no_model(s, model, numbers, (size_t)frames, err);
+    if (frames == 1)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: no %s %d; the file has one; ask for 1, or -1 for the last", s->name,
+                        what, model);
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s: no frame %d; the file has %lld: 1 to %lld; ask for one of these, or -1 for "
-                    "the last",
-                    s->name, model, (long long)frames, (long long)frames);
+                    "%s: no %s %d; the file has %lld: 1 to %lld; ask for one of these, or -1 for the last", s->name,
+                    what, model, (long long)frames, (long long)frames);
 }
 
 vic_status format_no_atoms(const struct source *s, const char *expected, vic_error *err)

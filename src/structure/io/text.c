@@ -48,16 +48,6 @@ struct piece piece_trim(struct piece p)
     return p;
 }
 
-struct piece piece_field(struct piece line, size_t from, size_t to)
-{
-    struct piece p;
-    if (from > line.length) from = line.length;
-    if (to > line.length) to = line.length;
-    p.text = line.text + from;
-    p.length = to - from;
-    return p;
-}
-
 bool piece_next_word(struct piece *rest, struct piece *word)
 {
     while (rest->length && is_blank(*rest->text)) ++rest->text, --rest->length;
@@ -70,12 +60,6 @@ bool piece_next_word(struct piece *rest, struct piece *word)
 bool piece_is(struct piece p, const char *text)
 {
     return strlen(text) == p.length && memcmp(p.text, text, p.length) == 0;
-}
-
-bool piece_begins(struct piece p, const char *text)
-{
-    size_t length = strlen(text);
-    return p.length >= length && memcmp(p.text, text, length) == 0;
 }
 
 struct quoted quoted(struct piece p)

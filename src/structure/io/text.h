@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct piece { /* of a text; not terminated */
     const char *text;
@@ -25,10 +26,27 @@ bool lines_only_blank_left(const struct lines *l);
 
 bool piece_is_blank(struct piece p);
 struct piece piece_trim(struct piece p);
-struct piece piece_field(struct piece line, size_t from, size_t to); /* columns [from, to), as far as they exist */
-bool piece_next_word(struct piece *rest, struct piece *word);        /* separated by blanks and tabs */
+bool piece_next_word(struct piece *rest, struct piece *word); /* separated by blanks and tabs */
 bool piece_is(struct piece p, const char *text);
-bool piece_begins(struct piece p, const char *text);
+
+/* Inline, as readers of fixed columns call them a dozen times for each atom. */
+
+/* Columns [from, to), as far as they exist. */
+static inline struct piece piece_field(struct piece line, size_t from, size_t to)
+{
+    struct piece p;
+    if (from > line.length) from = line.length;
+    if (to > line.length) to = line.length;
+    p.text = line.text + from;
+    p.length = to - from;
+    return p;
+}
+
+static inline bool piece_begins(struct piece p, const char *text)
+{
+    size_t length = strlen(text);
+    return p.length >= length && memcmp(p.text, text, length) == 0;
+}
 
 /* Short and printable, for "found ...": quoted(p).text is valid until the end of the expression. */
 struct quoted {

@@ -138,6 +138,19 @@ static vic_status read_header(struct reading *r, struct piece comment, vic_error
         memcpy(out->cell.vectors, h->lattice, sizeof h->lattice);
         out->cell.line = line;
     }
+    if (h->has_parameters) {
+        out->cell.kind = FILE_CELL_PARAMETERS;
+        memcpy(out->cell.parameters, h->parameters, sizeof h->parameters);
+        out->cell.line = line;
+    }
+    if (h->unit_assumed)
+        format_note(out->notes, "The cell in line %lld has no unit (cell{angstrom}): it was taken as angstrom.",
+                    (long long)line);
+    if (h->cell_left.length)
+        format_note(out->notes,
+                    "Line %lld may hold a cell, %s, in a form that is not read: give the cell with --cell, or write "
+                    "it as Lattice=\"...\".",
+                    (long long)line, quoted(h->cell_left).text);
     if (*h->lattice_problem) {
         memcpy(out->cell.problem, h->lattice_problem, sizeof h->lattice_problem);
         out->cell.line = line;
@@ -231,10 +244,10 @@ static vic_status read_xyz(const struct source *s, int model, struct file_conten
     if (model < 0) {
         TRY(read_frames(s, 0, out, err));
         wanted = format_frame(model, out->models);
-        if (!wanted) return format_no_frame(s, model, out->models, err);
+        if (!wanted) return format_no_frame(s, "frame", model, out->models, err);
     }
     TRY(read_frames(s, wanted, out, err));
-    if (out->models < wanted) return format_no_frame(s, model, out->models, err);
+    if (out->models < wanted) return format_no_frame(s, "frame", model, out->models, err);
     format_note_models(out, model, "frames");
     return out->atoms.count ? VIC_OK : format_no_atoms(s, "atom rows", err);
 }

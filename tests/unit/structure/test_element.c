@@ -74,12 +74,34 @@ static void test_residues(void **state)
     assert_false(residue_is_polymer("HOH") || residue_is_polymer("POPC") || residue_is_polymer(""));
 }
 
+/* Whatever was asked before, in any order. */
+static void test_answers_are_remembered_right(void **state)
+{
+    static const char *const names[] = { "CA", "CB",  "HG",  "HG1", "NA",  "CL",  "SOD", "O",  "OW",   "H1",
+                                         "PT", "1HB", "CD1", "CD",  "DUM", "O5'", "FE",  "SE", "HE21", "" };
+    static const char *const residues[] = { "ALA", "MSE", "CA", "HOH", "SOL", "TIP3", "POPC", "HEM", "NA+", "SOD",
+                                            "LIG", "DA",  "CL", "HG",  "UNK", "CPT",  "NALA", "PT",  "CD",  "" };
+    static struct element_memory memory;
+    uint64_t seed = 5;
+    (void)state;
+    for (int i = 0; i < 20000; ++i) {
+        char name[8] = "", residue[8] = "";
+        enum element_column column = (enum element_column)(random_bits(&seed) % 3);
+        bool hetero = random_bits(&seed) % 2;
+        snprintf(name, sizeof name, "%s", names[random_bits(&seed) % 20]);
+        snprintf(residue, sizeof residue, "%s", residues[random_bits(&seed) % 20]);
+        assert_int_equal(element_recall(&memory, name, residue, column, hetero),
+                         element_from_name(name, residue, column, hetero));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_symbols),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_residues),
+        cmocka_unit_test(test_answers_are_remembered_right),
     };
     return cmocka_run_group_tests_name("structure_element", tests, NULL, NULL);
 }

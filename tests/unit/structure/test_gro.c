@@ -201,7 +201,7 @@ static void test_frames(void **state)
     assert_true(v.cell[0] == 20);
     vic_structure_free(s);
     o.model = 3;
-    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 3; the file has 2: 1, 2");
+    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no frame 3; the file has 2: 1 to 2;");
 }
 
 int main(void)

@@ -77,6 +77,31 @@ static void test_refusals(void **state)
     CHECK_REFUSED("t\n0 atoms\n" BOX, NULL, VIC_BAD_INPUT, "expected a section Atoms with rows");
 }
 
+/* An id that stands twice is one atom twice; ids need not count on, and 0 is none. */
+static void test_ids(void **state)
+{
+    enum { MANY = 3000 };
+    static char text[MANY * 40 + 400];
+    size_t used;
+    (void)state;
+    CHECK_REFUSED(HEAD "Atoms # atomic\n\n7 1 0 0 0\n\n7 1 1 1 1 # again\n", NULL, VIC_BAD_INPUT,
+                  "line 13: expected an id of its own for each atom, found 7, which the atom of line 11 has");
+    CHECK_NOTED(HEAD "Atoms # atomic\n\n0 1 0 0 0\n0 1 1 1 1\n", NULL, 2, "");
+    CHECK_NOTED(HEAD "Atoms # atomic\n\n-7 1 0 0 0\n9223372036854775807 1 1 1 1\n", NULL, 2, "");
+    for (int twice = 0; twice < 2; ++twice) {
+        used = (size_t)snprintf(text, sizeof text, "t\n%d atoms\n1 atom types\n" BOX "\nAtoms # atomic\n\n", MANY);
+        for (int i = 0; i < MANY; ++i)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%lld 1 0 0 %d\n",
+                                     twice && i == 2500 ? 64ll * 11 : 64ll * (MANY - i), i);
+        if (twice)
+            CHECK_REFUSED(
+                text, NULL, VIC_BAD_INPUT,
+                "line 2999: expected an id of its own for each atom, found 704, which the atom of line 2510");
+        else
+            CHECK_NOTED(text, NULL, MANY, "");
+    }
+}
+
 /* Whatever begins with a letter ends the atoms. */
 static void test_sections(void **state)
 {
@@ -259,9 +284,11 @@ static void test_box_in_doubt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),    cmocka_unit_test(test_guessed_styles), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_sections), cmocka_unit_test(test_comments),       cmocka_unit_test(test_type_labels),
-        cmocka_unit_test(test_masses),   cmocka_unit_test(test_box_in_doubt),
+        cmocka_unit_test(test_forms),        cmocka_unit_test(test_guessed_styles),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_sections),     cmocka_unit_test(test_comments),
+        cmocka_unit_test(test_type_labels),  cmocka_unit_test(test_masses),
+        cmocka_unit_test(test_box_in_doubt),
     };
     return FILES_TESTS("structure_lammps", tests);
 }

@@ -152,9 +152,9 @@ static void test_blocks(void **state)
             vic_structure_free(s);
         }
     o.model = 5;
-    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no frame 5; the file has 4: 1 to 4");
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 5; the file has 4: 1 to 4");
     o.model = -5;
-    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no frame -5");
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model -5");
 }
 
 /* Labels of more than one character are as different as others. */

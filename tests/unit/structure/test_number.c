@@ -61,6 +61,52 @@ static void test_shift_rounds_once(void **state)
     assert_true(read_ok("-12.3456", 1) == -123.456);
 }
 
+/* The short way knows no number that the long one does not, and none otherwise: same answer, same bits. */
+static void both_ways(const char *text, size_t length)
+{
+    for (int shift = 0; shift <= 1; ++shift) {
+        double quick = 4.25, slow = 4.25;
+        bool read = number_read(text, length, shift, &quick), known = number_read_any(text, length, shift, &slow);
+        CHECK(read == known && (!read || memcmp(&quick, &slow, sizeof quick) == 0),
+              "\"%.*s\" with shift %d: %s %.17g, the long way %s %.17g", (int)length, text, shift,
+              read ? "read" : "refused", quick, known ? "read" : "refused", slow);
+    }
+}
+
+static void test_all_short_texts_are_read_alike(void **state)
+{
+    static const char letters[] = " \t+-.0915eEd*/:\xb0";
+    enum { LETTERS = sizeof letters - 1, MOST = 5 };
+    (void)state;
+    for (int length = 0, texts = 1; length <= MOST; ++length, texts *= LETTERS)
+        for (int number = 0; number < texts; ++number) {
+            char text[MOST];
+            for (int i = 0, rest = number; i < length; ++i, rest /= LETTERS) text[i] = letters[rest % LETTERS];
+            both_ways(text, (size_t)length);
+        }
+}
+
+/* Of any width and number of decimals, in a field or not; and then with one character changed. */
+static void test_printed_numbers_are_read_alike(void **state)
+{
+    static const char odd[] = " +-.e0";
+    uint64_t seed = 11;
+    (void)state;
+    for (int i = 0; i < 300000; ++i) {
+        char text[64];
+        double scale = pow(10, (double)(random_bits(&seed) % 12) - 4);
+        int length =
+            snprintf(text, sizeof text, random_bits(&seed) % 4 ? "%*.*f" : "%-*.*f", (int)(random_bits(&seed) % 20),
+                     (int)(random_bits(&seed) % 12), random_normal(&seed) * scale);
+        double value;
+        both_ways(text, (size_t)length);
+        if (!number_read(text, (size_t)length, 0, &value)) fail_msg("\"%s\" was refused", text);
+        CHECK(value == strtod(text, NULL) && signbit(value) == signbit(strtod(text, NULL)), "%s of step %d", text, i);
+        text[random_bits(&seed) % (uint64_t)length] = odd[random_bits(&seed) % (sizeof odd - 1)];
+        both_ways(text, (size_t)length);
+    }
+}
+
 static void test_what_is_no_number(void **state)
 {
     static const char *const texts[] = { "",    " ",   "-",     ".",   "+.",       "1 2",   "1.2.3", "1..2",
@@ -112,9 +158,14 @@ static void test_exact_printing_reads_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers_equal_strtod),        cmocka_unit_test(test_random_numbers_equal_strtod),
-        cmocka_unit_test(test_shift_rounds_once),           cmocka_unit_test(test_what_is_no_number),
-        cmocka_unit_test(test_printing_ignores_the_locale), cmocka_unit_test(test_exact_printing_reads_back),
+        cmocka_unit_test(test_numbers_equal_strtod),
+        cmocka_unit_test(test_random_numbers_equal_strtod),
+        cmocka_unit_test(test_all_short_texts_are_read_alike),
+        cmocka_unit_test(test_printed_numbers_are_read_alike),
+        cmocka_unit_test(test_shift_rounds_once),
+        cmocka_unit_test(test_what_is_no_number),
+        cmocka_unit_test(test_printing_ignores_the_locale),
+        cmocka_unit_test(test_exact_printing_reads_back),
     };
     return cmocka_run_group_tests_name("structure_number", tests, NULL, NULL);
 }

@@ -307,7 +307,7 @@ static void test_models(void **state)
         vic_structure_free(s);
     }
     o.model = -4;
-    CHECK_REFUSED(three, &o, VIC_BAD_INPUT, "no frame -4; the file has 3: 1 to 3");
+    CHECK_REFUSED(three, &o, VIC_BAD_INPUT, "no model -4; the file has 3: 1 to 3");
     CHECK_REFUSED("MODEL x\n" N1, NULL, VIC_BAD_INPUT, "expected MODEL and its number");
     o.model = 2; /* frames by END alone, each with its own cell */
     s = files_read("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 P 1\n" N1 "END\n"

@@ -110,7 +110,7 @@ static void test_xyz_frames(void **state)
     assert_int_equal(files_info(s).atomic_numbers[0], 8);
     vic_structure_free(s);
     o.model = -3;
-    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model -3; the file has 2: 1, 2");
+    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no frame -3; the file has 2: 1 to 2;");
 }
 
 static void test_gro_numbers(void **state)

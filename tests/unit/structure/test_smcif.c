@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files.h"
 
+#include "structure/io/gemmi_shim.h"
 #include "structure/symop.h"
 
 #define CELL_TEXT                                                                                                    \
@@ -60,7 +61,48 @@ static void test_symmetry(void **state)
     assert_int_equal(files_info(s).atomic_numbers[0], 7);
     vic_structure_free(s);
     o.model = 3;
-    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no model 3; the file has 2: 1, 2");
+    CHECK_REFUSED(text, &o, VIC_BAD_INPUT, "no data block 3; the file has 2: 1 to 2;");
+}
+
+/* Names as they were written before, and the operations of what they are called now. */
+static void test_old_spellings(void **state)
+{
+    static const char *const names[][2] = {
+        { "P2(1)/c", "P 1 21/c 1" },
+        { "P 2(1)/n", "P 1 21/n 1" },
+        { "P 21/c", "P 1 21/c 1" },
+        { "P2_1/c", "P 1 21/c 1" },
+        { "P2(1)2(1)2(1)", "P 21 21 21" },
+        { "P 2(1) 2(1) 2", "P 21 21 2" },
+        { "P6(3)/mmc", "P 63/m m c" },
+        { "F4(1)32", "F 41 3 2" },
+        { "P-42(1)m", "P -4 21 m" },
+        { "Fm3m", "F m -3 m" },
+        { "F m 3 m", "F m -3 m" },
+        { "FM3M", "F m -3 m" },
+        { "Fd3m:2", "F d -3 m :2" },
+        { "Ia3d", "I a -3 d" },
+        { "Pa3", "P a -3" },
+        { "Im3", "I m -3" },
+        { "Pn3n:1", "P n -3 n :1" },
+        { "R 3 m", "R 3 m :H" },
+        { "P 3 m 1", "P 3 m 1" },
+        { "P -4 3 m", "P -4 3 m" },
+    };
+    static const char *const none[] = { "P2(3)/c", "Fq3m", "m3m", "()" };
+    static struct shim_operation old[SHIM_MAX_OPERATIONS], now[SHIM_MAX_OPERATIONS];
+    bool two_origins;
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
+        int count = shim_space_group(names[i][1], 90, 120, now, &two_origins);
+        CHECK(count > 1 && shim_space_group(names[i][0], 90, 120, old, &two_origins) == count &&
+                  memcmp(old, now, (size_t)count * sizeof *old) == 0,
+              "%s is not %s", names[i][0], names[i][1]);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; ++i)
+        CHECK(shim_space_group(none[i], 90, 90, old, &two_origins) == 0, "%s", none[i]);
+    assert_true(shim_space_group("Fd3m", 90, 90, old, &two_origins) == 192 && two_origins);
+    assert_true(shim_space_group("Fm3m", 90, 90, old, &two_origins) == 192 && !two_origins);
 }
 
 /* A cell of 1 A is no cell: the numbers are angstrom. */
@@ -148,7 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),   cmocka_unit_test(test_symmetry),   cmocka_unit_test(test_molecule),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_operations), cmocka_unit_test(test_old_spellings),
     };
     return FILES_TESTS("structure_smcif", tests);
 }

@@ -77,6 +77,70 @@ static void test_lattice_and_pbc(void **state)
     CHECK_REFUSED("1\npbc=\"F T F\"\nH 0 0 0\n", NULL, VIC_BAD_INPUT, "pbc says that axis b is periodic");
 }
 
+/* i-PI states edges and angles, and the units of all. */
+static void test_ipi(void **state)
+{
+    static const char angstrom[] = "1\n# CELL(abcABC):   20.00000    30.00000    40.00000    90.00000    90.00000  "
+                                   " 60.00000  Traj: positions{angstrom} Step: 0 Bead: 0 cell{angstrom}\nO 1 2 3\n";
+    vic_structure *s = files_read(angstrom, NULL);
+    vic_structure_info v = files_info(s);
+    vic_read_options o = VIC_INIT(vic_read_options);
+    (void)state;
+    assert_string_equal(v.format, "xyz");
+    assert_true(v.has_cell && v.periodic[0] && v.periodic[1] && v.periodic[2]);
+    assert_true(fabs(v.cell[0] - 20) < 1e-12 && fabs(v.cell[3] - 15) < 1e-12 &&
+                fabs(v.cell[8] - 40) < 1e-12);
+    assert_true(fabs(v.cell[4] - 30 * sqrt(0.75)) < 1e-12);
+    assert_string_equal(v.notes, "");
+    vic_structure_free(s);
+    CHECK_NOTED("1\n# bead: 0 CELL(abcABC): 20 20 20 90 90 90 \nO 1 2 3\n", NULL, 1, "taken as angstrom");
+    CHECK_NOTED("1\n# CELL(abcABC): 1.0 1.0 1.0 90.0 90.0 90.0 positions{Angstrom}\nO 1 2 3\n", NULL, 1, "");
+    CHECK_REFUSED("1\n# CELL(abcABC): 20 20 20 90 90 90 positions{atomic_unit} cell{angstrom}\nO 1 2 3\n", NULL,
+                  VIC_BAD_INPUT, "line 2: expected positions in angstrom, found \"positions{atomic_unit}\"; convert");
+    CHECK_REFUSED("1\n# CELL(abcABC): 20 20 20 90 90 90 positions{angstrom} cell{atomic_unit}\nO 1 2 3\n", NULL,
+                  VIC_BAD_INPUT, "line 2: expected the cell in angstrom, found \"cell{atomic_unit}\"");
+    CHECK_REFUSED("1\n# CELL(abcABC): 20 20 20 90 90 Step: 1\nO 1 2 3\n", NULL, VIC_BAD_INPUT,
+                  "expected CELL(abcABC) as 6 numbers");
+    CHECK_REFUSED("1\n# CELL(abcABC): 20 20 0 90 90 90 cell{angstrom}\nO 1 2 3\n", NULL, VIC_BAD_INPUT,
+                  "line 2: expected a cell edge c");
+    o.pbc = VIC_PBC_SET; /* who needs no cell may have one in any unit */
+    CHECK_NOTED("1\n# CELL(abcABC): 20 20 20 90 90 90 cell{atomic_unit}\nO 1 2 3\n", &o, 1, "cannot be used");
+}
+
+/* Other forms have no rule, so their cells are not read; but that is said. */
+static void test_other_cells(void **state)
+{
+    static const char *const left[] = { "cell=10 10 10",
+                                        "energy=-1 cell=\"10 0 0 0 10 0 0 0 10\"",
+                                        "Box: 10 10 10",
+                                        "water, box = 10, 10, 10",
+                                        "unit_cell=[[10,0,0],[0,10,0],[0,0,10]]",
+                                        "# CELL(H): 10 0 0 0 10 0 0 0 10 cell{angstrom}",
+                                        "LATTICE: 10.0 10.0 10.0 90 90 90" },
+                             *const none[] = { "cell",
+                                               "a box of water",
+                                               "cell=hela",
+                                               "cell: 3 of 10",
+                                               "cells=1 2 3",
+                                               "hela_cells box",
+                                               "1 2 3 box",
+                                               "Lattice=\"9 9 9\" cell=\"1 2 3\"",
+                                               "" };
+    char text[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof left / sizeof *left; ++i) {
+        snprintf(text, sizeof text, "1\n%s\nO 1 2 3\n", left[i]);
+        CHECK_NOTED(text, NULL, 1, "Line 2 may hold a cell, \"");
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; ++i) {
+        vic_structure *s;
+        snprintf(text, sizeof text, "1\n%s\nO 1 2 3\n", none[i]);
+        s = files_read(text, NULL);
+        CHECK(!*vic_structure_get(s).notes, "%s: %s", none[i], vic_structure_get(s).notes);
+        vic_structure_free(s);
+    }
+}
+
 static void test_properties_in_any_order(void **state)
 {
     vic_structure *s = files_read("2\nProperties=id:I:1:forces:R:3:pos:R:3:Z:I:1:fixed:L:2:tag:S:1\n"
@@ -162,7 +226,7 @@ static void test_counts_and_frames(void **state)
     assert_true(files_info(s).has_cell);
     vic_structure_free(s);
     o.model = 4;
-    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no model 4; the file has 2: 1, 2");
+    CHECK_REFUSED(two, &o, VIC_BAD_INPUT, "no frame 4; the file has 2: 1 to 2;");
     CHECK_REFUSED("8\nhelium\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
                   "line 1: expected 8 atom rows after this count and its comment line, found 2");
     CHECK_REFUSED("1\nx\nHe 0 0 0\nHe 1 1 1\n", NULL, VIC_BAD_INPUT,
@@ -185,6 +249,8 @@ static void test_counts_and_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ipi),
+        cmocka_unit_test(test_other_cells),
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_lattice_and_pbc),
         cmocka_unit_test(test_properties_in_any_order),
