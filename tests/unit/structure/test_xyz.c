@@ -136,7 +136,7 @@ static void test_other_cells(void **state)
         vic_structure *s;
         snprintf(text, sizeof text, "1\n%s\nO 1 2 3\n", none[i]);
         s = files_read(text, NULL);
-        CHECK(!*vic_structure_get(s).notes, "%s: %s", none[i], vic_structure_get(s).notes);
+        CHECK(!*files_info(s).notes, "%s: %s", none[i], files_info(s).notes);
         vic_structure_free(s);
     }
 }
