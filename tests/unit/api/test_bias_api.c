@@ -84,7 +84,7 @@ static void envelopes_keep_their_shape_to_the_end(void **state)
     free(polynomial);
 }
 
-/* The figures in docs/howto/radial-term.md. */
+/* The figures in docs/howto/distance-bias.md. */
 static void errors_between_points(void **state)
 {
     static const int points[] = { 256, VIC_BIAS_POINTS, 4096 };
