@@ -4,6 +4,7 @@
 #define VIC_TESTS_OBJECTS_H
 
 #include "check.h"
+#include "vicinal_dev.h"
 
 /* Tensors have no const; the library writes to outputs alone. */
 static inline vic_tensor tensor_of(const void *data, vic_dtype dtype, int ndim, const int64_t *shape)
@@ -34,6 +35,53 @@ static inline vic_pattern *cutoff_pattern(const vic_points *points, double cutof
     vic_pattern *p = NULL;
     vic_error err;
     CHECK_OK(vic_pattern_cutoff(NULL, points, NULL, cutoff, NULL, &p, &err));
+    return p;
+}
+
+/* Listed pairs; shift [n, 3] or NULL. */
+static inline vic_pair_list pairs_listed(int64_t n, const int32_t *query, const int32_t *key, const int32_t *shift)
+{
+    return (vic_pair_list){ .size = sizeof(vic_pair_list),
+                            .query = tensor_of(query, VIC_I32, 1, &n),
+                            .key = tensor_of(key, VIC_I32, 1, &n),
+                            .shift = tensor_of(shift, VIC_I32, 2, (const int64_t[]){ n, 3 }) };
+}
+
+/* A block mask of points that are nowhere; n_k 0 = the queries are the keys. */
+static inline vic_pattern *blocks_pattern(int64_t n_q, int64_t n_k, int64_t block, const int64_t *row_ptr,
+                                          const int32_t *column)
+{
+    const vic_points queries = points_of(n_q), keys = points_of(n_k);
+    const vic_block_list list = { .size = sizeof list, .block = block, .row_ptr = row_ptr, .column = column };
+    vic_pattern *p = NULL;
+    vic_error err;
+    CHECK_OK(vic_pattern_blocks(NULL, &queries, n_k ? &keys : NULL, &list, NULL, &p, &err));
+    return p;
+}
+
+static inline vic_pattern *windows_pattern(int64_t n, int64_t queries, int64_t keys)
+{
+    const vic_points nowhere = points_of(n);
+    vic_pattern *p = NULL;
+    vic_error err;
+    CHECK_OK(vic_pattern_windows(NULL, &nowhere, queries, keys, NULL, &p, &err));
+    return p;
+}
+
+static inline vic_pattern *nearest_pattern(const vic_points *points, int64_t count, bool exclude_self)
+{
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = exclude_self };
+    vic_pattern *p = NULL;
+    vic_error err;
+    CHECK_OK(vic_pattern_nearest(NULL, points, NULL, count, &o, &p, &err));
+    return p;
+}
+
+static inline vic_pattern *generated_pattern(const char *text)
+{
+    vic_pattern *p = NULL;
+    vic_error err;
+    CHECK_OK(vic_pattern_generate(NULL, text, NULL, &p, &err));
     return p;
 }
 

@@ -98,18 +98,11 @@ static inline int64_t draw_pairs(const struct attention_case *c, int64_t n_k, ui
     return n;
 }
 
-static inline vic_pair_list listed(int64_t n, const int32_t *query, const int32_t *key)
-{
-    return (vic_pair_list){ .size = sizeof(vic_pair_list),
-                            .query = tensor_of(query, VIC_I32, 1, &n),
-                            .key = tensor_of(key, VIC_I32, 1, &n) };
-}
-
 static inline vic_pattern *way_pairs(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
-    const vic_pair_list list = listed(n, query, key);
+    const vic_pair_list list = pairs_listed(n, query, key, NULL);
     struct two_sets sets;
     vic_pattern *p;
     vic_error err;
@@ -137,7 +130,7 @@ static inline vic_pattern *way_exclude(const struct attention_case *c, const str
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
     vic_pattern *all = case_pattern(c, points, NULL, NULL), *p;
-    const vic_pair_list list = listed(n, query, key);
+    const vic_pair_list list = pairs_listed(n, query, key, NULL);
     vic_error err;
     CHECK_OK(vic_pattern_exclude(NULL, all, &list, &p, &err));
     vic_pattern_free(all);

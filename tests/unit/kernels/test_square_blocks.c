@@ -2,7 +2,7 @@
 /* Which square blocks a pattern is made of: against the masks that it was made from, and refusals. */
 #include "kernels/cuda/unfused/square_blocks.h"
 
-#include "check.h"
+#include "objects.h"
 
 enum { MOST = 64 };
 
@@ -30,9 +30,7 @@ static void make_mask(int64_t n_q, int64_t n_k, int64_t block, uint64_t seed, st
 
 static vic_pattern *build(const struct mask *m)
 {
-    vic_pattern *p;
-    CHECK_OK(vic_pattern_from_blocks(m->n_q, m->n_k, m->block, m->row_ptr, m->column, NULL, &p, &err));
-    return p;
+    return blocks_pattern(m->n_q, m->n_k, m->block, m->row_ptr, m->column);
 }
 
 /* The blocks found, taken apart to pairs, are the mask's. */
@@ -97,12 +95,10 @@ static void empty_and_dense(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         static double x[3 * 400];
-        vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
         struct square_blocks b;
-        vic_pattern *p;
         int64_t grid = (sizes[i] + 127) / 128;
-        o.cutoff = 1;
-        CHECK_OK(vic_pattern_build_points(sizes[i], x, 0, NULL, NULL, NULL, &o, &p, &err)); /* all in one point */
+        vic_points points = points_at(sizes[i], x, NULL); /* all in one place */
+        vic_pattern *p = cutoff_pattern(&points, 1);
         CHECK_OK(square_blocks_find(p, &b, &err));
         assert_int_equal(b.size, 128);
         assert_int_equal(b.count, grid * grid);
@@ -111,8 +107,7 @@ static void empty_and_dense(void **state)
     }
     static const int64_t nothing[3] = { 0, 0, 0 };
     struct square_blocks b;
-    vic_pattern *p;
-    CHECK_OK(vic_pattern_from_blocks(200, 300, 128, nothing, NULL, NULL, &p, &err));
+    vic_pattern *p = blocks_pattern(200, 300, 128, nothing, NULL);
     CHECK_OK(square_blocks_find(p, &b, &err));
     assert_int_equal(b.count, 0);
     square_blocks_free(&b);
@@ -121,33 +116,33 @@ static void empty_and_dense(void **state)
 
 static void refusals(void **state)
 {
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    uint8_t skip[256] = { 0 };
+    bool mask[256];
+    const int64_t n = 256;
     struct square_blocks b;
-    vic_pattern *p;
+    vic_pattern *p = windows_pattern(300, 32, 128); /* 48 keys before: not at a multiple of 32 */
     (void)state;
-    CHECK_OK(vic_pattern_windows(300, 32, 128, NULL, &p, &err)); /* 48 keys before: not at a multiple of 32 */
     assert_int_equal(square_blocks_find(p, &b, &err), VIC_OK);
     assert_int_equal(b.size, 16);
     square_blocks_free(&b);
     vic_pattern_free(p);
-    CHECK_OK(vic_pattern_windows(300, 32, 100, NULL, &p, &err));
+    p = windows_pattern(300, 32, 100);
     CHECK_FAILS(square_blocks_find(p, &b, &err), VIC_NO_KERNEL, "this pattern has other pairs");
     assert_null(b.column);
     vic_pattern_free(p);
-    skip[77] = 1;
-    o.skip = skip;
+    for (int i = 0; i < n; i++) mask[i] = i != 77;
+    vic_points points = points_of(n);
+    points.mask = vic_tensor_make(mask, VIC_BOOL, 1, &n);
     static const int64_t row_ptr[] = { 0, 2, 4 };
     static const int32_t column[] = { 0, 1, 0, 1 };
-    CHECK_OK(vic_pattern_from_blocks(256, 0, 128, row_ptr, column, &o, &p, &err));
+    const vic_block_list list = { .size = sizeof list, .block = 128, .row_ptr = row_ptr, .column = column };
+    CHECK_OK(vic_pattern_blocks(NULL, &points, NULL, &list, NULL, &p, &err));
     CHECK_FAILS(square_blocks_find(p, &b, &err), VIC_NO_KERNEL, "attn_fwd_sm90 takes any pattern");
     assert_non_null(strstr(err.text, "rows 0 to 63, keys 64 to 79")); /* key 77 is missing there */
     vic_pattern_free(p);
     /* One atom in a cell of 1 A that sees itself in many images. */
-    static const double at[3] = { 0 }, cell[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } };
-    vic_pattern_options c = VIC_PATTERN_OPTIONS_INIT;
-    c.cutoff = 1.5;
-    CHECK_OK(vic_pattern_build_points(1, at, 0, NULL, cell, NULL, &c, &p, &err));
+    static const double at[3] = { 0 }, cell[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
+    points = points_at(1, at, cell);
+    p = cutoff_pattern(&points, 1.5);
     CHECK_FAILS(square_blocks_find(p, &b, &err), VIC_NO_KERNEL, "periodic images");
     vic_pattern_free(p);
 }

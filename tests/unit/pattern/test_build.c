@@ -154,8 +154,6 @@ static void full_blocks_are_runs(void **state)
     assert_int_equal(p->info.blocks, 4 * 13);
     assert_int_equal(p->info.full_blocks, 3 * 12); /* 200 = 3 x 64 + 8 = 12 x 16 + 8 */
     assert_int_equal(p->full_ptr[4], 3);           /* one run each */
-    assert_int_equal(p->info.block128_count, 4);
-    assert_int_equal(p->info.block128_full, 4);
     pattern_release(p);
     pool_free(pool);
     free(x);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The estimate against the pattern itself, and what is refused by it. */
 #include "brute.h"
+#include "objects.h"
 
 static const bool all_axes[3] = { true, true, true };
 
@@ -92,21 +93,18 @@ static void lists_of_nearest_are_counted(void **state)
 {
     enum { ATOMS = 500 };
     double *x = gas(7, ATOMS, 20.0);
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern_estimate e;
-    vic_structure *s;
+    vic_pattern_estimate e = VIC_INIT(vic_pattern_estimate);
+    const vic_pattern_options o = { .size = sizeof o, .max_bytes = 1 << 20, .estimate = &e };
+    vic_points points = points_at(ATOMS, x, NULL);
     vic_pattern *p;
     vic_error err;
     (void)state;
-    CHECK_OK(vic_structure_from_arrays(ATOMS, x, NULL, NULL, NULL, &s, &err));
-    o.max_bytes = 1 << 20;
-    o.estimate = &e;
-    CHECK_FAILS(vic_pattern_nearest(s, 400, &o, &p, &err), VIC_NO_MEMORY, "k: the pattern of the 400 nearest");
+    CHECK_FAILS(vic_pattern_nearest(NULL, &points, NULL, 400, &o, &p, &err), VIC_NO_MEMORY,
+                "k: the pattern of the 400 nearest");
     assert_true(e.refused && e.pairs == 400.0 * ATOMS && e.bytes >= 16.0 * e.pairs);
-    CHECK_OK(vic_pattern_nearest(s, 40, &o, &p, &err));
-    assert_true(!e.refused && e.pairs == (double)vic_pattern_get(p).pairs);
+    CHECK_OK(vic_pattern_nearest(NULL, &points, NULL, 40, &o, &p, &err));
+    assert_true(!e.refused && e.pairs == (double)info_of(p).pairs);
     vic_pattern_free(p);
-    vic_structure_free(s);
     free(x);
 }
 

@@ -34,24 +34,23 @@ static vic_status try_load(struct pool *pool, vic_error *err)
 }
 
 /* The reference goes by the rules of what was accepted: some rows of attention, whatever they give. */
-static void use_rules(vic_engine *engine)
+static void use_rules(vic_context *context)
 {
     static float zeros[1024 * 8];
-    vic_plan_options o = VIC_PLAN_OPTIONS_INIT;
-    vic_attention_args args = VIC_ATTENTION_ARGS_INIT;
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .head_dim = 8 };
+    vic_attention_args args = VIC_INIT(vic_attention_args);
     vic_pattern *p;
     vic_plan *plan;
     vic_error err;
     double out[3 * 8];
-    CHECK_OK(vic_pattern_load(path, &p, &err));
-    vic_pattern_info info = vic_pattern_get(p);
+    CHECK_OK(vic_pattern_load(context, path, &p, &err));
+    vic_pattern_info info = info_of(p);
     const int64_t q[] = { info.n_q, 1, 8 }, k[] = { info.n_k, 1, 8 }, rows[] = { 0, info.n_q / 2, info.n_q - 1 };
     if (info.n_q > 0 && info.n_q <= 1024 && info.n_k <= 1024) {
-        o.head_dim = 8;
-        CHECK_OK(vic_plan_create(p, &o, &plan, &err));
+        CHECK_OK(vic_plan_create(context, p, &o, &plan, &err));
         args.q = vic_tensor_make(zeros, VIC_F32, 3, q);
         args.k = args.v = vic_tensor_make(zeros, VIC_F32, 3, k);
-        vic_status st = vic_attention_reference(engine, plan, &args, 3, rows, out, NULL, NULL, &err);
+        vic_status st = vic_attention_reference(context, plan, &args, 3, rows, out, NULL, NULL, &err);
         assert_true(st == VIC_OK || st == VIC_BAD_INPUT || st == VIC_NO_MEMORY);
         vic_plan_free(plan);
     }
@@ -63,33 +62,31 @@ static vic_pattern *rich(void)
 {
     enum { N = 150 };
     double x[3 * N];
-    uint8_t skip[N] = { 0 };
+    bool mask[N];
     uint64_t seed = 3;
-    const double cell[3][3] = { { 9, 0, 0 }, { 2, 8, 0 }, { 0, 1, 10 } };
+    const double cell[9] = { 9, 0, 0, 2, 8, 0, 0, 1, 10 };
+    const int64_t n = N;
     const int32_t query[] = { 0, 5, 149, 70 }, key[] = { 1, 5, 0, 71 },
-                  image[] = { 0, 0, 0, 1, 0, 0, 0, -1, 2, 0, 0, 0 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s;
+                  shift[] = { 0, 0, 0, 1, 0, 0, 0, -1, 2, 0, 0, 0 };
+    const vic_pair_list list = pairs_listed(4, query, key, shift);
     vic_pattern *a, *b, *c, *d;
     vic_error err;
     for (int i = 0; i < 3 * N; i++) x[i] = 12.0 * random_uniform(&seed);
-    for (int i = 0; i < N; i += 9) skip[i] = 1;
-    CHECK_OK(vic_structure_from_arrays(N, x, cell, NULL, NULL, &s, &err));
-    o.cutoff = 3.0;
-    o.skip = skip;
-    CHECK_OK(vic_pattern_build(s, &o, &a, &err));
-    CHECK_OK(vic_pattern_from_blocks(N, 0, 32, (const int64_t[]){ 0, 2, 3, 4, 5, 5 },
-                                     (const int32_t[]){ 0, 3, 1, 2, 4 }, NULL, &b, &err));
-    CHECK_OK(vic_pattern_unite(a, b, &c, &err));
-    CHECK_OK(vic_pattern_exclude(c, 4, query, key, image, &d, &err));
+    for (int i = 0; i < N; i++) mask[i] = i % 9 != 0;
+    vic_points points = points_at(N, x, cell);
+    points.mask = vic_tensor_make(mask, VIC_BOOL, 1, &n);
+    a = cutoff_pattern(&points, 3.0);
+    b = blocks_pattern(N, 0, 32, (const int64_t[]){ 0, 2, 3, 4, 5, 5 }, (const int32_t[]){ 0, 3, 1, 2, 4 });
+    CHECK_OK(vic_pattern_union(NULL, a, b, &c, &err));
+    CHECK_OK(vic_pattern_exclude(NULL, c, &list, &d, &err));
     vic_pattern_free(a);
     vic_pattern_free(b);
     vic_pattern_free(c);
-    CHECK_OK(vic_pattern_from_pairs(s, N, 0, 4, query, key, image, NULL, &a, &err));
-    CHECK_OK(vic_pattern_unite(d, a, &c, &err));
+    points = points_at(N, x, cell);
+    CHECK_OK(vic_pattern_pairs(NULL, &points, NULL, &list, NULL, &a, &err));
+    CHECK_OK(vic_pattern_union(NULL, d, a, &c, &err));
     vic_pattern_free(a);
     vic_pattern_free(d);
-    vic_structure_free(s);
     return c;
 }
 
@@ -98,23 +95,18 @@ static vic_pattern *several(void)
     const int64_t offsets[] = { 0, 1, 1, 40, 70 };
     double x[210], cells[36] = { 0 };
     uint64_t seed = 4;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
     for (int i = 0; i < 210; i++) x[i] = 6.0 * random_uniform(&seed);
     for (int i = 0; i < 3; i++) cells[18 + 4 * i] = 6.0 + i;
-    o.cutoff = 2.5;
-    CHECK_OK(vic_pattern_structures(4, offsets, x, cells, NULL, &o, &p, &err));
-    return p;
+    vic_points points = points_at(70, x, cells);
+    points.groups = 4;
+    points.group_offsets = offsets;
+    return cutoff_pattern(&points, 2.5);
 }
 
 /* One block mask with full runs, and one set of keys of its own. */
 static vic_pattern *runs(void)
 {
-    vic_pattern *p;
-    vic_error err;
-    CHECK_OK(vic_pattern_generate("blocks:3x4:n=7,block=64", NULL, &p, &err));
-    return p;
+    return generated_pattern("blocks:3x4:n=7,block=64");
 }
 
 static struct bytes saved(vic_pattern *p)
@@ -180,9 +172,8 @@ static void hostile_values(void **state)
     vic_error err;
     uint64_t seed = 17;
     int64_t refused = 0, taken = 0;
-    vic_engine *engine;
+    vic_context *context = context_of(0);
     (void)state;
-    CHECK_OK(vic_engine_create(NULL, &engine, &err));
     CHECK_OK(pool_create(1, &pool, &err));
     for (int maker = 0; maker < MAKERS; maker++) {
         struct bytes b = saved(makers[maker]());
@@ -203,14 +194,14 @@ static void hostile_values(void **state)
             if (try_load(pool, &err) != VIC_OK)
                 refused++;
             else if (taken++ % 4 == 0)
-                use_rules(engine);
+                use_rules(context);
         }
         free(c.data);
         free(b.data);
     }
     print_message("%lld refused, %lld taken and used\n", (long long)refused, (long long)taken);
     assert_true(refused > 4500);
-    vic_engine_free(engine);
+    vic_context_free(context);
     pool_free(pool);
 }
 

@@ -14,29 +14,24 @@ enum { DENSE = 100, RULED = 48 };
 /* More atoms than one strip in a cell of 2 A: full runs and partial blocks under many images; no rules. */
 static vic_pattern *dense(void)
 {
-    const double cell[3][3] = { { 2, 0, 0 }, { 0, 2, 0 }, { 0, 0, 2 } };
+    const double cell[9] = { 2, 0, 0, 0, 2, 0, 0, 0, 2 };
     double x[3 * DENSE];
     uint64_t seed = 5;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
     for (int i = 0; i < 3 * DENSE; i++) x[i] = 2.0 * random_uniform(&seed);
-    o.cutoff = 5.0;
-    CHECK_OK(vic_pattern_build_points(DENSE, x, 0, NULL, cell, NULL, &o, &p, &err));
-    return p;
+    const vic_points atoms = points_at(DENSE, x, cell);
+    return cutoff_pattern(&atoms, 5.0);
 }
 
 static vic_pattern *points(void)
 {
-    const double cell[3][3] = { { 5, 0, 0 }, { 1, 5, 0 }, { 0, 1, 5 } };
+    const double cell[9] = { 5, 0, 0, 1, 5, 0, 0, 1, 5 };
     double x[360];
     uint64_t seed = 6;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern *p;
     vic_error err;
     for (int i = 0; i < 360; i++) x[i] = 12.0 * random_uniform(&seed);
-    o.cutoff = 3.0;
-    CHECK_OK(vic_pattern_build_points(70, x, 50, x + 210, cell, NULL, &o, &p, &err));
+    const vic_points queries = points_at(70, x, cell), keys = points_at(50, x + 210, NULL);
+    CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 3.0, NULL, &p, &err));
     return p;
 }
 
@@ -45,21 +40,19 @@ static vic_pattern *several(void)
     const int64_t offsets[] = { 0, 20, 45, 70 };
     double x[210], cells[27] = { 0 };
     uint64_t seed = 4;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *p;
-    vic_error err;
     for (int i = 0; i < 210; i++) x[i] = 6.0 * random_uniform(&seed);
     for (int i = 0; i < 3; i++) cells[9 + 4 * i] = cells[18 + 4 * i] = 6.0 + i;
-    o.cutoff = 2.5;
-    CHECK_OK(vic_pattern_structures(3, offsets, x, cells, NULL, &o, &p, &err));
-    return p;
+    vic_points atoms = points_at(70, x, cells);
+    atoms.groups = 3;
+    atoms.group_offsets = offsets;
+    return cutoff_pattern(&atoms, 2.5);
 }
 
 static vic_pattern *joined(vic_pattern *a, vic_pattern *b)
 {
     vic_pattern *p;
     vic_error err;
-    CHECK_OK(vic_pattern_unite(a, b, &p, &err));
+    CHECK_OK(vic_pattern_union(NULL, a, b, &p, &err));
     vic_pattern_free(a);
     vic_pattern_free(b);
     return p;
@@ -67,9 +60,10 @@ static vic_pattern *joined(vic_pattern *a, vic_pattern *b)
 
 static vic_pattern *without(vic_pattern *from, const int32_t key[2])
 {
+    const vic_pair_list list = pairs_listed(2, (const int32_t[]){ 0, 0 }, key, NULL);
     vic_pattern *p;
     vic_error err;
-    CHECK_OK(vic_pattern_exclude(from, 2, (const int32_t[]){ 0, 0 }, key, NULL, &p, &err));
+    CHECK_OK(vic_pattern_exclude(NULL, from, &list, &p, &err));
     vic_pattern_free(from);
     return p;
 }
@@ -77,40 +71,31 @@ static vic_pattern *without(vic_pattern *from, const int32_t key[2])
 /* Where its rules stand. */
 enum { CUTOFF, NEAREST, UNION, BLOCKS, WINDOWS = 5, PAIRS = 7, EXCLUDED = 9 };
 
-static vic_pattern *ruled_in(const double (*cell)[3])
+static vic_pattern *ruled_in(const double *cell)
 {
     const int64_t row_ptr[] = { 0, 1, 2, 3 };
     const int32_t column[] = { 0, 1, 2 }, query[] = { 0, 0, 0 }, key[] = { 1, 1, 2 },
-                  image[] = { 0, 0, 0, 0, 0, cell ? 1 : 0, 0, 0, 0 };
+                  shift[] = { 0, 0, 0, 0, 0, cell ? 1 : 0, 0, 0, 0 };
+    const vic_pattern_options no_self = { .size = sizeof no_self, .exclude_self = true };
+    const vic_pair_list list = pairs_listed(3, query, key, shift);
     double x[3 * RULED];
     uint64_t seed = 8;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s;
     vic_pattern *p, *more;
     vic_error err;
     for (int i = 0; i < 3 * RULED; i++) x[i] = 8.0 * random_uniform(&seed);
-    CHECK_OK(vic_structure_from_arrays(RULED, x, cell, NULL, NULL, &s, &err));
-    o.exclude_self = true;
-    o.cutoff = 3.0;
-    CHECK_OK(vic_pattern_build(s, &o, &p, &err));
-    o.cutoff = 0.0;
-    CHECK_OK(vic_pattern_nearest(s, 4, &o, &more, &err));
-    p = joined(p, more);
-    CHECK_OK(vic_pattern_from_blocks(RULED, 0, 16, row_ptr, column, NULL, &more, &err));
-    p = joined(p, more);
-    CHECK_OK(vic_pattern_windows(RULED, 4, 8, NULL, &more, &err));
-    p = joined(p, more);
-    if (cell) {
-        CHECK_OK(vic_pattern_from_pairs(s, RULED, 0, 3, query, key, image, NULL, &more, &err));
-        p = without(joined(p, more), (const int32_t[]){ 3, 5 });
-    }
-    vic_structure_free(s);
-    return p;
+    const vic_points atoms = points_at(RULED, x, cell);
+    CHECK_OK(vic_pattern_cutoff(NULL, &atoms, NULL, 3.0, &no_self, &p, &err));
+    p = joined(p, nearest_pattern(&atoms, 4, true));
+    p = joined(p, blocks_pattern(RULED, 0, 16, row_ptr, column));
+    p = joined(p, windows_pattern(RULED, 4, 8));
+    if (!cell) return p;
+    CHECK_OK(vic_pattern_pairs(NULL, &atoms, NULL, &list, NULL, &more, &err));
+    return without(joined(p, more), (const int32_t[]){ 3, 5 });
 }
 
 static vic_pattern *ruled(void)
 {
-    const double cell[3][3] = { { 9, 0, 0 }, { 2, 8, 0 }, { 0, 1, 10 } };
+    const double cell[9] = { 9, 0, 0, 2, 8, 0, 0, 1, 10 };
     return ruled_in(cell);
 }
 
@@ -119,20 +104,22 @@ static vic_pattern *ruled_in_the_open(void)
     return ruled_in(NULL);
 }
 
-/* Two sets, atoms left out of each, a union and an exclusion: rules BLOCKS, BLOCKS, UNITE, EXCLUDE. */
+/* Two sets, points left out of each, a union and an exclusion: rules BLOCKS, BLOCKS, UNITE, EXCLUDE. */
 static vic_pattern *two_sided(void)
 {
-    static const uint8_t skip[64] = { 1, 0, 1 }, skip_keys[32] = { 0, 1 };
-    const int64_t row_ptr[] = { 0, 1, 2 };
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_pattern *a, *b;
+    bool mask[64], key_mask[32];
+    const int64_t n_q = 64, n_k = 32, row_ptr[] = { 0, 1, 2 }, other_ptr[] = { 0, 1, 1, 1, 1 };
+    const int32_t column[] = { 0, 0 }, other[] = { 1 };
+    const vic_block_list list = { .size = sizeof list, .block = 32, .row_ptr = row_ptr, .column = column };
+    vic_points queries = points_of(n_q), keys = points_of(n_k);
+    vic_pattern *a;
     vic_error err;
-    o.skip = skip;
-    o.skip_keys = skip_keys;
-    CHECK_OK(vic_pattern_from_blocks(64, 32, 32, row_ptr, (const int32_t[]){ 0, 0 }, &o, &a, &err));
-    CHECK_OK(vic_pattern_from_blocks(64, 32, 16, (const int64_t[]){ 0, 1, 1, 1, 1 }, (const int32_t[]){ 1 }, NULL, &b,
-                                     &err));
-    return without(joined(a, b), (const int32_t[]){ 3, 5 });
+    for (int i = 0; i < n_q; i++) mask[i] = i != 0 && i != 2;
+    for (int i = 0; i < n_k; i++) key_mask[i] = i != 1;
+    queries.mask = vic_tensor_make(mask, VIC_BOOL, 1, &n_q);
+    keys.mask = vic_tensor_make(key_mask, VIC_BOOL, 1, &n_k);
+    CHECK_OK(vic_pattern_blocks(NULL, &queries, &keys, &list, NULL, &a, &err));
+    return without(joined(a, blocks_pattern(n_q, n_k, 16, other_ptr, other)), (const int32_t[]){ 3, 5 });
 }
 
 /* ---- lies ---- */

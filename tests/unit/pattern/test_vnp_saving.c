@@ -10,14 +10,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-static vic_pattern *generated(const char *text)
-{
-    vic_pattern *p;
-    vic_error err;
-    CHECK_OK(vic_pattern_generate(text, NULL, &p, &err));
-    return p;
-}
-
 static vic_status load(vic_error *out)
 {
     struct pool *pool;
@@ -61,7 +53,7 @@ static void pairs_past_63_bits(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vic_pattern *p = generated(cases[i].text);
+        vic_pattern *p = generated_pattern(cases[i].text);
         struct vnp *f = calloc(1, sizeof *f);
         vic_error err;
         assert_non_null(f);
@@ -81,7 +73,7 @@ static void pairs_past_63_bits(void **state)
 /* Files beside it of the names that would be taken: they stay, and another name is found, up to a hundred. */
 static void names_in_use(void **state)
 {
-    vic_pattern *p = generated("blocks:2x2:n=2,block=64");
+    vic_pattern *p = generated_pattern("blocks:2x2:n=2,block=64");
     vic_error err;
     char text[8] = "";
     (void)state;
@@ -103,7 +95,7 @@ static void names_in_use(void **state)
 
 static void no_regular_files(void **state)
 {
-    vic_pattern *p = generated("blocks:2x2:n=2,block=64");
+    vic_pattern *p = generated_pattern("blocks:2x2:n=2,block=64");
     vic_error err;
     char saved[sizeof path];
     (void)state;
@@ -122,7 +114,8 @@ static void no_regular_files(void **state)
  */
 static void no_room(void **state)
 {
-    vic_pattern *small = generated("blocks:2x2:n=2,block=64"), *p = generated("blocks:200x200:n=4000,block=64");
+    vic_pattern *small = generated_pattern("blocks:2x2:n=2,block=64"),
+                *p = generated_pattern("blocks:200x200:n=4000,block=64");
     struct rlimit limit, before;
     vic_error err;
     (void)state;
@@ -150,17 +143,18 @@ static void no_room(void **state)
 
 static void too_many_rules(void **state)
 {
-    vic_pattern *one = generated("blocks:2x2:n=2,block=64"), *p = generated("blocks:2x2:n=1,block=64"), *next;
+    vic_pattern *one = generated_pattern("blocks:2x2:n=2,block=64"),
+                *p = generated_pattern("blocks:2x2:n=1,block=64"), *next;
     vic_error err;
     (void)state;
     while (p->n_rules < VNP_MAX_RULES - 1) {
-        CHECK_OK(vic_pattern_unite(p, one, &next, &err));
+        CHECK_OK(vic_pattern_union(NULL, p, one, &next, &err));
         vic_pattern_free(p);
         p = next;
     }
     CHECK_OK(vnp_save(p, path, &err));
     CHECK_OK(load(&err));
-    CHECK_OK(vic_pattern_unite(p, one, &next, &err));
+    CHECK_OK(vic_pattern_union(NULL, p, one, &next, &err));
     CHECK_FAILS(vnp_save(next, path, &err), VIC_BAD_ARGUMENT, "unions and exclusions of 64 steps at most, got 65");
     vic_pattern_free(next);
     vic_pattern_free(p);
@@ -196,7 +190,7 @@ static void places(void **state)
 /* A pattern whose sizes lie; nothing of the arrays is read before they are added up. */
 static void too_large_to_save(void **state)
 {
-    vic_pattern *p = generated("blocks:2x2:n=2,block=64");
+    vic_pattern *p = generated_pattern("blocks:2x2:n=2,block=64");
     vic_error err;
     int64_t n = p->n_partial;
     (void)state;
@@ -209,7 +203,7 @@ static void too_large_to_save(void **state)
 /* A file of holes may be large enough for any count in its head. */
 static void a_file_of_holes(void **state)
 {
-    vic_pattern *p = generated("blocks:2x2:n=2,block=64");
+    vic_pattern *p = generated_pattern("blocks:2x2:n=2,block=64");
     const uint64_t size = (uint64_t)1 << 62, count = (uint64_t)1 << 61;
     char saved[sizeof path];
     vic_error err;
@@ -238,7 +232,7 @@ static void a_file_of_holes(void **state)
 /* Sizes in the head that agree with the file's, but not with each other. */
 static void sizes_of_the_head(void **state)
 {
-    vic_pattern *p = generated("blocks:2x2:n=2,block=64");
+    vic_pattern *p = generated_pattern("blocks:2x2:n=2,block=64");
     vic_error err;
     (void)state;
     CHECK_OK(vnp_save(p, path, &err));

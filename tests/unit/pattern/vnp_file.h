@@ -3,7 +3,7 @@
 #ifndef VIC_TESTS_VNP_FILE_H
 #define VIC_TESTS_VNP_FILE_H
 
-#include "check.h"
+#include "objects.h"
 #include "pattern/io/vnp.h"
 
 #include <unistd.h>

@@ -3,28 +3,24 @@
  */
 #include "kernels/cuda/sm90/plan/layout.h"
 
-#include "check.h"
 #include "contract/block_walk.h"
+#include "objects.h"
 #include "pattern/build.h"
 #include "pattern/pattern.h"
 
 static vic_pattern *make_pattern(int n, double size, double cutoff, double cell, bool exclude_self, int n_k)
 {
-    const double cells[3][3] = { { cell, 0, 0 }, { 0, cell, 0 }, { 0, 0, cell } };
-    const bool periodic[3] = { cell > 0, cell > 0, cell > 0 };
+    const double cells[9] = { cell, 0, 0, 0, cell, 0, 0, 0, cell };
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = exclude_self };
     uint64_t seed = (uint64_t)(n + 7);
     double *x = malloc((size_t)(3 * n + 3) * sizeof *x), *y = malloc((size_t)(3 * n_k + 3) * sizeof *y);
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     vic_pattern *p;
     vic_error err;
     assert_true(x && y);
     for (int i = 0; i < 3 * n; i++) x[i] = size * random_uniform(&seed);
     for (int i = 0; i < 3 * n_k; i++) y[i] = size * random_uniform(&seed);
-    o.cutoff = cutoff;
-    o.exclude_self = exclude_self;
-    o.threads = 1;
-    CHECK_OK(vic_pattern_build_points(n, x, n_k, n_k > 0 ? y : NULL, cell > 0 ? cells : NULL,
-                                      cell > 0 ? periodic : NULL, &o, &p, &err));
+    vic_points queries = points_at(n, x, cell > 0 ? cells : NULL), keys = points_at(n_k, y, NULL);
+    CHECK_OK(vic_pattern_cutoff(NULL, &queries, n_k > 0 ? &keys : NULL, cutoff, &o, &p, &err));
     free(x);
     free(y);
     return p;
@@ -337,7 +333,7 @@ static void small_patterns_are_cut(void **state)
         struct tile_layout l;
         struct pool *pool;
         vic_pattern *p;
-        CHECK_OK(vic_pattern_generate(cases[i].text, NULL, &p, &err));
+        p = generated_pattern(cases[i].text);
         CHECK_OK(pool_create(0, &pool, &err));
         CHECK_OK(tiles_make(p, cases[i].places, 6, pool, &l, &err));
         assert_int_equal(l.parts, cases[i].parts);
@@ -374,37 +370,30 @@ static void tiles_hold_other_patterns(void **state)
                                          "blocks:6x6:n=36,block=64" };
     enum { N = 700 };
     static double x[3 * N];
-    static uint8_t skip[N];
-    const double cell[3][3] = { { 9, 0, 0 }, { 0, 9, 0 }, { 0, 0, 9 } };
-    const int64_t offsets[] = { 0, 60, 61, 61, 300, 333, N };
+    static bool mask[N];
+    const double cell[9] = { 9, 0, 0, 0, 9, 0, 0, 0, 9 };
+    const int64_t n = N, offsets[] = { 0, 60, 61, 61, 300, 333, N };
     uint64_t seed = 5;
-    vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
-    vic_structure *s;
     vic_pattern *p, *q, *both;
     vic_error err;
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        CHECK_OK(vic_pattern_generate(texts[i], NULL, &p, &err));
-        check_pattern(p);
-    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) check_pattern(generated_pattern(texts[i]));
     for (int i = 0; i < 3 * N; i++) x[i] = 20.0 * random_uniform(&seed);
-    for (int i = 0; i < N; i++) skip[i] = i > 100 && i % 3 != 1;
-    CHECK_OK(vic_structure_from_arrays(N, x, cell, NULL, NULL, &s, &err));
-    o.skip = skip;
-    CHECK_OK(vic_pattern_windows(N, 32, 128, &o, &p, &err));
+    for (int i = 0; i < N; i++) mask[i] = i <= 100 || i % 3 == 1;
+    vic_points crystal = points_at(N, x, cell), molecules = points_at(N, x, NULL), nowhere = points_of(N);
+    crystal.mask = molecules.mask = nowhere.mask = vic_tensor_make(mask, VIC_BOOL, 1, &n);
+    molecules.groups = 6;
+    molecules.group_offsets = offsets;
+    CHECK_OK(vic_pattern_windows(NULL, &nowhere, 32, 128, NULL, &p, &err));
     check_pattern(p);
-    CHECK_OK(vic_pattern_nearest(s, 30, &o, &p, &err));
-    CHECK_OK(vic_pattern_windows(N, 8, 24, NULL, &q, &err));
-    CHECK_OK(vic_pattern_unite(p, q, &both, &err));
+    p = nearest_pattern(&crystal, 30, false);
+    q = windows_pattern(N, 8, 24);
+    CHECK_OK(vic_pattern_union(NULL, p, q, &both, &err));
     check_pattern(p);
     check_pattern(q);
     check_pattern(both);
-    o.cutoff = 4.0;
-    CHECK_OK(vic_pattern_build(s, &o, &p, &err));
-    check_pattern(p);
-    CHECK_OK(vic_pattern_structures(6, offsets, x, NULL, NULL, &o, &p, &err));
-    check_pattern(p);
-    vic_structure_free(s);
+    check_pattern(cutoff_pattern(&crystal, 4.0));
+    check_pattern(cutoff_pattern(&molecules, 4.0));
 }
 
 int main(void)
