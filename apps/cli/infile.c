@@ -12,7 +12,11 @@ vic_status infile_open(struct infile *in, const char *path, vic_error *err)
 {
     struct stat about;
     in->path = path;
-    in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* opening a pipe must not wait */
+    in->descriptor = -1;
+    /* A pipe is not even opened: that would wake its writer, whose words would be lost to whom they are meant for. */
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode))
+        return fail(err, VIC_CANNOT_READ, "cannot read %s: expected a file, got a folder, pipe or device", path);
+    in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* what became a pipe since must not make this wait */
     if (in->descriptor < 0 && strcmp(path, "-") == 0)
         return fail(err, VIC_CANNOT_READ,
                     "cannot read -: expected a file here; standard input can only stand for the structure");

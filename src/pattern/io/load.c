@@ -295,16 +295,23 @@ static vic_status load(const struct file *in, const unsigned char *head, int tot
     return vnp_check_rules(f, in->path, err);
 }
 
+static vic_status refuse_special(const char *path, vic_error *err)
+{
+    return vic_fail(err, VIC_CANNOT_READ, "%s: expected a regular file: a pattern is not read from pipes or folders",
+                    path);
+}
+
 static vic_status open_file(const char *path, struct file *in, vic_error *err)
 {
     struct stat info;
     in->path = path;
-    in->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make this wait */
+    /* A pipe is not even opened: that would wake its writer. */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) return refuse_special(path, err);
+    in->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (in->descriptor < 0) return vic_fail(err, VIC_CANNOT_READ, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(in->descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(in->descriptor);
-        return vic_fail(err, VIC_CANNOT_READ,
-                        "%s: expected a regular file: a pattern is not read from pipes or folders", path);
+        return refuse_special(path, err);
     }
     in->size = (uint64_t)info.st_size;
     return VIC_OK;
