@@ -38,7 +38,7 @@ LAYERS = {
     "apps/cli/plots": ["apps/cli"],
     "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots"],
     "examples": [],
-    "bench": ["src/pattern", "src/base"],
+    "bench": ["src/kernels/cuda", "src/contract", "src/pattern", "src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/kernels/cuda", "src/base"],

@@ -7,7 +7,7 @@
 #include "vicinal.h"
 
 #ifdef __cplusplus
-extern "C" { /* the CUDA rows are C++ */
+extern "C" { /* the CUDA kernels are C++ */
 #endif
 
 size_t size_times(size_t a, size_t b);

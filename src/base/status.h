@@ -6,7 +6,7 @@
 #include "vicinal.h"
 
 #ifdef __cplusplus
-extern "C" { /* the CUDA rows are C++ */
+extern "C" { /* the CUDA kernels are C++ */
 #endif
 
 /* Fill `err` (may be NULL) and return `status`:  return vic_fail(err, VIC_BAD_INPUT, "%s line %d: ...", ...);

@@ -25,6 +25,10 @@ enum switch_id {
         SWITCH_COUNT
 };
 
+#ifdef __cplusplus
+extern "C" { /* the CUDA kernels are C++ */
+#endif
+
 const char *switch_value(enum switch_id id);               /* "" when unset */
 int switch_int(enum switch_id id, int otherwise);          /* `otherwise` when unset or not a number */
 bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list, blanks around it aside */
@@ -41,5 +45,9 @@ const char *switch_disable_cpu_wrong(void);
 void log_to(void (*log)(void *user, const char *line), void *user);
 /* One line, "vicinal topic: ...", when VIC_LOG names the topic. */
 void log_line(const char *topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -375,17 +375,18 @@ static vic_status attention(const char *check, vic_error *err)
 static vic_status lay_out_tiles(const char *text, vic_error *err)
 {
     const struct attention_shape shape = { VIC_F16, 3, 3, 64, 64 };
+    const struct layout_shape by_heuristics = { .places = 4, .reach = 6 };
     struct tile_layout layout = { 0 };
     struct tile_schedule schedule = { 0 };
     struct pool *pool = NULL;
     vic_pattern *p = NULL;
     vic_status st = vic_pattern_generate(NULL, text, NULL, &p, err);
     if (st == VIC_OK) st = pool_create(2, &pool, err);
-    if (st == VIC_OK) st = tiles_make(p, 4, 6, pool, &layout, err);
-    if (st == VIC_OK) st = tiles_schedule(&layout, &shape, 132, false, &schedule, err);
-    if (st == VIC_OK) assert_true(layout.shares > layout.tiles && schedule.n_joins > 0);
-    tiles_schedule_free(&schedule);
-    tiles_free(&layout);
+    if (st == VIC_OK) st = layout_make(p, &by_heuristics, pool, &layout, err);
+    if (st == VIC_OK) st = schedule_make(&layout, &shape, 132, false, &schedule, err);
+    if (st == VIC_OK) assert_true(layout.splits > layout.tiles && schedule.n_combines > 0);
+    schedule_free(&schedule);
+    layout_free(&layout);
     pool_free(pool);
     vic_pattern_free(p);
     return st;

@@ -13,15 +13,15 @@ static vic_status prepare_as_chosen(struct vic_plan *plan, struct pool *pool, vi
     return cuda_sm90_prepare_as(plan, &choice, pool, err);
 }
 
-static void choose(int parts, int steps, bool whole)
+static void choose(int splits, int steps, bool whole)
 {
-    choice = (struct cuda_sm90_choice){ .parts = parts, .most_steps = steps, .whole = whole };
+    choice = (struct cuda_sm90_choice){ .warpgroup_splits = splits, .split_steps = steps, .whole = whole };
     prepare_instead = prepare_as_chosen;
 }
 #else
-static void choose(int parts, int steps, bool whole)
+static void choose(int splits, int steps, bool whole)
 {
-    (void)parts, (void)steps, (void)whole;
+    (void)splits, (void)steps, (void)whole;
 }
 #endif
 
@@ -45,8 +45,8 @@ static void test_odd_strides_are_refused(void **state)
     free_problem(&p);
 }
 
-/* A CTA that does all shares of a tile adds up in the same order as the kernel that joins those of several. */
-static void test_shares_have_the_bits_of_whole_tiles(void **state)
+/* A CTA that does all splits of a tile adds up in the same order as the kernel that combines those of several. */
+static void test_splits_have_the_bits_of_whole_tiles(void **state)
 {
     static const struct {
         int d, heads;
@@ -55,7 +55,7 @@ static void test_shares_have_the_bits_of_whole_tiles(void **state)
     (void)state;
     if (nothing_to_test()) skip();
     for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
-        const struct attention_case c = { .name = "shares",
+        const struct attention_case c = { .name = "splits",
                                           .n_q = 700,
                                           .n_k = -1,
                                           .box = 14,
@@ -73,13 +73,13 @@ static void test_shares_have_the_bits_of_whole_tiles(void **state)
         make_problem(&c, 7200 + i, &p);
         request.shape = p.shape;
         CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &kernel, &err));
-        for (int parts = 0; parts <= 1; parts++) {
+        for (int splits = 0; splits <= 1; splits++) {
             unsigned char *out = malloc(p.out.bytes), *lse = malloc(p.lse.bytes);
             assert_true(out && lse);
             for (int whole = 0; whole <= 1; whole++) {
                 memset(p.out.buffer, 0xff, p.out.bytes);
                 memset(p.lse.buffer, 0xff, p.lse.bytes);
-                choose(parts, 9, whole);
+                choose(splits, 9, whole);
                 CHECK_OK(launch_on_gpu(kernel, &p, &err));
                 if (whole == 0) memcpy(out, p.out.buffer, p.out.bytes);
                 if (whole == 0) memcpy(lse, p.lse.buffer, p.lse.bytes);
@@ -100,25 +100,25 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         SHARED_TESTS,
         cmocka_unit_test(test_odd_strides_are_refused),
-        cmocka_unit_test(test_shares_have_the_bits_of_whole_tiles),
+        cmocka_unit_test(test_splits_have_the_bits_of_whole_tiles),
     };
     static const struct {
         const char *name;
-        int parts, steps;
+        int splits, steps;
         bool whole;
-    } ways[] = { { "gpu_attention", 0, 0, false }, /* problems this small are cut; so the others: */
+    } ways[] = { { "gpu_attention", 0, 0, false }, /* problems this small are split; so the others: */
                  { "gpu_attention_whole_strips", 1, 0, false },
                  { "gpu_attention_half_strips", 2, 0, false },
-                 { "gpu_attention_shares", 1, 9, false },
-                 { "gpu_attention_parts_in_shares", 0, 9, false },
-                 { "gpu_attention_shares_of_one_cta", 1, 9, true } };
+                 { "gpu_attention_splits_over_ctas", 1, 9, false },
+                 { "gpu_attention_splits_of_both_kinds", 0, 9, false },
+                 { "gpu_attention_splits_of_one_cta", 1, 9, true } };
     int failed = 0;
     tested = VIC_CUDA;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         bool named = argc == 1;
         for (int k = 1; k < argc; k++) named = named || strcmp(argv[k], ways[i].name) == 0;
         if (!named) continue;
-        choose(ways[i].parts, ways[i].steps, ways[i].whole);
+        choose(ways[i].splits, ways[i].steps, ways[i].whole);
         failed += cmocka_run_group_tests_name(ways[i].name, tests, start_pools, stop_pools);
     }
     return test_result(failed, nothing_to_test());

@@ -6,8 +6,8 @@
 // Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
 // Read plan/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
+#include "kernels/cuda/sm90/combine.cuh"
 #include "kernels/cuda/sm90/item_walk.cuh"
-#include "kernels/cuda/sm90/parts.cuh"
 #include "kernels/cuda/sm90/producer.cuh"
 #include "kernels/cuda/sm90/ring_place.cuh"
 #include "kernels/cuda/sm90/rows_io.cuh"
@@ -52,7 +52,7 @@ __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (
 #pragma unroll
         for (int panel = 0; panel < C::PANELS; panel++) {
             const uint64_t values =
-                C::descriptor(stage, C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * 2 * C::GROUP_BYTES);
+                C::descriptor(stage, C::MATRIX_BYTES + panel * C::PANEL_BYTES + k * 2 * C::OCTET_BYTES);
             ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(o + panel * (C::PANEL / 2), p + 4 * k, values);
         }
 }
@@ -190,42 +190,42 @@ __device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task 
         load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
 }
 
-// All of an item: a share, or the shares of a tile one after the other.  `record`: its task's.
-template <half_type TYPE, int D, bool SHARES>
-__device__ __forceinline__ void walk_shares(const attn_fwd_params &p, uint32_t record, ring_place<D> &w,
+// All of an item: a split of a tile, or all of its splits one after the other.  `record`: its task's.
+template <half_type TYPE, int D, bool SPLIT>
+__device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t record, ring_place<D> &w,
                                             strip_state<D> &t)
 {
     clear<D>(t);
-    if constexpr (!SHARES) {
+    if constexpr (!SPLIT) {
         walk<TYPE, D>(p, w, t);
         return;
     }
-    const bool one = static_cast<int>(ptx::ld_shared(record + offsetof(tile_task, slot))) >= 0;
+    const bool one = static_cast<int>(ptx::ld_shared(record + offsetof(tile_task, partial))) >= 0;
     bool more = false; // than the first
 #pragma unroll 1
     for (;;) {
         walk<TYPE, D>(p, w, t);
-        if (!w.share_ends() || one) break;
+        if (!w.split_ends() || one) break;
         add_up_row_sums<D>(t);
-        if (more) add<D>(own_slot<D>(p), t);
-        put<D>(own_slot<D>(p), t);
+        if (more) add<D>(own_partial<D>(p), t);
+        put<D>(own_partial<D>(p), t);
         clear<D>(t);
         w.advance(p);
         more = true;
     }
     if (!more) return;
     add_up_row_sums<D>(t);
-    add<D>(own_slot<D>(p), t);
+    add<D>(own_partial<D>(p), t);
     keep_row_sums_once<D>(t);
 }
 
-template <half_type TYPE, int D, bool SHARES> __device__ __forceinline__ void consume(const attn_fwd_params &p)
+template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
     ring_place<D> w;
     strip_state<D> t;
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
-    uint32_t odd = 0; // whether an odd number of items with inboxes is done
+    uint32_t odd = 0; // whether an odd number of items with combine stages is done
     item_walk items(p);
     int batch = 0;
     if (items.left > 0) {
@@ -233,7 +233,7 @@ template <half_type TYPE, int D, bool SHARES> __device__ __forceinline__ void co
         fetch_task<D>(p, items.item(), here);
         fetched();
         const tile_task task = task_at(here);
-        if (SHARES) w.begin = uniform(-task.before);
+        if (SPLIT) w.begin = uniform(-task.before);
         w.start(p, task.list);
         ptx::griddepcontrol_wait(); // until here only the plan was read
         ask_q<D>(p, task, batch, t);
@@ -244,26 +244,28 @@ template <half_type TYPE, int D, bool SHARES> __device__ __forceinline__ void co
         if constexpr (C::Q_SHARED) q_fetched();
         fetch_task<D>(p, items.item(), there);
         w.ready(p);
-        walk_shares<TYPE, D, SHARES>(p, here, w, t);
+        walk_splits<TYPE, D, SPLIT>(p, here, w, t);
         fetched();
         // The next task's loads are under way while this one's rows are stored.
         const tile_task task = task_at(here);
-        const bool whole = !SHARES || task.slot < 0;
-        const uint32_t behind = w.begin + (SHARES ? task.before : 0) + task.stages, number = behind + task.inbox;
-        w.begin = uniform(behind + (whole ? p.inboxes : 0));
+        const bool whole = !SPLIT || task.partial < 0;
+        const uint32_t behind = w.begin + (SPLIT ? task.before : 0) + task.stages,
+                       number = behind + task.combine_stage;
+        w.begin = uniform(behind + (whole ? p.combine_stages : 0));
         if (items.left > 0) {
             const tile_task after = task_at(there);
-            if (SHARES) w.begin = uniform(w.begin - after.before);
+            if (SPLIT) w.begin = uniform(w.begin - after.before);
             w.start(p, after.list);
             ask_q<D>(p, after, next_batch, t);
         }
         if (!whole) {
             add_up_row_sums<D>(t);
-            put<D>(slot_at<D>(p, static_cast<int64_t>(batch) * p.n_slots + task.slot), t);
-        } else if (task.part > 0) {
-            leave_part<D>(task.inbox, number, t);
+            put<D>(partial_at<D>(p, static_cast<int64_t>(batch) * p.n_partials + task.partial), t);
+        } else if (task.warpgroup_split > 0) {
+            leave_partial<D>(task.combine_stage, number, t);
         } else {
-            if (p.parts > 1) gather_parts<D>(task.inbox, number, p.parts - 1, odd, t);
+            if (p.warpgroup_splits > 1)
+                combine_partials<D>(task.combine_stage, number, p.warpgroup_splits - 1, odd, t);
             store_rows<TYPE, D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
         }
         odd ^= whole ? 1 : 0;
@@ -274,8 +276,8 @@ template <half_type TYPE, int D, bool SHARES> __device__ __forceinline__ void co
     }
 }
 
-// SHARES: for tiles of several; without it whole tiles take fewer instructions.
-template <half_type TYPE, int D, bool SHARES>
+// SPLIT: for tiles of several splits; without it whole tiles take fewer instructions.
+template <half_type TYPE, int D, bool SPLIT>
 __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     attn_fwd(const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
              const __grid_constant__ attn_fwd_params p)
@@ -298,10 +300,10 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     __syncthreads();
     if (warpgroup == C::WARPGROUPS) {
         ptx::setmaxnreg_dec<C::PRODUCER_REGISTERS>();
-        if (warp < C::PRODUCERS) produce<D, SHARES>(p, &k_map, &v_map, warp);
+        if (warp < C::PRODUCERS) produce<D, SPLIT>(p, &k_map, &v_map, warp);
     } else {
         ptx::setmaxnreg_inc<C::CONSUMER_REGISTERS>();
-        consume<TYPE, D, SHARES>(p);
+        consume<TYPE, D, SPLIT>(p);
     }
 }
 } // namespace sm90

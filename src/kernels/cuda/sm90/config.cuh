@@ -19,37 +19,37 @@ template <int D> struct attn_fwd_config {
     static constexpr int PANELS = D / PANEL;
     static constexpr int PRODUCERS = 2 * PANELS; // warps; one cannot issue boxes this small fast enough
     static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
-    static constexpr uint32_t GROUP_BYTES = GROUP_KEYS * PANEL * 2; // a box: 8 rows of a panel
+    static constexpr uint32_t OCTET_BYTES = OCTET * PANEL * 2; // a box: 8 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
     static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4; // of one strip
     static constexpr int RING = D == 128 ? 5 : D == 64 ? 12 : 22;
 
-    // As tiles_make() takes it: how far a warpgroup may go past stages without losing sight of the ring (ring_place).
-    // A late warpgroup holds a stage while it waits for its next, which must not need the same slot.
+    // As struct layout_shape takes it: how far a warpgroup may go past stages without losing sight of the ring
+    // (ring_place). A late warpgroup holds a stage while it waits for its next, which must not need the same slot.
     static constexpr bool LATE = D == 128; // P V a step behind: at D = 64 there are too few registers for it
     static constexpr int REACH = (LATE ? RING - 1 : RING) / 2;
 
-    static_assert(REACH >= WARPGROUPS - 1, "from a part's place in the ring to the next item's stages");
+    static_assert(REACH >= WARPGROUPS - 1, "from a combine stage to the next item's stages");
     static_assert(RING <= 32, "ring_place has 5 bits for a slot");
-    static_assert(RING > WARPGROUPS, "a strip's own stage is taken out of turn, from the front of the ring");
+    static_assert(RING > WARPGROUPS, "a strip's diagonal stage is taken out of turn, from the front of the ring");
 
     // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
     static constexpr uint32_t BASE = 1024;
     static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
     static constexpr uint32_t QUERIES = (MASKS + RING * WARPGROUPS * MASK_BYTES + 1023) / 1024 * 1024;
     static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0; // of each warpgroup
-    // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd turns of the ring, and one
+    // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd laps of the ring, and one
     // empty.
     static constexpr uint32_t FULL = QUERIES + WARPGROUPS * QUERY_BYTES;
     static constexpr uint32_t EMPTY = FULL + 16 * RING;
-    static constexpr uint32_t WRITTEN = EMPTY + 8 * RING; // of each part of a cut strip but the first, to its place
+    static constexpr uint32_t WRITTEN = EMPTY + 8 * RING; // of each combine stage, that it holds a partial result
     static constexpr uint32_t TASKS = (WRITTEN + 8 * (WARPGROUPS - 1) + 15) / 16 * 16; // two for each consumer warp
     static constexpr uint32_t SHARED_BYTES = TASKS + 4 * WARPGROUPS * 2 * sizeof(tile_task) - BASE;
     static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
-    static_assert(STAGE_BYTES == 64 * D * sizeof(float), "a part's sums fill a stage");
+    static_assert(STAGE_BYTES == 64 * D * sizeof(float), "the sums of a partial result fill a stage");
 
-    // Matrix descriptors: groups of 8 rows (keys) follow each other at 8 x the panel's width.
+    // Matrix descriptors: octets of rows (keys) follow each other at 8 x the panel's width.
     // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one
     // addition.
     static constexpr uint32_t DESCRIPTOR_HIGH = ((8 * PANEL * 2) >> 4) | (PANEL == 64 ? 1u : 2u) << 30;

@@ -10,16 +10,16 @@ template <half_type TYPE, int D> attn_fwd_instance instance()
 {
     using C = attn_fwd_config<D>;
     attn_fwd_instance i;
-    i.shares = reinterpret_cast<const void *>(attn_fwd<TYPE, D, true>);
-    // At D = 32 the kernel for shares is the faster one for whole tiles, too.
+    i.split = reinterpret_cast<const void *>(attn_fwd<TYPE, D, true>);
+    // At D = 32 the kernel for splits is the faster one for whole tiles, too.
     if constexpr (D == 32)
-        i.whole = i.shares;
+        i.whole = i.split;
     else
         i.whole = reinterpret_cast<const void *>(attn_fwd<TYPE, D, false>);
-    i.join = reinterpret_cast<const void *>(join_shares<TYPE, D>);
+    i.combine = reinterpret_cast<const void *>(combine_splits<TYPE, D>);
     i.threads = C::THREADS;
     i.shared_bytes = C::SHARED_BYTES;
-    i.slot_bytes = slot_layout<D>::BYTES;
+    i.partial_bytes = partial_layout<D>::BYTES;
     i.places = C::WARPGROUPS;
     i.reach = C::REACH;
     i.columns = D;

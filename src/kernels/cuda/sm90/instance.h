@@ -10,15 +10,15 @@
 extern "C" {
 #endif
 
-/* The fused kernel for one head size and type; its arguments are two tensor maps and struct attn_fwd_params.  `join`,
- * with the latter alone, follows it where shares are in slots: 128 threads for each of p.joins, batch entry and 8 of
- * `columns`. */
+/* The fused kernel for one head size and type; its arguments are two tensor maps and struct attn_fwd_params.
+ * `combine`, with the latter alone, follows it where splits are in the workspace: 128 threads for each of p.combines,
+ * batch entry and 8 of `columns`. */
 struct attn_fwd_instance {
-    const void *whole, *shares, *join; /* for tiles of one share; of several */
+    const void *whole, *split, *combine; /* for tiles of one split; of several */
     unsigned threads, shared_bytes;
-    size_t slot_bytes;
-    int places, reach;  /* as layouts want them (plan/layout.h) */
-    int columns, panel; /* head size; of a tensor map's box */
+    size_t partial_bytes; /* of a partial result in the workspace */
+    int places, reach;    /* as layouts want them (plan/layout.h) */
+    int columns, panel;   /* head size; of a tensor map's box */
     bool bf16;
 };
 

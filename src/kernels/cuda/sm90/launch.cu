@@ -2,7 +2,10 @@
 // The host side of the fused kernels: what a plan brings to the device, how a launch is put together.
 #include "kernels/cuda/sm90/launch.h"
 
+#include "base/clock.h"
+#include "base/memory.h"
 #include "base/sizes.h"
+#include "base/switches.h"
 #include "kernels/cuda/host.cuh"
 #include "kernels/cuda/sm90/instance.h"
 #include "kernels/cuda/sm90/params.h"
@@ -23,12 +26,12 @@ using cuda_host::on_device;
 namespace
 {
 struct device_plan {
-    const void *kernel;        // of the instance: for tiles of one share, or of several
-    attn_fwd_params params[2]; // the plan's part, with each schedule; the same twice where there is one
+    const void *kernel;                // of the instance: for tiles of one split, or of several
+    attn_fwd_params params[SCHEDULES]; // the plan's part, with each schedule; the same twice where there is one
     const int32_t *q_order, *k_order;
     int ctas, places;
     int64_t tiles;
-    bool shares;  // there are tiles of several
+    bool split;   // there are tiles of several splits
     void *memory; // all of the above lie in it
 };
 
@@ -54,8 +57,6 @@ vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
 }
 } // namespace
 
-extern "C" {
-
 const char *cuda_sm90_unavailable(vic_device device)
 {
     return cuda_host::hopper_lacks(device);
@@ -69,137 +70,234 @@ void cuda_sm90_release(vic_plan *plan)
     delete d;
 }
 
-// What a schedule brings to the device.
-static void use_schedule(const device_plan *d, const tile_schedule *schedule, attn_fwd_params *p)
-{
-    std::memcpy(p->item_first, schedule->first, (size_t)(d->ctas + 1) * sizeof *schedule->first);
-    p->n_items = static_cast<uint32_t>(schedule->n_items);
-    p->n_joins = static_cast<uint32_t>(schedule->n_joins);
-    p->n_slots = static_cast<uint32_t>(schedule->n_slots);
-}
-
 static const attn_fwd_instance *instance_of(const vic_plan *plan)
 {
     return static_cast<const attn_fwd_instance *>(plan->kernel->instance);
 }
 
+// Everything that a plan has on the device, and before that, in one piece on the host, to be copied in one go.
+class arena
+{
+  public:
+    // `to` becomes a pointer to `count` objects in memory that bind() names later.
+    template <typename T> void add(T **to, int64_t count)
+    {
+        places[n++] = { reinterpret_cast<void **>(to), size };
+        size += size_round_up(size_times(sizeof(T), static_cast<size_t>(count)), 256);
+    }
+    void bind(void *memory) const
+    {
+        for (int i = 0; i < n; i++) *places[i].to = static_cast<char *>(memory) + places[i].offset;
+    }
+    size_t bytes() const
+    {
+        return size;
+    }
+
+  private:
+    struct {
+        void **to;
+        size_t offset;
+    } places[12];
+    int n = 0;
+    size_t size = 0;
+};
+
+// The arrays of a plan; in the host's copy of the arena, then in the device's.
+struct plan_arrays {
+    tile_arrays tiles;
+    tile_item *items[SCHEDULES];
+    tile_task *tasks[SCHEDULES];
+    tile_combine *combines;
+    int32_t *q_order, *k_order;
+};
+
+static void list_arrays(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, plan_arrays *to,
+                        arena *memory)
+{
+    const bool orders = !plan->pattern_order;
+    memory->add(&to->tiles.stages, l->n_stages + STAGE_OVERRUN);
+    memory->add(&to->tiles.list, l->n_entries + LIST_OVERRUN);
+    memory->add(&to->tiles.masks, l->n_masks);
+    for (int i = 0; i < SCHEDULES; i++) {
+        memory->add(&to->items[i], schedules[i].n_items);
+        memory->add(&to->tasks[i], schedules[i].n_items * l->places);
+    }
+    memory->add(&to->combines, schedules[SPLIT_OVER_CTAS].n_combines);
+    memory->add(&to->q_order, orders ? plan->pattern->n_q : 0);
+    memory->add(&to->k_order, orders ? plan->pattern->n_k : 0);
+}
+
+template <typename T> static void copy(T *to, const T *from, int64_t count)
+{
+    if (count > 0) std::memcpy(to, from, static_cast<size_t>(count) * sizeof *from);
+}
+
+static void fill_arrays(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
+                        const plan_arrays *to)
+{
+    layout_fill(plan->pattern, l, pool, &to->tiles);
+    for (int i = 0; i < SCHEDULES; i++) {
+        copy(to->items[i], schedules[i].items, schedules[i].n_items);
+        copy(to->tasks[i], schedules[i].tasks, schedules[i].n_items * l->places);
+    }
+    copy(to->combines, schedules[SPLIT_OVER_CTAS].combines, schedules[SPLIT_OVER_CTAS].n_combines);
+    if (plan->pattern_order) return;
+    copy(to->q_order, plan->pattern->q_order, plan->pattern->n_q);
+    copy(to->k_order, plan->pattern->k_order, plan->pattern->n_k);
+}
+
+static void set_params(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedule,
+                       const plan_arrays *arrays, int which, attn_fwd_params *p)
+{
+    p->stages = arrays->tiles.stages;
+    p->list = arrays->tiles.list;
+    p->masks = *arrays->tiles.masks;
+    p->items = arrays->items[which];
+    p->tasks = arrays->tasks[which];
+    p->combines = arrays->combines;
+    std::memcpy(p->item_first, schedule->first, (size_t)(schedule->ctas + 1) * sizeof *schedule->first);
+    p->n_items = static_cast<uint32_t>(schedule->n_items);
+    p->n_combines = static_cast<uint32_t>(schedule->n_combines);
+    p->n_partials = static_cast<uint32_t>(schedule->n_partials);
+    p->warpgroup_splits = l->warpgroup_splits;
+    p->combine_stages = l->combine_stages;
+    p->n_q = plan->pattern->n_q;
+    p->heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
+    p->d_qk = plan->shape.d_qk;
+    p->d_v = plan->shape.d_v;
+}
+
+// Seconds since it was asked last.
+class stopwatch
+{
+  public:
+    double lap()
+    {
+        const double before = last;
+        last = clock_seconds();
+        return last - before;
+    }
+
+  private:
+    double last = clock_seconds();
+};
+
+// Where the time of a plan goes, in milliseconds: VIC_LOG=plan.
+struct plan_times {
+    double device, layout, schedule, fill, memory, copy, kernel;
+};
+
 // Brings the layout to the device.
-static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, vic_error *err)
+static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
+                        stopwatch *watch, plan_times *times, vic_error *err)
 {
     const attn_fwd_instance *instance = instance_of(plan);
-    const vic_pattern *p = plan->pattern;
+    const bool two = schedules[WHOLE_TILES].items != nullptr;
+    void *host = nullptr;
+    plan_arrays arrays = {};
+    arena memory;
     device_plan *d = new (std::nothrow) device_plan();
     if (!d) return vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
     plan->kernel_data = d; // from here cuda_sm90_release() frees it
-    d->shares = l->shares > l->tiles;
-    d->kernel = d->shares ? instance->shares : instance->whole;
+    d->split = any_split(l);
+    d->kernel = d->split ? instance->split : instance->whole;
     d->ctas = schedules->ctas;
     d->places = l->places;
     d->tiles = l->tiles;
-    const bool orders = !plan->pattern_order;
-    attn_fwd_params *first = &d->params[SOME_IN_SHARES], *second = &d->params[WHOLE_TILES];
-    const tile_schedule *one = &schedules[SOME_IN_SHARES], *other = &schedules[WHOLE_TILES];
-    const size_t task_bytes = (size_t)l->places * sizeof(tile_task);
-    const struct {
-        const void *from;
-        size_t bytes;
-        const void **to;
-    } parts[] = {
-        { l->stages, (size_t)(l->n_stages + STAGE_OVERRUN) * sizeof *l->stages, (const void **)&first->stages },
-        { l->list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *l->list, (const void **)&first->list },
-        { l->masks, (size_t)l->n_masks * sizeof *l->masks, (const void **)&first->masks },
-        { one->items, (size_t)one->n_items * sizeof *one->items, (const void **)&first->items },
-        { one->tasks, (size_t)one->n_items * task_bytes, (const void **)&first->tasks },
-        { one->joins, (size_t)one->n_joins * sizeof *one->joins, (const void **)&first->joins },
-        { other->items, (size_t)other->n_items * sizeof *other->items, (const void **)&second->items },
-        { other->tasks, (size_t)other->n_items * task_bytes, (const void **)&second->tasks },
-        { p->q_order, orders ? (size_t)p->n_q * sizeof *p->q_order : 0, (const void **)&d->q_order },
-        { p->k_order, orders ? (size_t)p->n_k * sizeof *p->k_order : 0, (const void **)&d->k_order },
-    };
-    size_t total = 256, at = 0;
-    for (const auto &part : parts) total += (part.bytes + 255) / 256 * 256;
-    on_device scope(plan->device.index);
-    TRY(check(scope.code, "choosing the GPU", err));
-    TRY(check(cudaMalloc(&d->memory, total), "allocating the plan's GPU memory", err));
-    for (const auto &part : parts) {
-        char *to = static_cast<char *>(d->memory) + at;
-        if (part.bytes > 0)
-            TRY(check(cudaMemcpy(to, part.from, part.bytes, cudaMemcpyHostToDevice), "copying the plan", err));
-        *part.to = to;
-        at += (part.bytes + 255) / 256 * 256;
+    list_arrays(plan, l, schedules, &arrays, &memory);
+    plan->bytes += memory.bytes();
+    TRY(mem_array(memory.bytes(), 1, "bytes of a plan", &host, err));
+    memory.bind(host);
+    fill_arrays(plan, l, schedules, pool, &arrays);
+    times->fill = watch->lap();
+    vic_status st = check(cudaMalloc(&d->memory, memory.bytes()), "allocating the plan's GPU memory", err);
+    times->memory = watch->lap();
+    if (st == VIC_OK)
+        st = check(cudaMemcpy(d->memory, host, memory.bytes(), cudaMemcpyHostToDevice), "copying the plan", err);
+    std::free(host);
+    TRY(st);
+    times->copy = watch->lap();
+    memory.bind(d->memory);
+    d->q_order = arrays.q_order;
+    d->k_order = arrays.k_order;
+    for (int i = 0; i < SCHEDULES; i++) {
+        const int which = two ? i : SPLIT_OVER_CTAS;
+        set_params(plan, l, &schedules[which], &arrays, which, &d->params[i]);
     }
-    use_schedule(d, one, first);
-    first->parts = l->parts;
-    first->inboxes = l->inboxes;
-    first->n_q = p->n_q;
-    first->heads_per_kv = plan->shape.heads / plan->shape.kv_heads;
-    first->d_qk = plan->shape.d_qk;
-    first->d_v = plan->shape.d_v;
-    const tile_item *items = second->items;
-    const tile_task *tasks = second->tasks;
-    *second = *first;
-    if (other->items) {
-        second->items = items;
-        second->tasks = tasks;
-        use_schedule(d, other, second);
-    }
-    plan->bytes += total;
-    return check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(instance->shared_bytes)),
-                 "giving the kernel its shared memory", err);
+    st = check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(instance->shared_bytes)),
+               "giving the kernel its shared memory", err);
+    times->kernel = watch->lap();
+    return st;
 }
 
-// One CTA a multiprocessor.
-static vic_status count_ctas(vic_device device, int *out, vic_error *err)
+// One CTA a multiprocessor.  The first call of a process on a GPU starts CUDA there, and takes long.
+static vic_status start_device(vic_device device, int *ctas, vic_error *err)
 {
-    TRY(cuda_host::check_hopper(device, err));
-    TRY(check(cudaDeviceGetAttribute(out, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err));
-    if (*out > MOST_CTAS) *out = MOST_CTAS;
+    TRY(check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err));
+    if (*ctas > MOST_CTAS) *ctas = MOST_CTAS;
+    return check(cudaFree(nullptr), "starting the GPU", err);
+}
+
+static vic_status make_schedules(const vic_plan *plan, const tile_layout *l, int ctas, bool whole,
+                                 tile_schedule *schedules, vic_error *err)
+{
+    TRY(schedule_make(l, &plan->shape, ctas, whole, &schedules[SPLIT_OVER_CTAS], err));
+    if (any_split(l)) TRY(schedule_make(l, &plan->shape, ctas, true, &schedules[WHOLE_TILES], err));
     return VIC_OK;
 }
 
-static vic_status lay_out(const vic_plan *plan, const cuda_sm90_choice *choice, int ctas, pool *pool, tile_layout *l,
-                          tile_schedule *schedules, vic_error *err)
+static void log_plan(const vic_plan *plan, const tile_layout *l, const plan_times *t)
 {
-    const vic_pattern *p = plan->pattern;
-    const attn_fwd_instance *instance = instance_of(plan);
-    if (choice->parts > 0 && instance->places % choice->parts == 0)
-        TRY(tiles_lay_out(p, instance->places, choice->parts, instance->reach, pool, l, err));
-    else
-        TRY(tiles_make(p, instance->places, instance->reach, pool, l, err));
-    if (choice->most_steps > 0 && l->shares == l->tiles)
-        TRY(tiles_split(p, instance->reach, choice->most_steps, pool, l, err));
-    TRY(tiles_schedule(l, &plan->shape, ctas, choice->whole, &schedules[SOME_IN_SHARES], err));
-    if (l->shares > l->tiles) TRY(tiles_schedule(l, &plan->shape, ctas, true, &schedules[WHOLE_TILES], err));
-    return VIC_OK;
+    log_line("plan", "%s: %lld tiles, %lld splits, %d warpgroup splits a strip, %lld stages, %lld steps, %.1f MB",
+             plan->kernel->name, (long long)l->tiles, (long long)l->splits, l->warpgroup_splits,
+             (long long)l->n_stages, (long long)l->steps, 1e-6 * (double)plan->bytes);
+    log_line("plan",
+             "ms: start of the GPU %.2f, layout %.2f, schedule %.2f, arrays %.2f, GPU memory %.2f, copy %.2f, "
+             "kernel %.2f",
+             1e3 * t->device, 1e3 * t->layout, 1e3 * t->schedule, 1e3 * t->fill, 1e3 * t->memory, 1e3 * t->copy,
+             1e3 * t->kernel);
 }
 
 vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, pool *pool, vic_error *err)
 {
-    tile_layout layout = {};
-    tile_schedule schedules[2] = {};
-    int ctas;
-    TRY(count_ctas(plan->device, &ctas, err));
-    vic_status st = lay_out(plan, choice, ctas, pool, &layout, schedules, err);
-    plan->computed_pairs = layout.steps * STRIP * STAGE_KEYS;
-    if (st == VIC_OK) st = bring(plan, &layout, schedules, err);
-    tiles_free(&layout);
-    for (auto &schedule : schedules) tiles_schedule_free(&schedule);
+    const attn_fwd_instance *instance = instance_of(plan);
+    const layout_shape shape = { instance->places, instance->reach, choice->warpgroup_splits, choice->split_steps };
+    tile_layout l = {};
+    tile_schedule schedules[SCHEDULES] = {};
+    plan_times times = {};
+    stopwatch watch;
+    int ctas = 0;
+    TRY(cuda_host::check_hopper(plan->device, err));
+    on_device scope(plan->device.index);
+    TRY(check(scope.code, "choosing the GPU", err));
+    TRY(start_device(plan->device, &ctas, err));
+    times.device = watch.lap();
+    TRY(layout_make(plan->pattern, &shape, pool, &l, err));
+    times.layout = watch.lap();
+    plan->computed_pairs = l.steps * STRIP * STAGE_KEYS;
+    vic_status st = make_schedules(plan, &l, ctas, choice->whole, schedules, err);
+    times.schedule = watch.lap();
+    if (st == VIC_OK) st = bring(plan, &l, schedules, pool, &watch, &times, err);
+    if (st == VIC_OK) log_plan(plan, &l, &times);
+    layout_free(&l);
+    for (auto &schedule : schedules) schedule_free(&schedule);
     return st;
 }
 
 vic_status cuda_sm90_prepare(vic_plan *plan, pool *pool, vic_error *err)
 {
-    const cuda_sm90_choice as_the_pattern_asks = {};
-    return cuda_sm90_prepare_as(plan, &as_the_pattern_asks, pool, err);
+    const cuda_sm90_choice by_heuristics = {};
+    return cuda_sm90_prepare_as(plan, &by_heuristics, pool, err);
 }
 
-// Shares on several CTAs are for few items; where there are many, whole tiles occupy all CTAs.
+// Splits over CTAs are for few items; where there are many, whole tiles occupy all CTAs.
 static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const bool many = batch > 1 && d->tiles * plan->shape.heads > (d->ctas - 1) / batch;
-    return &d->params[many ? WHOLE_TILES : SOME_IN_SHARES];
+    return &d->params[many ? WHOLE_TILES : SPLIT_OVER_CTAS];
 }
 
 // K and V in pattern order, [batch, kv_head, n_k, d] each.
@@ -209,8 +307,8 @@ static size_t permuted_bytes(const vic_plan *plan, int64_t batch, int d)
     return size_round_up(size_times(items, static_cast<size_t>(plan->pattern->n_k) * d * 2), 256);
 }
 
-// Keys and values in pattern order, where the caller's are not; behind them the slots of split tiles.
-static size_t slots_at(const vic_plan *plan, int64_t batch)
+// Keys and values in pattern order, where the caller's are not; behind them the partial results of split tiles.
+static size_t partials_at(const vic_plan *plan, int64_t batch)
 {
     if (plan->pattern_order) return 0;
     return size_plus(permuted_bytes(plan, batch, plan->shape.d_qk), permuted_bytes(plan, batch, plan->shape.d_v));
@@ -219,9 +317,10 @@ static size_t slots_at(const vic_plan *plan, int64_t batch)
 size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
-    const size_t own = d->shares ? static_cast<size_t>(d->ctas) * d->places : 0;
-    const size_t slots = size_plus(size_times(static_cast<size_t>(batch), params_for(plan, batch)->n_slots), own);
-    return size_plus(slots_at(plan, batch), size_times(slots, instance_of(plan)->slot_bytes));
+    const size_t own = d->split ? static_cast<size_t>(d->ctas) * d->places : 0;
+    const size_t partials =
+        size_plus(size_times(static_cast<size_t>(batch), params_for(plan, batch)->n_partials), own);
+    return size_plus(partials_at(plan, batch), size_times(partials, instance_of(plan)->partial_bytes));
 }
 
 // {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
@@ -249,7 +348,7 @@ static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int 
     if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
-    const cuuint32_t box[] = { static_cast<cuuint32_t>(panel), GROUP_KEYS, 1, 1 }, step[] = { 1, 1, 1, 1 };
+    const cuuint32_t box[] = { static_cast<cuuint32_t>(panel), OCTET, 1, 1 }, step[] = { 1, 1, 1, 1 };
     const CUresult code =
         encode(map,
                plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
@@ -307,8 +406,8 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
-    const int64_t join_blocks = static_cast<int64_t>(p.n_joins) * instance->columns / 8;
-    const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > join_blocks ? p.n_items : join_blocks);
+    const int64_t combine_blocks = static_cast<int64_t>(p.n_combines) * instance->columns / 8;
+    const int64_t most = (INT32_MAX - MOST_CTAS) / (p.n_items > combine_blocks ? p.n_items : combine_blocks);
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
                         (long long)most, (long long)p.n_items, (long long)a->batch);
@@ -331,7 +430,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     p.out = device_tensor(&a->out);
     p.lse = device_tensor(&a->lse);
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
-    p.slots = static_cast<char *>(exec->workspace) + slots_at(plan, a->batch);
+    p.partials = static_cast<char *>(exec->workspace) + partials_at(plan, a->batch);
     p.batch = static_cast<int>(a->batch);
     p.q_words = aligned(&a->q, 2);
     p.q_vectors = aligned(&a->q, 8);
@@ -350,11 +449,9 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     launch.attrs = &early;
     launch.numAttrs = 1;
     TRY(check(cudaLaunchKernelExC(&launch, d->kernel, arguments), "launching the kernel", err));
-    if (p.n_joins == 0) return VIC_OK;
-    launch.gridDim = dim3(static_cast<unsigned>(join_blocks * a->batch));
+    if (p.n_combines == 0) return VIC_OK;
+    launch.gridDim = dim3(static_cast<unsigned>(combine_blocks * a->batch));
     launch.blockDim = dim3(128);
     launch.dynamicSmemBytes = 0;
-    return check(cudaLaunchKernelExC(&launch, instance->join, arguments + 2), "launching the kernel", err);
+    return check(cudaLaunchKernelExC(&launch, instance->combine, arguments + 2), "launching the kernel", err);
 }
-
-} // extern "C"

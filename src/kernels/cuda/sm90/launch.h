@@ -9,11 +9,11 @@
 extern "C" {
 #endif
 
-/* How tiles are cut and dealt out; zeros: as the pattern asks.  Other values are for tests and measurements. */
+/* How strips and tiles are split; zeros: as the heuristics say.  Other values are for tests and measurements. */
 struct cuda_sm90_choice {
-    int parts;          /* strips in so many, where that divides the places of a tile */
-    int64_t most_steps; /* longer tiles in shares */
-    bool whole;         /* each CTA all shares of a tile */
+    int warpgroup_splits; /* struct layout_shape */
+    int64_t split_steps;
+    bool whole; /* no tile is split over CTAs: one does all of its splits */
 };
 
 const char *cuda_sm90_unavailable(vic_device device);

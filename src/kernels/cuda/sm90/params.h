@@ -16,21 +16,21 @@ enum { MOST_CTAS = 159 };
 
 struct attn_fwd_params {
     /* the plan */
-    const struct tile_stage *stages; /* [n_stages + STAGE_OVERRUN] */
-    const uint32_t *list;            /* [n_entries + LIST_OVERRUN] */
-    const uint32_t *masks;           /* [n_masks, 128] */
-    const struct tile_item *items;   /* [n_items] */
-    const struct tile_task *tasks;   /* [n_items, warpgroups] */
-    const struct tile_join *joins;   /* [n_joins] */
-    uint32_t n_items, n_joins, n_slots;
-    int parts, inboxes;                /* of tile_layout */
-    int32_t item_first[MOST_CTAS + 1]; /* of tile_schedule; here, so that no load stands before the first one */
+    const struct tile_stage *stages;     /* [n_stages + STAGE_OVERRUN] */
+    const uint32_t *list;                /* [n_entries + LIST_OVERRUN] */
+    const uint32_t *masks;               /* [n_masks, 128] */
+    const struct tile_item *items;       /* [n_items] */
+    const struct tile_task *tasks;       /* [n_items, warpgroups] */
+    const struct tile_combine *combines; /* [n_combines] */
+    uint32_t n_items, n_combines, n_partials;
+    int warpgroup_splits, combine_stages; /* of tile_layout */
+    int32_t item_first[MOST_CTAS + 1];    /* of tile_schedule; here, so that no load stands before the first one */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
     const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     int64_t n_q;
     int batch, heads_per_kv, d_qk, d_v;
-    void *slots;             /* in the workspace: [batch, n_slots] of slot_layout; behind them [CTAs, warpgroups] */
+    void *partials; /* in the workspace: [batch, n_partials] of partial_layout; behind them [CTAs, warpgroups] */
     bool q_words, out_words; /* rows of q, out can be read and written 4 bytes at a time */
     bool q_vectors;          /* rows of q can be read 16 bytes at a time */
     float scale_log2;        /* scale * log2(e) */

@@ -7,36 +7,36 @@ namespace sm90
 {
 // Where a producer stands in the ring.
 template <int D> struct ring_end {
-    uint32_t slot = 0, turn = 0;
+    uint32_t slot = 0, lap = 0;
 
     __device__ __forceinline__ void wait_empty() const
     {
-        ptx::mbarrier_wait(attn_fwd_config<D>::EMPTY + 8 * slot, ~turn & 1); // a fresh one is complete in parity 1
+        ptx::mbarrier_wait(attn_fwd_config<D>::EMPTY + 8 * slot, ~lap & 1); // a fresh one is complete in parity 1
     }
     __device__ __forceinline__ uint32_t full() const
     {
-        return attn_fwd_config<D>::FULL + 16 * slot + 8 * (turn & 1);
+        return attn_fwd_config<D>::FULL + 16 * slot + 8 * (lap & 1);
     }
     __device__ __forceinline__ void advance()
     {
         if (++slot < attn_fwd_config<D>::RING) return;
         slot = 0;
-        turn++;
+        lap++;
     }
 };
 
-// Behind an item's stages: places in the ring through which the parts of cut strips come together (parts.cuh).
-// `number` is that of the first inbox among all stages and inboxes; `before` that of the item before
+// Behind an item's stages: the combine stages, which are left empty (combine.cuh).
+// `number` is that of the first among all stages of the CTA; `before` that of the item before
 // that had any, plus RING, 0 = there was none.
 template <int D>
-__device__ __forceinline__ void leave_inboxes(ring_end<D> &ring, int inboxes, uint32_t number, uint32_t before,
-                                              int warp)
+__device__ __forceinline__ void leave_combine_stages(ring_end<D> &ring, int stages, uint32_t number, uint32_t before,
+                                                     int warp)
 {
     using C = attn_fwd_config<D>;
-    for (int i = 0; i < inboxes; i++) {
+    for (int i = 0; i < stages; i++) {
         ring.wait_empty();
         if (warp == 0) {
-            // The same inbox of the item before must be done with: WRITTEN has one bit of phase.
+            // The same combine stage of the item before must be done with: WRITTEN has one bit of phase.
             const uint32_t last = before + i - C::RING;
             if (before > 0 && number < before)
                 ptx::mbarrier_wait(C::EMPTY + 8 * (last % C::RING), last / C::RING & 1);
@@ -50,43 +50,43 @@ __device__ __forceinline__ void leave_inboxes(ring_end<D> &ring, int inboxes, ui
 }
 
 // Producer warp `warp` brings panel warp / 2 of K (even) or V (odd); the first one mask words, too.
-template <int D, bool SHARES>
+template <int D, bool SPLIT>
 __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         int warp)
 {
     using C = attn_fwd_config<D>;
-    constexpr int AT_ONCE = 32 / STAGE_GROUPS; // stages whose groups are read at a time, a word a lane
+    constexpr int AT_ONCE = 32 / STAGE_OCTETS; // stages whose octets are read at a time, a word a lane
     ring_end<D> ring;
     uint32_t number = 0, before = 0;
     const CUtensorMap *map = warp & 1 ? v_map : k_map;
     const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
     const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
-    const auto groups_at = [&](int stage) { return __ldg(p.stages[stage].group + lane); };
+    const auto octets_at = [&](int stage) { return __ldg(p.stages[stage].octet + lane); };
     ptx::prefetch_tensormap(map);
     item_walk items(p);
     if (items.left <= 0) return;
     tile_item item = p.items[items.item()];
-    int32_t loaded = groups_at(item.stage_first);
+    int32_t loaded = octets_at(item.stage_first);
     ptx::griddepcontrol_wait(); // K and V may come from the kernel before
     while (items.left > 0) {
         const int batch = items.batch(), kv_head = item.head / p.heads_per_kv;
         const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
         items.next();
         const tile_item after = p.items[items.item()];
-        int32_t groups = 0;
+        int32_t octets = 0;
         for (int s = 0; s < item.stages; s++) {
             if (s % AT_ONCE == 0) {
-                groups = loaded;
-                loaded = groups_at(s + AT_ONCE < item.stages ? item.stage_first + s + AT_ONCE : after.stage_first);
+                octets = loaded;
+                loaded = octets_at(s + AT_ONCE < item.stages ? item.stage_first + s + AT_ONCE : after.stage_first);
             }
-            const int first = s % AT_ONCE * STAGE_GROUPS;
-            int rows[STAGE_GROUPS];
+            const int first = s % AT_ONCE * STAGE_OCTETS;
+            int rows[STAGE_OCTETS];
 #pragma unroll
-            for (int g = 0; g < STAGE_GROUPS; g++)
-                rows[g] = (__shfl_sync(WARP, groups, first + g) & STAGE_GROUP_MASK) * GROUP_KEYS;
-            const int looking = __popc(__shfl_sync(WARP, static_cast<uint32_t>(groups), first) >> STAGE_USERS_SHIFT);
+            for (int g = 0; g < STAGE_OCTETS; g++)
+                rows[g] = (__shfl_sync(WARP, octets, first + g) & STAGE_OCTET_MASK) * OCTET;
+            const int takers = __popc(__shfl_sync(WARP, static_cast<uint32_t>(octets), first) >> STAGE_PLACES_SHIFT);
             const uint32_t mask_bytes =
-                __popc(__shfl_sync(WARP, static_cast<uint32_t>(groups), first + 1) >> STAGE_USERS_SHIFT) *
+                __popc(__shfl_sync(WARP, static_cast<uint32_t>(octets), first + 1) >> STAGE_PLACES_SHIFT) *
                 C::MASK_BYTES;
             ring.wait_empty();
             if (ptx::elect_sync()) {
@@ -96,26 +96,26 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                     if (mask_bytes > 0)
                         ptx::cp_async_bulk(C::MASKS + ring.slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
                                            full);
-                    // For the warpgroups that will not look at this stage.
-                    if (looking < C::WARPGROUPS)
-                        ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - looking));
+                    // For the warpgroups that will pass over this stage.
+                    if (takers < C::WARPGROUPS)
+                        ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - takers));
                 } else {
                     ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
                 }
 #pragma unroll
-                for (int g = 0; g < STAGE_GROUPS; g++)
-                    ptx::cp_async_bulk_tensor_4d(to + g * C::GROUP_BYTES, map, column, rows[g], kv_head, batch, full);
+                for (int g = 0; g < STAGE_OCTETS; g++)
+                    ptx::cp_async_bulk_tensor_4d(to + g * C::OCTET_BYTES, map, column, rows[g], kv_head, batch, full);
             }
             __syncwarp();
             masks += mask_bytes / 4;
             ring.advance();
         }
-        if (item.stages == 0) loaded = groups_at(after.stage_first);
+        if (item.stages == 0) loaded = octets_at(after.stage_first);
         number += item.stages;
-        if (!SHARES || item.slot < 0) {
-            leave_inboxes<D>(ring, p.inboxes, number, before, warp);
+        if (!SPLIT || item.partial < 0) {
+            leave_combine_stages<D>(ring, p.combine_stages, number, before, warp);
             before = number + C::RING;
-            number += p.inboxes;
+            number += p.combine_stages;
         }
         item = after;
     }

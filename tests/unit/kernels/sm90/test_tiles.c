@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tiles hold the pattern's pairs, each as often as it has images; and no list lets the ring's phases be confused.
  */
+#include "kernels/cuda/sm90/plan/heuristics.h"
 #include "kernels/cuda/sm90/plan/layout.h"
 
 #include "contract/block_walk.h"
@@ -26,6 +27,33 @@ static vic_pattern *make_pattern(int n, double size, double cutoff, double cell,
     return p;
 }
 
+struct laid_out {
+    struct tile_layout l;
+    struct tile_arrays a;
+};
+
+static void lay_out(const vic_pattern *p, const struct layout_shape *shape, int threads, struct laid_out *out)
+{
+    struct pool *pool;
+    vic_error err;
+    CHECK_OK(pool_create(threads, &pool, &err));
+    CHECK_OK(layout_make(p, shape, pool, &out->l, &err));
+    out->a.stages = malloc((size_t)(out->l.n_stages + STAGE_OVERRUN) * sizeof *out->a.stages);
+    out->a.list = malloc((size_t)(out->l.n_entries + LIST_OVERRUN) * sizeof *out->a.list);
+    out->a.masks = malloc((size_t)(out->l.n_masks + 1) * sizeof *out->a.masks);
+    assert_true(out->a.stages && out->a.list && out->a.masks);
+    layout_fill(p, &out->l, pool, &out->a);
+    pool_free(pool);
+}
+
+static void free_layout(struct laid_out *o)
+{
+    layout_free(&o->l);
+    free(o->a.stages);
+    free(o->a.list);
+    free(o->a.masks);
+}
+
 /* How often each key of the strip's rows is in, from the pattern. */
 static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
 {
@@ -38,26 +66,27 @@ static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
                     counts[((int64_t)p->partial_cluster[i] * CLUSTER + c) * STRIP + r]++;
 }
 
-/* A strip or part in one share of a tile; `before`: stages of the tile before the share's. */
-static void count_layout(const struct tile_layout *l, const struct tile_strip *s, int64_t share, int64_t before,
+/* A place in one split of a tile; `before`: stages of the tile before the split's. */
+static void count_layout(const struct laid_out *o, const struct tile_strip *s, int64_t split, int64_t before,
                          uint8_t *counts)
 {
+    const struct tile_layout *l = &o->l;
     int steps = 0;
-    for (const uint32_t *e = l->list + s->list; (int32_t)*e >= 0; e++) {
+    for (const uint32_t *e = o->a.list + s->list; (int32_t)*e >= 0; e++) {
         int64_t stage = (*e & STEP_STAGE_MASK) - before;
-        const int32_t *groups = l->stages[l->stage_first[share] + stage].group;
-        assert_in_range(stage, 0, l->stage_first[share + 1] - l->stage_first[share] - 1);
-        uint32_t mask = l->mask_first[share] + (*e >> STEP_MASK_SHIFT & 3);
+        const int32_t *octets = o->a.stages[l->stage_first[split] + stage].octet;
+        assert_in_range(stage, 0, l->stage_first[split + 1] - l->stage_first[split] - 1);
+        uint32_t mask = l->mask_first[split] + (*e >> STEP_MASK_SHIFT & 3);
         if (steps++ == 0) assert_true(*e & STEP_MASKED);
         for (int64_t i = 0; i < stage; i++)
-            mask += (uint32_t)__builtin_popcount((unsigned)l->stages[l->stage_first[share] + i].group[1] >>
-                                                 STAGE_USERS_SHIFT);
+            mask += (uint32_t)__builtin_popcount((unsigned)o->a.stages[l->stage_first[split] + i].octet[1] >>
+                                                 STAGE_PLACES_SHIFT);
         for (int t = 0; t < STEP_WORDS; t++) {
-            uint32_t word = *e & STEP_MASKED ? l->masks[mask][t] : UINT32_MAX;
+            uint32_t word = *e & STEP_MASKED ? o->a.masks[mask][t] : UINT32_MAX;
             for (int bit = 0; bit < 32; bit++) {
                 int row = t / 32 * 16 + t % 32 / 4 + bit % 4 / 2 * 8, column = bit / 4 * 8 + t % 4 * 2 + bit % 2;
-                int64_t group = groups[column / GROUP_KEYS] & STAGE_GROUP_MASK;
-                if (word >> bit & 1) counts[(group * GROUP_KEYS + column % GROUP_KEYS) * STRIP + row]++;
+                int64_t octet = octets[column / OCTET] & STAGE_OCTET_MASK;
+                if (word >> bit & 1) counts[(octet * OCTET + column % OCTET) * STRIP + row]++;
             }
         }
     }
@@ -66,17 +95,18 @@ static void count_layout(const struct tile_layout *l, const struct tile_strip *s
 
 /* The producer counts on exactly those who come, each stage has someone, nobody comes twice, and a warpgroup that
  * goes from any place of one tile to any place of another always meets one of 2 reach stages. */
-static void check_users(const struct tile_layout *l, int place, int reach)
+static void check_users(const struct laid_out *o, int place, int reach)
 {
+    const struct tile_layout *l = &o->l;
     int64_t begin = 0;
     char *taken = calloc((size_t)l->n_stages + 1, 1);
     assert_non_null(taken);
     for (int64_t tile = 0; tile < l->tiles; tile++)
-        for (int64_t share = l->share_first[tile]; share < l->share_first[tile + 1]; share++) {
-            const struct tile_strip *s = &l->strips[share * l->places + place];
-            int64_t before = begin - l->stage_first[l->share_first[tile]];
-            int64_t n = l->stage_first[share + 1] - l->stage_first[share], last = -reach, end = -1;
-            const uint32_t *e = l->list + s->list;
+        for (int64_t split = l->split_first[tile]; split < l->split_first[tile + 1]; split++) {
+            const struct tile_strip *s = &l->strips[split * l->places + place];
+            int64_t before = begin - l->stage_first[l->split_first[tile]];
+            int64_t n = l->stage_first[split + 1] - l->stage_first[split], last = -reach, end = -1;
+            const uint32_t *e = o->a.list + s->list;
             for (; (int32_t)*e >= 0; e++) {
                 int64_t at = (*e & STEP_STAGE_MASK) - before, stage = begin + at;
                 assert_false(taken[stage]);
@@ -85,10 +115,10 @@ static void check_users(const struct tile_layout *l, int place, int reach)
                 last = at;
                 end = at > end ? at : end;
             }
-            assert_int_equal((int32_t)*e, share + 1 < l->share_first[tile + 1] ? STEP_SHARE : STEP_END);
-            if ((int32_t)*e == STEP_SHARE) assert_ptr_equal(e + 1, l->list + s[l->places].list);
+            assert_int_equal((int32_t)*e, split + 1 < l->split_first[tile + 1] ? STEP_SPLIT : STEP_END);
+            if ((int32_t)*e == STEP_SPLIT) assert_ptr_equal(e + 1, o->a.list + s[l->places].list);
             for (int64_t i = 0; i < n; i++) {
-                unsigned users = (unsigned)l->stages[begin + i].group[0] >> STAGE_USERS_SHIFT;
+                unsigned users = (unsigned)o->a.stages[begin + i].octet[0] >> STAGE_PLACES_SHIFT;
                 assert_int_equal(users >> place & 1, taken[begin + i]);
                 assert_true(users != 0);
             }
@@ -106,9 +136,7 @@ static void check_balance(const struct tile_layout *l, const struct tile_schedul
         int64_t sum = 0;
         for (int64_t i = s->first[cta]; i < s->first[cta + 1]; i++) {
             const struct tile_item *item = &s->items[i];
-            /* Queries in, results out, from one share to the next; in steps. */
-            int64_t work = l->shares > l->tiles ? 12 + 10 * (item->shares - 1) : 16 * l->places;
-            for (int32_t k = 0; k < item->shares; k++) work += share_steps(l, item->share + k);
+            int64_t work = heuristic_item_work(l, item->split, item->splits);
             if (work > heaviest) heaviest = work;
             sum += work;
         }
@@ -121,133 +149,130 @@ static void check_balance(const struct tile_layout *l, const struct tile_schedul
 static void check_task(const struct tile_layout *l, const struct tile_item *item, const struct tile_task *task,
                        unsigned *places)
 {
-    int place = (int)(task->strip % (l->places / l->parts)) * l->parts + task->part;
-    int first_inbox = place / l->parts * (l->parts - 1);
-    const struct tile_strip *strip = &l->strips[item->share * l->places + place];
+    int place = (int)(task->strip % (l->places / l->warpgroup_splits)) * l->warpgroup_splits + task->warpgroup_split;
+    int first_stage = place / l->warpgroup_splits * (l->warpgroup_splits - 1);
+    const struct tile_strip *strip = &l->strips[item->split * l->places + place];
     assert_int_equal(task->strip, strip->strip);
     assert_int_equal(task->head, item->head);
     assert_int_equal(task->stages, item->stages);
     assert_int_equal(task->list, strip->list);
-    assert_int_equal(task->before, item->stage_first - l->stage_first[l->share_first[item->tile]]);
-    assert_int_equal(task->slot, item->slot < 0 ? -1 : item->slot + place);
-    assert_int_equal(task->inbox, first_inbox + (task->part > 0 ? task->part - 1 : 0));
-    assert_true(l->parts == 1 || task->inbox < l->inboxes);
+    assert_int_equal(task->before, item->stage_first - l->stage_first[l->split_first[item->tile]]);
+    assert_int_equal(task->partial, item->partial < 0 ? -1 : item->partial + place);
+    assert_int_equal(task->combine_stage, first_stage + (task->warpgroup_split > 0 ? task->warpgroup_split - 1 : 0));
+    assert_true(l->warpgroup_splits == 1 || task->combine_stage < l->combine_stages);
     *places |= 1u << place;
 }
 
-/* Each slot belongs to one share's place, and each share of a tile apart is added up once. */
-static void check_joins(const struct tile_layout *l, const struct tile_schedule *s)
+/* Each partial belongs to one split's place, and each split of a tile apart is added up once. */
+static void check_combines(const struct tile_layout *l, const struct tile_schedule *s)
 {
-    char *filled = calloc((size_t)s->n_slots + 1, 1);
+    char *filled = calloc((size_t)s->n_partials + 1, 1);
     assert_non_null(filled);
     for (int64_t k = 0; k < s->n_items; k++)
-        for (int p = 0; p < l->places && s->items[k].slot >= 0; p++) {
-            assert_in_range(s->items[k].slot + p, 0, s->n_slots - 1);
-            assert_false(filled[s->items[k].slot + p]++);
+        for (int p = 0; p < l->places && s->items[k].partial >= 0; p++) {
+            assert_in_range(s->items[k].partial + p, 0, s->n_partials - 1);
+            assert_false(filled[s->items[k].partial + p]++);
         }
-    for (int64_t k = 0; k < s->n_joins; k++) {
-        const struct tile_join *join = &s->joins[k];
-        int strips = l->places / l->parts, tile = join->strip / strips;
-        assert_int_equal(join->shares, l->share_first[tile + 1] - l->share_first[tile]);
-        for (int share = 0; share < join->shares; share++)
-            for (int part = 0; part < l->parts; part++) {
-                int slot = join->slot + share * l->places + part, found = 0;
+    for (int64_t k = 0; k < s->n_combines; k++) {
+        const struct tile_combine *combine = &s->combines[k];
+        int strips = l->places / l->warpgroup_splits, tile = combine->strip / strips;
+        assert_int_equal(combine->splits, l->split_first[tile + 1] - l->split_first[tile]);
+        for (int split = 0; split < combine->splits; split++)
+            for (int part = 0; part < l->warpgroup_splits; part++) {
+                int partial = combine->partial + split * l->places + part, found = 0;
                 for (int64_t i = 0; i < s->n_items; i++) {
                     const struct tile_item *item = &s->items[i];
-                    found += item->slot >= 0 && item->tile == tile && item->head == join->head &&
-                             item->share == l->share_first[tile] + share &&
-                             item->slot + join->strip % strips * l->parts + part == slot;
+                    found += item->partial >= 0 && item->tile == tile && item->head == combine->head &&
+                             item->split == l->split_first[tile] + split &&
+                             item->partial + combine->strip % strips * l->warpgroup_splits + part == partial;
                 }
                 assert_int_equal(found, 1);
-                assert_int_equal(filled[slot]++, 1);
+                assert_int_equal(filled[partial]++, 1);
             }
     }
-    for (int64_t i = 0; i < s->n_slots; i++) assert_int_equal(filled[i], 2);
+    for (int64_t i = 0; i < s->n_partials; i++) assert_int_equal(filled[i], 2);
     free(filled);
 }
 
-/* Every share of every tile and head once, its strips or parts one to a warpgroup. */
+/* Every split of every tile and head once, its places one to a warpgroup. */
 static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas, bool whole)
 {
     const struct attention_shape shape = { VIC_F16, heads, kv_heads, d, d };
     struct tile_schedule s;
-    int64_t seen_shares = 0;
+    int64_t seen_splits = 0;
     vic_error err;
-    CHECK_OK(tiles_schedule(l, &shape, ctas, whole, &s, &err));
-    char *seen = calloc((size_t)(l->shares * heads + 1), 1);
+    CHECK_OK(schedule_make(l, &shape, ctas, whole, &s, &err));
+    char *seen = calloc((size_t)(l->splits * heads + 1), 1);
     assert_non_null(seen);
     assert_int_equal(s.first[0], 0);
     assert_int_equal(s.first[ctas], s.n_items);
     if (whole) assert_int_equal(s.n_items, l->tiles * heads);
     for (int64_t k = 0; k < s.n_items; k++) {
         const struct tile_item *item = &s.items[k];
-        bool all = item->shares == l->share_first[item->tile + 1] - l->share_first[item->tile];
+        bool all = item->splits == l->split_first[item->tile + 1] - l->split_first[item->tile];
         unsigned places = 0;
-        for (int32_t i = 0; i < item->shares; i++) assert_false(seen[(item->share + i) * heads + item->head]++);
-        seen_shares += item->shares;
-        assert_true(item->slot >= 0 ? !all && item->shares == 1 : all);
-        assert_in_range(item->share, l->share_first[item->tile], l->share_first[item->tile + 1] - item->shares);
-        assert_int_equal(item->mask_first, l->mask_first[item->share]);
-        assert_int_equal(item->stage_first, l->stage_first[item->share]);
-        assert_int_equal(item->stages, l->stage_first[item->share + item->shares] - l->stage_first[item->share]);
+        for (int32_t i = 0; i < item->splits; i++) assert_false(seen[(item->split + i) * heads + item->head]++);
+        seen_splits += item->splits;
+        assert_true(item->partial >= 0 ? !all && item->splits == 1 : all);
+        assert_in_range(item->split, l->split_first[item->tile], l->split_first[item->tile + 1] - item->splits);
+        assert_int_equal(item->mask_first, l->mask_first[item->split]);
+        assert_int_equal(item->stage_first, l->stage_first[item->split]);
+        assert_int_equal(item->stages, l->stage_first[item->split + item->splits] - l->stage_first[item->split]);
         for (int w = 0; w < l->places; w++) check_task(l, item, &s.tasks[k * l->places + w], &places);
         assert_int_equal(places, (1u << l->places) - 1);
     }
-    assert_int_equal(seen_shares, l->shares * heads);
-    if (whole) assert_int_equal(s.n_slots, 0);
-    check_joins(l, &s);
+    assert_int_equal(seen_splits, l->splits * heads);
+    if (whole) assert_int_equal(s.n_partials, 0);
+    check_combines(l, &s);
     check_balance(l, &s);
     free(seen);
-    tiles_schedule_free(&s);
+    schedule_free(&s);
 }
 
 /* More threads make the same. */
-static void check_threads(const vic_pattern *p, int strips, int reach, int most_steps, const struct tile_layout *one)
+static void check_threads(const vic_pattern *p, const struct layout_shape *shape, const struct laid_out *one)
 {
-    struct tile_layout many;
-    struct pool *pool;
-    vic_error err;
-    CHECK_OK(pool_create(3, &pool, &err));
-    CHECK_OK(tiles_lay_out(p, strips, one->parts, reach, pool, &many, &err));
-    if (most_steps > 0) CHECK_OK(tiles_split(p, reach, most_steps, pool, &many, &err));
-    pool_free(pool);
-    assert_int_equal(many.tiles, one->tiles);
-    assert_int_equal(many.shares, one->shares);
-    assert_int_equal(many.n_stages, one->n_stages);
-    assert_int_equal(many.n_entries, one->n_entries);
-    assert_int_equal(many.n_masks, one->n_masks);
-    assert_int_equal(many.steps, one->steps);
-    assert_memory_equal(many.share_first, one->share_first, (size_t)(one->tiles + 1) * sizeof *one->share_first);
-    assert_memory_equal(many.stage_first, one->stage_first, (size_t)(one->shares + 1) * sizeof *one->stage_first);
-    assert_memory_equal(many.stages, one->stages, (size_t)(one->n_stages + STAGE_OVERRUN) * sizeof *one->stages);
-    assert_memory_equal(many.list, one->list, (size_t)(one->n_entries + LIST_OVERRUN) * sizeof *one->list);
-    if (one->tiles > 0) {
-        size_t strip_bytes = (size_t)(one->shares * one->places) * sizeof *one->strips;
-        assert_memory_equal(many.mask_first, one->mask_first, (size_t)one->shares * sizeof *one->mask_first);
-        assert_memory_equal(many.strips, one->strips, strip_bytes);
+    struct laid_out many;
+    const struct tile_layout *l = &one->l, *m = &many.l;
+    lay_out(p, shape, 3, &many);
+    assert_int_equal(m->tiles, l->tiles);
+    assert_int_equal(m->splits, l->splits);
+    assert_int_equal(m->n_stages, l->n_stages);
+    assert_int_equal(m->n_entries, l->n_entries);
+    assert_int_equal(m->n_masks, l->n_masks);
+    assert_int_equal(m->steps, l->steps);
+    assert_memory_equal(m->split_first, l->split_first, (size_t)(l->tiles + 1) * sizeof *l->split_first);
+    assert_memory_equal(m->stage_first, l->stage_first, (size_t)(l->splits + 1) * sizeof *l->stage_first);
+    assert_memory_equal(many.a.stages, one->a.stages, (size_t)(l->n_stages + STAGE_OVERRUN) * sizeof *one->a.stages);
+    assert_memory_equal(many.a.list, one->a.list, (size_t)(l->n_entries + LIST_OVERRUN) * sizeof *one->a.list);
+    if (l->tiles > 0) {
+        assert_memory_equal(m->mask_first, l->mask_first, (size_t)l->splits * sizeof *l->mask_first);
+        assert_memory_equal(m->strips, l->strips, (size_t)(l->splits * l->places) * sizeof *l->strips);
     }
-    if (one->n_masks > 0) assert_memory_equal(many.masks, one->masks, (size_t)one->n_masks * sizeof *one->masks);
-    tiles_free(&many);
+    if (l->n_masks > 0) assert_memory_equal(many.a.masks, one->a.masks, (size_t)l->n_masks * sizeof *one->a.masks);
+    free_layout(&many);
 }
 
-/* Every strip's pairs are in its list, or in those of its parts and shares together. */
-static void check_pairs(const vic_pattern *p, const struct tile_layout *l)
+/* Every strip's pairs are in its list, or in those of its splits together. */
+static void check_pairs(const vic_pattern *p, const struct laid_out *o)
 {
+    const struct tile_layout *l = &o->l;
     size_t size = (size_t)(p->clusters + 1) * CLUSTER * STRIP;
-    int per_tile = l->places / l->parts;
+    int per_tile = l->places / l->warpgroup_splits;
     assert_true(l->tiles * per_tile >= p->strips);
-    assert_int_equal(l->inboxes, l->places - per_tile);
-    assert_int_equal(l->share_first[l->tiles], l->shares);
+    assert_int_equal(l->combine_stages, l->places - per_tile);
+    assert_int_equal(l->split_first[l->tiles], l->splits);
     for (int64_t strip = 0; strip < l->tiles * per_tile; strip++) {
         uint8_t *expected = calloc(size, 1), *found = calloc(size, 1);
-        int64_t first = l->share_first[strip / per_tile], end = l->share_first[strip / per_tile + 1];
+        int64_t first = l->split_first[strip / per_tile], end = l->split_first[strip / per_tile + 1];
         assert_true(expected && found);
         if (strip < p->strips) count_pattern(p, strip, expected);
-        for (int64_t share = first; share < end; share++)
-            for (int part = 0; part < l->parts; part++) {
-                const struct tile_strip *s = &l->strips[share * l->places + strip % per_tile * l->parts + part];
+        for (int64_t split = first; split < end; split++)
+            for (int part = 0; part < l->warpgroup_splits; part++) {
+                const struct tile_strip *s =
+                    &l->strips[split * l->places + strip % per_tile * l->warpgroup_splits + part];
                 assert_int_equal(s->strip, strip);
-                count_layout(l, s, share, l->stage_first[share] - l->stage_first[first], found);
+                count_layout(o, s, split, l->stage_first[split] - l->stage_first[first], found);
             }
         assert_memory_equal(expected, found, size);
         free(expected);
@@ -258,57 +283,43 @@ static void check_pairs(const vic_pattern *p, const struct tile_layout *l)
 /* Stages are not cut, and keeping the ring in sight takes some steps more. */
 static void check_lengths(const struct tile_layout *l, int most_steps)
 {
-    for (int64_t k = 0; k < l->shares && most_steps > 0; k++)
-        assert_true(share_steps(l, k) <= most_steps + 3 * l->places);
+    for (int64_t k = 0; k < l->splits && most_steps > 0; k++)
+        assert_true(split_steps(l, k) <= most_steps + 3 * l->places);
 }
 
-static void check_layout(const vic_pattern *p, int places, int reach, int most_steps, const struct tile_layout *l)
+static void check_layout(const vic_pattern *p, const struct layout_shape *shape)
 {
-    check_threads(p, places, reach, most_steps, l);
-    check_pairs(p, l);
-    check_lengths(l, most_steps);
-    for (int place = 0; place < l->places; place++) check_users(l, place, reach);
+    struct laid_out o;
+    const struct tile_layout *l = &o.l;
+    lay_out(p, shape, 1, &o);
+    check_threads(p, shape, &o);
+    check_pairs(p, &o);
+    check_lengths(l, (int)shape->split_steps);
+    for (int place = 0; place < l->places; place++) check_users(&o, place, shape->reach);
     for (int whole = 0; whole <= 1; whole++) {
         check_schedule(l, 3, 3, 64, 7, whole);
         check_schedule(l, 6, 3, 128, 5, whole);
     }
+    free_layout(&o);
 }
 
 static void check_pattern(vic_pattern *p)
 {
     static const int shapes[][2] = { { 4, 6 }, { 3, 2 }, { 4, 11 }, { 2, 3 } }; /* places, reach */
-    vic_error err;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (int parts = 1; parts <= shapes[i][0]; parts++) {
-            struct tile_layout l;
-            struct pool *pool;
-            if (shapes[i][0] % parts != 0) continue;
-            CHECK_OK(pool_create(1, &pool, &err));
-            CHECK_OK(tiles_lay_out(p, shapes[i][0], parts, shapes[i][1], pool, &l, &err));
-            pool_free(pool);
-            check_layout(p, shapes[i][0], shapes[i][1], 0, &l);
-            for (int most_steps = 1; most_steps <= 25; most_steps += 12) {
-                CHECK_OK(pool_create(1, &pool, &err));
-                CHECK_OK(tiles_split(p, shapes[i][1], most_steps, pool, &l, &err));
-                pool_free(pool);
-                check_layout(p, shapes[i][0], shapes[i][1], most_steps, &l);
-                tiles_free(&l);
-                CHECK_OK(pool_create(1, &pool, &err));
-                CHECK_OK(tiles_lay_out(p, shapes[i][0], parts, shapes[i][1], pool, &l, &err));
-                pool_free(pool);
-            }
-            tiles_free(&l);
-        }
+        for (int splits = 1; splits <= shapes[i][0]; splits++)
+            for (int steps = 0; steps <= 25 && shapes[i][0] % splits == 0; steps += steps == 0 ? 1 : 12)
+                check_layout(p, &(struct layout_shape){ shapes[i][0], shapes[i][1], splits, steps });
     vic_pattern_free(p);
 }
 
-/* In how many parts strips are cut: by how few and how long they are, and whether they need the same keys.  Where
- * tiles are few and long, the longest are split, into shares for as many CTAs as there are or a multiple. */
-static void small_patterns_are_cut(void **state)
+/* Over how many warpgroups strips are split: by how few and how long they are, and whether they need the same keys.
+ * Where tiles are few and long, the longest are split over CTAs, over as many as there are or a multiple. */
+static void small_patterns_are_split(void **state)
 {
     static const struct {
         const char *text;
-        int places, parts, shares; /* 0: no tile is split */
+        int places, warpgroup_splits, splits; /* 0: no tile is split */
     } cases[] = {
         { "blocks:33x33:n=99,seed=2", 4, 1, 0 },
         { "blocks:16x16:n=48,seed=2", 4, 4, 0 },
@@ -330,16 +341,14 @@ static void small_patterns_are_cut(void **state)
     vic_error err;
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct tile_layout l;
-        struct pool *pool;
+        const struct layout_shape shape = { .places = cases[i].places, .reach = 6 };
+        struct laid_out o;
         vic_pattern *p;
         p = generated_pattern(cases[i].text);
-        CHECK_OK(pool_create(0, &pool, &err));
-        CHECK_OK(tiles_make(p, cases[i].places, 6, pool, &l, &err));
-        assert_int_equal(l.parts, cases[i].parts);
-        assert_int_equal(l.shares, cases[i].shares > 0 ? cases[i].shares : l.tiles);
-        tiles_free(&l);
-        pool_free(pool);
+        lay_out(p, &shape, 0, &o);
+        assert_int_equal(o.l.warpgroup_splits, cases[i].warpgroup_splits);
+        assert_int_equal(o.l.splits, cases[i].splits > 0 ? cases[i].splits : o.l.tiles);
+        free_layout(&o);
         vic_pattern_free(p);
     }
 }
@@ -400,6 +409,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern),
                                         cmocka_unit_test(tiles_hold_other_patterns),
-                                        cmocka_unit_test(small_patterns_are_cut) };
+                                        cmocka_unit_test(small_patterns_are_split) };
     return cmocka_run_group_tests_name("plan_tiles", tests, NULL, NULL);
 }

@@ -1,385 +1,377 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Two passes over the tiles.  The first makes the stages and counts, so that the second can write everything to its
+ * place; between them, what is split is decided, and the stages of small patterns are dealt out again. */
 #include "kernels/cuda/sm90/plan/layout.h"
 
 #include "base/memory.h"
+#include "kernels/cuda/sm90/plan/heuristics.h"
+#include "kernels/cuda/sm90/plan/masks.h"
 #include "kernels/cuda/sm90/plan/stages.h"
 
 #include <string.h>
 
-enum {
-    TILES_PER_TASK = 8,
-    FEW_STRIPS = 132, /* as many as a Hopper GPU has multiprocessors */
-    FEW_STEPS = 10,   /* of a strip */
-};
+enum { TILES_PER_PIECE = 8 };
 
-/* What one task makes of its tiles; offsets in out->strips and out->*_first count from the piece's own beginning. */
-struct piece {
-    int64_t n_stages, n_entries, n_masks, steps;
-    struct tile_stage *stages;
-    uint32_t *list;
-    uint32_t (*masks)[STEP_WORDS];
-    size_t stage_capacity, list_capacity, mask_capacity;
+/* Some consecutive tiles, the work of one task. */
+struct layout_piece {
+    struct stage_list list;
+    size_t stages[TILES_PER_PIECE + 1]; /* where each tile's begin, in the list */
     vic_status status;
     vic_error error;
+};
+
+/* What a split of a tile has, counted before it has a place: stages, masks, and the places' steps in tile_strip. */
+struct split_counts {
+    int32_t stages, masks;
 };
 
 struct job {
     const struct vic_pattern *p;
     int reach;
-    struct tile_layout *out;
-    struct piece *pieces;
-    int64_t n_pieces;
-    struct tile *scratch;                         /* [workers] */
-    int64_t *stage_base, *entry_base, *mask_base; /* [n_pieces] where a piece goes */
+    struct tile_layout *l;
+    struct stage_scratch *scratch; /* [workers] */
+    struct split_counts *counts;   /* [splits] */
+    bool make;                     /* stages; they are there otherwise */
+    const struct tile_arrays *out; /* of the second pass */
 };
 
-/* ---- lists and masks ---- */
+/* ---- tiles and their splits ---- */
 
-/* Bit i of `bits` as bit 0 of byte i. */
-static uint64_t spread(uint64_t bits)
+static int64_t strips_per_tile(const struct tile_layout *l)
 {
-    return ((bits & 0x7f) * 0x0002040810204081u & 0x0101010101010101u) | (bits & 0x80) << 49;
+    return l->places / l->warpgroup_splits;
 }
 
-/* Thread 32 w + 4 r + k holds rows 16 w + r and 16 w + r + 8, keys 2 k and 2 k + 1 of every group: 4 bits a group. */
-static void fill_masks(const struct tile *t, const struct stage *stage, int s, uint32_t words[STEP_WORDS])
+/* The tiles of a piece: first .. end - 1. */
+static int64_t piece_end(const struct tile_layout *l, int64_t piece)
 {
-    memset(words, 0, STEP_WORDS * sizeof *words);
-    if (!(stage->users >> s & 1)) return; /* it only looks on */
-    for (int place = 0; place < STAGE_GROUPS; place++) {
-        const uint64_t *bits = stage->need[place] < 0 ? NULL : t->needs[stage->need[place]].bits[strip_of(t, s)];
-        if (!bits) continue;
-        for (int k = 0; k < GROUP_KEYS / 2; k++) {
-            if (!(bits[2 * k] | bits[2 * k + 1])) continue;
-            for (int w = 0; w < STRIP / 16; w++) {
-                uint64_t even = bits[2 * k] >> (16 * w), odd = bits[2 * k + 1] >> (16 * w);
-                uint64_t four = spread(even & 0xff) | spread(odd & 0xff) << 1 | spread(even >> 8 & 0xff) << 2 |
-                                spread(odd >> 8 & 0xff) << 3;
-                for (int r = 0; r < 8; r++)
-                    words[32 * w + 4 * r + k] |= (uint32_t)(four >> (8 * r) & 15) << (4 * place);
+    int64_t end = (piece + 1) * TILES_PER_PIECE;
+    return end < l->tiles ? end : l->tiles;
+}
+
+/* All stages of tile `i`. */
+static struct stage_run tile_run(const struct tile_layout *l, int64_t tile)
+{
+    struct layout_piece *piece = &l->pieces[tile / TILES_PER_PIECE];
+    size_t first = piece->stages[tile % TILES_PER_PIECE], end = piece->stages[tile % TILES_PER_PIECE + 1];
+    return (struct stage_run){ piece->list.stages + first, piece->list.needs, (int64_t)(end - first),
+                               tile * strips_per_tile(l),  l->places,         l->warpgroup_splits };
+}
+
+static int64_t steps_of(const struct stage_run *run, int64_t first, int64_t end)
+{
+    int64_t steps = 0;
+    for (int64_t i = first; i < end; i++) steps += __builtin_popcount(run->stages[i].strips);
+    return steps;
+}
+
+/* How many stages the next of a tile's splits takes: as many as give all the same number of steps, one at least.
+ * `so_far`: steps of those before split `k` of `count`, which begins at `at`. */
+static int64_t next_split(const struct stage_run *tile, int64_t at, int64_t so_far, int64_t k, int64_t count,
+                          int64_t total)
+{
+    int64_t first = at, last = tile->n - (count - 1 - k);
+    if (k + 1 == count) return tile->n - at;
+    for (; at < last; at++) {
+        int64_t steps = steps_of(tile, at, at + 1);
+        if (at > first && (2 * so_far + steps) * count > 2 * (k + 1) * total) break;
+        so_far += steps;
+    }
+    return at - first;
+}
+
+/* Walks the splits of a tile: for (struct split_walk w = ...; split_walk_next(&w);) ... w.run, w.before. */
+struct split_walk {
+    struct stage_run tile, run;
+    int64_t before; /* stages of the tile before the run's */
+    int64_t next, so_far, k, count, total;
+};
+
+static struct split_walk split_walk_start(const struct tile_layout *l, int64_t tile)
+{
+    struct split_walk w = { .tile = tile_run(l, tile), .k = -1 };
+    w.count = l->split_first[tile + 1] - l->split_first[tile];
+    w.total = w.count > 1 ? steps_of(&w.tile, 0, w.tile.n) : 0;
+    return w;
+}
+
+static bool split_walk_next(struct split_walk *w)
+{
+    if (++w->k == w->count) return false;
+    w->before = w->next;
+    w->run = w->tile;
+    w->run.stages += w->before;
+    w->run.n = next_split(&w->tile, w->before, w->so_far, w->k, w->count, w->total);
+    if (w->count > 1) w->so_far += steps_of(&w->run, 0, w->run.n);
+    w->next += w->run.n;
+    return true;
+}
+
+/* ---- the first pass ---- */
+
+static void count_split(const struct stage_run *run, struct split_counts *counts, struct tile_strip *strips)
+{
+    *counts = (struct split_counts){ .stages = (int32_t)run->n };
+    for (int s = 0; s < run->places; s++)
+        strips[s] = (struct tile_strip){ .strip = (int32_t)run->strip + strip_of(run, s) };
+    for (int64_t i = 0; i < run->n; i++) {
+        counts->masks += __builtin_popcount(run->stages[i].masked);
+        for (int s = 0; s < run->places; s++) strips[s].steps += takes(&run->stages[i], s);
+    }
+}
+
+static vic_status count_tile(struct job *job, int64_t tile, int worker, vic_error *err)
+{
+    struct tile_layout *l = job->l;
+    struct layout_piece *piece = &l->pieces[tile / TILES_PER_PIECE];
+    if (job->make) {
+        TRY(stages_make(job->p, tile * strips_per_tile(l), (int)strips_per_tile(l), &job->scratch[worker],
+                        &piece->list, err));
+        piece->stages[tile % TILES_PER_PIECE + 1] = piece->list.n_stages;
+    }
+    for (struct split_walk w = split_walk_start(l, tile); split_walk_next(&w);) {
+        int64_t split = l->split_first[tile] + w.k;
+        stages_deal_out(&w.run, job->reach);
+        count_split(&w.run, &job->counts[split], &l->strips[split * l->places]);
+    }
+    return VIC_OK;
+}
+
+static void count_task(void *context, int64_t task, int worker)
+{
+    struct job *job = context;
+    struct layout_piece *piece = &job->l->pieces[task];
+    if (job->make) piece->list.n_needs = piece->list.n_stages = 0;
+    for (int64_t t = task * TILES_PER_PIECE; t < piece_end(job->l, task) && piece->status == VIC_OK; t++)
+        piece->status = count_tile(job, t, worker, &piece->error);
+}
+
+/* Every split and list one behind the other; the lists of a place's splits follow each other. */
+static vic_status set_places(struct job *job, vic_error *err)
+{
+    struct tile_layout *l = job->l;
+    l->n_stages = l->n_masks = l->n_entries = l->steps = 0;
+    for (int64_t i = 0; i < l->splits; i++) {
+        if (l->n_stages > INT32_MAX || l->n_masks > UINT32_MAX) break;
+        l->stage_first[i] = (int32_t)l->n_stages;
+        l->mask_first[i] = (uint32_t)l->n_masks;
+        l->n_stages += job->counts[i].stages;
+        l->n_masks += job->counts[i].masks;
+    }
+    for (int64_t t = 0; t < l->tiles; t++)
+        for (int s = 0; s < l->places; s++)
+            for (int32_t i = l->split_first[t]; i < l->split_first[t + 1]; i++) {
+                struct tile_strip *strip = &l->strips[(int64_t)i * l->places + s];
+                strip->list = (uint32_t)l->n_entries;
+                l->n_entries += strip->steps + 1;
+                l->steps += strip->steps;
             }
-        }
-    }
-}
-
-static vic_status add_entry(struct piece *piece, uint32_t entry, vic_error *err)
-{
-    TRY(mem_grow(&piece->list, &piece->list_capacity, (size_t)piece->n_entries + 1, sizeof *piece->list, "steps",
-                 err));
-    piece->list[piece->n_entries++] = entry;
-    return VIC_OK;
-}
-
-/* The strip's own stage, if it has one, is taken first although others may stand before it: the front of the ring is
- * there together.  -1 = the tile has no stage. */
-static int64_t first_stage(const struct tile *t, int s)
-{
-    int64_t own = own_stage(t, s);
-    if (own >= 0) return own;
-    for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
-        if (looks_at(&t->stages[i], s)) return i;
-    return -1;
-}
-
-/* Who takes which stage with mask words, and these. */
-static vic_status make_masks(struct piece *piece, struct tile *t, vic_error *err)
-{
-    int64_t first[MAX_PLACES] = { 0 };
-    for (int s = 0; s < t->places; s++) first[s] = first_stage(t, s);
-    for (size_t i = 0; i < t->n_stages; i++) {
-        struct stage *stage = &t->stages[i];
-        stage->masked = stage->watchers | (stage->full ? 0 : stage->users);
-        for (int s = 0; s < t->places; s++)
-            if (first[s] == (int64_t)i) stage->masked |= 1u << s;
-        TRY(mem_grow(&piece->masks, &piece->mask_capacity, (size_t)piece->n_masks + MAX_PLACES, sizeof *piece->masks,
-                     "mask words", err));
-        for (int s = 0; s < t->places; s++)
-            if (stage->masked >> s & 1) fill_masks(t, stage, s, piece->masks[piece->n_masks++]);
-    }
-    return VIC_OK;
-}
-
-static uint32_t entry_of(const struct tile *t, int64_t index, int s)
-{
-    unsigned masked = t->stages[index].masked;
-    uint32_t before = (uint32_t)__builtin_popcount(masked & ((1u << s) - 1));
-    return (uint32_t)index | (masked >> s & 1 ? STEP_MASKED | before << STEP_MASK_SHIFT : 0u);
-}
-
-/* `t` is a share, `before` the stages of its tile before its own, `end` what ends the list. */
-static vic_status make_list(struct piece *piece, const struct tile *t, int s, uint32_t before, int end,
-                            struct tile_strip *out, vic_error *err)
-{
-    int64_t begin = piece->n_entries, first = first_stage(t, s);
-    if (first >= 0) TRY(add_entry(piece, entry_of(t, first, s) + before, err));
-    for (int64_t i = 0; i < (int64_t)t->n_stages; i++)
-        if (i != first && looks_at(&t->stages[i], s)) TRY(add_entry(piece, entry_of(t, i, s) + before, err));
-    *out = (struct tile_strip){ (uint32_t)begin, (int32_t)t->strip + strip_of(t, s),
-                                (int32_t)(piece->n_entries - begin) };
-    piece->steps += out->steps;
-    return add_entry(piece, (uint32_t)end, err);
-}
-
-static vic_status add_stages(struct piece *piece, const struct tile *t, vic_error *err)
-{
-    TRY(mem_grow(&piece->stages, &piece->stage_capacity, (size_t)piece->n_stages + t->n_stages, sizeof *piece->stages,
-                 "stages", err));
-    for (size_t i = 0; i < t->n_stages; i++) {
-        const struct stage *stage = &t->stages[i];
-        struct tile_stage *out = &piece->stages[piece->n_stages++];
-        for (int g = 0; g < STAGE_GROUPS; g++)
-            out->group[g] = t->needs[stage->need[stage->need[g] < 0 ? 0 : g]].group;
-        out->group[0] |= (int32_t)((stage->users | stage->watchers) << STAGE_USERS_SHIFT);
-        out->group[1] |= (int32_t)(stage->masked << STAGE_USERS_SHIFT);
-    }
-    return VIC_OK;
-}
-
-/* Consecutive stages to each of `count` shares, so that they have the same number of steps; a stage at least. */
-static vic_status cut_shares(struct tile *t, int64_t count, vic_error *err)
-{
-    int64_t total = 0, so_far = 0;
-    size_t at = 0;
-    TRY(mem_grow(&t->cuts, &t->cut_capacity, (size_t)count + 1, sizeof *t->cuts, "shares of a tile", err));
-    for (size_t i = 0; i < t->n_stages; i++) total += __builtin_popcount(t->stages[i].users);
-    for (int64_t k = 0; k < count; k++) {
-        size_t last = t->n_stages - (size_t)(count - 1 - k);
-        t->cuts[k] = at;
-        for (; at < last; at++) {
-            int64_t steps = __builtin_popcount(t->stages[at].users);
-            if (k + 1 < count && at > t->cuts[k] && (2 * so_far + steps) * count > 2 * (k + 1) * total) break;
-            so_far += steps;
-        }
-    }
-    t->cuts[count] = at;
-    return VIC_OK;
-}
-
-/* A view of one. */
-static struct tile share_of(const struct tile *t, int64_t k)
-{
-    struct tile share = *t;
-    share.stages = t->stages + t->cuts[k];
-    share.n_stages = t->cuts[k + 1] - t->cuts[k];
-    return share;
-}
-
-static vic_status add_tile(const struct job *job, struct piece *piece, int64_t tile, struct tile *t, vic_error *err)
-{
-    struct tile_layout *out = job->out;
-    int64_t first = out->share_first[tile], count = out->share_first[tile + 1] - first;
-    t->places = out->places;
-    t->parts = out->parts;
-    t->strip = tile * (t->places / t->parts);
-    TRY(tile_stages_make(job->p, t, err));
-    TRY(cut_shares(t, count, err));
-    for (int64_t k = 0; k < count; k++) {
-        struct tile share = share_of(t, k);
-        tile_stages_deal_out(&share, job->reach);
-        out->mask_first[first + k] = (uint32_t)piece->n_masks;
-        TRY(make_masks(piece, &share, err));
-        TRY(add_stages(piece, &share, err));
-        out->stage_first[first + k + 1] = (int32_t)piece->n_stages;
-    }
-    for (int s = 0; s < t->places; s++)
-        for (int64_t k = 0; k < count; k++) {
-            struct tile share = share_of(t, k);
-            TRY(make_list(piece, &share, s, (uint32_t)t->cuts[k], k + 1 < count ? STEP_SHARE : STEP_END,
-                          &out->strips[(first + k) * t->places + s], err));
-        }
-    return VIC_OK;
-}
-
-static void make_task(void *context, int64_t task, int worker)
-{
-    struct job *job = context;
-    struct piece *piece = &job->pieces[task];
-    int64_t first = task * TILES_PER_TASK;
-    for (int64_t i = first; i < job->out->tiles && i < first + TILES_PER_TASK && piece->status == VIC_OK; i++)
-        piece->status = add_tile(job, piece, i, &job->scratch[worker], &piece->error);
-}
-
-/* ---- the pieces, one behind the other ---- */
-
-static void piece_free(struct piece *piece)
-{
-    free(piece->stages);
-    free(piece->list);
-    free(piece->masks);
-    piece->stages = NULL;
-    piece->list = NULL;
-    piece->masks = NULL;
-}
-
-static void gather_task(void *context, int64_t task, int worker)
-{
-    struct job *job = context;
-    struct tile_layout *out = job->out;
-    struct piece *piece = &job->pieces[task];
-    int64_t tile = task * TILES_PER_TASK, end = tile + TILES_PER_TASK, stage = job->stage_base[task];
-    (void)worker;
-    if (end > out->tiles) end = out->tiles;
-    if (piece->n_stages > 0)
-        memcpy(out->stages + stage, piece->stages, (size_t)piece->n_stages * sizeof *out->stages);
-    if (piece->n_masks > 0)
-        memcpy(out->masks + job->mask_base[task], piece->masks, (size_t)piece->n_masks * sizeof *out->masks);
-    memcpy(out->list + job->entry_base[task], piece->list, (size_t)piece->n_entries * sizeof *out->list);
-    for (int64_t i = out->share_first[tile]; i < out->share_first[end]; i++) {
-        out->stage_first[i + 1] += (int32_t)stage;
-        out->mask_first[i] += (uint32_t)job->mask_base[task];
-        for (int s = 0; s < out->places; s++)
-            out->strips[i * out->places + s].list += (uint32_t)job->entry_base[task];
-    }
-    piece_free(piece);
-}
-
-static vic_status gather(struct job *job, struct pool *pool, vic_error *err)
-{
-    struct tile_layout *out = job->out;
-    TRY(mem_array((size_t)job->n_pieces, sizeof *job->stage_base, "tiles", &job->stage_base, err));
-    TRY(mem_array((size_t)job->n_pieces, sizeof *job->entry_base, "tiles", &job->entry_base, err));
-    TRY(mem_array((size_t)job->n_pieces, sizeof *job->mask_base, "tiles", &job->mask_base, err));
-    for (int64_t i = 0; i < job->n_pieces; i++) {
-        const struct piece *piece = &job->pieces[i];
-        if (piece->status != VIC_OK) {
-            if (err) *err = piece->error;
-            return piece->status;
-        }
-        job->stage_base[i] = out->n_stages;
-        job->entry_base[i] = out->n_entries;
-        job->mask_base[i] = out->n_masks;
-        out->n_stages += piece->n_stages;
-        out->n_entries += piece->n_entries;
-        out->n_masks += piece->n_masks;
-        out->steps += piece->steps;
-    }
-    if (out->n_entries >= UINT32_MAX || out->n_masks >= UINT32_MAX || out->n_stages >= INT32_MAX)
+    if (l->n_entries >= UINT32_MAX || l->n_masks >= UINT32_MAX || l->n_stages >= INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "the pattern is too large for one GPU plan: %lld steps and %lld stages, expected fewer than "
                         "2^32 and 2^31",
-                        (long long)out->steps, (long long)out->n_stages);
-    TRY(mem_array((size_t)out->n_stages + STAGE_OVERRUN, sizeof *out->stages, "stages", &out->stages, err));
-    TRY(mem_array((size_t)out->n_entries + LIST_OVERRUN, sizeof *out->list, "steps", &out->list, err));
-    TRY(mem_array((size_t)out->n_masks, sizeof *out->masks, "mask words", &out->masks, err));
-    pool_run(pool, job->n_pieces, gather_task, job);
-    /* What prefetches read past the end. */
-    memset(out->stages + out->n_stages, 0, STAGE_OVERRUN * sizeof *out->stages);
-    for (int i = 0; i < LIST_OVERRUN; i++) out->list[out->n_entries + i] = (uint32_t)STEP_END;
+                        (long long)l->steps, (long long)l->n_stages);
+    l->stage_first[l->splits] = (int32_t)l->n_stages;
     return VIC_OK;
 }
 
-static void job_free(struct job *job, int workers)
+static void split_arrays_free(struct tile_layout *l)
 {
-    for (int64_t i = 0; job->pieces && i < job->n_pieces; i++) piece_free(&job->pieces[i]);
-    for (int w = 0; job->scratch && w < workers; w++) tile_free(&job->scratch[w]);
-    free(job->pieces);
-    free(job->scratch);
-    free(job->stage_base);
-    free(job->entry_base);
-    free(job->mask_base);
-}
-
-/* `like`: in as many shares as its tiles' steps ask for, `most_steps` each; NULL = in one. */
-static vic_status set_shares(const struct tile_layout *like, int64_t most_steps, struct tile_layout *out,
-                             vic_error *err)
-{
-    int64_t shares = 0;
-    TRY(mem_array((size_t)out->tiles + 1, sizeof *out->share_first, "tiles", &out->share_first, err));
-    for (int64_t t = 0; t < out->tiles; t++) {
-        int64_t stages = like ? like->stage_first[t + 1] - like->stage_first[t] : 1;
-        int64_t count = like ? (share_steps(like, t) + most_steps - 1) / most_steps : 1;
-        out->share_first[t] = (int32_t)shares;
-        shares += count < 1 || stages < 1 ? 1 : count > stages ? stages : count;
-        if (shares > INT32_MAX)
-            return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern is too large for one GPU plan: %lld strips",
-                            (long long)(out->tiles * (out->places / out->parts)));
-    }
-    out->share_first[out->tiles] = (int32_t)shares;
-    out->shares = shares;
-    return VIC_OK;
-}
-
-static vic_status lay_out(const struct vic_pattern *p, int places, int parts, int reach,
-                          const struct tile_layout *like, int64_t most_steps, struct pool *pool,
-                          struct tile_layout *out, vic_error *err)
-{
-    vic_status st = VIC_OK;
-    struct job job = { .p = p, .reach = reach, .out = out };
-    int workers = pool_threads(pool), strips = places / parts;
-    *out = (struct tile_layout){ .places = places, .parts = parts, .inboxes = places - strips };
-    out->tiles = (p->strips + strips - 1) / strips;
-    job.n_pieces = (out->tiles + TILES_PER_TASK - 1) / TILES_PER_TASK;
-    TRY_GOTO(set_shares(like, most_steps, out, err), done);
-    TRY_GOTO(mem_array_zero((size_t)out->shares + 1, sizeof *out->stage_first, "tiles", &out->stage_first, err),
-             done);
-    TRY_GOTO(mem_array((size_t)out->shares, sizeof *out->mask_first, "tiles", &out->mask_first, err), done);
-    TRY_GOTO(mem_array((size_t)(out->shares * places), sizeof *out->strips, "strips", &out->strips, err), done);
-    TRY_GOTO(mem_array_zero((size_t)job.n_pieces, sizeof *job.pieces, "tiles", &job.pieces, err), done);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.scratch, "workers", &job.scratch, err), done);
-    pool_run(pool, job.n_pieces, make_task, &job);
-    TRY_GOTO(gather(&job, pool, err), done);
-done:
-    job_free(&job, workers);
-    if (st != VIC_OK) tiles_free(out);
-    return st;
-}
-
-vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
-                         struct tile_layout *out, vic_error *err)
-{
-    return lay_out(p, places, parts, reach, NULL, 0, pool, out, err);
-}
-
-vic_status tiles_split(const struct vic_pattern *p, int reach, int64_t most_steps, struct pool *pool,
-                       struct tile_layout *layout, vic_error *err)
-{
-    struct tile_layout split;
-    if (layout->tiles == 0) return VIC_OK;
-    TRY(lay_out(p, layout->places, layout->parts, reach, layout, most_steps, pool, &split, err));
-    tiles_free(layout);
-    *layout = split;
-    return VIC_OK;
-}
-
-/* Few strips are cut, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
- * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips; and where they have
- * few steps, only for so few that there are CTAs for four heads of them. */
-static vic_status cut(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
-                      vic_error *err)
-{
-    int parts = 1;
-    TRY(tiles_lay_out(p, places, 1, reach, pool, out, err));
-    bool long_enough = out->steps >= FEW_STEPS * p->strips, share = out->steps * 4 >= out->n_stages * 3 * places;
-    if (p->strips <= FEW_STRIPS / 4 || (p->strips <= FEW_STRIPS / 2 && long_enough))
-        parts = places;
-    else if (long_enough && (p->strips <= FEW_STRIPS || (p->strips <= 2 * FEW_STRIPS && !share)))
-        parts = places % 2 == 0 ? 2 : places;
-    if (parts == 1) return VIC_OK;
-    tiles_free(out);
-    return tiles_lay_out(p, places, parts, reach, pool, out, err);
-}
-
-vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
-                      vic_error *err)
-{
-    vic_status st;
-    int64_t most_steps;
-    TRY(cut(p, places, reach, pool, out, err));
-    most_steps = split_limit(out);
-    if (most_steps == 0) return VIC_OK;
-    st = tiles_split(p, reach, most_steps, pool, out, err);
-    if (st != VIC_OK) tiles_free(out);
-    return st;
-}
-
-void tiles_free(struct tile_layout *l)
-{
-    free(l->share_first);
     free(l->stage_first);
     free(l->mask_first);
-    free(l->stages);
     free(l->strips);
-    free(l->list);
-    free(l->masks);
+    l->stage_first = NULL;
+    l->mask_first = NULL;
+    l->strips = NULL;
+}
+
+/* For the splits that split_first says. */
+static vic_status count(struct job *job, struct pool *pool, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct tile_layout *l = job->l;
+    size_t splits = (size_t)l->split_first[l->tiles], places = (size_t)l->places;
+    l->splits = l->split_first[l->tiles];
+    split_arrays_free(l);
+    job->counts = NULL;
+    TRY_GOTO(mem_array(splits + 1, sizeof *l->stage_first, "tiles", &l->stage_first, err), done);
+    TRY_GOTO(mem_array(splits, sizeof *l->mask_first, "tiles", &l->mask_first, err), done);
+    TRY_GOTO(mem_array(splits * places, sizeof *l->strips, "strips", &l->strips, err), done);
+    TRY_GOTO(mem_array(splits, sizeof *job->counts, "tiles", &job->counts, err), done);
+    pool_run(pool, l->n_pieces, count_task, job);
+    for (int64_t i = 0; i < l->n_pieces; i++) {
+        if (l->pieces[i].status == VIC_OK) continue;
+        st = vic_fail(err, l->pieces[i].status, "%s", l->pieces[i].error.text);
+        goto done;
+    }
+    TRY_GOTO(set_places(job, err), done);
+done:
+    free(job->counts);
+    return st;
+}
+
+static void pieces_free(struct tile_layout *l)
+{
+    for (int64_t i = 0; l->pieces && i < l->n_pieces; i++) stage_list_free(&l->pieces[i].list);
+    free(l->pieces);
+    l->pieces = NULL;
+}
+
+/* All stages, with strips in so many warpgroup splits and no tile split. */
+static vic_status count_whole(struct job *job, int warpgroup_splits, struct pool *pool, vic_error *err)
+{
+    struct tile_layout *l = job->l;
+    int64_t strips = l->places / warpgroup_splits;
+    pieces_free(l);
+    free(l->split_first);
+    l->split_first = NULL;
+    l->warpgroup_splits = warpgroup_splits;
+    l->combine_stages = l->places - (int)strips;
+    l->tiles = (job->p->strips + strips - 1) / strips;
+    l->n_pieces = (l->tiles + TILES_PER_PIECE - 1) / TILES_PER_PIECE;
+    if (l->tiles > INT32_MAX || job->p->n_partial > INT32_MAX / 2)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "the pattern is too large for one GPU plan: %lld strips and %lld blocks, expected fewer than "
+                        "2^31 and 2^30",
+                        (long long)job->p->strips, (long long)job->p->n_partial);
+    TRY(mem_array((size_t)l->tiles + 1, sizeof *l->split_first, "tiles", &l->split_first, err));
+    for (int64_t t = 0; t <= l->tiles; t++) l->split_first[t] = (int32_t)t;
+    TRY(mem_array_zero((size_t)l->n_pieces, sizeof *l->pieces, "tiles", &l->pieces, err));
+    job->make = true;
+    return count(job, pool, err);
+}
+
+/* Tiles of more than `most_steps` in as few splits as have about that many; never less than a stage. */
+static vic_status count_split_tiles(struct job *job, int64_t most_steps, struct pool *pool, vic_error *err)
+{
+    struct tile_layout *l = job->l;
+    int64_t splits = 0;
+    for (int64_t t = 0; t < l->tiles; t++) {
+        int64_t stages = l->stage_first[t + 1] - l->stage_first[t],
+                n = heuristic_splits(split_steps(l, t), most_steps);
+        l->split_first[t] = (int32_t)splits;
+        splits += n > stages ? (stages < 1 ? 1 : stages) : n;
+        if (splits > INT32_MAX)
+            return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern is too large for one GPU plan: %lld strips",
+                            (long long)job->p->strips);
+    }
+    l->split_first[l->tiles] = (int32_t)splits;
+    job->make = false;
+    return count(job, pool, err);
+}
+
+static vic_status lay_out(struct job *job, const struct layout_shape *shape, struct pool *pool, vic_error *err)
+{
+    struct tile_layout *l = job->l;
+    const bool given = shape->warpgroup_splits > 0 && shape->places % shape->warpgroup_splits == 0;
+    int64_t most_steps = shape->split_steps;
+    TRY(count_whole(job, given ? shape->warpgroup_splits : 1, pool, err));
+    if (!given) {
+        int splits = heuristic_warpgroup_splits(job->p->strips, l);
+        if (splits > 1) TRY(count_whole(job, splits, pool, err));
+        if (most_steps == 0) most_steps = heuristic_split_steps(l);
+    }
+    return most_steps > 0 && l->tiles > 0 ? count_split_tiles(job, most_steps, pool, err) : VIC_OK;
+}
+
+vic_status layout_make(const struct vic_pattern *p, const struct layout_shape *shape, struct pool *pool,
+                       struct tile_layout *out, vic_error *err)
+{
+    struct job job = { .p = p, .reach = shape->reach, .l = out };
+    int workers = pool_threads(pool);
+    vic_status st;
+    *out = (struct tile_layout){ .places = shape->places };
+    TRY(mem_array_zero((size_t)workers, sizeof *job.scratch, "workers", &job.scratch, err));
+    st = lay_out(&job, shape, pool, err);
+    for (int w = 0; w < workers; w++) stage_scratch_free(&job.scratch[w]);
+    free(job.scratch);
+    if (st != VIC_OK) layout_free(out);
+    return st;
+}
+
+void layout_free(struct tile_layout *l)
+{
+    pieces_free(l);
+    split_arrays_free(l);
+    free(l->split_first);
     *l = (struct tile_layout){ 0 };
+}
+
+/* ---- the second pass ---- */
+
+static void fill_stage(const struct stage_run *run, const struct stage *stage, struct tile_stage *out)
+{
+    for (int o = 0; o < STAGE_OCTETS; o++) out->octet[o] = run->needs[stage->need[o < stage->octets ? o : 0]].octet;
+    out->octet[0] |= (int32_t)((uint32_t)(stage->users | stage->idle) << STAGE_PLACES_SHIFT);
+    out->octet[1] |= (int32_t)((uint32_t)stage->masked << STAGE_PLACES_SHIFT);
+}
+
+static void fill_mask(const struct vic_pattern *p, const struct stage_run *run, const struct stage *stage, int place,
+                      uint32_t words[STEP_WORDS])
+{
+    static const struct block_bits all = BLOCK_BITS_ALL;
+    const uint64_t *bits[STAGE_OCTETS] = { NULL };
+    if (!(stage->users >> place & 1)) {
+        memset(words, 0, STEP_WORDS * sizeof *words);
+        return;
+    }
+    for (int o = 0; o < stage->octets; o++) {
+        int32_t which = run->needs[stage->need[o]].bits[strip_of(run, place)];
+        if (which == BITS_ALL)
+            bits[o] = all.key;
+        else if (which != BITS_NONE)
+            bits[o] = p->partial_bits[which / 2].key + which % 2 * OCTET;
+    }
+    mask_words(bits, words);
+}
+
+static uint32_t entry_of(const struct stage_run *run, int64_t stage, int64_t before, int place)
+{
+    unsigned masked = run->stages[stage].masked;
+    uint32_t behind = (uint32_t)__builtin_popcount(masked & ((1u << place) - 1));
+    return (uint32_t)(before + stage) | (masked >> place & 1 ? STEP_MASKED | behind << STEP_MASK_SHIFT : 0u);
+}
+
+/* `end` is what ends it. */
+static void fill_list(const struct stage_run *run, int64_t before, int place, int end, uint32_t *list)
+{
+    int64_t first = first_stage(run, place);
+    if (first >= 0) *list++ = entry_of(run, first, before, place);
+    for (int64_t i = 0; i < run->n; i++)
+        if (i != first && takes(&run->stages[i], place)) *list++ = entry_of(run, i, before, place);
+    *list = (uint32_t)end;
+}
+
+static void fill_tile(const struct job *job, int64_t tile)
+{
+    const struct tile_layout *l = job->l;
+    for (struct split_walk w = split_walk_start(l, tile); split_walk_next(&w);) {
+        int64_t split = l->split_first[tile] + w.k;
+        uint32_t(*masks)[STEP_WORDS] = job->out->masks + l->mask_first[split];
+        for (int s = 0; s < l->places; s++)
+            fill_list(&w.run, w.before, s, w.k + 1 < w.count ? STEP_SPLIT : STEP_END,
+                      job->out->list + l->strips[split * l->places + s].list);
+        for (int64_t i = 0; i < w.run.n; i++) {
+            fill_stage(&w.run, &w.run.stages[i], job->out->stages + l->stage_first[split] + i);
+            for (int s = 0; s < l->places; s++)
+                if (w.run.stages[i].masked >> s & 1) fill_mask(job->p, &w.run, &w.run.stages[i], s, *masks++);
+        }
+    }
+}
+
+static void fill_task(void *context, int64_t task, int worker)
+{
+    const struct job *job = context;
+    (void)worker;
+    for (int64_t t = task * TILES_PER_PIECE; t < piece_end(job->l, task); t++) fill_tile(job, t);
+}
+
+void layout_fill(const struct vic_pattern *p, const struct tile_layout *layout, struct pool *pool,
+                 const struct tile_arrays *out)
+{
+    struct tile_layout l = *layout;
+    struct job job = { .p = p, .l = &l, .out = out };
+    memset(out->stages + l.n_stages, 0, STAGE_OVERRUN * sizeof *out->stages);
+    for (int i = 0; i < LIST_OVERRUN; i++) out->list[l.n_entries + i] = (uint32_t)STEP_END;
+    pool_run(pool, l.n_pieces, fill_task, &job);
 }

@@ -10,41 +10,46 @@
 extern "C" {
 #endif
 
-/* Lay a pattern out in tiles of `places` (at most 4; plan/tiles.h), whose strips are cut where there are few. The
- * list of a place never goes on by more than 2 reach stages at a time, begins within the first reach + 1 stages or
- * with the strip's own, and comes to one of the last `reach`: its warpgroup must not lose sight of the ring.  Where
- * it needs none of these, it takes one with all bits clear.  Long tiles are split where there are few.  A function of
- * its arguments alone.  Cost: O(blocks log blocks of a tile). */
-vic_status tiles_make(const struct vic_pattern *p, int places, int reach, struct pool *pool, struct tile_layout *out,
-                      vic_error *err);
+/* How a pattern is laid out. */
+struct layout_shape {
+    int places; /* of a tile, at most 4 */
+    int reach;  /* the list of a place never goes on by more than 2 reach stages at a time, begins within the first
+                   reach + 1 stages or with the strip's diagonal one, and comes to one of the last `reach`; see the
+                   ring's invariant in ring_place.cuh */
+    /* For tests and measurements; zeros: as the heuristics say. */
+    int warpgroup_splits; /* of each strip, where that divides `places`; then no tile is split unless ... */
+    int64_t split_steps;  /* ... it has more steps than this */
+};
 
-/* The same with that decided: strips in `parts`, a divisor of `places`, and no tile split. */
-vic_status tiles_lay_out(const struct vic_pattern *p, int places, int parts, int reach, struct pool *pool,
-                         struct tile_layout *out, vic_error *err);
+/* Where everything goes: tiles, their stages, how they are split.  A function of its arguments alone, whatever the
+ * number of threads.  Cost: O(blocks). */
+vic_status layout_make(const struct vic_pattern *p, const struct layout_shape *shape, struct pool *pool,
+                       struct tile_layout *out, vic_error *err);
 
-/* Split the tiles of a layout that has none split: into as few shares as have at most about `most_steps` steps (never
- * less than a stage).  On error the layout is as it was. */
-vic_status tiles_split(const struct vic_pattern *p, int reach, int64_t most_steps, struct pool *pool,
-                       struct tile_layout *layout, vic_error *err);
+/* Writes the arrays of a layout of this pattern; each has the size that tiles.h says. */
+void layout_fill(const struct vic_pattern *p, const struct tile_layout *layout, struct pool *pool,
+                 const struct tile_arrays *out);
 
-/* The `most_steps` with which one head's tiles end soonest; 0 = as they are. */
-int64_t split_limit(const struct tile_layout *layout);
+void layout_free(struct tile_layout *layout);
 
-/* Of all its places together. */
-static inline int64_t share_steps(const struct tile_layout *l, int64_t share)
+/* Of all places together. */
+static inline int64_t split_steps(const struct tile_layout *l, int64_t split)
 {
     int64_t steps = 0;
-    for (int s = 0; s < l->places; s++) steps += l->strips[share * l->places + s].steps;
+    for (int s = 0; s < l->places; s++) steps += l->strips[split * l->places + s].steps;
     return steps;
 }
 
-void tiles_free(struct tile_layout *layout);
+static inline bool any_split(const struct tile_layout *l)
+{
+    return l->splits > l->tiles;
+}
 
-/* Deal tiles x heads out to `ctas`, evenly, and so that those worked on at one time read the same keys.  Where shares
- * end sooner, tiles that come last are worked on in these; `whole`: none is. */
-vic_status tiles_schedule(const struct tile_layout *layout, const struct attention_shape *shape, int ctas, bool whole,
-                          struct tile_schedule *out, vic_error *err);
-void tiles_schedule_free(struct tile_schedule *schedule);
+/* Deal tiles x heads out to `ctas`, evenly, and so that those worked on at one time read the same keys.  Where that
+ * ends sooner, tiles that come last are split over CTAs; `whole`: none is. */
+vic_status schedule_make(const struct tile_layout *layout, const struct attention_shape *shape, int ctas, bool whole,
+                         struct tile_schedule *out, vic_error *err);
+void schedule_free(struct tile_schedule *schedule);
 
 #ifdef __cplusplus
 }

@@ -6,278 +6,371 @@
 
 #include <string.h>
 
-enum { CLASSES = 1 << MAX_PLACES }; /* which strips need a group */
+enum { CLASSES = 1 << MAX_PLACES }; /* which strips need an octet */
 
 /* ---- what a tile needs ---- */
 
-static int by_group_and_turn(const void *a, const void *b)
+/* An octet of which a strip has pairs. */
+struct seen {
+    int32_t octet, bits;
+};
+
+static int by_octet(const void *a, const void *b)
 {
-    const struct need *p = a, *q = b;
-    if (p->group != q->group) return p->group < q->group ? -1 : 1;
-    if (p->turn != q->turn) return p->turn < q->turn ? -1 : 1;
-    return (p->users > q->users) - (p->users < q->users);
+    const struct seen *p = a, *q = b;
+    return (p->octet > q->octet) - (p->octet < q->octet);
 }
 
-static bool is_empty(const uint64_t *bits)
+static vic_status reserve(struct stage_scratch *scratch, size_t n, vic_error *err)
 {
-    uint64_t any = 0;
-    for (int k = 0; k < GROUP_KEYS; k++) any |= bits[k];
-    return any == 0;
+    return mem_grow(&scratch->seen, &scratch->seen_capacity, n, sizeof *scratch->seen, "keys of a tile", err);
 }
 
-static bool is_full(const uint64_t *bits)
+/* What a strip sees of full blocks, rising; the end is marked.  Returns how many, with the mark. */
+static size_t see_full(const struct vic_pattern *p, int64_t strip, struct seen *out)
 {
-    uint64_t all = UINT64_MAX;
-    for (int k = 0; k < GROUP_KEYS; k++) all &= bits[k];
-    return all == UINT64_MAX;
-}
-
-/* Both halves of a block of the tile's strip s, as far as they are not empty. */
-static vic_status add_needs(struct tile *t, int s, int32_t cluster, const struct block_bits *bits, size_t *n,
-                            vic_error *err)
-{
-    TRY(mem_grow(&t->needs, &t->need_capacity, *n + CLUSTER / GROUP_KEYS, sizeof *t->needs, "keys of a tile", err));
-    for (int k = 0; k < CLUSTER; k += GROUP_KEYS) {
-        if (is_empty(bits->key + k)) continue;
-        t->needs[*n] = (struct need){ .group = (cluster * CLUSTER + k) / GROUP_KEYS, .users = 1u << s };
-        t->needs[(*n)++].bits[s] = bits->key + k;
-    }
-    return VIC_OK;
-}
-
-static vic_status add_blocks(const struct vic_pattern *p, struct tile *t, int s, size_t *n, vic_error *err)
-{
-    static const struct block_bits all = BLOCK_BITS_ALL;
-    int64_t strip = t->strip + s;
+    size_t n = 0;
+    bool rising = true;
     for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++)
-        for (int32_t c = 0; c < p->full_runs[r].count; c++)
-            TRY(add_needs(t, s, p->full_runs[r].first + c, &all, n, err));
-    for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++)
-        TRY(add_needs(t, s, p->partial_cluster[i], &p->partial_bits[i], n, err));
-    return VIC_OK;
+        for (int32_t c = p->full_runs[r].first; c < p->full_runs[r].first + p->full_runs[r].count; c++)
+            for (int half = 0; half < 2; half++) {
+                out[n] = (struct seen){ 2 * c + half, BITS_ALL };
+                rising = rising && (n == 0 || out[n - 1].octet <= out[n].octet);
+                n++;
+            }
+    if (!rising) qsort(out, n, sizeof *out, by_octet); /* runs of several images: all entries are alike */
+    out[n] = (struct seen){ INT32_MAX, BITS_NONE };
+    return n + 1;
 }
 
-static vic_status collect(const struct vic_pattern *p, struct tile *t, vic_error *err)
+/* What a strip sees of one half of partial blocks first .. end - 1. */
+static size_t see_halves(const struct vic_pattern *p, int64_t first, int64_t end, int half, struct seen *out)
 {
-    size_t n = 0, merged = 0;
-    int strips = t->places / t->parts;
-    for (int s = 0; s < strips && t->strip + s < p->strips; s++) {
-        size_t first = n;
-        TRY(add_blocks(p, t, s, &n, err));
-        if (n > first) qsort(t->needs + first, n - first, sizeof *t->needs, by_group_and_turn);
-        for (size_t i = first + 1; i < n; i++)
-            if (t->needs[i].group == t->needs[i - 1].group) t->needs[i].turn = t->needs[i - 1].turn + 1;
-    }
-    if (n > 0) qsort(t->needs, n, sizeof *t->needs, by_group_and_turn);
-    for (size_t i = 0; i < n; i++) {
-        struct need *last = merged > 0 ? &t->needs[merged - 1] : NULL;
-        if (last && last->group == t->needs[i].group && last->turn == t->needs[i].turn) {
-            for (int s = 0; s < strips; s++)
-                if (t->needs[i].bits[s]) last->bits[s] = t->needs[i].bits[s];
-            last->users |= t->needs[i].users;
-        } else {
-            t->needs[merged++] = t->needs[i];
+    size_t n = 0;
+    for (int64_t i = first; i < end; i++) {
+        const uint64_t *bits = p->partial_bits[i].key + half * OCTET;
+        uint64_t any = 0, all = UINT64_MAX;
+        for (int k = 0; k < OCTET; k++) {
+            any |= bits[k];
+            all &= bits[k];
         }
+        if (any == 0) continue;
+        out[n++] =
+            (struct seen){ 2 * p->partial_cluster[i] + half, all == UINT64_MAX ? BITS_ALL : (int32_t)(2 * i + half) };
     }
-    for (size_t i = 0; i < merged; i++) {
-        t->needs[i].full = true;
-        for (int s = 0; s < strips; s++)
-            if (t->needs[i].bits[s] && !is_full(t->needs[i].bits[s])) t->needs[i].full = false;
+    return n;
+}
+
+/* The same of partial blocks, in which a cluster's images follow each other. */
+static size_t see_partial(const struct vic_pattern *p, int64_t strip, struct seen *out)
+{
+    size_t n = 0;
+    for (int64_t first = p->partial_ptr[strip], end; first < p->partial_ptr[strip + 1]; first = end) {
+        for (end = first + 1;
+             end < p->partial_ptr[strip + 1] && p->partial_cluster[end] == p->partial_cluster[first];)
+            end++;
+        for (int half = 0; half < 2; half++) n += see_halves(p, first, end, half, out + n);
     }
-    t->n_needs = merged;
-    return VIC_OK;
+    out[n] = (struct seen){ INT32_MAX, BITS_NONE };
+    return n + 1;
+}
+
+static size_t most_seen(const struct vic_pattern *p, int64_t strip)
+{
+    size_t clusters = (size_t)(p->partial_ptr[strip + 1] - p->partial_ptr[strip]);
+    for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++) clusters += (size_t)p->full_runs[r].count;
+    return 2 * clusters + 2; /* marks */
+}
+
+/* The octets of all strips, rising; one that a strip sees several times is needed as often. */
+static vic_status merge(const struct seen *next[2 * MAX_PLACES], int lists, struct stage_list *list, size_t most,
+                        vic_error *err)
+{
+    TRY(mem_grow(&list->needs, &list->need_capacity, list->n_needs + most, sizeof *list->needs, "keys of a tile",
+                 err));
+    for (;;) {
+        int32_t octet = INT32_MAX;
+        for (int l = 0; l < lists; l++)
+            if (next[l]->octet < octet) octet = next[l]->octet;
+        if (octet == INT32_MAX) return VIC_OK;
+        struct need need = { .octet = octet, .full = true };
+        for (int s = 0; s < MAX_PLACES; s++) need.bits[s] = BITS_NONE;
+        for (int l = 0; l < lists; l++) {
+            int s = l / 2;
+            if (next[l]->octet != octet || need.bits[s] != BITS_NONE) continue;
+            need.bits[s] = next[l]->bits;
+            need.users |= (uint8_t)(1u << s);
+            need.full = need.full && next[l]->bits == BITS_ALL;
+            next[l]++;
+        }
+        list->needs[list->n_needs++] = need;
+    }
+}
+
+static vic_status collect(const struct vic_pattern *p, int64_t first, int strips, struct stage_scratch *scratch,
+                          struct stage_list *list, vic_error *err)
+{
+    const struct seen *next[2 * MAX_PLACES];
+    size_t most = 0, n = 0;
+    int here = p->strips - first < strips ? (int)(p->strips - first) : strips;
+    for (int s = 0; s < here; s++) most += most_seen(p, first + s);
+    TRY(reserve(scratch, most, err));
+    for (int s = 0; s < here; s++) {
+        next[2 * s] = scratch->seen + n;
+        n += see_full(p, first + s, scratch->seen + n);
+        next[2 * s + 1] = scratch->seen + n;
+        n += see_partial(p, first + s, scratch->seen + n);
+    }
+    return merge(next, 2 * here, list, n, err);
 }
 
 /* ---- stages ---- */
 
-static vic_status add_stage(struct tile *t, const int32_t *needs, int count, vic_error *err)
+static void add_stage(struct stage_list *list, const int32_t *needs, int count)
 {
-    struct stage stage = { .full = count == STAGE_GROUPS };
-    TRY(mem_grow(&t->stages, &t->stage_capacity, t->n_stages + 1, sizeof *t->stages, "stages of a tile", err));
-    for (int i = 0; i < STAGE_GROUPS; i++) stage.need[i] = i < count ? needs[i] : -1;
-    for (int i = 0; i < count; i++) stage.users |= t->needs[needs[i]].users;
+    struct stage stage = { .octets = (uint8_t)count, .full = count == STAGE_OCTETS };
+    for (int i = 0; i < count; i++) {
+        stage.need[i] = needs[i];
+        stage.strips |= list->needs[needs[i]].users;
+    }
     for (int i = 0; i < count; i++)
-        stage.full = stage.full && t->needs[needs[i]].full && t->needs[needs[i]].users == stage.users;
-    t->stages[t->n_stages++] = stage;
-    return VIC_OK;
+        stage.full = stage.full && list->needs[needs[i]].full && list->needs[needs[i]].users == stage.strips;
+    list->stages[list->n_stages++] = stage;
 }
 
-/* Each strip's own groups, the ones with its diagonal, make a stage at the ring's front: taken first, it gives
- * nearly every row a score to set its reference by. */
-static vic_status make_own_stages(struct tile *t, bool *done, vic_error *err)
+/* The first need from `begin` on of an octet that is not smaller. */
+static size_t find_octet(const struct stage_list *list, size_t begin, int64_t octet)
 {
-    for (int s = 0; s < t->places / t->parts; s++) {
-        int32_t own[STAGE_GROUPS], first = (int32_t)((t->strip + s) * STAGE_GROUPS);
-        int count = 0;
-        for (size_t i = 0; i < t->n_needs && count < STAGE_GROUPS; i++) {
-            const struct need *need = &t->needs[i];
-            if (need->group < first || need->group >= first + STAGE_GROUPS || need->turn > 0) continue;
-            own[count++] = (int32_t)i;
-            done[i] = true;
-        }
-        if (count > 0) TRY(add_stage(t, own, count, err));
+    size_t end = list->n_needs;
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+        if (list->needs[middle].octet < octet)
+            begin = middle + 1;
+        else
+            end = middle;
     }
-    return VIC_OK;
+    return begin;
 }
 
-/* Whole stages of groups with the same users; what is left over goes to t->left.  Full ones apart, so that a stage
- * needs masks for all of its users or for none. */
-static vic_status make_class_stages(struct tile *t, const bool *done, bool full, vic_error *err)
+/* Each strip's octets around the diagonal make a stage at the ring's front: taken first, it gives nearly every row a
+ * score to set its reference by. */
+static void make_diagonal_stages(struct stage_list *list, size_t begin, int64_t first, int strips)
 {
-    for (unsigned users = 1; users < CLASSES; users++) {
-        int32_t chosen[STAGE_GROUPS];
+    for (int64_t strip = first; strip < first + strips; strip++) {
+        int32_t chosen[STAGE_OCTETS];
         int count = 0;
-        for (size_t i = 0; i < t->n_needs; i++) {
-            if (done[i] || t->needs[i].users != users || t->needs[i].full != full) continue;
+        for (size_t i = find_octet(list, begin, strip * STAGE_OCTETS);
+             i < list->n_needs && list->needs[i].octet < (strip + 1) * STAGE_OCTETS; i++) {
+            if (i > begin && list->needs[i].octet == list->needs[i - 1].octet) continue; /* under another image */
             chosen[count++] = (int32_t)i;
-            if (count < STAGE_GROUPS) continue;
-            TRY(add_stage(t, chosen, count, err));
-            count = 0;
+            list->needs[i].placed = true;
         }
-        TRY(mem_grow(&t->left, &t->left_capacity, t->n_left + (size_t)count, sizeof *t->left, "keys", err));
-        for (int i = 0; i < count; i++) t->left[t->n_left++] = chosen[i];
+        if (count > 0) add_stage(list, chosen, count);
     }
-    return VIC_OK;
 }
 
-/* Left-overs: begin with the one that most strips need, add those that bring the fewest new users. */
-static vic_status make_mixed_stages(struct tile *t, vic_error *err)
+/* Octets that filled no stage of their class. */
+struct left_over {
+    int32_t need[CLASSES][2 * (STAGE_OCTETS - 1)];
+    int count[CLASSES], all;
+};
+
+/* Whole stages of octets that the same strips need, full ones first: a stage needs masks for all of its users or for
+ * none.  Returns the number of full ones. */
+static size_t make_class_stages(struct stage_list *list, size_t begin, int32_t *order, struct left_over *left)
 {
-    while (t->n_left > 0) {
-        int32_t chosen[STAGE_GROUPS];
+    size_t start[2 * CLASSES + 1] = { 0 }, n_full = 0;
+    for (size_t i = begin; i < list->n_needs; i++) {
+        const struct need *need = &list->needs[i];
+        if (!need->placed) start[(need->full ? 0 : CLASSES) + need->users + 1]++;
+    }
+    for (int c = 0; c < 2 * CLASSES; c++) start[c + 1] += start[c];
+    for (size_t i = begin; i < list->n_needs; i++) {
+        const struct need *need = &list->needs[i];
+        if (!need->placed) order[start[(need->full ? 0 : CLASSES) + need->users]++] = (int32_t)i;
+    }
+    for (int c = 0; c < 2 * CLASSES; c++) { /* start[c] is now where class c ends */
+        size_t at = c > 0 ? start[c - 1] : 0;
+        for (; at + STAGE_OCTETS <= start[c]; at += STAGE_OCTETS) {
+            add_stage(list, order + at, STAGE_OCTETS);
+            n_full += c < CLASSES;
+        }
+        for (; at < start[c]; at++) {
+            left->need[c % CLASSES][left->count[c % CLASSES]++] = order[at];
+            left->all++;
+        }
+    }
+    return n_full;
+}
+
+/* Begin with the class of most strips, then add what brings the fewest new users, and of these what has most. */
+static unsigned next_class(const struct left_over *left, unsigned users)
+{
+    unsigned best = 0;
+    int best_cost = 0;
+    for (unsigned c = 1; c < CLASSES; c++) {
+        if (left->count[c] == 0) continue;
+        int cost = (users ? 2 * MAX_PLACES * __builtin_popcount(users | c) : 0) - __builtin_popcount(c);
+        if (best != 0 && cost >= best_cost) continue;
+        best = c;
+        best_cost = cost;
+    }
+    return best;
+}
+
+static void make_mixed_stages(struct stage_list *list, struct left_over *left)
+{
+    int taken[CLASSES] = { 0 };
+    while (left->all > 0) {
+        int32_t chosen[STAGE_OCTETS];
         unsigned users = 0;
         int count = 0;
-        while (count < STAGE_GROUPS && t->n_left > 0) {
-            size_t best = 0;
-            int best_cost = 1 << 30;
-            for (size_t i = 0; i < t->n_left; i++) {
-                unsigned its = t->needs[t->left[i]].users;
-                int cost = count == 0 ? -__builtin_popcount(its)
-                                      : 8 * __builtin_popcount(users | its) - __builtin_popcount(its);
-                if (cost < best_cost) {
-                    best_cost = cost;
-                    best = i;
-                }
-            }
-            chosen[count++] = t->left[best];
-            users |= t->needs[t->left[best]].users;
-            t->left[best] = t->left[--t->n_left];
+        while (count < STAGE_OCTETS && left->all > 0) {
+            unsigned class = next_class(left, users);
+            chosen[count++] = left->need[class][taken[class]++];
+            users |= class;
+            left->count[class]--;
+            left->all--;
         }
-        TRY(add_stage(t, chosen, count, err));
+        add_stage(list, chosen, count);
     }
-    return VIC_OK;
 }
 
-/* Order stages[first .. end) so that every strip gets on evenly: at each place the one that brings all closest to
- * their share.  Stages with the same users are alike, so one of each class is looked at. */
-static void order_stages(struct tile *t, size_t first, size_t end, struct stage *ordered)
+/* What a strip should have had of `n` stages when `place` of them have been put in order, and what it has had. */
+struct pace {
+    double total[MAX_PLACES], so_far[MAX_PLACES];
+};
+
+static double pace_cost(const struct pace *pace, unsigned strips, size_t place, size_t n)
 {
-    size_t next[CLASSES], n = end - first;
-    double total[MAX_PLACES] = { 0 }, so_far[MAX_PLACES] = { 0 };
-    for (size_t i = first; i < end; i++)
-        for (int s = 0; s < MAX_PLACES; s++) total[s] += t->stages[i].users >> s & 1;
-    for (size_t c = 0; c < CLASSES; c++) next[c] = first;
+    double cost = 0;
+    for (int s = 0; s < MAX_PLACES; s++) {
+        double ahead = pace->so_far[s] + (double)(strips >> s & 1) - pace->total[s] * ((double)place + 1) / (double)n;
+        cost += ahead * ahead;
+    }
+    return cost;
+}
+
+/* So that every strip gets on evenly: at each place the stage that brings all closest to their share.  Stages of the
+ * same strips are alike, so one of each class is looked at.  `scratch` [n]. */
+static void order_stages(struct stage *stages, size_t n, struct stage *scratch)
+{
+    size_t next[CLASSES], end[CLASSES], at = 0;
+    struct pace pace = { 0 };
+    for (unsigned c = 0; c < CLASSES; c++) { /* by class */
+        next[c] = at;
+        for (size_t i = 0; i < n; i++)
+            if (stages[i].strips == c) scratch[at++] = stages[i];
+        end[c] = at;
+        for (int s = 0; s < MAX_PLACES; s++) pace.total[s] += (double)((end[c] - next[c]) * (c >> s & 1));
+    }
     for (size_t place = 0; place < n; place++) {
-        size_t best = 0;
+        unsigned best = 0;
         double best_cost = 1e300;
-        for (size_t c = 0; c < CLASSES; c++) {
-            size_t i = next[c];
-            while (i < end && (t->stages[i].taken || t->stages[i].users != c)) i++;
-            next[c] = i;
-            if (i == end) continue;
-            double cost = 0;
-            for (int s = 0; s < MAX_PLACES; s++) {
-                double ahead = so_far[s] + (double)(c >> s & 1) - total[s] * ((double)place + 1) / (double)n;
-                cost += ahead * ahead;
-            }
-            if (cost < best_cost) {
-                best_cost = cost;
-                best = i;
-            }
+        for (unsigned c = 0; c < CLASSES; c++) {
+            if (next[c] == end[c]) continue;
+            double cost = pace_cost(&pace, c, place, n);
+            if (cost >= best_cost) continue;
+            best_cost = cost;
+            best = c;
         }
-        t->stages[best].taken = true;
-        for (int s = 0; s < MAX_PLACES; s++) so_far[s] += t->stages[best].users >> s & 1;
-        ordered[place] = t->stages[best];
+        stages[place] = scratch[next[best]++];
+        for (int s = 0; s < MAX_PLACES; s++) pace.so_far[s] += best >> s & 1;
     }
-    if (n > 0) memcpy(t->stages + first, ordered, n * sizeof *ordered);
 }
 
-int64_t own_stage(const struct tile *t, int s)
+vic_status stages_make(const struct vic_pattern *p, int64_t first, int strips, struct stage_scratch *scratch,
+                       struct stage_list *list, vic_error *err)
 {
-    for (int64_t i = 0; i < (int64_t)t->n_stages && i < t->places; i++)
-        if ((t->stages[i].users >> s & 1) &&
-            t->needs[t->stages[i].need[0]].group / STAGE_GROUPS == t->strip + strip_of(t, s))
+    size_t needs = list->n_needs, stages = list->n_stages, most, ordered, full;
+    struct left_over left = { .all = 0 };
+    TRY(collect(p, first, strips, scratch, list, err));
+    most = (list->n_needs - needs) / STAGE_OCTETS + 1 + MAX_PLACES; /* the last, and diagonal ones, may lack octets */
+    TRY(mem_grow(&scratch->order, &scratch->order_capacity, list->n_needs - needs, sizeof *scratch->order,
+                 "keys of a tile", err));
+    TRY(mem_grow(&scratch->stages, &scratch->stage_capacity, most, sizeof *scratch->stages, "stages of a tile", err));
+    TRY(mem_grow(&list->stages, &list->stage_capacity, stages + most, sizeof *list->stages, "stages of a tile", err));
+    if (p->one_set) make_diagonal_stages(list, needs, first, strips);
+    ordered = list->n_stages;
+    full = make_class_stages(list, needs, scratch->order, &left);
+    make_mixed_stages(list, &left);
+    order_stages(list->stages + ordered, full, scratch->stages); /* those without masks first */
+    order_stages(list->stages + ordered + full, list->n_stages - ordered - full, scratch->stages);
+    if (list->n_stages - stages <= STEP_STAGE_MASK) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
+                    STEP_STAGE_MASK * STAGE_KEYS);
+}
+
+void stage_list_free(struct stage_list *list)
+{
+    free(list->needs);
+    free(list->stages);
+    *list = (struct stage_list){ 0 };
+}
+
+void stage_scratch_free(struct stage_scratch *scratch)
+{
+    free(scratch->seen);
+    free(scratch->order);
+    free(scratch->stages);
+    *scratch = (struct stage_scratch){ 0 };
+}
+
+/* ---- who takes them ---- */
+
+/* Diagonal stages are at the front of a tile. */
+static int64_t diagonal_stage(const struct stage_run *run, int place)
+{
+    for (int64_t i = 0; i < run->n && i < run->places; i++)
+        if ((run->stages[i].users >> place & 1) &&
+            run->needs[run->stages[i].need[0]].octet / STAGE_OCTETS == run->strip + strip_of(run, place))
             return i;
     return -1;
 }
 
-/* The parts of a strip take in turn the stages that the same strips need; the part that gathers the others begins
- * last. */
-static void deal_out(struct tile *t)
+int64_t first_stage(const struct stage_run *run, int place)
 {
-    int taken[CLASSES] = { 0 };
-    for (size_t i = 0; i < t->n_stages; i++) {
-        unsigned strips = t->stages[i].users;
-        int part = t->parts - 1 - taken[strips]++ % t->parts;
-        t->stages[i].users = 0;
-        for (int s = 0; s < t->places / t->parts; s++)
-            if (strips >> s & 1) t->stages[i].users |= 1u << (s * t->parts + part);
+    int64_t diagonal = diagonal_stage(run, place);
+    if (diagonal >= 0) return diagonal;
+    for (int64_t i = 0; i < run->n; i++)
+        if (takes(&run->stages[i], place)) return i;
+    return -1;
+}
+
+/* The warpgroup splits of a strip take in turn the stages that the same strips need; the one that combines the others
+ * begins last. */
+static void choose_users(const struct stage_run *run)
+{
+    int taken[CLASSES] = { 0 }, splits = run->warpgroup_splits;
+    for (int64_t i = 0; i < run->n; i++) {
+        struct stage *stage = &run->stages[i];
+        int split = splits - 1 - taken[stage->strips]++ % splits;
+        stage->users = stage->idle = 0;
+        for (int s = 0; s < run->places / splits; s++)
+            if (stage->strips >> s & 1) stage->users |= (uint8_t)(1u << (s * splits + split));
     }
 }
 
-/* See tiles_make().  The own stage is taken out of turn, so it does not count between the ones around it. */
-static void keep_in_sight(struct tile *t, int reach)
+/* The diagonal stage is taken out of turn, so it does not count between the ones around it. */
+static void keep_phase(const struct stage_run *run, int place, int reach)
 {
-    int64_t n = (int64_t)t->n_stages;
-    for (int s = 0; s < t->places; s++) {
-        int64_t last = -reach, own = own_stage(t, s);
-        for (int64_t i = 0; i < n; i++) {
-            if (i == own && last >= 0) continue;
-            if (!looks_at(&t->stages[i], s) && (i - last >= 2 * reach || (i == n - 1 && n - last > reach)))
-                t->stages[i].watchers |= 1u << s;
-            if (looks_at(&t->stages[i], s)) last = i;
-        }
+    int64_t n = run->n, last = -reach, diagonal = diagonal_stage(run, place);
+    for (int64_t i = 0; i < n; i++) {
+        if (i == diagonal && last >= 0) continue;
+        if (!takes(&run->stages[i], place) && (i - last >= 2 * reach || (i == n - 1 && n - last > reach)))
+            run->stages[i].idle |= (uint8_t)(1u << place);
+        if (takes(&run->stages[i], place)) last = i;
     }
 }
 
-void tile_stages_deal_out(struct tile *t, int reach)
+void stages_deal_out(const struct stage_run *run, int reach)
 {
-    deal_out(t);
-    keep_in_sight(t, reach);
-}
-
-vic_status tile_stages_make(const struct vic_pattern *p, struct tile *t, vic_error *err)
-{
-    vic_status st = VIC_OK;
-    bool *done = NULL;
-    struct stage *ordered = NULL;
-    size_t own, full;
-    TRY(collect(p, t, err));
-    t->n_stages = t->n_left = 0;
-    TRY_GOTO(mem_array_zero(t->n_needs, sizeof *done, "keys of a tile", &done, err), done);
-    if (p->one_set) TRY_GOTO(make_own_stages(t, done, err), done);
-    own = t->n_stages;
-    TRY_GOTO(make_class_stages(t, done, true, err), done);
-    full = t->n_stages;
-    TRY_GOTO(make_class_stages(t, done, false, err), done);
-    TRY_GOTO(make_mixed_stages(t, err), done);
-    TRY_GOTO(mem_array(t->n_stages, sizeof *ordered, "stages of a tile", &ordered, err), done);
-    order_stages(t, own, full, ordered); /* those without masks first */
-    order_stages(t, full, t->n_stages, ordered);
-    if (t->n_stages > STEP_STAGE_MASK)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
-                      STEP_STAGE_MASK * STAGE_KEYS);
-done:
-    free(done);
-    free(ordered);
-    return st;
-}
-
-void tile_free(struct tile *t)
-{
-    free(t->needs);
-    free(t->stages);
-    free(t->left);
-    free(t->cuts);
-    *t = (struct tile){ 0 };
+    choose_users(run);
+    for (int s = 0; s < run->places; s++) keep_phase(run, s, reach);
+    for (int64_t i = 0; i < run->n; i++)
+        run->stages[i].masked = (uint8_t)(run->stages[i].idle | (run->stages[i].full ? 0 : run->stages[i].users));
+    for (int s = 0; s < run->places; s++) {
+        int64_t first = first_stage(run, s);
+        if (first >= 0) run->stages[first].masked |= (uint8_t)(1u << s);
+    }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stages of one tile: which groups of keys its strips need, gathered so that strips share them. */
+/* The stages of one tile: which octets of keys its strips need, gathered so that strips share them; and who takes
+ * them. */
 #ifndef VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
 #define VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
 
@@ -7,59 +8,76 @@
 #include "contract/pattern.h"
 #include "kernels/cuda/sm90/plan/tiles.h"
 
-enum { MAX_PLACES = 4 };
+/* Which bits of the pattern: half `bits % 2` of partial block `bits / 2`, or: */
+enum { BITS_NONE = -1, BITS_ALL = -2 };
 
-/* A group that strips of the tile need.  A strip that sees a group under several images needs it as often; images do
- * not matter otherwise, so strips share it even when they see it under different ones. */
+/* An octet that strips of the tile need.  A strip that sees an octet under several images needs it as often; images
+ * do not matter otherwise, so strips share it even when they see it under different ones. */
 struct need {
-    int32_t group, turn;              /* turn: under how many images the strip has seen it before */
-    unsigned users;                   /* bit per strip */
-    bool full;                        /* for every user */
-    const uint64_t *bits[MAX_PLACES]; /* of each strip, [GROUP_KEYS] as in block_bits */
+    int32_t octet;
+    uint8_t users;            /* bit per strip */
+    bool full;                /* all bits of every user */
+    bool placed;              /* it is in a stage */
+    int32_t bits[MAX_PLACES]; /* of each strip */
 };
 
 struct stage {
-    int32_t need[STAGE_GROUPS]; /* index, or -1 */
-    unsigned users;             /* who need it */
-    unsigned watchers;          /* who look at it only so as not to lose sight of the ring */
-    unsigned masked;            /* who of these take it with mask words */
-    bool full, taken;
+    int32_t need[STAGE_OCTETS]; /* of the piece; the first `octets` */
+    uint8_t octets;
+    uint8_t strips; /* which need it */
+    bool full;      /* all 64 x 64 pairs, for each of them */
+    /* By stages_deal_out(), bits per place: */
+    uint8_t users;  /* that need it */
+    uint8_t idle;   /* that take it with all bits clear (the ring's invariant: ring_place.cuh) */
+    uint8_t masked; /* that take it with mask words */
 };
 
-/* One tile while it is made; reused from tile to tile. */
-struct tile {
-    int64_t strip;     /* the first */
-    int places, parts; /* as in tile_layout */
+/* The needs and stages of some tiles, one behind the other. */
+struct stage_list {
     struct need *needs;
-    size_t n_needs, need_capacity;
     struct stage *stages;
-    size_t n_stages, stage_capacity;
-    int32_t *left; /* needs that filled no stage of their class */
-    size_t n_left, left_capacity;
-    size_t *cuts; /* where shares begin, and the end */
-    size_t cut_capacity;
+    size_t n_needs, n_stages, need_capacity, stage_capacity;
+};
+void stage_list_free(struct stage_list *list);
+
+/* What a worker needs to make one tile; reused from tile to tile. */
+struct stage_scratch {
+    struct seen *seen;
+    int32_t *order;
+    struct stage *stages;
+    size_t seen_capacity, order_capacity, stage_capacity;
+};
+void stage_scratch_free(struct stage_scratch *scratch);
+
+/* Appends the stages of strips first .. first + strips - 1 to the list. */
+vic_status stages_make(const struct vic_pattern *p, int64_t first, int strips, struct stage_scratch *scratch,
+                       struct stage_list *list, vic_error *err);
+
+/* Some stages of a tile that are walked in one go: all, or those of a split. */
+struct stage_run {
+    struct stage *stages;
+    const struct need *needs;
+    int64_t n;
+    int64_t strip; /* the tile's first */
+    int places, warpgroup_splits;
 };
 
-/* Fill t->stages for t->strip, t->places, t->parts; users are strips. */
-vic_status tile_stages_make(const struct vic_pattern *p, struct tile *t, vic_error *err);
+/* Deals the stages out to the places, and keeps the ring's invariant for `reach` (layout.h). */
+void stages_deal_out(const struct stage_run *run, int reach);
 
-/* Deal the stages out to the places, which are the users from here on; `reach` as for tiles_make(). */
-void tile_stages_deal_out(struct tile *t, int reach);
-void tile_free(struct tile *t);
-
-/* Needs it, or only keeps the ring in sight with it. */
-static inline bool looks_at(const struct stage *stage, int s)
+static inline bool takes(const struct stage *stage, int place)
 {
-    return (stage->users | stage->watchers) >> s & 1;
+    return (stage->users | stage->idle) >> place & 1;
 }
 
-/* Which strip of the pattern, counted from t->strip, place s of the tile works on. */
-static inline int strip_of(const struct tile *t, int s)
+/* Which strip of the tile a place works on. */
+static inline int strip_of(const struct stage_run *run, int place)
 {
-    return s / t->parts;
+    return place / run->warpgroup_splits;
 }
 
-/* The strip's own stage, which is at the front with the others' own ones; -1 = it has none. */
-int64_t own_stage(const struct tile *t, int s);
+/* The stage that a place takes first: its strip's diagonal one, if it has it, although others may stand before it,
+ * since the front of the ring is there together.  -1 = it takes none. */
+int64_t first_stage(const struct stage_run *run, int place);
 
 #endif

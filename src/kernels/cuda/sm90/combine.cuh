@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of a cut strip come together: each warpgroup but the one that gathers leaves its sums in an inbox, a
-// place of the ring that the producer keeps free for it behind the item's stages.
+// Splits of a strip over warpgroups (plan/tiles.h): each warpgroup but the one that combines leaves its partial
+// result in a combine stage, a stage of the ring that the producer keeps free for it behind the item's stages.
 #pragma once
 #include "kernels/cuda/sm90/softmax.cuh"
 
 namespace sm90
 {
-// Where in an inbox this thread's O is, and its rows' references and sums.
-template <int D> __device__ __forceinline__ uint32_t inbox_sums(uint32_t slot)
+// Where in a combine stage this thread's O is, and its rows' references and sums.
+template <int D> __device__ __forceinline__ uint32_t combine_stage_sums(uint32_t slot)
 {
     return attn_fwd_config<D>::BASE + slot * attn_fwd_config<D>::STAGE_BYTES + 16 * (threadIdx.x & 127);
 }
 
-template <int D> __device__ __forceinline__ uint32_t inbox_rows(uint32_t slot)
+template <int D> __device__ __forceinline__ uint32_t combine_stage_rows(uint32_t slot)
 {
     using C = attn_fwd_config<D>;
     return C::MASKS + slot * (C::WARPGROUPS * C::MASK_BYTES) + 4 * (threadIdx.x & 124);
 }
 
-// Until the producer has left the place; then whoever gathered from this inbox before is done with it, too, so that
+// Until the producer has left the stage; then whoever read this combine stage before is done with it, too, so that
 // WRITTEN is in this item's phase.
-template <int D> __device__ __forceinline__ void wait_for_inbox(uint32_t number)
+template <int D> __device__ __forceinline__ void wait_for_combine_stage(uint32_t number)
 {
     using C = attn_fwd_config<D>;
-    const uint32_t slot = uniform(number % C::RING), turn = uniform(number / C::RING);
-    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (turn & 1), turn >> 1 & 1);
+    const uint32_t slot = uniform(number % C::RING), lap = uniform(number / C::RING);
+    ptx::mbarrier_wait(C::FULL + 16 * slot + 8 * (lap & 1), lap >> 1 & 1);
 }
 
 template <int D> __device__ __forceinline__ void add_up_row_sums(strip_state<D> &t)
@@ -39,15 +39,15 @@ template <int D> __device__ __forceinline__ void keep_row_sums_once(strip_state<
     if ((threadIdx.x & 3) != 0) t.sum[0] = t.sum[1] = 0.0f;
 }
 
-// The strip's state, its sums added up over the four threads of a row, becomes that of two parts of its keys. `rows`:
-// the other part's references and sums; `o`(j): its O, as numbers 4 j .. 4 j + 3 of t.o.  Factors are powers of two.
+// The strip's state, its sums added up over the four threads of a row, becomes that of two partial results. `rows`:
+// the other one's references and sums; `o`(j): its O, as numbers 4 j .. 4 j + 3 of t.o.  Factors are powers of two.
 template <int D, typename F> __device__ __forceinline__ void add_sums(strip_state<D> &t, float4 rows, const F &o)
 {
     const float max[2] = { rows.x, rows.y }, sum[2] = { rows.z, rows.w };
     float ours[2], theirs[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        // A part without weight counts for nothing, whatever its sums hold.
+        // One without weight counts for nothing, whatever its sums hold.
         const float top = fmaxf(t.max[r], max[r]);
         ours[r] = t.sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(t.max[r] - top);
         theirs[r] = sum[r] == 0.0f ? 0.0f : ptx::ex2_approx_ftz(max[r] - top);
@@ -67,40 +67,42 @@ template <int D, typename F> __device__ __forceinline__ void add_sums(strip_stat
     }
 }
 
-// `inbox` among those of the item; `number` among all stages and inboxes.
-template <int D> __device__ __forceinline__ void leave_part(uint32_t inbox, uint32_t number, const strip_state<D> &t)
+// `stage` is the number among the item's combine stages, `number` that among all stages of the CTA.
+template <int D>
+__device__ __forceinline__ void leave_partial(uint32_t stage, uint32_t number, const strip_state<D> &t)
 {
     using C = attn_fwd_config<D>;
-    const uint32_t slot = uniform(number % C::RING), sums = inbox_sums<D>(slot);
+    const uint32_t slot = uniform(number % C::RING), sums = combine_stage_sums<D>(slot);
     const float sum0 = quad_sum(t.sum[0]), sum1 = quad_sum(t.sum[1]);
-    wait_for_inbox<D>(number);
+    wait_for_combine_stage<D>(number);
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
         ptx::st_shared_v4(sums + 2048 * i, make_float4(t.o[4 * i], t.o[4 * i + 1], t.o[4 * i + 2], t.o[4 * i + 3]));
-    if ((threadIdx.x & 3) == 0) ptx::st_shared_v4(inbox_rows<D>(slot), make_float4(t.max[0], t.max[1], sum0, sum1));
-    ptx::mbarrier_arrive(C::WRITTEN + 8 * inbox);
+    if ((threadIdx.x & 3) == 0)
+        ptx::st_shared_v4(combine_stage_rows<D>(slot), make_float4(t.max[0], t.max[1], sum0, sum1));
+    ptx::mbarrier_arrive(C::WRITTEN + 8 * stage);
     ptx::fence_proxy_async(); // copies will fill the place again
     ptx::mbarrier_arrive(C::EMPTY + 8 * slot);
 }
 
-// The strip's state becomes that of all its parts, in their order; their inboxes follow each other.  `odd`: the CTA
+// The strip's state becomes that of all its splits, in their order; their stages follow each other.  `odd`: the CTA
 // has had an odd number of items before.
 template <int D>
-__device__ __forceinline__ void gather_parts(uint32_t inbox, uint32_t number, int inboxes, uint32_t odd,
-                                             strip_state<D> &t)
+__device__ __forceinline__ void combine_partials(uint32_t stage, uint32_t number, int stages, uint32_t odd,
+                                                 strip_state<D> &t)
 {
     using C = attn_fwd_config<D>;
     add_up_row_sums<D>(t);
 #pragma unroll 1
-    for (int i = 0; i < inboxes; i++) {
-        const uint32_t slot = uniform((number + i) % C::RING), sums = inbox_sums<D>(slot);
-        wait_for_inbox<D>(number + i);
-        ptx::mbarrier_wait(C::WRITTEN + 8 * (inbox + i), odd);
-        add_sums<D>(t, ptx::ld_shared_v4(inbox_rows<D>(slot)),
+    for (int i = 0; i < stages; i++) {
+        const uint32_t slot = uniform((number + i) % C::RING), sums = combine_stage_sums<D>(slot);
+        wait_for_combine_stage<D>(number + i);
+        ptx::mbarrier_wait(C::WRITTEN + 8 * (stage + i), odd);
+        add_sums<D>(t, ptx::ld_shared_v4(combine_stage_rows<D>(slot)),
                     [=](int j) { return ptx::ld_shared_v4(sums + 2048 * j); });
     }
     ptx::fence_proxy_async();
-    for (int i = 0; i < inboxes; i++) ptx::mbarrier_arrive(C::EMPTY + 8 * uniform((number + i) % C::RING));
+    for (int i = 0; i < stages; i++) ptx::mbarrier_arrive(C::EMPTY + 8 * uniform((number + i) % C::RING));
     keep_row_sums_once<D>(t);
 }
 } // namespace sm90

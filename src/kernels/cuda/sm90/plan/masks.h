@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIC_KERNELS_CUDA_SM90_PLAN_MASKS_H
+#define VIC_KERNELS_CUDA_SM90_PLAN_MASKS_H
+
+#include "kernels/cuda/sm90/plan/tiles.h"
+
+/* The mask words of a step (struct tile_arrays) from the bits of its eight octets: bits[o][k], bit r: row r of the
+ * strip attends to key k of octet o.  NULL = none does. */
+void mask_words(const uint64_t *const bits[STAGE_OCTETS], uint32_t words[STEP_WORDS]);
+
+#endif
