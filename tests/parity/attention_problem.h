@@ -28,8 +28,8 @@ struct problem {
     int64_t *pairs;            /* [n_q] by atom */
 };
 
-static struct pool *pools[8];  /* by number of threads */
-static vic_device_type tested; /* VIC_CPU, or VIC_CUDA where main() says so */
+static struct pool *pools[8];            /* by number of threads */
+static vic_device_type tested = VIC_CPU; /* VIC_CPU, or VIC_CUDA where main() says so */
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {

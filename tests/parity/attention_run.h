@@ -42,8 +42,13 @@ static inline void for_each_kernel(const struct attention_shape *shape, void (*b
     const struct plan_request request = { .shape = *shape, .device = the_gpu };
     const struct kernel *chosen;
     vic_error err;
+    int ran = 0;
     for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
-        if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) body(kernel_table[i], context);
+        if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) {
+            body(kernel_table[i], context);
+            ran++;
+        }
+    CHECK(tested == VIC_CUDA || ran > 0, "no kernel was tested");
     if (tested != VIC_CUDA) return;
     CHECK_OK(plan_choose(&request, kernel_table, kernel_table_size, &chosen, &err));
     body(chosen, context);

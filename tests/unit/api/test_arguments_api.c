@@ -103,9 +103,9 @@ static void numbers_of_points(void **state)
         int64_t n = wrong[i];
         vic_points here = points_at(n, at, NULL), nowhere = points_of(n);
         REFUSED(p, vic_pattern_cutoff(NULL, &here, NULL, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                n < 0 ? "0 or more" : "0 to 2147483");
+                n < 0 ? "0 or more" : "");
         REFUSED(p, vic_pattern_cutoff(NULL, &single, &here, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT,
-                n < 0 ? "0 or more" : "0 to 2147483");
+                n < 0 ? "0 or more" : "");
         here.mask = tensor_of(mask, VIC_U8, 1, &one); /* of one point, and not looked at */
         REFUSED(p, vic_pattern_cutoff(NULL, &here, NULL, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "");
         REFUSED(p, vic_pattern_cutoff(NULL, &single, &here, 1.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "");
