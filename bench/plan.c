@@ -4,6 +4,7 @@
  *     bench_plan FILE CUTOFF cpu|cuda THREADS [REPEATS [HEADS HEAD_DIM]]
  *
  * FILE is a structure, or n=ATOMS for random points at 0.1 a cubic angstrom.  One line of JSON. */
+#define _POSIX_C_SOURCE 200809L
 #include "vicinal.h"
 #include "vicinal_structure.h"
 

@@ -6,8 +6,6 @@
 
 #include "contract/block_walk.h"
 #include "objects.h"
-#include "pattern/build.h"
-#include "pattern/pattern.h"
 
 static vic_pattern *make_pattern(int n, double size, double cutoff, double cell, bool exclude_self, int n_k)
 {
@@ -338,7 +336,6 @@ static void small_patterns_are_split(void **state)
         { "blocks:1x9000:density=1", 3, 3, 132 },
         { "blocks:266x266:density=0.5", 4, 1, 0 },
     };
-    vic_error err;
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct layout_shape shape = { .places = cases[i].places, .reach = 6 };
