@@ -40,6 +40,8 @@ static const char polymers[] =
     "A C G U I T DA DC DG DT DI DU RA RC RG RU A3 A5 C3 C5 G3 G5 U3 U5 DA3 DA5 DC3 DC5 DG3 DG5 DT3 DT5 "
     "RA3 RA5 RC3 RC5 RG3 RG5 RU3 RU5 ADE CYT GUA THY URA ";
 
+static const char hemes[] = " HEM HEME HEC HEA HEB HAS HDD ";
+
 /* residue (and often atom) names of single ions, in file formats and force fields */
 static const struct {
     const char *name, *symbol;
@@ -176,6 +178,7 @@ uint8_t element_from_name(const char *name, const char *residue, enum element_co
         uint8_t own = ion_element(name);
         if (own == ion || (column != ELEMENT_COLUMN_ONE && !own && one_letter(name, "HDCNOS") == 0)) return ion;
     }
+    if (strcmp(name, "FE") == 0 && has_word(hemes, residue)) return 26; /* whatever the column */
     for (size_t i = 0; i < sizeof metals / sizeof *metals; ++i)
         if (strcmp(name, metals[i]) == 0) return element_from_symbol(name, 2);
     while (is_letter(name[letters])) ++letters;

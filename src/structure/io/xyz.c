@@ -17,9 +17,15 @@ struct reading {
     struct file_content *out;
     int64_t wanted;              /* frame; 0 takes none */
     bool taken, just_taken;      /* the wanted frame; it is the last that was read */
+    bool of_lammps;              /* so does the comment of the wanted frame begin */
     bool uncounted;              /* the failure is a row more than the count of the wanted frame */
     struct extxyz_header header; /* of the wanted frame */
 };
+
+static bool is_letter(char c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
 
 /* Blank lines stand between frames here and there. */
 static bool next_count(struct lines *l, struct piece *line, int64_t *count)
@@ -47,13 +53,60 @@ static uint8_t element_of(struct piece species)
     uint8_t z;
     if (number_read_integer(species.text, species.length, &number))
         return number > 0 && number < ELEMENT_COUNT ? (uint8_t)number : 0;
-    while (letters < species.length && (species.text[letters] | 0x20) >= 'a' && (species.text[letters] | 0x20) <= 'z')
-        ++letters;
+    while (letters < species.length && is_letter(species.text[letters])) ++letters;
     for (size_t i = 0; i < sizeof dummies / sizeof *dummies; ++i)
         if (letters == 2 && (species.text[0] | 0x20) == dummies[i][0] && (species.text[1] | 0x20) == dummies[i][1])
             return 0;
     z = element_from_symbol(species.text, letters);
     return z || letters != 2 ? z : element_from_symbol(species.text, 1);
+}
+
+/* MD programs write names of atoms here.  A beta carbon is no element, so where there is one CA is no calcium. */
+static bool is_beta_carbon(struct piece row)
+{
+    struct piece word;
+    return piece_next_word(&row, &word) && piece_is(word, "CB");
+}
+
+/* The rows again, of which some are a protein's: what its atoms are called and elements are, too. */
+static void take_names(struct file_content *out, struct lines l)
+{
+    /* that would be read as another element, or as none */
+    static const char *const names[] = { "CA", "CD", "CE", "HE", "HG", "HO", "ND", "NE", "NH", "OG", "OXT", "SG" };
+    size_t changed = 0;
+    struct piece row, word;
+    for (size_t i = 0; i < out->atoms.count && lines_next(&l, &row); ++i) {
+        if (!piece_next_word(&row, &word)) continue;
+        for (size_t k = 0; k < sizeof names / sizeof *names; ++k) {
+            size_t length = strlen(names[k]);
+            if (!piece_begins(word, names[k]) || (word.length > length && is_letter(word.text[length]))) continue;
+            out->atoms.numbers[i] = element_from_symbol(names[k], 1);
+            ++changed;
+        }
+    }
+    if (changed)
+        format_note(
+            out->notes,
+            "The first column holds names of a protein's atoms (CB), so CA, CD, HE, NE, OG, SG and their like "
+            "(%zu rows) were taken as C, H, N, O and S.",
+            changed);
+}
+
+static bool is_number(struct piece row)
+{
+    struct piece word;
+    int64_t number;
+    return piece_next_word(&row, &word) && number_read_integer(word.text, word.length, &number);
+}
+
+/* LAMMPS writes types where it was given no elements. */
+static void forget_types(struct file_content *out, struct lines l)
+{
+    struct piece row;
+    for (size_t i = 0; i < out->atoms.count && lines_next(&l, &row); ++i)
+        if (is_number(row)) out->atoms.numbers[i] = 0;
+    format_note(out->notes, "LAMMPS wrote types of atoms into the first column, so their elements are not known "
+                            "(dump_modify element writes them).");
 }
 
 static vic_status short_file(const struct source *s, const struct frame *f, int64_t rows, vic_error *err)
@@ -131,6 +184,7 @@ static vic_status read_header(struct reading *r, struct piece comment, vic_error
     struct file_content *out = r->out;
     int64_t line = r->lines.number;
     TRY(extxyz_read_header(r->source->name, line, comment, h, err));
+    r->of_lammps = piece_begins(comment, "Atoms. Timestep:");
     out->format = h->extended ? "extxyz" : "xyz";
     if (!h->extended) format_set_title(out->title, comment);
     if (h->has_lattice) {
@@ -165,14 +219,20 @@ static vic_status read_header(struct reading *r, struct piece comment, vic_error
 
 static vic_status read_rows(struct reading *r, const struct frame *f, vic_error *err)
 {
+    const struct lines begin = r->lines;
     struct piece row;
+    bool names = false, types = false;
     for (int64_t i = 0; i < f->count; ++i) {
         struct atom a;
         if (!lines_next(&r->lines, &row) || (piece_is_blank(row) && lines_only_blank_left(&r->lines)))
             return short_file(r->source, f, i, err);
         TRY(read_row(r, row, &a, err));
+        names = names || (!r->header.extended && is_beta_carbon(row));
+        types = types || (r->of_lammps && is_number(row));
         TRY(atoms_append(&r->out->atoms, &a, err));
     }
+    if (names) take_names(r->out, begin);
+    if (types) forget_types(r->out, begin);
     return VIC_OK;
 }
 
@@ -183,6 +243,14 @@ static vic_status read_frame(struct reading *r, vic_error *err)
     struct atom a;
     if (!next_count(&r->lines, &line, &f.count) || f.count < 0) {
         /* the frame that is taken may have more rows than its count says, or lattice vectors behind them */
+        if (r->just_taken && piece_begins(line, "Vector1 ")) {
+            r->uncounted = true;
+            return vic_fail(err, VIC_BAD_INPUT,
+                            "%s line %lld: expected the end of the frame, found a lattice vector behind its rows "
+                            "(Open Babel's exyz); write the three as Lattice=\"...\" in the comment, or remove them "
+                            "and give the cell (--cell a,b,c,alpha,beta,gamma)",
+                            r->source->name, (long long)r->lines.number);
+        }
         r->uncounted = r->just_taken && (read_row(r, line, &a, NULL) == VIC_OK || piece_begins(line, "Tv ") ||
                                          piece_begins(line, "TV "));
         return vic_fail(err, VIC_BAD_INPUT,

@@ -51,6 +51,7 @@ static void test_names(void **state)
         { "Pt", "UNK", ELEMENT_COLUMN_NONE, false, 78 },  { "Cu", "1DUM", ELEMENT_COLUMN_ONE, false, 29 },
         { "Na", "DUM", ELEMENT_COLUMN_NONE, false, 11 },  { "PT", "UNK", ELEMENT_COLUMN_ONE, false, 15 },
         { "Ca", "UNK", ELEMENT_COLUMN_NONE, false, 6 },   { "Cu1", "UNK", ELEMENT_COLUMN_NONE, false, 6 },
+        { "FE", "HEM", ELEMENT_COLUMN_ONE, false, 26 },   { "FE", "LIG", ELEMENT_COLUMN_ONE, true, 9 },
         { "Sn", "ALA", ELEMENT_COLUMN_NONE, false, 16 },  { "Ni", "LIG", ELEMENT_COLUMN_TWO, false, 28 },
     };
     (void)state;

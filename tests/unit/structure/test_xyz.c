@@ -141,6 +141,44 @@ static void test_other_cells(void **state)
     }
 }
 
+static void check_elements(const char *text, const int *numbers, const char *note)
+{
+    vic_structure *s = files_read(text, NULL);
+    vic_structure_view v = vic_structure_get(s);
+    for (int i = 0; i < v.atoms; ++i)
+        CHECK(v.atomic_numbers[i] == numbers[i], "%s: atom %d: element %d", text, i, v.atomic_numbers[i]);
+    CHECK(*note ? strstr(v.notes, note) != NULL : !*v.notes, "%s: %s", text, v.notes);
+    vic_structure_free(s);
+}
+
+/* MD programs write the names of a protein's atoms, as in its PDB file. */
+static void test_names_of_atoms(void **state)
+{
+    (void)state;
+    check_elements("11\nprotein\nN 0 0 0\nCA 0 0 1\nCB 0 0 2\nHE1 0 0 3\nCD2 0 0 4\nNE 0 0 5\nHG 0 0 6\nNA 0 0 7\n"
+                   "Ca 0 0 8\nOXT 0 0 9\nSG 0 1 0\n",
+                   (const int[]){ 7, 6, 6, 1, 6, 7, 1, 11, 20, 8, 16 }, "names of a protein's atoms (CB), so CA");
+    check_elements("3\nno protein\nCA 0 0 0\nHE 0 0 1\nCD 0 0 2\n", (const int[]){ 20, 2, 48 }, "");
+    check_elements("2\nno CA\nCB 0 0 0\nCl 0 0 1\n", (const int[]){ 6, 17 }, "");
+    check_elements("2\nProperties=species:S:1:pos:R:3\nCB 0 0 0\nCA 0 0 1\n", (const int[]){ 6, 20 }, "");
+}
+
+/* LAMMPS's dump_modify element gives elements, and without it there are types. */
+static void test_types_of_lammps(void **state)
+{
+    (void)state;
+    check_elements("2\nAtoms. Timestep: 100\n1 0 0 0\n8 0 0 1\n", (const int[]){ 0, 0 }, "LAMMPS wrote types");
+    check_elements("2\nAtoms. Timestep: 100\nO 0 0 0\nH 0 0 1\n", (const int[]){ 8, 1 }, "");
+    check_elements("2\nAtoms\n1 0 0 0\n8 0 0 1\n", (const int[]){ 1, 8 }, "");
+}
+
+static void test_vectors_behind_rows(void **state)
+{
+    (void)state;
+    CHECK_REFUSED("1\nx %PBC\n C 0 0 0\n\nVector1 9 0 0\nVector2 0 9 0\nVector3 0 0 9\nOffset 0 0 0\n", NULL,
+                  VIC_BAD_INPUT, "line 5: expected the end of the frame, found a lattice vector behind its rows");
+}
+
 static void test_properties_in_any_order(void **state)
 {
     vic_structure *s = files_read("2\nProperties=id:I:1:forces:R:3:pos:R:3:Z:I:1:fixed:L:2:tag:S:1\n"
@@ -249,6 +287,9 @@ static void test_counts_and_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_of_atoms),
+        cmocka_unit_test(test_types_of_lammps),
+        cmocka_unit_test(test_vectors_behind_rows),
         cmocka_unit_test(test_ipi),
         cmocka_unit_test(test_other_cells),
         cmocka_unit_test(test_plain),
