@@ -144,7 +144,7 @@ static void test_other_cells(void **state)
 static void check_elements(const char *text, const int *numbers, const char *note)
 {
     vic_structure *s = files_read(text, NULL);
-    vic_structure_view v = vic_structure_get(s);
+    vic_structure_info v = files_info(s);
     for (int i = 0; i < v.atoms; ++i)
         CHECK(v.atomic_numbers[i] == numbers[i], "%s: atom %d: element %d", text, i, v.atomic_numbers[i]);
     CHECK(*note ? strstr(v.notes, note) != NULL : !*v.notes, "%s: %s", text, v.notes);
