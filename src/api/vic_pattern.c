@@ -3,33 +3,30 @@
 #include "base/threads.h"
 #include "contract/block_walk.h"
 #include "device/permute.h"
+#include "pattern/build.h"
+#include "pattern/cutoff.h"
 #include "pattern/expand.h"
-#include "pattern/join.h"
 #include "pattern/pattern.h"
 #include "pattern/statistics.h"
 
 #include <string.h>
 
-static vic_status build(struct pattern_input *input, const vic_pattern_options *options, vic_pattern **out,
-                        vic_error *err)
+static vic_status build(struct point_set *queries, struct point_set *keys, const vic_pattern_options *options,
+                        vic_pattern **out, vic_error *err)
 {
     vic_pattern_options o = VIC_PATTERN_OPTIONS_INIT;
     struct pool *pool;
     vic_status st;
     *out = NULL;
     TRY(options_copy(&o, sizeof o, options, "vic_pattern_options", err));
-    input->cutoff = o.cutoff;
-    input->exclude_self = o.exclude_self;
-    input->max_bytes = o.max_bytes;
-    input->estimate = o.estimate;
+    const struct cutoff_input input = { o.cutoff, o.exclude_self, o.max_bytes, o.estimate };
     if (o.estimate) memset(o.estimate, 0, sizeof *o.estimate);
-    if (!input->k_positions && o.skip_keys)
+    if (!keys && o.skip_keys)
         return vic_fail(err, VIC_BAD_ARGUMENT, "skip_keys: the queries are the keys, so `skip` says it for both");
+    queries->mask = o.skip;
+    if (keys) keys->mask = o.skip_keys;
     TRY(pool_create(o.threads, &pool, err));
-    if (o.skip || o.skip_keys)
-        st = pattern_build_skipping(input, o.skip, o.skip_keys, pool, out, err);
-    else
-        st = pattern_build(input, pool, out, err);
+    st = pattern_cutoff(queries, keys, &input, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -40,34 +37,29 @@ vic_status vic_pattern_build(const vic_structure *s, const vic_pattern_options *
     *out = NULL;
     if (!s) return vic_fail(err, VIC_BAD_ARGUMENT, "structure is NULL: read one first");
     vic_structure_view view = vic_structure_get(s);
-    struct pattern_input input = { .n_q = view.atoms, .q_positions = view.positions };
-    memcpy(input.cell, view.cell, sizeof input.cell);
-    memcpy(input.periodic, view.periodic, sizeof input.periodic);
-    return build(&input, options, out, err);
+    struct point_set points = {
+        .n = view.atoms, .positions = view.positions, .cells = &view.cell[0][0], .periodic = view.periodic
+    };
+    return build(&points, NULL, options, out, err);
 }
 
 vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, int64_t n_k,
                                     const double *key_positions, const double cell[3][3], const bool periodic[3],
                                     const vic_pattern_options *options, vic_pattern **out, vic_error *err)
 {
-    static const double nowhere[3] = { 0, 0, 0 };
-    struct pattern_input input = {
-        .n_q = n_q, .n_k = n_k, .q_positions = query_positions, .k_positions = key_positions
-    };
+    struct point_set queries = { .n = n_q, .positions = query_positions, .periodic = periodic };
+    struct point_set keys = { .n = n_k, .positions = key_positions };
     *out = NULL;
     if (!query_positions && n_q != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but n_q is %lld", (long long)n_q);
     if (!key_positions && n_k != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "key_positions is NULL (queries are keys), so n_k must be 0; got %lld",
                         (long long)n_k);
-    if (!query_positions) input.q_positions = nowhere;
-    if (cell) memcpy(input.cell, cell, sizeof input.cell);
-    for (int axis = 0; axis < 3; axis++) {
-        input.periodic[axis] = periodic ? periodic[axis] : cell != NULL;
-        if (input.periodic[axis] && !cell)
+    if (cell) queries.cells = &cell[0][0];
+    for (int axis = 0; axis < 3; axis++)
+        if (periodic && periodic[axis] && !cell)
             return vic_fail(err, VIC_BAD_ARGUMENT, "periodic along %c, but no cell was given", 'a' + axis);
-    }
-    return build(&input, options, out, err);
+    return build(&queries, key_positions ? &keys : NULL, options, out, err);
 }
 
 vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,

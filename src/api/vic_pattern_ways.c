@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ways to a pattern other than positions and a cutoff, and patterns in files. */
 #include "pattern/combine.h"
+#include "pattern/cutoff.h"
 #include "pattern/generate.h"
 #include "pattern/io/vnp.h"
 #include "pattern/masks.h"
 #include "pattern/nearest.h"
-#include "pattern/structures.h"
 
 #include <string.h>
 
@@ -68,7 +68,11 @@ vic_status vic_pattern_generate(const char *text, const vic_pattern_options *opt
 /* The view must outlive what it gives. */
 static struct point_set points_of(const vic_structure_view *view, const uint8_t *mask)
 {
-    return (struct point_set){ view->atoms, view->positions, mask, &view->cell[0][0], view->periodic };
+    return (struct point_set){ .n = view->atoms,
+                               .positions = view->positions,
+                               .mask = mask,
+                               .cells = &view->cell[0][0],
+                               .periodic = view->periodic };
 }
 
 vic_status vic_pattern_from_pairs(const vic_structure *s, int64_t n_q, int64_t n_k, int64_t pairs,
@@ -114,7 +118,7 @@ vic_status vic_pattern_nearest(const vic_structure *s, int64_t k, const vic_patt
     const struct point_set points = points_of(&view, o.skip);
     const struct nearest_input input = { k, o.exclude_self, o.max_bytes, o.estimate };
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_nearest(&points, &input, pool, out, err);
+    st = pattern_nearest(&points, NULL, &input, pool, out, err);
     pool_free(pool);
     return st;
 }
@@ -146,18 +150,19 @@ vic_status vic_pattern_structures(int64_t structures, const int64_t *offsets, co
     TRY(take_options(options, "structures", true, true, &o, err));
     TRY(check_skip(&o, true, err));
     if (!offsets) return vic_fail(err, VIC_BAD_ARGUMENT, "offsets is NULL");
-    struct structures_input input = {
-        .structures = structures,
-        .offsets = offsets,
-        .positions = positions,
-        .cells = cells,
-        .periodic = periodic,
-        .cutoff = o.cutoff,
-        .exclude_self = o.exclude_self,
-        .skip = o.skip,
-    };
+    if (structures < 1 || structures > INT32_MAX)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "structures: expected 1 to %d, got %lld", INT32_MAX,
+                        (long long)structures);
+    const struct point_set points = { .n = offsets[structures],
+                                      .positions = positions,
+                                      .mask = o.skip,
+                                      .groups = structures,
+                                      .group_offsets = offsets,
+                                      .cells = cells,
+                                      .periodic = periodic };
+    const struct cutoff_input input = { .cutoff = o.cutoff, .exclude_self = o.exclude_self };
     TRY(pool_create(o.threads, &pool, err));
-    st = pattern_build_structures(&input, pool, out, err);
+    st = pattern_cutoff(&points, NULL, &input, pool, out, err);
     pool_free(pool);
     return st;
 }
