@@ -273,12 +273,13 @@ VIC_API vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, 
 typedef struct vic_range_list {
     VIC_SIZE_OF(vic_range_list);
     int64_t groups;
-    const int64_t *query_offsets;       /* [groups + 1]: group g is queries query_offsets[g] .. [g + 1] - 1 */
-    const int64_t *range_offsets;       /* [groups + 1] its ranges */
-    const int64_t *key_first, *key_end; /* [range_offsets[groups]]: keys key_first <= j < key_end; no key twice */
-    int64_t window;                     /* > 0: only keys at places above the query's own minus `window` */
-    bool causal;                        /* only keys up to the query's own place */
-    bool reserved_1[7];
+    const int64_t *query_offsets; /* [groups + 1]: group g is queries query_offsets[g] .. [g + 1] - 1 */
+    const int64_t *range_offsets; /* [groups + 1] its ranges */
+    const int32_t *ranges;        /* [range_offsets[groups], 2] keys first .. end - 1; no key twice in a group */
+    int64_t left, right;          /* with `window`: keys at most so many places before and behind its own; -1 = all */
+    bool causal;                  /* only keys up to the query's own place */
+    bool window;
+    bool reserved_1[6];
     uint64_t reserved[2];
 } vic_range_list;
 VIC_API vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,

@@ -2,7 +2,6 @@
 /* What src/pattern will have. */
 #include "pattern/build.h"
 #include "pattern/join.h"
-#include "pattern/structures.h"
 #include "pattern/point_set.h"
 #include "pattern/nearest.h"
 #include "pattern/pattern.h"
@@ -10,53 +9,14 @@
 #include "contract/block_walk.h"
 #include <string.h>
 
-struct build_limits {
-    size_t max_bytes;
-    vic_pattern_estimate *estimate;
-};
-struct cutoff_input {
-    double cutoff;
-    bool exclude_self;
-    struct build_limits limits;
-};
-struct near_input {
-    int64_t k;
-    bool exclude_self;
-    struct build_limits limits;
-};
-struct key_ranges {
+struct ranges_input {
     int64_t groups;
-    const int64_t *query_offsets, *range_offsets, *key_first, *key_end;
-    int64_t window;
-    bool causal;
+    const int64_t *first_query, *range_ptr;
+    const int32_t *ranges;
+    int64_t before, after;
 };
-static inline vic_status pattern_cutoff(const struct point_set *q, const struct point_set *k,
-                                        const struct cutoff_input *in, struct pool *pool, vic_pattern **out,
-                                        vic_error *err)
-{
-    static const double nowhere[3];
-    if (q->groups) {
-        const struct structures_input s = { q->groups, q->group_offsets, q->positions, q->cell, q->periodic, in->cutoff, in->exclude_self, q->mask };
-        return pattern_build_structures(&s, pool, out, err);
-    }
-    struct pattern_input input = { .n_q = q->n, .n_k = k ? k->n : 0, .q_positions = q->positions ? q->positions : nowhere,
-                                   .k_positions = k ? k->positions ? k->positions : nowhere : NULL, .cutoff = in->cutoff, .exclude_self = in->exclude_self,
-                                   .max_bytes = in->limits.max_bytes, .estimate = in->limits.estimate };
-    if (q->cell) memcpy(input.cell, q->cell, sizeof input.cell);
-    for (int x = 0; x < 3; x++) input.periodic[x] = q->periodic ? q->periodic[x] : q->cell != NULL;
-    if (q->mask || (k && k->mask)) return pattern_build_skipping(&input, q->mask, k ? k->mask : NULL, pool, out, err);
-    return pattern_build(&input, pool, out, err);
-}
-static inline vic_status pattern_near(const struct point_set *q, const struct point_set *k,
-                                        const struct near_input *in, struct pool *pool, vic_pattern **out,
-                                        vic_error *err)
-{
-    const struct nearest_input i = { in->k, in->exclude_self, in->limits.max_bytes, in->limits.estimate };
-    if (k) return vic_fail(err, VIC_FAILED, "not yet");
-    return pattern_nearest(q, &i, pool, out, err);
-}
 static inline vic_status pattern_ranges(const struct point_set *q, const struct point_set *k,
-                                        const struct key_ranges *in, struct pool *pool, vic_pattern **out,
+                                        const struct ranges_input *in, struct pool *pool, vic_pattern **out,
                                         vic_error *err)
 {
     (void)q, (void)k, (void)in, (void)pool, (void)out;
@@ -81,7 +41,7 @@ static inline vic_status pattern_update(vic_pattern **p, const struct point_set 
                                    .k_positions = k ? k->positions : NULL, .cutoff = old->cutoff, .exclude_self = old->exclude_self };
     if (old->n_rules > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "only the pattern of a cutoff follows its atoms, got one of kind %s", pattern_kind(old));
-    memcpy(input.cell, q->cell ? q->cell : &old->cell[0][0], sizeof input.cell);
+    memcpy(input.cell, q->cells ? q->cells : &old->cell[0][0], sizeof input.cell);
     memcpy(input.periodic, old->periodic, sizeof input.periodic);
     *p = NULL;
     return pattern_rebuild(&input, old, pool, p, err);

@@ -31,7 +31,8 @@ static vic_status take_positions(const struct taking *t, vic_error *err)
         return refuse(t, "positions", "need them: give a tensor [n, 3]", err);
     if (g->positions.data && !(t->kind & (POINTS_GEOMETRY | POINTS_MAY_BE)))
         return refuse(t, "positions", "do not depend on them: leave them out, and give n", err);
-    if (g->n < 0) return vic_fail(err, VIC_BAD_ARGUMENT, "%s.n: expected 0 or more, got %lld", t->side, (long long)g->n);
+    if (g->n < 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s.n: expected 0 or more, got %lld", t->side, (long long)g->n);
     const struct dense_form form = { name, VIC_F64, g->n ? g->n : -1, 3 };
     TRY(dense_take(&g->positions, &form, &t->owned[0], err));
     t->set->n = g->n ? g->n : g->positions.ndim == 2 ? g->positions.shape[0] : 0;
@@ -72,8 +73,9 @@ static vic_status take_groups(const struct taking *t, vic_error *err)
     if (g->groups == 0 && !g->group_offsets) return VIC_OK;
     if (!(t->kind & POINTS_GROUPS)) return refuse(t, "groups", "are of one structure: make one pattern each", err);
     if (g->groups < 0 || !g->group_offsets)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%s.groups: expected a number and group_offsets [groups + 1], got %lld%s",
-                        t->side, (long long)g->groups, g->group_offsets ? "" : " and NULL");
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "%s.groups: expected a number and group_offsets [groups + 1], got %lld%s", t->side,
+                        (long long)g->groups, g->group_offsets ? "" : " and NULL");
     t->set->groups = g->groups;
     t->set->group_offsets = g->group_offsets;
     return VIC_OK;
@@ -87,7 +89,7 @@ static vic_status take_cell(const struct taking *t, vic_error *err)
         if (g->periodic[i])
             return vic_fail(err, VIC_BAD_ARGUMENT, "%s.periodic: periodic along %c, but no cell was given", t->side,
                             'a' + (int)(i % 3));
-    t->set->cell = g->cell;
+    t->set->cells = g->cell;
     t->set->periodic = g->cell ? g->periodic : NULL;
     return VIC_OK;
 }
@@ -110,8 +112,9 @@ static vic_status check_keys_cell(const vic_points *q, const vic_points *k, vic_
     if (!differs && k->cell && k->periodic)
         for (int64_t i = 0; i < 3 * n; i++) differs |= k->periodic[i] != (q->periodic ? q->periodic[i] : true);
     if (!differs) return VIC_OK;
-    return vic_fail(err, VIC_BAD_ARGUMENT,
-                    "keys.cell: it differs from queries.cell, which is that of both: leave it NULL, or give the same");
+    return vic_fail(
+        err, VIC_BAD_ARGUMENT,
+        "keys.cell: it differs from queries.cell, which is that of both: leave it NULL, or give the same");
 }
 
 static vic_status take_sets(const vic_points *queries, const vic_points *keys, const char *way, unsigned kind,

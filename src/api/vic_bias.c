@@ -25,7 +25,7 @@ static double value(vic_bias_kind kind, double a, double center, double width, d
 }
 
 vic_status vic_bias_add(vic_bias_kind kind, double a, double center, double width, double cutoff, int points,
-                          float *table, vic_error *err)
+                        float *table, vic_error *err)
 {
     NEED(table, "table", "expected room for one head's values");
     if (points < 2 || points > 65536)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this build and this machine have. */
 #include "base/switches.h"
-#include "kernels/kernels.h"
 #include "device/devices.h"
+#include "kernels/kernels.h"
 #include "vicinal_dev.h"
 
 #include <string.h>
@@ -62,8 +62,7 @@ vic_status vic_device_get(int index, vic_device_info *out, vic_error *err)
         cpu_describe(&info);
     } else {
         int gpus = cuda_describe(index - 1, &info, note, sizeof note);
-        if (index > gpus)
-            return vic_fail(err, VIC_NO_DEVICE, "%s", *note ? note : "there is no GPU of that number");
+        if (index > gpus) return vic_fail(err, VIC_NO_DEVICE, "%s", *note ? note : "there is no GPU of that number");
     }
     return struct_give(out, &info, sizeof info, "vic_device_info", err);
 }

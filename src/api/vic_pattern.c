@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Constructors of patterns: arguments are checked and taken here, the work is in src/pattern. */
+#include "api/interim.h"
 #include "api/points.h"
 #include "context/context.h"
 #include "pattern/combine.h"
+#include "pattern/cutoff.h"
 #include "pattern/generate.h"
 #include "pattern/masks.h"
+#include "pattern/nearest.h"
 #include "pattern/pairs.h"
-#include "api/interim.h"
 
 #include <string.h>
 
@@ -25,17 +27,13 @@ static vic_status take_options(const vic_pattern_options *given, const char *way
     return VIC_OK;
 }
 
-static struct build_limits limits_of(const vic_pattern_options *o, vic_pattern_estimate *estimate)
-{
-    return (struct build_limits){ o->max_bytes, o->estimate ? estimate : NULL };
-}
-
 /* What was found of memory, also when that is why the call fails. */
 static vic_status give_estimate(const vic_pattern_options *o, const vic_pattern_estimate *found, vic_status st,
                                 vic_error *err)
 {
     if (!o->estimate) return st;
-    vic_status given = struct_give(o->estimate, found, sizeof *found, "vic_pattern_estimate", st == VIC_OK ? err : NULL);
+    vic_status given =
+        struct_give(o->estimate, found, sizeof *found, "vic_pattern_estimate", st == VIC_OK ? err : NULL);
     return st == VIC_OK ? given : st;
 }
 
@@ -53,7 +51,7 @@ vic_status vic_pattern_cutoff(vic_context *c, const vic_points *queries, const v
     TRY(take_options(options, "a cutoff", true, &o, err));
     TRY(points_take(queries, keys, "cutoffs", POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_GROUPS | POINTS_IDS, &points,
                     err));
-    const struct cutoff_input input = { cutoff, o.exclude_self, limits_of(&o, &estimate) };
+    const struct cutoff_input input = { cutoff, o.exclude_self, o.max_bytes, o.estimate ? &estimate : NULL };
     vic_status st = pattern_cutoff(&points.queries, points.keys_or_null, &input, pool, out, err);
     points_drop(&points);
     return give_estimate(&o, &estimate, st, err);
@@ -71,8 +69,8 @@ vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const 
     TRY(take_options(options, "nearest neighbours", true, &o, err));
     TRY(points_take(queries, keys, "nearest neighbours",
                     POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_GROUPS | POINTS_IDS, &points, err));
-    const struct near_input input = { count, o.exclude_self, limits_of(&o, &estimate) };
-    vic_status st = pattern_near(&points.queries, points.keys_or_null, &input, pool, out, err);
+    const struct nearest_input input = { count, o.exclude_self, o.max_bytes, o.estimate ? &estimate : NULL };
+    vic_status st = pattern_nearest(&points.queries, points.keys_or_null, &input, pool, out, err);
     points_drop(&points);
     return give_estimate(&o, &estimate, st, err);
 }
@@ -195,8 +193,10 @@ vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const v
     NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
     NEED(l.range_offsets, "range_offsets", "expected [groups + 1] numbers");
     TRY(points_take(queries, keys, "ranges", POINTS_TWO_SETS, &points, err));
-    const struct key_ranges ranges = { l.groups,    l.query_offsets, l.range_offsets, l.key_first,
-                                       l.key_end, l.window,        l.causal };
+    int64_t after = l.window ? l.right : -1;
+    if (l.causal && after != 0) after = 0;
+    const struct ranges_input ranges = { l.groups, l.query_offsets,        l.range_offsets,
+                                         l.ranges, l.window ? l.left : -1, after };
     vic_status st = pattern_ranges(&points.queries, points.keys_or_null, &ranges, pool, out, err);
     points_drop(&points);
     return st;

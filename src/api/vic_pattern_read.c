@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What patterns hold, in the forms that others want, and patterns in files. */
+#include "api/interim.h"
 #include "base/threads.h"
 #include "context/context.h"
-#include "api/interim.h"
 #include "pattern/expand.h"
 #include "pattern/io/vnp.h"
 #include "pattern/pattern.h"
@@ -47,7 +47,8 @@ vic_status vic_pattern_positions(const vic_pattern *p, vic_side side, const doub
     NEED(p, "pattern", make_one);
     TRY(check_side(side, err));
     if (!p->q_positions)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern, of kind %s, was made without positions", pattern_kind(p));
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the pattern, of kind %s, was made without positions",
+                        pattern_kind(p));
     *out = side == VIC_KEY ? p->k_positions : p->q_positions;
     return VIC_OK;
 }
@@ -72,8 +73,8 @@ static vic_status check_neighbors(const vic_pattern *p, const vic_neighbors *l, 
                         "half: the pattern, of kind %s, is not symmetric, so no pair stands for its mirror image",
                         pattern_kind(p));
     if (!only_counts(l) && l->pairs < there)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld", (long long)l->pairs,
-                        (long long)there);
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld",
+                        (long long)l->pairs, (long long)there);
     if ((l->d || l->D) && (!p->q_positions || p->structures > 1))
         return vic_fail(err, VIC_BAD_ARGUMENT, "d, D: the pattern has no %s",
                         p->q_positions ? "cell that all of its structures share" : "positions");

@@ -38,7 +38,7 @@ struct full_run {
  * takes its pairs out of the set before it. */
 enum pattern_rule_kind {
     RULE_CUTOFF = 1, /* contract/pair_rule.h, within one structure */
-    RULE_NEAREST,    /* the `count` nearest by (distance, key atom, image) */
+    RULE_NEAREST,    /* the `count` nearest by (distance, id of the key, image, key atom) */
     RULE_BLOCKS,     /* (i / count, j / count) is listed */
     RULE_PAIRS,      /* (i, j, image) is listed */
     RULE_WINDOWS,    /* `count` consecutive queries attend to the `keys` consecutive keys around their middle */
@@ -49,7 +49,7 @@ enum pattern_rule_kind {
 
 struct pattern_rule {
     enum pattern_rule_kind kind;
-    bool exclude_self; /* CUTOFF, NEAREST: without (i, i, image 0) */
+    bool exclude_self; /* CUTOFF, NEAREST: without self pairs */
     double cutoff;     /* CUTOFF */
     int64_t count, keys;
     /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row. */
@@ -80,17 +80,21 @@ struct vic_pattern {
 
     /* geometry, as the caller gave it */
     bool one_set;      /* queries are keys: q_* and k_* below are the same pointers */
-    bool exclude_self; /* (i, i, image 0) is left out; only with one_set */
+    bool exclude_self; /* self pairs are left out: see q_ids; only with one_set or ids */
     double cutoff;     /* no pair is further apart; 0 = pairs were not chosen by distance alone */
     double cell[3][3]; /* rows; zeros where not periodic, and with several structures */
     bool periodic[3];
     double *q_positions; /* [n_q, 3], caller's order; NULL = pairs without geometry */
     double *k_positions; /* [n_k, 3] */
 
+    /* Global ids: an atom that is a query and a key, or several keys, has one id.  A pair of atoms with the same id
+     * and at distance 0 is a self pair; nearest neighbours at one distance rank by the id of the key. */
+    int64_t *q_ids, *k_ids; /* [n_q], [n_k]; NULL = each atom's own number, and two sets have no self pairs */
+
     /* Several structures in one pattern: no pair joins two of them. */
-    int64_t structures;         /* 0 = one */
-    int64_t *offsets;           /* [structures + 1] first atom of each; NULL = one structure */
-    struct pattern_cell *cells; /* [structures] */
+    int64_t structures;           /* 0 = one */
+    int64_t *offsets, *k_offsets; /* [structures + 1] first query and key of each; NULL = one structure */
+    struct pattern_cell *cells;   /* [structures] */
 
     int64_t n_rules; /* 0 = every pair within the cutoff, of one structure or two sets */
     struct pattern_rule *rules;

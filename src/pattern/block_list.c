@@ -132,6 +132,27 @@ vic_status block_list_unite(struct block_list *l, size_t first, vic_error *err)
     return VIC_OK;
 }
 
+size_t block_list_find(const struct block_list *l, size_t first, int32_t cluster)
+{
+    size_t low = first, high = l->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (l->cluster[middle] < cluster)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void block_list_drop_empty(struct block_list *l, size_t first)
+{
+    size_t kept = first;
+    for (size_t i = first; i < l->n; i++)
+        if (l->pairs[i] > 0) move_block(l, i, kept++);
+    l->n = kept;
+}
+
 /* ---- full and partial ones ---- */
 
 static vic_status add_full(struct block_list *l, int64_t *strip_runs, int32_t cluster, int32_t image, vic_error *err)

@@ -38,6 +38,11 @@ vic_status block_list_add_rectangle(struct block_list *l, uint64_t rows, int64_t
  * pairs are counted. */
 vic_status block_list_unite(struct block_list *l, size_t first, vic_error *err);
 
+/* The first block of a cluster among those from `first` on, which are sorted. */
+size_t block_list_find(const struct block_list *l, size_t first, int32_t cluster);
+/* Of the blocks from `first` on, which are counted, those without a pair go. */
+void block_list_drop_empty(struct block_list *l, size_t first);
+
 /* The blocks from `first` on are those of strip `number` of the list, and complete. */
 vic_status block_list_close(struct block_list *l, size_t first, int number, vic_error *err);
 

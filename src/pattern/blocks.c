@@ -81,7 +81,7 @@ int block_settle(const struct block_test *t, int64_t strip, const struct candida
     int pairs = filtered.pairs;
     if (filtered.unsure) pairs = decide(t, strip, c, inside, reached, boundary);
     /* Rows and keys are in one order, so a self pair stands at the same row; its image is the block's own. */
-    if (t->p->exclude_self && c->cluster / (STRIP / CLUSTER) == strip && !image[0] && !image[1] && !image[2]) {
+    if (t->exclude_diagonal && c->cluster / (STRIP / CLUSTER) == strip && !image[0] && !image[1] && !image[2]) {
         int first = c->cluster % (STRIP / CLUSTER) * CLUSTER;
         for (int k = 0; k < CLUSTER; k++) {
             uint64_t self = (uint64_t)1 << (first + k);

@@ -38,6 +38,7 @@ struct block_test {
     block_filter *filter;
     double point_error; /* a wrapped, shifted point is at most this far from exact, A */
     double cutoff2;
+    bool exclude_diagonal; /* self pairs go, and queries are keys without ids: (i, i, image 0) */
 };
 
 void strip_rows_load(const struct block_test *t, int64_t strip, struct strip_rows *rows);

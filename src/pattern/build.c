@@ -33,6 +33,18 @@ static void reset(vic_pattern *p)
     memset(&p->info, 0, sizeof p->info);
 }
 
+/* With ids it takes a rule to say what a self pair is. */
+static vic_status keep_ids(vic_pattern *p, const struct pattern_input *in, vic_error *err)
+{
+    struct pattern_rule *rule;
+    TRY(pattern_set_ids(p, in->q_ids, in->k_ids, err));
+    if (!p->exclude_self || !p->q_ids || p->n_rules > 0) return VIC_OK;
+    TRY(pattern_add_rule(p, RULE_CUTOFF, &rule, err));
+    rule->cutoff = p->cutoff;
+    rule->exclude_self = true;
+    return VIC_OK;
+}
+
 /* All but the sizes of `p`, which are there. */
 static vic_status fill(vic_pattern *p, const struct pattern_input *in, struct pool *pool, vic_error *err)
 {
@@ -40,9 +52,10 @@ static vic_status fill(vic_pattern *p, const struct pattern_input *in, struct po
     struct placed placed;
     struct tile_source tiles = { 0 };
     double start = clock_seconds();
-    p->exclude_self = in->exclude_self && p->one_set;
+    p->exclude_self = in->exclude_self && (p->one_set || in->q_ids);
     p->cutoff = in->cutoff;
     pattern_set_cell(p, in->cell, in->periodic);
+    TRY(keep_ids(p, in, err));
     TRY_GOTO(pattern_place(p, in->q_positions, in->k_positions, PLACE_POINTS, pool, &placed, err), done);
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();

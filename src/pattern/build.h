@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The pattern of a cutoff, of one structure in which all atoms take part; for all others see cutoff.h. */
 #ifndef VIC_PATTERN_BUILD_H
 #define VIC_PATTERN_BUILD_H
 
@@ -7,8 +8,9 @@
 
 struct pattern_input {
     int64_t n_q, n_k;
-    const double *q_positions; /* [n_q, 3] */
-    const double *k_positions; /* [n_k, 3]; NULL = one set, queries are keys */
+    const double *q_positions;    /* [n_q, 3] */
+    const double *k_positions;    /* [n_k, 3]; NULL = one set, queries are keys */
+    const int64_t *q_ids, *k_ids; /* [n_q], [n_k] global ids; NULL = none: with two sets both or neither */
     double cell[3][3];
     bool periodic[3];
     double cutoff;

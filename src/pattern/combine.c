@@ -171,20 +171,6 @@ struct exclusion {
     int32_t *row_of_key;
 };
 
-/* The first block of a cluster among those from `low` on, which are sorted. */
-static size_t first_block(const struct block_list *l, size_t low, int32_t cluster)
-{
-    size_t high = l->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (l->cluster[middle] < cluster)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static vic_status exclude_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
     struct exclusion *x = context;
@@ -202,7 +188,7 @@ static vic_status exclude_strip(void *context, int64_t strip, int worker, struct
                 image = pattern_find_image(p, n);
                 if (image < 0) continue;
             }
-            for (size_t b = first_block(out, first, cluster); b < out->n && out->cluster[b] == cluster; b++)
+            for (size_t b = block_list_find(out, first, cluster); b < out->n && out->cluster[b] == cluster; b++)
                 if (image < 0 || out->image[b] == image) out->bits[b].key[row % CLUSTER] &= ~((uint64_t)1 << r);
         }
     }

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pattern/join.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "contract/block_walk.h"
 #include "pattern/assemble.h"
 #include "pattern/images.h"
 #include "pattern/pattern.h"
-#include "pattern/points.h"
 
 #include <string.h>
-
-static vic_status side_make(int64_t n, const uint8_t *skip, struct side *out, vic_error *err)
-{
-    int64_t others;
-    out->n = n;
-    TRY(mem_array((size_t)n, sizeof *out->atoms, "atoms", &out->atoms, err));
-    for (int64_t i = 0; i < n; i++)
-        if (!skip || !skip[i]) out->atoms[out->kept++] = (int32_t)i;
-    others = out->kept;
-    for (int64_t i = 0; i < n; i++)
-        if (skip && skip[i]) out->atoms[others++] = (int32_t)i;
-    return VIC_OK;
-}
-
-/* ---- the whole ---- */
 
 static vic_status join_order(const struct join *j, bool keys, int32_t **out, vic_error *err)
 {
@@ -165,70 +148,4 @@ void join_free(struct join *j)
     if (j->k.atoms != j->q.atoms) free(j->k.atoms);
     free(j->q.atoms);
     pattern_release(j->whole);
-}
-
-vic_status join_make(int64_t n_q, int64_t n_k, bool one_set, double cutoff, bool exclude_self, const uint8_t *q_skip,
-                     const uint8_t *k_skip, struct join *j, vic_error *err)
-{
-    struct pattern_rule *rule;
-    vic_pattern *p;
-    TRY(pattern_new(n_q, n_k, one_set, &p, err));
-    j->whole = p;
-    p->cutoff = cutoff;
-    p->exclude_self = exclude_self && one_set;
-    TRY(pattern_add_rule(p, RULE_CUTOFF, &rule, err));
-    rule->cutoff = cutoff;
-    rule->exclude_self = p->exclude_self;
-    TRY(rule_set_skip(p, rule, q_skip, k_skip, err));
-    TRY(side_make(p->n_q, q_skip, &j->q, err));
-    if (!one_set) return side_make(p->n_k, k_skip, &j->k, err);
-    j->k = j->q; /* the same array */
-    return VIC_OK;
-}
-
-vic_status join_positions(const struct side *side, int64_t first, int64_t n, const double *positions, double **out,
-                          vic_error *err)
-{
-    TRY(mem_array((size_t)n, 3 * sizeof **out, "positions", out, err));
-    for (int64_t i = 0; i < n; i++)
-        memcpy(*out + 3 * i, positions + 3 * (int64_t)side->atoms[first + i], 3 * sizeof **out);
-    return VIC_OK;
-}
-
-/* ---- one structure without some atoms ---- */
-
-vic_status pattern_build_skipping(const struct pattern_input *in, const uint8_t *q_skip, const uint8_t *k_skip,
-                                  struct pool *pool, vic_pattern **out, vic_error *err)
-{
-    vic_status st = VIC_OK;
-    double start = clock_seconds(), *q = NULL, *k = NULL;
-    struct join j = { .n_parts = 1 };
-    struct pattern_input kept = *in;
-    bool one_set = in->k_positions == NULL;
-    *out = NULL;
-    TRY_GOTO(join_make(in->n_q, in->n_k, one_set, in->cutoff, in->exclude_self, q_skip, k_skip, &j, err), done);
-    TRY_GOTO(positions_copy(one_set ? "input" : "query", in->n_q, in->q_positions, &j.whole->q_positions, err), done);
-    TRY_GOTO(mem_array_zero(1, sizeof *j.parts, "structures", &j.parts, err), done);
-    TRY_GOTO(join_positions(&j.q, 0, j.q.kept, in->q_positions, &q, err), done);
-    kept.max_bytes = in->max_bytes - in->max_bytes / 2; /* it is held twice while the others are put behind it */
-    kept.n_q = j.q.kept;
-    kept.q_positions = q;
-    if (!one_set) {
-        TRY_GOTO(positions_copy("key", in->n_k, in->k_positions, &j.whole->k_positions, err), done);
-        TRY_GOTO(join_positions(&j.k, 0, j.k.kept, in->k_positions, &k, err), done);
-        kept.n_k = j.k.kept;
-        kept.k_positions = k;
-    }
-    TRY_GOTO(pattern_build(&kept, pool, &j.parts[0].p, err), done);
-    memcpy(j.whole->cell, j.parts[0].p->cell, sizeof j.whole->cell);
-    memcpy(j.whole->periodic, j.parts[0].p->periodic, sizeof j.whole->periodic);
-    TRY_GOTO(join_parts(&j, pool, err), done);
-    j.whole->info.seconds_build = clock_seconds() - start - j.whole->info.seconds_order;
-    *out = j.whole;
-    j.whole = NULL;
-done:
-    free(k);
-    free(q);
-    join_free(&j);
-    return st;
 }

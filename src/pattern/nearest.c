@@ -6,16 +6,19 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "contract/pair_rule.h"
+#include "pattern/assemble.h"
 #include "pattern/boxes.h"
+#include "pattern/groups.h"
 #include "pattern/pairs.h"
 #include "pattern/pattern.h"
 
 #include <math.h>
 #include <string.h>
 
-/* By squared distance, then key atom, then image: the order that decides who is nearer. */
+/* By squared distance, then id of the key, then image, then key: the order that decides who is nearer. */
 struct neighbour {
     double d2;
+    int64_t id;
     int32_t key, image[3];
 };
 
@@ -37,6 +40,8 @@ struct search {
     struct placed points;
     struct box_tree tree;
     double far_component; /* of any position */
+    bool any_key;         /* that takes part */
+    bool exclude_self;
     int64_t k;
     struct scratch *scratch;
     /* by query atom, k places each */
@@ -47,8 +52,9 @@ struct search {
 static bool nearer(const struct neighbour *a, const struct neighbour *b)
 {
     if (a->d2 != b->d2) return a->d2 < b->d2;
-    if (a->key != b->key) return a->key < b->key;
-    return integers_compare(a->image, b->image) < 0;
+    if (a->id != b->id) return a->id < b->id;
+    int order = integers_compare(a->image, b->image);
+    return order != 0 ? order < 0 : a->key < b->key;
 }
 
 static void sift_down(struct neighbour *heap, int64_t n, int64_t at)
@@ -128,9 +134,10 @@ static void look_at_cluster(const struct search *s, struct scratch *w, int64_t r
         if (s->rule->k_skip && s->rule->k_skip[one.key]) continue;
         for (int x = 0; x < 3; x++)
             one.image[x] = image->n[x] + (p->k_wrap ? p->k_wrap[one.key][x] : 0) - (p->q_wrap ? p->q_wrap[i][x] : 0);
-        if (s->rule->exclude_self && one.key == i && !one.image[0] && !one.image[1] && !one.image[2]) continue;
         one.d2 = pair_distance2(p->q_positions + 3 * (int64_t)i, p->k_positions + 3 * (int64_t)one.key, p->cell,
                                 one.image[0], one.image[1], one.image[2]);
+        one.id = p->k_ids ? p->k_ids[one.key] : one.key;
+        if (s->exclude_self && one.d2 == 0.0 && one.id == (p->q_ids ? p->q_ids[i] : i)) continue;
         if (one.d2 < limit2) heap_add(w->heap, n, s->k, &one);
     }
 }
@@ -185,7 +192,7 @@ static vic_status search_strip(const struct search *s, struct scratch *w, int64_
     const vic_pattern *p = s->p;
     int64_t first = strip * STRIP, rows = p->n_q - first < STRIP ? p->n_q - first : STRIP;
     struct box box = box_of_points((const double(*)[3])s->points.q_rows + first, rows);
-    uint64_t left = skip_rows(p, s->rule->q_skip, strip);
+    uint64_t left = s->any_key ? skip_rows(p, s->rule->q_skip, strip) : 0;
     bool open = s->points.lattice.rank == 0;
     for (double reach = first_reach(&box, s->k); left; reach *= 1.5) {
         size_t candidates;
@@ -255,6 +262,9 @@ static vic_status search_all(struct search *s, struct pool *pool, vic_error *err
         TRY(mem_array((size_t)s->k, sizeof(struct neighbour), "neighbours of a row", &s->scratch[w].heap, err));
     }
     for (int64_t i = 0; i < 3 * p->n_q; i++) s->far_component = fmax(s->far_component, fabs(p->q_positions[i]));
+    for (int64_t i = 0; !p->one_set && i < 3 * p->n_k; i++)
+        s->far_component = fmax(s->far_component, fabs(p->k_positions[i]));
+    for (int64_t i = 0; i < p->n_k && !s->any_key; i++) s->any_key = !(s->rule->k_skip && s->rule->k_skip[i]);
     pool_run(pool, p->strips, search_task, s);
     for (int w = 0; w < workers; w++) {
         if (s->scratch[w].status == VIC_OK) continue;
@@ -296,8 +306,8 @@ static vic_status check_memory(const struct search *s, size_t max_bytes, vic_pat
                     (long long)s->k, e.pairs, e.bytes, (double)max_bytes);
 }
 
-vic_status pattern_nearest(const struct point_set *points, const struct nearest_input *in, struct pool *pool,
-                           vic_pattern **out, vic_error *err)
+static vic_status build(const struct point_set *queries, const struct point_set *keys, const struct nearest_input *in,
+                        struct pool *pool, vic_pattern **out, vic_error *err)
 {
     int64_t k = in->k;
     vic_status st = VIC_OK;
@@ -308,15 +318,13 @@ vic_status pattern_nearest(const struct point_set *points, const struct nearest_
     struct image_set images = { 0 };
     vic_pattern *p;
     *out = NULL;
-    if (k < 1 || k > INT32_MAX)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "k: expected 1 or more neighbours, got %lld", (long long)k);
-    TRY_GOTO(pattern_begin(points, NULL, PLACE_ROWS, pool, &s.points, &p, err), done);
+    TRY_GOTO(pattern_begin(queries, keys, PLACE_ROWS, pool, &s.points, &p, err), done);
     p->info.seconds_order = clock_seconds() - start;
     start = clock_seconds();
     TRY_GOTO(pattern_add_rule(p, RULE_NEAREST, &rule, err), done);
     rule->count = k;
-    rule->exclude_self = in->exclude_self;
-    TRY_GOTO(rule_set_masks(p, rule, points, NULL, err), done);
+    s.exclude_self = rule->exclude_self = in->exclude_self && (p->one_set || p->q_ids);
+    TRY_GOTO(rule_set_masks(p, rule, queries, keys, err), done);
     s.p = p;
     s.rule = rule;
     if (s.points.lattice.rank == 0 && k > p->n_k) s.k = p->n_k > 0 ? p->n_k : 1; /* there are no more */
@@ -337,4 +345,20 @@ done:
     search_free(&s, pool_threads(pool));
     pattern_release(p);
     return st;
+}
+
+vic_status pattern_nearest(const struct point_set *queries, const struct point_set *keys,
+                           const struct nearest_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    const struct point_set q = point_set_placed(queries), none = { .n = 0 },
+                           k = point_set_placed(keys ? keys : &none);
+    const struct pattern_rule rule = { .kind = RULE_NEAREST, .count = in->k, .exclude_self = in->exclude_self };
+    *out = NULL;
+    if (in->k < 1 || in->k > INT32_MAX)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "k: expected 1 or more neighbours, got %lld", (long long)in->k);
+    TRY(point_sets_check(queries, keys, err));
+    if (!q.positions || !k.positions)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "nearest neighbours need the positions of all atoms, got none");
+    return q.groups > 0 ? groups_build(&q, keys ? &k : NULL, &rule, 0, NULL, pool, out, err)
+                        : build(&q, keys ? &k : NULL, in, pool, out, err);
 }

@@ -4,14 +4,15 @@
 
 #include "pattern/point_set.h"
 
-/* The k nearest keys of each query of one set; needs positions. */
+/* The k nearest keys of each query; needs positions.  Masked points keep their places among the rows, but for sets
+ * with groups, where they get rows behind all others. */
 struct nearest_input {
     int64_t k;
     bool exclude_self;
     size_t max_bytes;               /* 0 = no limit */
     vic_pattern_estimate *estimate; /* NULL = not wanted */
 };
-vic_status pattern_nearest(const struct point_set *points, const struct nearest_input *input, struct pool *pool,
-                           vic_pattern **out, vic_error *err);
+vic_status pattern_nearest(const struct point_set *queries, const struct point_set *keys,
+                           const struct nearest_input *input, struct pool *pool, vic_pattern **out, vic_error *err);
 
 #endif

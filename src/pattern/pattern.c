@@ -47,10 +47,13 @@ void pattern_release(vic_pattern *p)
         free(p->k_positions);
         free(p->k_order);
         free(p->k_wrap);
+        free(p->k_ids);
+        free(p->k_offsets);
     }
     free(p->q_positions);
     free(p->q_order);
     free(p->q_wrap);
+    free(p->q_ids);
     free(p->images);
     free(p->partial_ptr);
     free(p->partial_cluster);
@@ -75,6 +78,8 @@ void pattern_share_sides(vic_pattern *p)
     p->k_positions = p->q_positions;
     p->k_order = p->q_order;
     p->k_wrap = p->q_wrap;
+    p->k_ids = p->q_ids;
+    p->k_offsets = p->offsets;
 }
 
 void pattern_set_cell(vic_pattern *p, const double cell[3][3], const bool periodic[3])
@@ -83,6 +88,23 @@ void pattern_set_cell(vic_pattern *p, const double cell[3][3], const bool period
         p->periodic[axis] = periodic[axis];
         for (int x = 0; x < 3; x++) p->cell[axis][x] = periodic[axis] ? cell[axis][x] : 0.0;
     }
+}
+
+static vic_status copy_ids(const int64_t *ids, int64_t n, int64_t **out, vic_error *err)
+{
+    if (*out) return VIC_OK; /* those of the pattern whose memory is used again */
+    TRY(mem_array((size_t)n, sizeof **out, "ids", out, err));
+    for (int64_t i = 0; i < n; i++) (*out)[i] = ids ? ids[i] : i;
+    return VIC_OK;
+}
+
+vic_status pattern_set_ids(vic_pattern *p, const int64_t *q_ids, const int64_t *k_ids, vic_error *err)
+{
+    if (!q_ids && (p->one_set || !k_ids)) return VIC_OK;
+    TRY(copy_ids(q_ids, p->n_q, &p->q_ids, err));
+    if (!p->one_set) return copy_ids(k_ids, p->n_k, &p->k_ids, err);
+    p->k_ids = p->q_ids;
+    return VIC_OK;
 }
 
 static vic_status identity(int64_t n, int32_t **out, vic_error *err)
@@ -117,15 +139,19 @@ static vic_status copy_atoms(const vic_pattern *p, vic_pattern *c, vic_error *er
     TRY(array_copy(p->q_positions, p->n_q, 3 * sizeof *p->q_positions, &c->q_positions, err));
     TRY(array_copy(p->q_order, p->n_q, sizeof *p->q_order, &c->q_order, err));
     TRY(array_copy(p->q_wrap, p->n_q, sizeof *p->q_wrap, &c->q_wrap, err));
+    TRY(array_copy(p->q_ids, p->n_q, sizeof *p->q_ids, &c->q_ids, err));
+    c->structures = p->structures;
+    TRY(array_copy(p->offsets, p->structures + 1, sizeof *p->offsets, &c->offsets, err));
+    TRY(array_copy(p->cells, p->structures, sizeof *p->cells, &c->cells, err));
     pattern_share_sides(c);
     if (!p->one_set) {
+        TRY(array_copy(p->k_ids, p->n_k, sizeof *p->k_ids, &c->k_ids, err));
+        TRY(array_copy(p->k_offsets, p->structures + 1, sizeof *p->k_offsets, &c->k_offsets, err));
         TRY(array_copy(p->k_positions, p->n_k, 3 * sizeof *p->k_positions, &c->k_positions, err));
         TRY(array_copy(p->k_order, p->n_k, sizeof *p->k_order, &c->k_order, err));
         TRY(array_copy(p->k_wrap, p->n_k, sizeof *p->k_wrap, &c->k_wrap, err));
     }
-    c->structures = p->structures;
-    TRY(array_copy(p->offsets, p->structures + 1, sizeof *p->offsets, &c->offsets, err));
-    return array_copy(p->cells, p->structures, sizeof *p->cells, &c->cells, err);
+    return VIC_OK;
 }
 
 vic_status pattern_new_like(const vic_pattern *p, vic_pattern **out, vic_error *err)
@@ -247,11 +273,13 @@ static size_t pattern_bytes(const vic_pattern *p)
     size_t rows = (size_t)(p->n_q + (p->one_set ? 0 : p->n_k));
     size_t per_row = sizeof(int32_t) + (p->q_positions ? 3 * sizeof(double) : 0);
     if (p->q_wrap) per_row += 3 * sizeof(int32_t);
+    if (p->q_ids) per_row += sizeof(int64_t);
     size_t bytes = sizeof *p + per_row * rows + (size_t)p->n_images * sizeof *p->images +
                    (size_t)p->n_partial * (2 * sizeof(int32_t) + sizeof(struct block_bits)) +
                    (size_t)p->full_ptr[p->strips] * sizeof(struct full_run) +
                    2 * (size_t)(p->strips + 1) * sizeof(int64_t);
     if (p->offsets) bytes += (size_t)p->structures * (sizeof *p->offsets + sizeof *p->cells);
+    if (p->k_offsets != p->offsets) bytes += (size_t)p->structures * sizeof *p->k_offsets;
     for (int64_t r = 0; r < p->n_rules; r++) bytes += rule_bytes(p, &p->rules[r]);
     return bytes;
 }

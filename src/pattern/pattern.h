@@ -20,6 +20,8 @@ void pattern_release(vic_pattern *p);        /* frees with the last reference; N
 void pattern_share_sides(vic_pattern *p);
 /* The rows of `cell` along periodic axes; zeros along the others. */
 void pattern_set_cell(vic_pattern *p, const double cell[3][3], const bool periodic[3]);
+/* Copies of global ids; NULL = none, and where one side of two sets has some, the other's are its atoms' numbers. */
+vic_status pattern_set_ids(vic_pattern *p, const int64_t *q_ids, const int64_t *k_ids, vic_error *err);
 /* Rows in the order of the atoms, as where there is no geometry. */
 vic_status pattern_plain_order(vic_pattern *p, vic_error *err);
 

@@ -34,8 +34,10 @@ vic_status tile_source_make(vic_pattern *p, const struct placed *placed, int wor
     t->search.n_images = p->n_images;
     t->test.p = p;
     t->test.cutoff2 = p->cutoff * p->cutoff;
+    t->test.exclude_diagonal = p->exclude_self && !p->q_ids;
     t->test.filter = block_filter_choose();
     t->workers = workers;
+    if (p->exclude_self && p->q_ids) TRY(self_pairs_make(p, &t->self, err));
     TRY(mem_array_zero((size_t)workers, sizeof *t->scratch, "workers", &t->scratch, err));
     for (int w = 0; w < workers; w++) {
         t->scratch[w].tile = -1;
@@ -53,6 +55,7 @@ void tile_source_free(struct tile_source *t)
     }
     free(t->scratch);
     free(t->images);
+    self_pairs_free(&t->self);
 }
 
 static vic_status look_around(struct tile_source *t, struct tile_scratch *s, int64_t strip, vic_error *err)
@@ -77,22 +80,23 @@ vic_status tile_source_strip(void *context, int64_t strip, int worker, struct bl
     struct tile_source *t = context;
     struct tile_scratch *s = &t->scratch[worker];
     TRY(look_around(t, s, strip, err));
-    size_t n = s->search.n_candidates, at = out->n;
+    size_t n = s->search.n_candidates, first = out->n, at = first;
     const struct candidate *candidates = s->search.candidates;
     TRY(make_room(out, s, n, err));
     strip_rows_load(&t->test, strip, &s->rows);
     /* The masks go where the strip's blocks will be, and move up over those that turn out not to be any. */
-    struct block_bits *bits = out->bits + at;
+    struct block_bits *bits = out->bits + first;
     t->test.filter(&t->test, &s->rows, candidates, n, bits, s->reached, s->filtered);
     for (size_t i = 0; i < n; i++) {
         int pairs = block_settle(&t->test, strip, &candidates[i], s->filtered[i], &bits[i], &s->reached[i],
                                  &out->boundary_pairs);
         if (pairs == 0) continue;
-        if (at != out->n + i) out->bits[at] = bits[i];
+        if (at != first + i) out->bits[at] = bits[i];
         out->cluster[at] = candidates[i].cluster;
         out->image[at] = candidates[i].image;
         out->pairs[at++] = (uint16_t)pairs;
     }
     out->n = at;
+    if (t->self.slots) self_pairs_remove(&t->self, strip, out, first);
     return VIC_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "pattern/assemble.h"
 #include "pattern/blocks.h"
+#include "pattern/self_pairs.h"
 
 /* What a worker owns. */
 struct tile_scratch {
@@ -20,6 +21,7 @@ struct tile_source {
     struct lattice_image *images;
     struct search search;
     struct block_test test;
+    struct self_pairs self; /* where self pairs go by ids; else without slots */
     int workers;
     struct tile_scratch *scratch; /* [workers] */
 };

@@ -16,6 +16,7 @@ struct list {
 /* A pair with its distance, to be ranked. */
 struct ranked {
     double d2;
+    int64_t id; /* of the key */
     struct rule_pair pair;
 };
 
@@ -122,15 +123,27 @@ static struct world world_of(const struct vic_pattern *p, int64_t query)
         else
             high = middle;
     }
-    w = (struct world){ p->offsets[low], p->offsets[low + 1], (const double(*)[3])p->cells[low].cell,
+    w = (struct world){ p->k_offsets[low], p->k_offsets[low + 1], (const double(*)[3])p->cells[low].cell,
                         p->cells[low].periodic };
     return w;
 }
 
-static vic_status rank(struct worker *w, double d2, int64_t key, int32_t n1, int32_t n2, int32_t n3, vic_error *err)
+static int64_t id_of(const int64_t *ids, int64_t atom)
+{
+    return ids ? ids[atom] : atom;
+}
+
+/* The same atom at the same place; between two sets only ids say which atoms are the same. */
+static bool is_self(const struct vic_pattern *p, int64_t query, int64_t key, double d2)
+{
+    if (!p->one_set && !p->q_ids) return false;
+    return d2 == 0.0 && id_of(p->q_ids, query) == id_of(p->k_ids, key);
+}
+
+static vic_status rank(struct worker *w, double d2, int64_t id, int64_t key, const int32_t n[3], vic_error *err)
 {
     TRY(mem_grow(&w->ranked, &w->ranked_capacity, w->n_ranked + 1, sizeof *w->ranked, "pairs of a row", err));
-    w->ranked[w->n_ranked++] = (struct ranked){ d2, { (int32_t)key, { n1, n2, n3 } } };
+    w->ranked[w->n_ranked++] = (struct ranked){ d2, id, { (int32_t)key, { n[0], n[1], n[2] } } };
     return VIC_OK;
 }
 
@@ -151,8 +164,9 @@ static vic_status within(const struct vic_pattern *p, const struct pattern_rule 
             for (int32_t n2 = first[1]; n2 <= last[1]; n2++)
                 for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
                     double d2 = pair_distance2(ri, rj, world->cell, n1, n2, n3);
-                    bool self = rule->exclude_self && query == key && n1 == 0 && n2 == 0 && n3 == 0;
-                    if (d2 < cutoff * cutoff && !self) TRY(rank(w, d2, key, n1, n2, n3, err));
+                    bool self = rule->exclude_self && is_self(p, query, key, d2);
+                    if (d2 < cutoff * cutoff && !self)
+                        TRY(rank(w, d2, id_of(p->k_ids, key), key, (const int32_t[3]){ n1, n2, n3 }, err));
                 }
     }
     return VIC_OK;
@@ -168,7 +182,10 @@ static int nearest_first(const void *a, const void *b)
 {
     const struct ranked *p = a, *q = b;
     if (p->d2 != q->d2) return p->d2 < q->d2 ? -1 : 1;
-    return compare(&p->pair, &q->pair);
+    if (p->id != q->id) return p->id < q->id ? -1 : 1;
+    for (int x = 0; x < 3; x++)
+        if (p->pair.image[x] != q->pair.image[x]) return p->pair.image[x] < q->pair.image[x] ? -1 : 1;
+    return (p->pair.key > q->pair.key) - (p->pair.key < q->pair.key);
 }
 
 /* Ever larger cutoffs, until one holds enough pairs; without periodic axes one that holds all atoms is enough. */
@@ -178,7 +195,9 @@ static vic_status nearest(const struct vic_pattern *p, const struct pattern_rule
     struct world world = world_of(p, query);
     bool open = !world.periodic[0] && !world.periodic[1] && !world.periodic[2];
     double all = 2.0 * (largest_norm(p->n_k, p->k_positions) + largest_norm(1, p->q_positions + 3 * query)) + 1.0;
-    if (rule->q_skip && rule->q_skip[query]) return VIC_OK;
+    bool any = false;
+    for (int64_t key = world.first; key < world.end && !any; key++) any = !skipped(rule, query, key);
+    if (!any) return VIC_OK;
     for (double cutoff = open ? all : 1.0;; cutoff *= 1.5) {
         TRY(within(p, rule, &world, cutoff, query, w, err));
         if (!open && w->n_ranked < (size_t)rule->count) continue;

@@ -93,19 +93,27 @@ static double greatest_cutoff(const vic_pattern *p)
     return greatest;
 }
 
+static vic_status check_offsets(const struct vnp *f, const char *path, const void *slot, const int64_t *offsets,
+                                int64_t atoms, vic_error *err)
+{
+    int64_t n = f->p->structures;
+    for (int64_t s = 0; s <= n; s++) {
+        int64_t low = s == 0 ? 0 : s == n ? atoms : offsets[s - 1], high = s == 0 ? 0 : atoms;
+        if (offsets[s] < low || offsets[s] > high)
+            return vnp_wrong(f, path, slot, s, err, "expected %lld to %lld, found %lld", (long long)low,
+                             (long long)high, (long long)offsets[s]);
+    }
+    return VIC_OK;
+}
+
 static vic_status check_structures(const struct vnp *f, const char *path, double reach, vic_error *err)
 {
     const vic_pattern *p = f->p;
     if (p->structures == 0) return VIC_OK;
-    if (!p->one_set || !p->q_positions)
-        return vic_fail(err, VIC_BAD_INPUT, "%s: several structures need positions and one set of atoms, found %s",
-                        path, p->one_set ? "no positions" : "two sets");
-    for (int64_t s = 0; s <= p->structures; s++) {
-        int64_t low = s == 0 ? 0 : s == p->structures ? p->n_q : p->offsets[s - 1], high = s == 0 ? 0 : p->n_q;
-        if (p->offsets[s] < low || p->offsets[s] > high)
-            return vnp_wrong(f, path, &p->offsets, s, err, "expected %lld to %lld, found %lld", (long long)low,
-                             (long long)high, (long long)p->offsets[s]);
-    }
+    if (!p->q_positions)
+        return vic_fail(err, VIC_BAD_INPUT, "%s: several structures need positions, found none", path);
+    TRY(check_offsets(f, path, &p->offsets, p->offsets, p->n_q, err));
+    if (!p->one_set) TRY(check_offsets(f, path, &p->k_offsets, p->k_offsets, p->n_k, err));
     for (int64_t s = 0; s < p->structures; s++)
         TRY(check_cell(path, "cell of a structure", (const double(*)[3])p->cells[s].cell, p->cells[s].periodic, reach,
                        err));
@@ -272,9 +280,10 @@ vic_status vnp_check(const struct vnp *f, const char *path, vic_error *err)
                         p->cutoff);
     if (p->n_rules == 0 && !p->q_positions)
         return vic_fail(err, VIC_BAD_INPUT, "%s: expected positions, or a rule that needs none, found neither", path);
-    if (!p->one_set && p->exclude_self)
-        return vic_fail(err, VIC_BAD_INPUT, "%s: byte %d: self pairs left out of two sets of atoms, which have none",
-                        path, VNP_AT_FLAGS);
+    if (!p->one_set && !p->q_ids && p->exclude_self)
+        return vic_fail(err, VIC_BAD_INPUT,
+                        "%s: byte %d: self pairs left out of two sets of atoms, which have none without ids", path,
+                        VNP_AT_FLAGS);
     TRY(check_cell(path, "cell", p->cell, p->periodic, reach, err));
     TRY(check_positions(f, path, &p->q_positions, p->n_q, p->q_positions, err));
     TRY(check_order(f, path, &p->q_order, p->n_q, p->q_order, err));
@@ -327,7 +336,7 @@ static bool fits_kind(const vic_pattern *p, const struct pattern_rule *r)
     bool geometry = r->kind == RULE_CUTOFF || r->kind == RULE_NEAREST;
     bool counts = r->kind == RULE_NEAREST || r->kind == RULE_WINDOWS || r->kind == RULE_BLOCKS;
     if ((r->ptr != NULL) != has_list(r) || (geometry && !p->q_positions)) return false;
-    if (r->exclude_self && !(geometry && p->one_set)) return false;
+    if (r->exclude_self && !(geometry && (p->one_set || p->q_ids))) return false;
     if (r->cutoff != 0 && r->kind != RULE_CUTOFF) return false;
     if (counts && (r->count < 1 || r->count > INT32_MAX)) return false;
     switch (r->kind) {

@@ -12,7 +12,7 @@ static void add(struct vnp *f, enum vnp_id id, uint32_t rule, const char *what, 
     };
 }
 
-void vnp_list(struct vnp *f, bool positions, bool wraps)
+void vnp_list(struct vnp *f, bool positions, bool wraps, bool ids)
 {
     vic_pattern *p = f->p;
     f->n = 0;
@@ -32,8 +32,12 @@ void vnp_list(struct vnp *f, bool positions, bool wraps)
     add(f, VNP_FULL_RUNS, 0, "full_runs", f->n_runs, sizeof *p->full_runs, &p->full_runs);
     if (p->structures > 0) {
         add(f, VNP_OFFSETS, 0, "offsets", p->structures + 1, sizeof *p->offsets, &p->offsets);
+        if (!p->one_set)
+            add(f, VNP_K_OFFSETS, 0, "key offsets", p->structures + 1, sizeof *p->k_offsets, &p->k_offsets);
         add(f, VNP_CELLS, 0, "cells", p->structures, VNP_CELL, &f->cells);
     }
+    if (ids) add(f, VNP_Q_IDS, 0, "query ids", p->n_q, sizeof *p->q_ids, &p->q_ids);
+    if (ids && !p->one_set) add(f, VNP_K_IDS, 0, "key ids", p->n_k, sizeof *p->k_ids, &p->k_ids);
     if (p->n_rules > 0) add(f, VNP_RULES, 0, "rules", p->n_rules, VNP_RULE, &f->rules);
 }
 
@@ -52,6 +56,12 @@ void vnp_list_rules(struct vnp *f, const uint32_t *flags)
         if (flags[i] & VNP_Q_SKIP) add(f, VNP_RULE_Q_SKIP, rule, "a rule's query skips", p->n_q, 1, &r->q_skip);
         if (flags[i] & VNP_K_SKIP) add(f, VNP_RULE_K_SKIP, rule, "a rule's key skips", p->n_k, 1, &r->k_skip);
     }
+}
+
+int vnp_version(const vic_pattern *p)
+{
+    bool new = p->q_ids || (p->structures > 0 && !p->one_set);
+    return new ? 2 : 1;
 }
 
 uint64_t vnp_end(const struct vnp *f)

@@ -71,9 +71,9 @@ static vic_status read_head(const struct file *in, unsigned char **out, int *sec
     if (memcmp(start, VNP_MAGIC, 8) != 0)
         return vic_fail(err, VIC_BAD_INPUT, "%s: not a .vnp file: it does not begin with \\x89VNP\\r\\n\\x1a\\n",
                         in->path);
-    if (u32_at(start + VNP_AT_VERSION) != VNP_VERSION)
+    if (u32_at(start + VNP_AT_VERSION) < 1 || u32_at(start + VNP_AT_VERSION) > VNP_VERSION)
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s: byte %d: expected version %d of the format, found %u: written by a newer vicinal?",
+                        "%s: byte %d: expected version 1 to %d of the format, found %u: written by a newer vicinal?",
                         in->path, VNP_AT_VERSION, VNP_VERSION, u32_at(start + VNP_AT_VERSION));
     if (u32_at(start + VNP_AT_SECTIONS) > VNP_MAX_SECTIONS)
         return wrong_head(in, VNP_AT_SECTIONS, "number of sections, at most", VNP_MAX_SECTIONS,
@@ -275,7 +275,7 @@ static vic_status load(const struct file *in, const unsigned char *head, int tot
     uint32_t rule_flags[VNP_MAX_RULES];
     TRY(take_head(in, head, f, &flags, &rules, err));
     f->p->n_rules = rules; /* for the list alone: there are no rules yet */
-    vnp_list(f, flags & VNP_POSITIONS, flags & VNP_WRAPS);
+    vnp_list(f, flags & VNP_POSITIONS, flags & VNP_WRAPS, flags & VNP_IDS);
     f->p->n_rules = 0;
     TRY(check_table(in, head, f, 0, total, err));
     TRY(read_sections(in, f, 0, VNP_FIXED + (uint64_t)total * VNP_SECTION, err));
@@ -291,6 +291,9 @@ static vic_status load(const struct file *in, const unsigned char *head, int tot
                         "%s: expected %d sections up to byte %llu, found %d up to byte %llu: the file is damaged",
                         in->path, f->n, (unsigned long long)vnp_end(f), total, (unsigned long long)in->size);
     join_sides(f->p);
+    if (vnp_version(f->p) > (int)u32_at(head + VNP_AT_VERSION))
+        return wrong_head(in, VNP_AT_VERSION, "version of what the file holds", vnp_version(f->p),
+                          u32_at(head + VNP_AT_VERSION), err);
     TRY(vnp_check(f, in->path, err));
     return vnp_check_rules(f, in->path, err);
 }

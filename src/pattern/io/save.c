@@ -78,11 +78,12 @@ static void pack_head(const struct vnp *f, unsigned char *head, size_t bytes)
     int64_t flags = p->one_set * VNP_ONE_SET + p->exclude_self * VNP_EXCLUDE_SELF;
     if (p->q_positions) flags |= VNP_POSITIONS;
     if (p->q_wrap) flags |= VNP_WRAPS;
+    if (p->q_ids) flags |= VNP_IDS;
     for (int x = 0; x < 3; x++)
         if (p->periodic[x]) flags |= (int64_t)VNP_PERIODIC << x;
     memset(head, 0, bytes);
     memcpy(head, VNP_MAGIC, 8);
-    put_u32(head + VNP_AT_VERSION, VNP_VERSION);
+    put_u32(head + VNP_AT_VERSION, (uint32_t)vnp_version(p));
     put_u32(head + VNP_AT_HEAD_BYTES, (uint32_t)bytes);
     put_i64(head + VNP_AT_FILE_BYTES, (int64_t)vnp_end(f));
     put_u32(head + VNP_AT_SECTIONS, (uint32_t)f->n);
@@ -204,7 +205,7 @@ static vic_status save(const vic_pattern *p, const char *path, const int *descri
     TRY_GOTO(mem_array((size_t)p->n_rules, VNP_RULE, "rules", &f->rules, err), done);
     pack_cells(p, f->cells);
     pack_rules(p, f->rules, flags);
-    vnp_list(f, p->q_positions != NULL, p->q_wrap != NULL);
+    vnp_list(f, p->q_positions != NULL, p->q_wrap != NULL, p->q_ids != NULL);
     vnp_list_rules(f, flags);
     if (!vnp_place(f, 0, f->n)) {
         st = vic_fail(err, VIC_CANNOT_WRITE, "%s: the pattern is too large for a file", path);

@@ -12,14 +12,14 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, ".vnp files are little
 #define VNP_MAGIC "\x89VNP\r\n\x1a\n" /* 8 bytes; no text file begins so, and a transfer as text damages it */
 
 enum {
-    VNP_VERSION = 1,
+    VNP_VERSION = 2,  /* the newest; what version 1 can say is written as that, so that older programs read it */
     VNP_FIXED = 224,  /* bytes before the table of sections */
     VNP_SECTION = 32, /* bytes of its rows */
     VNP_CELL = 80,    /* of the section of cells */
     VNP_RULE = 64,    /* of the section of rules */
     VNP_ALIGN = 64,   /* sections begin at multiples */
     VNP_MAX_RULES = 64,
-    VNP_MAX_SECTIONS = 16 + 5 * VNP_MAX_RULES,
+    VNP_MAX_SECTIONS = 19 + 5 * VNP_MAX_RULES,
 };
 
 /* Where the head has what. */
@@ -49,7 +49,8 @@ enum vnp_flags {
     VNP_POSITIONS = 4,
     VNP_WRAPS = 8,
     VNP_PERIODIC = 16, /* and 32, 64: along a, b, c */
-    VNP_ALL_FLAGS = 127,
+    VNP_IDS = 128,     /* version 2 */
+    VNP_ALL_FLAGS = 255,
 };
 enum vnp_rule_flags { VNP_SELF_OUT = 1, VNP_LIST = 2, VNP_LIST_IMAGES = 4, VNP_Q_SKIP = 8, VNP_K_SKIP = 16 };
 
@@ -75,6 +76,9 @@ enum vnp_id {
     VNP_RULE_IMAGE,
     VNP_RULE_Q_SKIP,
     VNP_RULE_K_SKIP,
+    VNP_Q_IDS, /* version 2 */
+    VNP_K_IDS,
+    VNP_K_OFFSETS,
 };
 
 /* An array of the pattern. */
@@ -99,8 +103,11 @@ struct vnp {
 
 /* The list of sections that a pattern of these sizes and flags has, the same for writing and for reading: first the
  * pattern's own, then, once p->rules and `flags` [n_rules] are known, those of the rules. */
-void vnp_list(struct vnp *f, bool positions, bool wraps);
+void vnp_list(struct vnp *f, bool positions, bool wraps, bool ids);
 void vnp_list_rules(struct vnp *f, const uint32_t *flags);
+
+/* The version that says what the pattern is: 1 where it can. */
+int vnp_version(const vic_pattern *p);
 
 /* Give sections from .. n - 1 their offsets, with `total` rows in the table; false when 63 bits do not hold them. */
 bool vnp_place(struct vnp *f, int from, int total);

@@ -248,8 +248,7 @@ static const struct {
     void (*lie)(vic_pattern *p);
     const char *words;
 } lies[] = {
-    { several, two_sets, "several structures need positions and one set of atoms, found two sets" },
-    { several, no_positions, "several structures need positions and one set of atoms, found no positions" },
+    { several, no_positions, "several structures need positions, found none" },
     { several, offset_negative, "offsets[1]: expected 0 to 70, found -1" },
     { several, structure_nan, "cell of a structure: expected finite numbers, found nan" },
     { several, structure_flat, "cell of a structure: cell vector b is 0 A long" },

@@ -59,7 +59,7 @@ static void pairs_past_63_bits(void **state)
         assert_non_null(f);
         f->p = p;
         f->n_runs = p->full_ptr[p->strips];
-        vnp_list(f, false, false);
+        vnp_list(f, false, false, false);
         p->info.pairs = cases[i].before;
         if (cases[i].fits)
             CHECK_OK(vnp_check(f, path, &err));
