@@ -98,10 +98,15 @@ static bool kernel_of_gpu(const char *name)
 vic_status attention_context(struct run_options *r, struct run_result *out, vic_error *err)
 {
     vic_context_info info = VIC_INIT(vic_context_info);
+    const int threads = r->pattern.structure.threads;
+    vic_status st;
     /* Whether a GPU has a kernel for this, the plan finds out; it also knows why not. */
     if (r->any_device)
         r->device = (vic_device){ (r->kernel ? kernel_of_gpu(r->kernel) : gpu_there()) ? VIC_CUDA : VIC_CPU, 0 };
-    TRY(context_open(r->pattern.structure.threads, r->device, &out->context, err));
+    st = context_open(threads, r->device, &out->context, err);
+    if (st == VIC_NO_DEVICE) /* the plan will fail, and say what is missing first */
+        st = context_open(threads, (vic_device){ VIC_CPU, 0 }, &out->context, err);
+    if (st != VIC_OK) return st;
     TRY(vic_context_get(out->context, &info, err));
     out->threads = info.threads;
     return VIC_OK;
