@@ -14,6 +14,7 @@ static float q[ATOMS * HEADS * DIM], out[ATOMS * HEADS * DIM];
 static double reference[ATOMS * HEADS * DIM];
 static const double cell[9] = { 14, 0, 0, 3, 13, 0, 0, 2, 12 };
 static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 };
+static const int32_t sequences[][2] = { { 0, 50 }, { 50, ATOMS } };
 static vic_points atoms, two, far,
     nowhere;                /* of the crystal; in two groups without it; the last 60; without places */
 static vic_pair_list pairs; /* with strides, so that it is copied */
@@ -133,8 +134,7 @@ static void make_inputs(void)
                                .groups = 2,
                                .query_offsets = offsets,
                                .range_offsets = every,
-                               .key_first = offsets,
-                               .key_end = offsets + 1,
+                               .ranges = sequences[0],
                                .causal = true };
 }
 

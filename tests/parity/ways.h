@@ -166,16 +166,21 @@ static inline vic_pattern *way_causal(const struct attention_case *c, const stru
         offsets[n + 1] = end < c->n_q ? end : c->n_q;
         ranges[n + 1] = n + 1;
     }
+    int32_t *keys = brute_alloc(2 * n, sizeof *keys);
+    for (int64_t g = 0; g < n; g++) {
+        keys[2 * g] = (int32_t)offsets[g];
+        keys[2 * g + 1] = (int32_t)offsets[g + 1];
+    }
     const vic_range_list list = { .size = sizeof list,
                                   .groups = n,
                                   .query_offsets = offsets,
                                   .range_offsets = ranges,
-                                  .key_first = offsets,
-                                  .key_end = offsets + 1,
+                                  .ranges = keys,
                                   .causal = true };
     CHECK_OK(vic_pattern_ranges(NULL, &nowhere, NULL, &list, NULL, &p, &err));
     free(offsets);
     free(ranges);
+    free(keys);
     return p;
 }
 

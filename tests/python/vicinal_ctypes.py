@@ -1,108 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C API as Python sees it through ctypes: structures and patterns of include/vicinal.h, for tests.
+"""The C API as Python sees it through ctypes: structures and patterns, for tests.  Types and functions come from the
+headers (tools/c_header.py).
 
-VIC_LIBRARY names libvicinal.so, VIC_TEST_DATA the folder of real structures; without them tests skip, saying so."""
+VIC_LIBRARY names libvicinal.so, beside which libvicinal_structure.so lies, VIC_TEST_DATA the folder of real structures;
+without them tests skip, saying so."""
 import ctypes as c
 import os
+import pathlib
+import sys
 
 import numpy as np
 import pytest
 
-OK, BAD_ARGUMENT, BAD_INPUT, CANNOT_READ, CANNOT_WRITE = 0, 10, 20, 21, 22
-ALTLOC_HIGHEST, ALTLOC_ALL = 0, 1
-PBC_AUTO, PBC_SET = 0, 1
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "tools"))
+import c_header  # noqa: E402
+
+HEADER = c_header.read()
+S = HEADER.structs
+OK, BAD_ARGUMENT, BAD_INPUT, CANNOT_READ, CANNOT_WRITE = (
+    HEADER.constants["VIC_" + name] for name in ("OK", "BAD_ARGUMENT", "BAD_INPUT", "CANNOT_READ", "CANNOT_WRITE"))
+ALTLOC_HIGHEST, ALTLOC_ALL = HEADER.constants["VIC_ALTLOC_HIGHEST"], HEADER.constants["VIC_ALTLOC_ALL"]
+PBC_AUTO, PBC_SET = HEADER.constants["VIC_PBC_AUTO"], HEADER.constants["VIC_PBC_SET"]
 PATIENCE = 3600  # seconds until a program counts as hanging; no test judges speed
-
-
-class Error(c.Structure):
-    _fields_ = [("status", c.c_int), ("text", c.c_char * 1024)]
-
-
-class ReadOptions(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t), ("model", c.c_int), ("altloc", c.c_int), ("drop_hydrogen", c.c_bool),
-        ("drop_water", c.c_bool), ("symmetry", c.c_bool), ("supercell", c.c_int * 3), ("has_cell", c.c_bool),
-        ("cell", c.c_double * 6), ("pbc", c.c_int), ("periodic", c.c_bool * 3), ("max_atoms", c.c_int64),
-        ("duplicates", c.c_int),
-    ]
-
-
-class AtomLabel(c.Structure):
-    _fields_ = [
-        ("name", c.c_char * 8), ("residue", c.c_char * 8), ("chain", c.c_char * 8), ("insertion", c.c_char),
-        ("altloc", c.c_char), ("hetero", c.c_bool), ("sequence", c.c_int32),
-    ]
-
-
-class StructureView(c.Structure):
-    _fields_ = [
-        ("atoms", c.c_int64), ("positions", c.POINTER(c.c_double)), ("atomic_numbers", c.POINTER(c.c_uint8)),
-        ("labels", c.POINTER(AtomLabel)), ("b_factors", c.POINTER(c.c_float)), ("occupancies", c.POINTER(c.c_float)),
-        ("has_cell", c.c_bool), ("cell", c.c_double * 9), ("periodic", c.c_bool * 3), ("format", c.c_char_p),
-        ("title", c.c_char_p), ("space_group", c.c_char_p), ("models", c.c_int64), ("altloc_atoms", c.c_int64),
-        ("file_atoms", c.c_int64), ("symmetry_operations", c.c_int64),
-        ("unapplied_operations", c.c_int64), ("notes", c.c_char_p),
-    ]
-
-
-class PatternOptions(c.Structure):
-    _fields_ = [("size", c.c_size_t), ("cutoff", c.c_double), ("exclude_self", c.c_bool), ("threads", c.c_int),
-                ("skip", c.c_void_p), ("skip_keys", c.c_void_p)]
-
-
-class PatternInfo(c.Structure):
-    _fields_ = [(name, c.c_int64) for name in (
-        "n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters", "blocks", "full_blocks",
-        "block128_count", "block128_full", "block128_grid")]
-    _fields_ += [("bytes", c.c_size_t), ("cutoff", c.c_double), ("seconds_order", c.c_double),
-                 ("seconds_build", c.c_double), ("kind", c.c_char_p), ("structures", c.c_int64),
-                 ("cell", c.c_double * 9), ("periodic", c.c_bool * 3)]
-
-
-_SIGNATURES = {  # name: (result, arguments)
-    "vic_structure_read": (c.c_int, [c.c_char_p, c.POINTER(ReadOptions), c.POINTER(c.c_void_p), c.POINTER(Error)]),
-    "vic_structure_from_arrays": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p,
-                                            c.POINTER(c.c_void_p), c.POINTER(Error)]),
-    "vic_structure_get": (StructureView, [c.c_void_p]),
-    "vic_structure_write": (c.c_int, [c.c_void_p, c.c_char_p, c.c_char_p, c.c_void_p, c.POINTER(Error)]),
-    "vic_structure_free": (None, [c.c_void_p]),
-    "vic_pattern_build": (c.c_int, [c.c_void_p, c.POINTER(PatternOptions), c.POINTER(c.c_void_p), c.POINTER(Error)]),
-    "vic_pattern_build_points": (c.c_int, [c.c_int64, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p,
-                                           c.POINTER(PatternOptions), c.POINTER(c.c_void_p), c.POINTER(Error)]),
-    "vic_pattern_get": (PatternInfo, [c.c_void_p]),
-    "vic_pattern_query_order": (c.POINTER(c.c_int32), [c.c_void_p]),
-    "vic_pattern_key_order": (c.POINTER(c.c_int32), [c.c_void_p]),
-    "vic_pattern_counts": (None, [c.c_void_p, c.c_void_p]),
-    "vic_pattern_pairs": (c.c_int, [c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.POINTER(Error)]),
-    "vic_pattern_dense": (c.c_int, [c.c_void_p, c.c_void_p, c.POINTER(Error)]),
-    "vic_pattern_free": (None, [c.c_void_p]),
-    "vic_pattern_from_blocks": (c.c_int, [c.c_int64] * 3 + [c.c_void_p] * 5),
-    "vic_pattern_generate": (c.c_int, [c.c_char_p] + [c.c_void_p] * 3),
-    "vic_pattern_from_pairs": (c.c_int, [c.c_void_p] + [c.c_int64] * 3 + [c.c_void_p] * 6),
-    "vic_pattern_nearest": (c.c_int, [c.c_void_p, c.c_int64] + [c.c_void_p] * 3),
-    "vic_pattern_windows": (c.c_int, [c.c_int64] * 3 + [c.c_void_p] * 3),
-    "vic_pattern_structures": (c.c_int, [c.c_int64] + [c.c_void_p] * 7),
-    "vic_pattern_unite": (c.c_int, [c.c_void_p] * 4),
-    "vic_pattern_exclude": (c.c_int, [c.c_void_p, c.c_int64] + [c.c_void_p] * 5),
-    "vic_pattern_save": (c.c_int, [c.c_void_p, c.c_char_p, c.c_void_p]),
-    "vic_pattern_load": (c.c_int, [c.c_char_p, c.c_void_p, c.c_void_p]),
-    "vic_pattern_positions": (c.c_void_p, [c.c_void_p, c.c_int]),
-}
 _library = None
 
 
 def library():
-    """The shared library with its signatures; skips the test where VIC_LIBRARY does not name one."""
+    """The functions of both shared libraries; skips the test where VIC_LIBRARY does not name one."""
     global _library
-    path = os.environ.get("VIC_LIBRARY", "")
-    if not os.path.exists(path):
+    path = pathlib.Path(os.environ.get("VIC_LIBRARY", ""))
+    if not path.is_file():
         pytest.skip("VIC_LIBRARY does not name libvicinal.so")
     if _library is None:
-        _library = c.CDLL(path)
-        for name, (result, arguments) in _SIGNATURES.items():
-            if hasattr(_library, name):
-                function = getattr(_library, name)
-                function.restype, function.argtypes = result, arguments
+        _library = HEADER.load(path, path.with_name("libvicinal_structure.so"))
     return _library
 
 
@@ -120,26 +50,45 @@ class VicinalError(Exception):
         super().__init__(self.text)
 
 
+def call(function, *arguments):
+    """A function whose last argument is the error."""
+    error = S["vic_error"]()
+    if getattr(library(), function)(*arguments, c.byref(error)) != OK:
+        raise VicinalError(error)
+
+
+def filled(function, struct, handle):
+    """What a getter tells."""
+    info = S[struct]()
+    call(function, handle, c.byref(info))
+    return info
+
+
+def seen(address, shape, kind):
+    """An array of the library's own, copied; None where there is none."""
+    if not address:
+        return None
+    return np.ctypeslib.as_array(c.cast(address, c.POINTER(kind)), shape).copy()
+
+
 class Structure:
     """What vic_structure_get() shows, copied into arrays."""
 
     def __init__(self, handle):
-        lib = library()
         self.handle = handle
-        v = lib.vic_structure_get(handle)
+        v = filled("vic_structure_get", "vic_structure_info", handle)
         n = v.atoms
-        array = lambda pointer, shape, dtype: (  # noqa: E731
-            np.ctypeslib.as_array(pointer, shape).astype(dtype) if pointer else None)
         self.atoms = n
-        self.positions = array(v.positions, (n, 3), float)
-        self.numbers = array(v.atomic_numbers, (n,), int)
-        self.b_factors = array(v.b_factors, (n,), float)
-        self.occupancies = array(v.occupancies, (n,), float)
+        self.positions = seen(v.positions, (n, 3), c.c_double)
+        self.numbers = seen(v.atomic_numbers, (n,), c.c_uint8).astype(int) if v.atomic_numbers else None
+        self.b_factors = seen(v.b_factors, (n,), c.c_float)
+        self.occupancies = seen(v.occupancies, (n,), c.c_float)
         self.labels = None
         if v.labels:
+            labels = c.cast(v.labels, c.POINTER(S["vic_atom_label"]))[:n]
             self.labels = [(l.chain.decode(), l.sequence, l.insertion.decode(), l.residue.decode(), l.name.decode(),
-                            l.altloc.decode()) for l in v.labels[:n]]
-            self.hetero = [l.hetero for l in v.labels[:n]]
+                            l.altloc.decode()) for l in labels]
+            self.hetero = [l.hetero for l in labels]
         self.cell = np.array(v.cell).reshape(3, 3) if v.has_cell else None
         self.periodic = list(v.periodic)
         self.format, self.title = v.format.decode(), v.title.decode()
@@ -149,35 +98,27 @@ class Structure:
         self.notes = v.notes.decode()
 
     def write(self, path, values, name="value"):
-        values = np.ascontiguousarray(values, float)
-        error = Error()
-        if library().vic_structure_write(self.handle, str(path).encode(), name.encode(), values.ctypes.data, error):
-            raise VicinalError(error)
+        call("vic_structure_write", self.handle, str(path).encode(), name.encode(), pointer(array(values, float)))
 
     def __del__(self):
         library().vic_structure_free(self.handle)
 
 
 def read(path, **options):
-    o = ReadOptions(size=c.sizeof(ReadOptions), supercell=(1, 1, 1))
+    o = S["vic_read_options"]()
     for name, value in options.items():
         setattr(o, name, tuple(value) if isinstance(value, (list, tuple)) else value)
-    handle, error = c.c_void_p(), Error()
-    if library().vic_structure_read(str(path).encode(), o, handle, error):
-        raise VicinalError(error)
+    handle = c.c_void_p()
+    call("vic_structure_read", str(path).encode(), c.byref(o), c.byref(handle))
     return Structure(handle)
 
 
 def from_arrays(positions, cell=None, periodic=None, numbers=None):
-    positions = np.ascontiguousarray(positions, float)
-    cell = None if cell is None else np.ascontiguousarray(cell, float)
-    periodic = None if periodic is None else np.ascontiguousarray(periodic, bool)
-    numbers = None if numbers is None else np.ascontiguousarray(numbers, np.uint8)
-    pointer = lambda a: None if a is None else a.ctypes.data  # noqa: E731
-    handle, error = c.c_void_p(), Error()
-    if library().vic_structure_from_arrays(len(positions), pointer(positions), pointer(cell), pointer(periodic),
-                                           pointer(numbers), handle, error):
-        raise VicinalError(error)
+    positions, cell = array(positions, float), array(cell, float)
+    periodic, numbers = array(periodic, bool), array(numbers, np.uint8)
+    handle = c.c_void_p()
+    call("vic_structure_from_arrays", len(positions), pointer(positions), pointer(cell), pointer(periodic),
+         pointer(numbers), c.byref(handle))
     return Structure(handle)
 
 
@@ -190,89 +131,193 @@ def pointer(a):
     return None if a is None else a.ctypes.data
 
 
-class Pattern:
-    """A pattern made by one of the ways of vicinal.h; raises VicinalError."""
+def tensor(a):
+    """A view of any numpy array; none of None."""
+    t = S["vic_tensor"]()
+    if a is None:
+        return t
+    t.data = a.ctypes.data
+    t.device.type = HEADER.constants["VIC_CPU"]
+    t.dtype = HEADER.constants["VIC_" + {"int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL", "float16": "F16",
+                                         "float32": "F32", "float64": "F64"}[a.dtype.name]]
+    t.ndim = a.ndim
+    for axis in range(a.ndim):
+        t.shape[axis], t.stride[axis] = a.shape[axis], a.strides[axis] // a.itemsize
+    return t
 
-    def __init__(self, function, *arguments):
-        self.handle, error = c.c_void_p(), Error()
-        if getattr(library(), function)(*arguments, c.byref(self.handle), c.byref(error)):
-            raise VicinalError(error)
-        self.info = library().vic_pattern_get(self.handle)
+
+class Points:
+    """vic_points, with the arrays that it borrows: of a structure, of positions, or of n points that are nowhere."""
+
+    def __init__(self, structure=None, positions=None, n=0, cell=None, periodic=None, mask=None, ids=None, offsets=None):
+        self.c = p = S["vic_points"]()
+        self.kept = [structure, positions, array(cell, float), array(periodic, bool), mask, ids, array(offsets, np.int64)]
+        if structure is not None:
+            call("vic_structure_points", structure.handle, c.byref(p))
+        else:
+            p.n = n
+            p.positions = tensor(positions)
+            p.cell, p.periodic = pointer(self.kept[2]), pointer(self.kept[3])
+        p.mask, p.ids = tensor(mask), tensor(ids)
+        if offsets is not None:
+            p.group_offsets, p.groups = pointer(self.kept[6]), len(offsets) - 1
+
+
+def points_of(given, **more):
+    """Points of a structure, positions or a number."""
+    if isinstance(given, Points):
+        return given
+    if isinstance(given, Structure):
+        return Points(structure=given, **more)
+    if isinstance(given, (int, np.integer)):
+        return Points(n=given, **more)
+    return Points(positions=array(given, float), n=len(given), **more)
+
+
+class Context:
+    """Of the CPU; None = NULL."""
+
+    def __init__(self, threads):
+        self.handle = None
+        if threads is not None:
+            self.handle = c.c_void_p()
+            call("vic_context_create", c.byref(S["vic_context_options"](threads=threads)), c.byref(self.handle))
+
+    def __del__(self):
+        library().vic_context_free(self.handle)
+
+
+class Pattern:
+    """Made by a constructor, given what stands between its context and `out`; raises VicinalError."""
+
+    def __init__(self, function, *arguments, threads=None):
+        self.handle, context = c.c_void_p(), Context(threads)
+        call(function, context.handle, *arguments, c.byref(self.handle))
+        self.info = filled("vic_pattern_get", "vic_pattern_info", self.handle)
+
+    def neighbors(self, half=False):
+        """i, j, S, d, D; d and D are None without positions."""
+        n = c.c_int64(self.info.pairs).value
+        far = bool(self.info.positions)
+        i, j, shift = np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3), np.int32)
+        d, vectors = (np.empty(n), np.empty((n, 3))) if far else (None, None)
+        out = S["vic_neighbors"](pairs=n, half=half, i=pointer(i), j=pointer(j), S=pointer(shift), d=pointer(d),
+                                 D=pointer(vectors))
+        call("vic_pattern_neighbors", None, self.handle, c.byref(out))
+        return [a if a is None else a[:out.pairs] for a in (i, j, shift, d, vectors)]
 
     def pairs(self):
-        """(i, j, n1, n2, n3) of every pair, by i, j, n."""
+        """(i, j, S1, S2, S3) of every pair, by i, j, S."""
         n = self.info.pairs
-        i, j, image = np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3), np.int32)
-        error = Error()
-        if library().vic_pattern_pairs(self.handle, n, pointer(i), pointer(j), pointer(image), error):
-            raise VicinalError(error)
-        return np.column_stack([i, j, image]).astype(np.int64)
+        i, j, shift = np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3), np.int32)
+        out = S["vic_neighbors"](pairs=n, i=pointer(i), j=pointer(j), S=pointer(shift))
+        call("vic_pattern_neighbors", None, self.handle, c.byref(out))
+        return np.column_stack([i, j, shift]).astype(np.int64)
 
     def counts(self):
         counts = np.empty(self.info.n_q, np.int64)
-        library().vic_pattern_counts(self.handle, pointer(counts))
+        call("vic_pattern_counts", self.handle, pointer(counts))
         return counts
 
     def order(self):
-        return np.ctypeslib.as_array(library().vic_pattern_query_order(self.handle), (self.info.n_q,)).copy()
+        order = c.c_void_p()
+        call("vic_pattern_order", self.handle, HEADER.constants["VIC_QUERY"], c.byref(order))
+        return seen(order.value, (self.info.n_q,), c.c_int32)
+
+    def block_mask(self, query_block, key_block):
+        """The sizes of vic_pattern_block_mask()."""
+        mask = S["vic_block_mask"](query_block=query_block, key_block=key_block)
+        call("vic_pattern_block_mask", None, self.handle, c.byref(mask))
+        return mask
 
     def save(self, path):
-        error = Error()
-        if library().vic_pattern_save(self.handle, str(path).encode(), c.byref(error)):
-            raise VicinalError(error)
+        call("vic_pattern_save", self.handle, str(path).encode())
 
     def __del__(self):
         if self.handle:
             library().vic_pattern_free(self.handle)
 
 
-def options(cutoff=0.0, exclude_self=False, skip=None, skip_keys=None, threads=0):
-    """The struct; keep the arrays alive while it is used."""
-    return c.byref(PatternOptions(c.sizeof(PatternOptions), cutoff, exclude_self, threads, pointer(skip),
-                                  pointer(skip_keys)))
+def options(exclude_self=False):
+    return c.byref(S["vic_pattern_options"](exclude_self=exclude_self))
 
 
-def build(structure, cutoff, **more):
-    return Pattern("vic_pattern_build", structure.handle, options(cutoff, **more))
+def sides(queries, keys, mask, key_mask):
+    """Both sides' points, and as arguments."""
+    q = points_of(queries, mask=mask)
+    k = None if keys is None else points_of(keys, mask=key_mask)
+    return (q, k), (c.byref(q.c), None if k is None else c.byref(k.c))
 
 
-def from_blocks(n_q, n_k, block, row_ptr, column, **more):
+def build(queries, cutoff, keys=None, mask=None, key_mask=None, exclude_self=False, threads=None):
+    kept, given = sides(queries, keys, mask, key_mask)
+    return Pattern("vic_pattern_cutoff", *given, cutoff, options(exclude_self), threads=threads)
+
+
+def nearest(queries, k, keys=None, mask=None, key_mask=None, exclude_self=False, threads=None):
+    kept, given = sides(queries, keys, mask, key_mask)
+    return Pattern("vic_pattern_nearest", *given, k, options(exclude_self), threads=threads)
+
+
+def structures(offsets, positions, cells=None, periodic=None, cutoff=0.0, mask=None, exclude_self=False, threads=None):
+    p = Points(positions=array(positions, float), n=len(positions), cell=cells, periodic=periodic, mask=mask, offsets=offsets)
+    return build(p, cutoff, exclude_self=exclude_self, threads=threads)
+
+
+def windows(n, queries, keys, mask=None, threads=None):
+    p = points_of(n, mask=mask)
+    return Pattern("vic_pattern_windows", c.byref(p.c), queries, keys, None, threads=threads)
+
+
+def from_blocks(n_q, n_k, block, row_ptr, column, mask=None, key_mask=None):
+    """n_k 0: the queries are the keys."""
     row_ptr, column = array(row_ptr, np.int64), array(column, np.int32)
-    return Pattern("vic_pattern_from_blocks", n_q, n_k, block, pointer(row_ptr), pointer(column), options(**more))
+    given = S["vic_block_list"](block=block, row_ptr=pointer(row_ptr), column=pointer(column))
+    kept, points = sides(n_q, n_k or None, mask, key_mask)
+    return Pattern("vic_pattern_blocks", *points, c.byref(given), None)
 
 
-def generate(text, **more):
-    return Pattern("vic_pattern_generate", text.encode(), options(**more))
+def generate(text, threads=None):
+    return Pattern("vic_pattern_generate", text.encode(), None, threads=threads)
 
 
-def from_pairs(structure, n_q, n_k, i, j, image=None, **more):
-    i, j, image = array(i, np.int32), array(j, np.int32), array(image, np.int32)
-    return Pattern("vic_pattern_from_pairs", structure.handle if structure else None, n_q, n_k, len(i), pointer(i),
-                   pointer(j), pointer(image), options(**more))
+def pair_list(i, j, shift=None):
+    """The struct and the arrays that it borrows."""
+    kept = array(i, np.int32), array(j, np.int32), array(shift, np.int32)
+    return kept, S["vic_pair_list"](query=tensor(kept[0]), key=tensor(kept[1]), shift=tensor(kept[2]))
 
 
-def nearest(structure, k, **more):
-    return Pattern("vic_pattern_nearest", structure.handle, k, options(**more))
+def from_pairs(queries, n_k, i, j, shift=None, mask=None, key_mask=None, threads=None):
+    """Of a structure, positions or a number; n_k 0: the queries are the keys."""
+    arrays, given = pair_list(i, j, shift)
+    kept, points = sides(queries, n_k or None, mask, key_mask)
+    return Pattern("vic_pattern_pairs", *points, c.byref(given), None, threads=threads)
 
 
-def windows(atoms, queries, keys, **more):
-    return Pattern("vic_pattern_windows", atoms, queries, keys, options(**more))
-
-
-def structures(offsets, positions, cells=None, periodic=None, **more):
-    offsets, positions = array(offsets, np.int64), array(positions, float)
-    cells, periodic = array(cells, float), array(periodic, bool)
-    return Pattern("vic_pattern_structures", len(offsets) - 1, pointer(offsets), pointer(positions), pointer(cells),
-                   pointer(periodic), options(**more))
+def ranges(n_q, n_k, query_offsets, range_offsets, first, end, causal=False, window=0):
+    kept = [array(a, np.int64) for a in (query_offsets, range_offsets)] + [array(np.stack([first, end], 1), np.int32)]
+    given = S["vic_range_list"](groups=len(query_offsets) - 1, query_offsets=pointer(kept[0]),
+                                range_offsets=pointer(kept[1]), ranges=pointer(kept[2]), causal=causal,
+                                window=window > 0, left=window - 1, right=-1)
+    kept.append(sides(n_q, n_k or None, None, None))
+    return Pattern("vic_pattern_ranges", *kept[-1][1], c.byref(given), None)
 
 
 def unite(a, b):
-    return Pattern("vic_pattern_unite", a.handle, b.handle)
+    return Pattern("vic_pattern_union", a.handle, b.handle)
 
 
-def exclude(p, i, j, image=None):
-    i, j, image = array(i, np.int32), array(j, np.int32), array(image, np.int32)
-    return Pattern("vic_pattern_exclude", p.handle, len(i), pointer(i), pointer(j), pointer(image))
+def difference(a, b):
+    return Pattern("vic_pattern_difference", a.handle, b.handle)
+
+
+def transpose(p):
+    return Pattern("vic_pattern_transpose", p.handle)
+
+
+def exclude(p, i, j, shift=None):
+    arrays, given = pair_list(i, j, shift)
+    return Pattern("vic_pattern_exclude", p.handle, c.byref(given))
 
 
 def load(path):

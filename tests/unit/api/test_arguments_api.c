@@ -237,18 +237,19 @@ static void lists_of_pairs(void **state)
 static void lists_of_ranges(void **state)
 {
     static const struct {
-        int64_t query_offsets[3], range_offsets[3], first[2], end[2];
+        int64_t query_offsets[3], range_offsets[3];
+        int32_t ranges[2][2];
         const char *words;
     } wrong[] = {
-        { { 1, 3, 5 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[0]" },
-        { { 0, 5, 3 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[2]" },
-        { { 0, 3, 4 }, { 0, 1, 2 }, { 0, 0 }, { 4, 4 }, "query_offsets[2]" },
-        { { 0, 3, 5 }, { 1, 1, 2 }, { 0, 0 }, { 4, 4 }, "range_offsets[0]" },
-        { { 0, 3, 5 }, { 0, 2, 1 }, { 0, 0 }, { 4, 4 }, "range_offsets[2]" },
-        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, -1 }, { 4, 4 }, "-1" },
-        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, 3 }, { 4, 2 }, "range 1" },
-        { { 0, 3, 5 }, { 0, 1, 2 }, { 0, 0 }, { 4, 6 }, "6" },
-        { { 0, 3, 5 }, { 0, 2, 2 }, { 0, 3 }, { 4, 5 }, "once" },
+        { { 1, 3, 5 }, { 0, 1, 2 }, { { 0, 4 }, { 0, 4 } }, "query_offsets[0]" },
+        { { 0, 5, 3 }, { 0, 1, 2 }, { { 0, 4 }, { 0, 4 } }, "query_offsets[2]" },
+        { { 0, 3, 4 }, { 0, 1, 2 }, { { 0, 4 }, { 0, 4 } }, "query_offsets[2]" },
+        { { 0, 3, 5 }, { 1, 1, 2 }, { { 0, 4 }, { 0, 4 } }, "range_offsets[0]" },
+        { { 0, 3, 5 }, { 0, 2, 1 }, { { 0, 4 }, { 0, 4 } }, "range_offsets[2]" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { { 0, 4 }, { -1, 4 } }, "-1" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { { 0, 4 }, { 3, 2 } }, "range 1" },
+        { { 0, 3, 5 }, { 0, 1, 2 }, { { 0, 4 }, { 0, 6 } }, "6" },
+        { { 0, 3, 5 }, { 0, 2, 2 }, { { 0, 4 }, { 3, 5 } }, "once" },
     };
     vic_points points = points_of(5);
     vic_range_list list = { .size = sizeof list, .groups = 2 };
@@ -258,15 +259,15 @@ static void lists_of_ranges(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         list.query_offsets = wrong[i].query_offsets;
         list.range_offsets = wrong[i].range_offsets;
-        list.key_first = wrong[i].first;
-        list.key_end = wrong[i].end;
+        list.ranges = wrong[i].ranges[0];
         REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_INPUT, wrong[i].words);
     }
     list.groups = -1;
     REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "groups");
     list.groups = 2;
-    list.window = -1;
-    REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+    list.window = true;
+    list.left = -2;
+    REFUSED(p, vic_pattern_ranges(NULL, &points, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "left");
 }
 
 static void groups(void **state)

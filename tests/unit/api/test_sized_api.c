@@ -115,12 +115,12 @@ CALL(vic_pair_list)
 
 FILL(vic_range_list)
 {
-    static const int64_t queries[] = { 0, N }, ranges[] = { 0, 1 }, first[] = { 0 }, last[] = { N };
+    static const int64_t queries[] = { 0, N }, ranges[] = { 0, 1 };
+    static const int32_t keys[] = { 0, N };
     s->groups = 1;
     s->query_offsets = queries;
     s->range_offsets = ranges;
-    s->key_first = first;
-    s->key_end = last;
+    s->ranges = keys;
 }
 CALL(vic_range_list)
 {

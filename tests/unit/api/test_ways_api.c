@@ -226,13 +226,15 @@ static void lists_and_windows(void **state)
 static void ranges(void **state)
 {
     static const int64_t query_offsets[] = { 0, 70, 70, 75, 200 }, range_offsets[] = { 0, 1, 2, 5, 7 };
-    static const int64_t first[] = { 0, 300, 96, 16, 200, 70, 240 }, end[] = { 70, 333, 112, 32, 203, 180, 333 };
+    static const int32_t keys[][2] = { { 0, 70 },    { 300, 333 }, { 96, 112 }, { 16, 32 },
+                                       { 200, 203 }, { 70, 180 },  { 240, 333 } };
     vic_range_list list = { .size = sizeof list,
                             .groups = 4,
                             .query_offsets = query_offsets,
                             .range_offsets = range_offsets,
-                            .key_first = first,
-                            .key_end = end };
+                            .ranges = keys[0],
+                            .left = 19,
+                            .right = -1 };
     vic_points q = points_of(200), k = points_of(333);
     vic_pattern *p;
     vic_error err;
@@ -240,7 +242,7 @@ static void ranges(void **state)
     for (int kind = 0; kind < 4; kind++) {
         char what[40];
         list.causal = kind & 1;
-        list.window = kind & 2 ? 20 : 0;
+        list.window = kind & 2;
         snprintf(what, sizeof what, "ranges%s%s", kind & 1 ? ", causal" : "", kind & 2 ? ", with a window" : "");
         CHECK_OK(vic_pattern_ranges(NULL, &q, &k, &list, NULL, &p, &err));
         assert_string_equal(info_of(p).kind, "ranges");
