@@ -14,20 +14,21 @@ import sys
 
 # Folder (or file) -> folders whose headers it may include, besides its own and include.  A file belongs to its
 # longest prefix here.  src/kernels alone is the table of kernels; its sub-folders are layers of their own, which
-# share the list of kernels in kernels.h so that a kernel is declared where it is defined.
+# share the list of kernels in kernels.h so that a kernel is declared where it is defined, and CUDA's errors as statuses.
 LAYERS = {
     "src/contract": [],
     "src/base": [],
     "src/structure": ["src/base"],
     "src/pattern": ["src/contract", "src/base"],
     "src/plan": ["src/pattern", "src/contract", "src/base"],
-    "src/device": ["src/contract", "src/base"],
+    "src/device": ["src/device/cuda_check.h", "src/contract", "src/base"],
+    "src/device/cuda_check.h": ["src/base"],
     "src/kernels": ["src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract",
                     "src/base"],
     "src/kernels/kernels.h": ["src/contract"],
     "src/kernels/ref": ["src/kernels/kernels.h", "src/contract", "src/base"],
     "src/kernels/cpu": ["src/kernels/kernels.h", "src/contract", "src/base"],
-    "src/kernels/cuda": ["src/kernels/kernels.h", "src/contract", "src/base"],
+    "src/kernels/cuda": ["src/kernels/kernels.h", "src/device/cuda_check.h", "src/contract", "src/base"],
     "src/context": ["src/plan", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
                    "src/base"],
     "src/api": ["src/context", "src/plan", "src/device", "src/kernels", "src/kernels/kernels.h",

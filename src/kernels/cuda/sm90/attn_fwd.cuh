@@ -57,41 +57,34 @@ __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (
         }
 }
 
-// The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of P V.
-template <half_type TYPE, int D, step_kind KIND>
-__device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
+// Weights of a step whose P V is still to come, and the stage that it needs.
+struct late_product {
+    uint32_t weights[16], stage, empty;
+};
+
+template <half_type TYPE, int D>
+__device__ __forceinline__ void start_p_v(strip_state<D> &t, const late_product &late)
 {
-    constexpr bool MASKED = KIND != step_kind::full;
-    const uint32_t stage = w.stage(), empty = w.empty();
-    float s[32], part[2];
-    uint32_t weights[16];
-    w.wait();
-    const uint32_t bits = MASKED ? w.bits() : WARP;
-    ptx::wgmma_fence();
-    multiply_q_k<TYPE, D>(s, t.q, stage);
+    multiply_p_v<TYPE, D>(t.o, late.weights, late.stage);
     ptx::wgmma_commit_group();
-    ptx::wgmma_wait_group<0>();
-    ptx::wgmma_pin(s);
-    weigh_step<D, KIND>(p, bits, s, part, t);
-    sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
-    pack_weights<TYPE>(s, weights);
-    ptx::wgmma_fence();
-    multiply_p_v<TYPE, D>(t.o, weights, stage);
-    ptx::wgmma_commit_group();
-    w.advance(p);
-    ptx::wgmma_wait_group<0>();
-    ptx::wgmma_pin(t.o);
-    ptx::mbarrier_arrive(empty); // by each thread, for the mask word that it has read
 }
 
-// The same with P V a step behind, so that it runs during the softmax of the next step (the intra-warpgroup pipeline
-// of FlashAttention-3, arXiv:2407.08608).  `weights` are those of the stage at `last`, which is still to be
-// multiplied.
-template <half_type TYPE, int D, step_kind KIND>
-__device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t,
-                                          uint32_t (&weights)[16], uint32_t &last_stage, uint32_t &last_empty)
+template <int D> __device__ __forceinline__ void finish_p_v(strip_state<D> &t, const late_product &late)
 {
-    constexpr bool MASKED = KIND != step_kind::full;
+    ptx::wgmma_wait_group<0>();
+    ptx::wgmma_pin(t.o);
+    ptx::mbarrier_arrive(late.empty); // by each thread, for the mask word that it has read
+}
+
+// The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of a product.  LATE: P V runs a step
+// behind, during the softmax of the next step (the intra-warpgroup pipeline of FlashAttention-3, arXiv:2407.08608);
+// `late` is the step before, then this one.
+template <half_type TYPE, int D, step_kind KIND>
+__device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t,
+                                     late_product &late)
+{
+    constexpr bool MASKED = KIND != step_kind::full, LATE = attn_fwd_config<D>::LATE;
+    constexpr bool LATE_P_V = LATE && KIND != step_kind::first; // there is a step before
     const uint32_t stage = w.stage(), empty = w.empty();
     float s[32], part[2];
     w.wait();
@@ -99,57 +92,40 @@ __device__ __forceinline__ void late_step(const attn_fwd_params &p, ring_place<D
     ptx::wgmma_fence();
     multiply_q_k<TYPE, D>(s, t.q, stage);
     ptx::wgmma_commit_group();
-    if (KIND != step_kind::first) {
-        multiply_p_v<TYPE, D>(t.o, weights, last_stage);
-        ptx::wgmma_commit_group();
-        w.advance(p);
-        ptx::wgmma_wait_group<1>();
-    } else {
-        w.advance(p);
-        ptx::wgmma_wait_group<0>();
-    }
+    if (LATE_P_V) start_p_v<TYPE, D>(t, late);
+    if (LATE) w.advance(p);
+    ptx::wgmma_wait_group<LATE_P_V ? 1 : 0>();
     ptx::wgmma_pin(s);
     weigh_step<D, KIND>(p, bits, s, part, t);
-    if (KIND != step_kind::first) {
-        ptx::wgmma_wait_group<0>();
-        ptx::wgmma_pin(t.o);
-        ptx::mbarrier_arrive(last_empty);
-    }
+    if (LATE_P_V) finish_p_v<D>(t, late);
     sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
-    pack_weights<TYPE>(s, weights);
-    last_stage = stage;
-    last_empty = empty;
+    pack_weights<TYPE>(s, late.weights);
+    late.stage = stage;
+    late.empty = empty;
+    if (LATE) return;
+    ptx::wgmma_fence();
+    start_p_v<TYPE, D>(t, late);
+    w.advance(p);
+    finish_p_v<D>(t, late);
 }
 
 // All stages of the strip's list.
 template <half_type TYPE, int D>
 __device__ __forceinline__ void walk(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
 {
+    late_product late;
+    if (!w.more()) return;
+    step<TYPE, D, step_kind::first>(p, w, t, late);
+    while (w.more()) {
+#pragma unroll 1
+        while (w.full()) step<TYPE, D, step_kind::full>(p, w, t, late);
+#pragma unroll 1
+        while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t, late);
+    }
     if constexpr (attn_fwd_config<D>::LATE) {
-        uint32_t weights[16], stage = 0, empty = 0;
-        if (!w.more()) return;
-        late_step<TYPE, D, step_kind::first>(p, w, t, weights, stage, empty);
-        while (w.more()) {
-#pragma unroll 1
-            while (w.full()) late_step<TYPE, D, step_kind::full>(p, w, t, weights, stage, empty);
-#pragma unroll 1
-            while (w.masked()) late_step<TYPE, D, step_kind::masked>(p, w, t, weights, stage, empty);
-        }
         ptx::wgmma_fence();
-        multiply_p_v<TYPE, D>(t.o, weights, stage);
-        ptx::wgmma_commit_group();
-        ptx::wgmma_wait_group<0>();
-        ptx::wgmma_pin(t.o);
-        ptx::mbarrier_arrive(empty);
-    } else {
-        if (!w.more()) return;
-        step<TYPE, D, step_kind::first>(p, w, t);
-        while (w.more()) {
-#pragma unroll 1
-            while (w.full()) step<TYPE, D, step_kind::full>(p, w, t);
-#pragma unroll 1
-            while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t);
-        }
+        start_p_v<TYPE, D>(t, late);
+        finish_p_v<D>(t, late);
     }
 }
 

@@ -1,18 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sizes of the fused forward kernel, by head size.  Where a number was chosen by measurement, the page
-// docs/kernels/attn_fwd_sm90.md has it.
+// Sizes of the fused forward kernel, by head size.  What was chosen by measurement has its numbers on the page
+// docs/kernels/attn_fwd_sm90.md; the rest follows.
 #pragma once
 #include "kernels/cuda/ptx/mma.cuh"
 #include "kernels/cuda/sm90/plan/tiles.h"
 
-template <int D> struct attn_fwd_config {
-    static_assert(D == 32 || D == 64 || D == 128, "head sizes in between run by the next of these");
-    // One warpgroup holds a strip: 64 rows.  At D = 128 three of them find room, with Q in shared memory.
-    static constexpr int WARPGROUPS = D == 128 ? 3 : 4;
-    static constexpr bool Q_SHARED = D == 128;
+#include <cstddef>
+
+// What is chosen for a head size; those in between run by the next larger one.
+template <int D> struct attn_fwd_choice;
+template <> struct attn_fwd_choice<32> {
+    static constexpr int WARPGROUPS = 4; // consumers, each with a strip: 64 rows
+    static constexpr bool Q_SHARED = false;
+    static constexpr bool LATE =
+        false; // P V a step behind: at D = 64 there are too few registers, at 32 it is slower
+};
+template <> struct attn_fwd_choice<64> : attn_fwd_choice<32> {
+};
+template <> struct attn_fwd_choice<128> {
+    static constexpr int WARPGROUPS = 3; // three find room, with Q in shared memory
+    static constexpr bool Q_SHARED = true;
+    static constexpr bool LATE = true;
+};
+
+template <int D> struct attn_fwd_config : attn_fwd_choice<D> {
+    using attn_fwd_choice<D>::WARPGROUPS, attn_fwd_choice<D>::Q_SHARED, attn_fwd_choice<D>::LATE;
     static constexpr int THREADS = (WARPGROUPS + 1) * 128; // the last warpgroup is the producer
-    static constexpr int CONSUMER_REGISTERS = D == 128 ? 160 : 112;
+
+    // A CTA has an SM to itself, and starts with what each thread can have of its 64 K registers, in eights;
+    // producers give away what they do not need.
+    static constexpr int REGISTERS = 65536 / THREADS / 8 * 8;
     static constexpr int PRODUCER_REGISTERS = 32;
+    static constexpr int CONSUMER_REGISTERS =
+        (REGISTERS * (WARPGROUPS + 1) - PRODUCER_REGISTERS) / WARPGROUPS / 8 * 8;
 
     // A stage is 64 keys and their values.  Columns lie in panels as wide as the swizzle: 128 or 64 bytes.
     static constexpr int PANEL = D < 64 ? D : 64; // columns
@@ -22,32 +42,42 @@ template <int D> struct attn_fwd_config {
     static constexpr uint32_t OCTET_BYTES = OCTET * PANEL * 2; // a box: 8 rows of a panel
     static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
     static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
-    static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4; // of one strip
-    static constexpr int RING = D == 128 ? 5 : D == 64 ? 12 : 22;
+    static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4;             // of one place
+    static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0; // of one warpgroup
 
-    // As struct layout_shape takes it: how far a warpgroup may go past stages without losing sight of the ring
-    // (ring_place). A late warpgroup holds a stage while it waits for its next, which must not need the same slot.
-    static constexpr bool LATE = D == 128; // P V a step behind: at D = 64 there are too few registers for it
+    // As many stages as there is room for, beside 3 KB for barriers, tasks and what alignment costs.
+    static constexpr uint32_t SHARED_LIMIT = 227 * 1024; // of an SM
+    static constexpr int RING =
+        (SHARED_LIMIT - 3 * 1024 - WARPGROUPS * QUERY_BYTES) / (STAGE_BYTES + WARPGROUPS * MASK_BYTES);
+
+    // By how many stages a place's list may go on at a time: 2 REACH (the ring's invariant, ring_place.cuh).
+    // A late warpgroup holds a stage while it waits for its next, which must not need the same slot.
     static constexpr int REACH = (LATE ? RING - 1 : RING) / 2;
-
     static_assert(REACH >= WARPGROUPS - 1, "from a combine stage to the next item's stages");
-    static_assert(RING <= 32, "ring_place has 5 bits for a slot");
     static_assert(RING > WARPGROUPS, "a strip's diagonal stage is taken out of turn, from the front of the ring");
-
-    // Shared memory has no static part, so that every address is a constant: CUDA keeps the first 1 KB.
-    static constexpr uint32_t BASE = 1024;
-    static constexpr uint32_t MASKS = BASE + RING * STAGE_BYTES; // of each slot, one for each warpgroup
-    static constexpr uint32_t QUERIES = (MASKS + RING * WARPGROUPS * MASK_BYTES + 1023) / 1024 * 1024;
-    static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0; // of each warpgroup
-    // Barriers, 8 bytes each: of each slot two that say it is full, for even and odd laps of the ring, and one
-    // empty.
-    static constexpr uint32_t FULL = QUERIES + WARPGROUPS * QUERY_BYTES;
-    static constexpr uint32_t EMPTY = FULL + 16 * RING;
-    static constexpr uint32_t WRITTEN = EMPTY + 8 * RING; // of each combine stage, that it holds a partial result
-    static constexpr uint32_t TASKS = (WRITTEN + 8 * (WARPGROUPS - 1) + 15) / 16 * 16; // two for each consumer warp
-    static constexpr uint32_t SHARED_BYTES = TASKS + 4 * WARPGROUPS * 2 * sizeof(tile_task) - BASE;
-    static_assert(SHARED_BYTES <= 227 * 1024, "shared memory of an SM");
     static_assert(STAGE_BYTES == 64 * D * sizeof(float), "the sums of a partial result fill a stage");
+
+    // Shared memory, which is dynamic as a whole, so that every address is a constant.
+    struct shared_plan {
+        alignas(1024) uint8_t stages[RING][STAGE_BYTES];
+        uint32_t masks[RING][WARPGROUPS][STEP_WORDS];
+        alignas(1024) uint8_t queries[WARPGROUPS * QUERY_BYTES];
+        uint64_t full[RING][2];           // barriers of a slot: it is filled, in even and in odd laps of the ring ...
+        uint64_t empty[RING];             // ... and it is done with
+        uint64_t written[WARPGROUPS - 1]; // barriers of the combine stages: a partial result is there
+        alignas(16) tile_task tasks[4 * WARPGROUPS][2]; // the present and the next, of each consumer warp
+    };
+    static constexpr uint32_t BASE = 1024; // CUDA keeps the first 1 KB
+    static constexpr uint32_t MASKS = BASE + offsetof(shared_plan, masks);
+    static constexpr uint32_t QUERIES = BASE + offsetof(shared_plan, queries);
+    static constexpr uint32_t FULL = BASE + offsetof(shared_plan, full);
+    static constexpr uint32_t EMPTY = BASE + offsetof(shared_plan, empty);
+    static constexpr uint32_t WRITTEN = BASE + offsetof(shared_plan, written);
+    static constexpr uint32_t TASKS = BASE + offsetof(shared_plan, tasks);
+    static constexpr uint32_t SHARED_BYTES = TASKS + sizeof shared_plan::tasks - BASE;
+    static_assert(SHARED_BYTES <= SHARED_LIMIT, "shared memory of an SM");
+    static_assert(sizeof(shared_plan::masks[0][0]) == MASK_BYTES && sizeof(tile_task) == 32,
+                  "as addresses count them");
 
     // Matrix descriptors: octets of rows (keys) follow each other at 8 x the panel's width.
     // The address field needs no mask, and the next field's 1 is added to it, so that a descriptor costs one

@@ -20,7 +20,6 @@
 #include <cuda_runtime_api.h>
 #include <new>
 
-using cuda_host::check;
 using cuda_host::on_device;
 
 namespace
@@ -47,8 +46,9 @@ vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
     cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
     *out = known;
     if (*out) return VIC_OK;
-    TRY(check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found),
-              "asking the driver for tensor maps", err));
+    TRY(cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault,
+                                                    &found),
+                   "asking the driver for tensor maps", err));
     if (found != cudaDriverEntryPointSuccess || !function)
         return vic_fail(err, VIC_NO_DEVICE,
                         "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
@@ -65,7 +65,7 @@ const char *cuda_sm90_unavailable(vic_device device)
 void cuda_sm90_release(vic_plan *plan)
 {
     device_plan *d = static_cast<device_plan *>(plan->kernel_data);
-    on_device scope(plan->device.index);
+    on_device scope(plan->device, nullptr);
     cuda_host::free_memory(d->memory);
     delete d;
 }
@@ -211,10 +211,10 @@ static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedul
     memory.bind(host);
     fill_arrays(plan, l, schedules, pool, &arrays);
     times->fill = watch->lap();
-    vic_status st = check(cudaMalloc(&d->memory, memory.bytes()), "allocating the plan's GPU memory", err);
+    vic_status st = cuda_check(cudaMalloc(&d->memory, memory.bytes()), "allocating the plan's GPU memory", err);
     times->memory = watch->lap();
     if (st == VIC_OK)
-        st = check(cudaMemcpy(d->memory, host, memory.bytes(), cudaMemcpyHostToDevice), "copying the plan", err);
+        st = cuda_check(cudaMemcpy(d->memory, host, memory.bytes(), cudaMemcpyHostToDevice), "copying the plan", err);
     std::free(host);
     TRY(st);
     times->copy = watch->lap();
@@ -225,9 +225,9 @@ static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedul
         const int which = two ? i : SPLIT_OVER_CTAS;
         set_params(plan, l, &schedules[which], &arrays, which, &d->params[i]);
     }
-    st = check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(instance->shared_bytes)),
-               "giving the kernel its shared memory", err);
+    st = cuda_check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         static_cast<int>(instance->shared_bytes)),
+                    "giving the kernel its shared memory", err);
     times->kernel = watch->lap();
     return st;
 }
@@ -235,9 +235,10 @@ static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedul
 // One CTA a multiprocessor.  The first call of a process on a GPU starts CUDA there, and takes long.
 static vic_status start_device(vic_device device, int *ctas, vic_error *err)
 {
-    TRY(check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU", err));
+    TRY(cuda_check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
+                   err));
     if (*ctas > MOST_CTAS) *ctas = MOST_CTAS;
-    return check(cudaFree(nullptr), "starting the GPU", err);
+    return cuda_check(cudaFree(nullptr), "starting the GPU", err);
 }
 
 static vic_status make_schedules(const vic_plan *plan, const tile_layout *l, int ctas, bool whole,
@@ -270,8 +271,8 @@ vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, 
     stopwatch watch;
     int ctas = 0;
     TRY(cuda_host::check_hopper(plan->device, err));
-    on_device scope(plan->device.index);
-    TRY(check(scope.code, "choosing the GPU", err));
+    on_device scope(plan->device, err);
+    TRY(scope.status);
     TRY(start_device(plan->device, &ctas, err));
     times.device = watch.lap();
     TRY(layout_make(plan->pattern, &shape, pool, &l, err));
@@ -390,7 +391,7 @@ static vic_status permute(const device_plan *d, const vic_plan *plan, const atte
     out->row_stride = columns;
     out->head_stride = p.n * columns;
     out->batch_stride = p.heads * out->head_stride;
-    return check(permute_rows(&p, stream), "putting keys and values in order", err);
+    return cuda_check(permute_rows(&p, stream), "putting keys and values in order", err);
 }
 
 static attn_fwd_tensor device_tensor(const attention_tensor *t)
@@ -411,8 +412,8 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     if (a->batch > most)
         return vic_fail(err, VIC_BAD_ARGUMENT, "batch: expected at most %lld for a plan of %lld work items, got %lld",
                         (long long)most, (long long)p.n_items, (long long)a->batch);
-    on_device scope(plan->device.index);
-    TRY(check(scope.code, "choosing the GPU", err));
+    on_device scope(plan->device, err);
+    TRY(scope.status);
     if (!plan->pattern_order) {
         char *first = static_cast<char *>(exec->workspace);
         TRY(permute(d, plan, &a->k, plan->shape.d_qk, a->batch, first, &k, stream, err));
@@ -448,10 +449,10 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     launch.stream = stream;
     launch.attrs = &early;
     launch.numAttrs = 1;
-    TRY(check(cudaLaunchKernelExC(&launch, d->kernel, arguments), "launching the kernel", err));
+    TRY(cuda_check(cudaLaunchKernelExC(&launch, d->kernel, arguments), "launching the kernel", err));
     if (p.n_combines == 0) return VIC_OK;
     launch.gridDim = dim3(static_cast<unsigned>(combine_blocks * a->batch));
     launch.blockDim = dim3(128);
     launch.dynamicSmemBytes = 0;
-    return check(cudaLaunchKernelExC(&launch, instance->combine, arguments + 2), "launching the kernel", err);
+    return cuda_check(cudaLaunchKernelExC(&launch, instance->combine, arguments + 2), "launching the kernel", err);
 }

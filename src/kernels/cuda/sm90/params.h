@@ -12,6 +12,7 @@ struct attn_fwd_tensor {
     int64_t row, head, batch;
 };
 
+/* The largest Hopper die has 144 multiprocessors.  With one entry more, item_first is a multiple of 16 bytes. */
 enum { MOST_CTAS = 159 };
 
 struct attn_fwd_params {

@@ -4,31 +4,74 @@
 
 namespace sm90
 {
+// The ring's invariant.  A barrier has one bit of phase, so who waits for it must know that the phase before is over;
+// otherwise the bit of an old fill passes for that of a new one.  A warpgroup passes over stages, and so over fills.
+//
+//     Of any 2 REACH <= RING consecutive stages of a CTA, combine stages included, each warpgroup takes at least one.
+//
+// That suffices, as each slot has two full barriers, for even and odd laps of the ring, and the phase before of a
+// barrier is the fill two laps ago: to issue the stage that the warpgroup took last, or any behind it, the producer
+// had issued all stages before it, among them one in the same slot a lap ago; and that only after the fill two laps
+// ago had been there and was used.
+//
+// The planner keeps it (stages_deal_out(): where a place needs none of so many stages, it takes one with all bits
+// clear), tests/unit/kernels/sm90 checks it on lists, and attn_fwd_config has REACH.
+
+// All that a step needs, in one word, which one redux.sync brings to uniform registers.  Negative: STEP_END,
+// STEP_SPLIT.
+template <int D> struct step_word {
+    using C = attn_fwd_config<D>;
+    enum : uint32_t {
+        BARRIER_MASK = 63, // 2 * slot + lap % 2: which full barrier
+        SLOT_MASK = 62,    // 2 * slot
+        PARITY_SHIFT = 6,  // lap / 2 % 2: its phase
+        MASK_SHIFT = 8,    // slot * WARPGROUPS + which mask of the stage
+        MASK_MASK = 255,
+    };
+    static_assert(2 * C::RING - 1 <= BARRIER_MASK && 1 << PARITY_SHIFT > BARRIER_MASK, "barriers");
+    static_assert(C::RING * C::WARPGROUPS - 1 <= MASK_MASK && MASK_MASK << MASK_SHIFT < STEP_MASKED, "masks");
+    static_assert(2 * C::REACH <= C::RING, "the ring's invariant");
+    uint32_t word;
+
+    // `number` is the stage's among all of the CTA.
+    static __device__ __forceinline__ uint32_t make(uint32_t entry, uint32_t number)
+    {
+        const uint32_t lap = number / C::RING, slot = number - lap * C::RING;
+        if (static_cast<int>(entry) < 0) return entry;
+        return slot << 1 | (lap & 1) | (lap >> 1 & 1) << PARITY_SHIFT |
+               (slot * C::WARPGROUPS + (entry >> STEP_MASK_SHIFT & 3)) << MASK_SHIFT | (entry & STEP_MASKED);
+    }
+    __device__ __forceinline__ uint32_t full() const
+    {
+        return C::FULL + 8 * (word & BARRIER_MASK);
+    }
+    __device__ __forceinline__ uint32_t parity() const
+    {
+        return word >> PARITY_SHIFT & 1;
+    }
+    __device__ __forceinline__ uint32_t empty() const
+    {
+        return C::EMPTY + 4 * (word & SLOT_MASK);
+    }
+    __device__ __forceinline__ uint32_t stage() const
+    {
+        return C::BASE + (word >> 1 & SLOT_MASK / 2) * C::STAGE_BYTES;
+    }
+    __device__ __forceinline__ uint32_t mask() const
+    {
+        return C::MASKS + (word >> MASK_SHIFT & MASK_MASK) * C::MASK_BYTES;
+    }
+};
+
 // Where a warpgroup stands in its strip's list and in the ring.
-// A barrier has one bit of phase, which tells a fill from the one before it on the same barrier only to those who
-// know that one to be complete.  Each slot has two barriers in lap, so that one is the fill two turns of the ring
-// before; and a warpgroup has met one of the last 2 REACH <= RING stages (tiles_make()).  To issue that one, or any
-// behind it, the producer had issued all before it, among them one in the same slot a lap ago; and that only after
-// the fill two turns ago had been there and was used.
 template <int D> struct ring_place {
     using C = attn_fwd_config<D>;
     uint32_t begin = 0;       // stages and combine stages before the first of the item's tile
     uint32_t loaded, list;    // the next 32 entries of the list, one a lane; where the ones after them are
-    uint32_t words, lane;     // the present 32, each made into all that its step needs; which lane comes next
-    uint32_t word;            // of the step to take
+    uint32_t words, lane;     // the present 32, each made into a step_word; which lane comes next
+    step_word<D> at;          // of the step to take
     uint32_t barrier, parity; // that says that its stage is there
 
-    // A word: 2 slot + which of its barriers; parity; slot * WARPGROUPS + which mask; STEP_MASKED.  STEP_END and
-    // STEP_SPLIT, which are negative, as they are.
-    enum { PARITY_SHIFT = 6, MASK_SHIFT = 8 };
-    __device__ __forceinline__ uint32_t word_of(uint32_t entry) const
-    {
-        const uint32_t number = begin + (entry & STEP_STAGE_MASK), lap = number / C::RING,
-                       slot = number - lap * C::RING;
-        if (static_cast<int>(entry) < 0) return entry; // the end, or that of a split
-        return slot << 1 | (lap & 1) | (lap >> 1 & 1) << PARITY_SHIFT |
-               (slot * C::WARPGROUPS + (entry >> STEP_MASK_SHIFT & 3)) << MASK_SHIFT | (entry & STEP_MASKED);
-    }
     __device__ __forceinline__ void load(const attn_fwd_params &p)
     {
         loaded = ptx::ld_global_nc(p.list + list);
@@ -36,15 +79,15 @@ template <int D> struct ring_place {
     }
     __device__ __forceinline__ void prepare(const attn_fwd_params &p)
     {
-        words = word_of(loaded);
+        words = step_word<D>::make(loaded, begin + (loaded & STEP_STAGE_MASK));
         load(p);
         lane = 0;
     }
     __device__ __forceinline__ void advance(const attn_fwd_params &p)
     {
-        word = uniform((threadIdx.x & 31) == lane ? words : 0);
-        barrier = C::FULL + 8 * (word & 63);
-        parity = word >> PARITY_SHIFT & 1;
+        at.word = uniform((threadIdx.x & 31) == lane ? words : 0);
+        barrier = at.full();
+        parity = at.parity();
         if (++lane == 32) prepare(p);
     }
     // A new list: start() asks for the first entries, ready() waits for them.
@@ -65,32 +108,32 @@ template <int D> struct ring_place {
     }
     __device__ __forceinline__ uint32_t stage() const
     {
-        return C::BASE + (word >> 1 & 31) * C::STAGE_BYTES;
+        return at.stage();
     }
     __device__ __forceinline__ uint32_t empty() const
     {
-        return C::EMPTY + 4 * (word & 62);
+        return at.empty();
     }
     // This thread's mask bits, which come with the stage.
     __device__ __forceinline__ uint32_t bits() const
     {
-        return ptx::ld_shared(C::MASKS + (word >> MASK_SHIFT & 255) * C::MASK_BYTES + 4 * (threadIdx.x & 127));
+        return ptx::ld_shared(at.mask() + 4 * (threadIdx.x & 127));
     }
     __device__ __forceinline__ bool more() const
     {
-        return static_cast<int>(word) >= 0;
+        return static_cast<int>(at.word) >= 0;
     }
     __device__ __forceinline__ bool split_ends() const
     {
-        return word == static_cast<uint32_t>(STEP_SPLIT);
+        return at.word == static_cast<uint32_t>(STEP_SPLIT);
     }
     __device__ __forceinline__ bool masked() const
     {
-        return static_cast<int>(word) >= STEP_MASKED;
+        return static_cast<int>(at.word) >= STEP_MASKED;
     }
     __device__ __forceinline__ bool full() const
     {
-        return word < STEP_MASKED;
+        return at.word < STEP_MASKED;
     }
 };
 } // namespace sm90

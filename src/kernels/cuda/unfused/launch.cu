@@ -14,7 +14,6 @@
 #include <mutex>
 #include <new>
 
-using cuda_host::check;
 using cuda_host::on_device;
 
 namespace
@@ -99,13 +98,13 @@ vic_status bring(device_plan *d, const vic_plan *plan, const square_blocks &b, s
     };
     size_t total = 0, at = 0;
     for (const auto &part : parts) total += static_cast<size_t>(part.count) * sizeof(int32_t);
-    TRY(check(cudaMalloc(&d->memory, total), "allocating the plan's GPU memory", err));
+    TRY(cuda_check(cudaMalloc(&d->memory, total), "allocating the plan's GPU memory", err));
     for (const auto &part : parts) {
         const size_t size = static_cast<size_t>(part.count) * sizeof(int32_t);
         void *to = static_cast<char *>(d->memory) + at;
         *part.to = part.count > 0 ? static_cast<const int32_t *>(to) : nullptr;
         if (part.count > 0)
-            TRY(check(cudaMemcpy(to, part.from, size, cudaMemcpyHostToDevice), "copying the plan", err));
+            TRY(cuda_check(cudaMemcpy(to, part.from, size, cudaMemcpyHostToDevice), "copying the plan", err));
         at += size;
     }
     *bytes = total;
@@ -141,8 +140,8 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
                  bytes = size_plus(workspace, size_times(2 * sizeof(uint16_t), numbers));
     attention_args a = {};
     void *memory = nullptr;
-    TRY(check(cudaMalloc(&memory, bytes), "allocating GPU memory for a first launch", err));
-    vic_status st = check(cudaMemset(memory, 0, bytes), "clearing GPU memory", err);
+    TRY(cuda_check(cudaMalloc(&memory, bytes), "allocating GPU memory for a first launch", err));
+    vic_status st = cuda_check(cudaMemset(memory, 0, bytes), "clearing GPU memory", err);
     a.q.data = static_cast<char *>(memory) + workspace;
     a.k = a.v = a.q;
     a.q.row_stride = int64_t(s.heads) * s.d_qk;
@@ -158,7 +157,7 @@ vic_status warm_up(const vic_plan *plan, vic_error *err)
     kernel_exec exec = {};
     exec.workspace = memory;
     if (st == VIC_OK) st = cuda_unfused_launch(plan, &a, &exec, err);
-    if (st == VIC_OK) st = check(cudaStreamSynchronize(nullptr), "waiting for a first launch", err);
+    if (st == VIC_OK) st = cuda_check(cudaStreamSynchronize(nullptr), "waiting for a first launch", err);
     cuda_host::free_memory(memory);
     return st;
 }
@@ -190,7 +189,7 @@ vic_status pack(const attention_tensor &from, const int32_t *order, int64_t n, i
     out->row_stride = d;
     out->head_stride = padded * d;
     out->batch_stride = heads * out->head_stride;
-    return check(unfused_pack_rows(&p, stream), "putting rows in order", err);
+    return cuda_check(unfused_pack_rows(&p, stream), "putting rows in order", err);
 }
 
 // cuBLAS counts columns first, so it sees our rows transposed: scores^T = K Q^T, shares^T = V^T P^T.
@@ -226,12 +225,12 @@ vic_status run_call(const device_plan *d, const vic_plan *plan, const unfused_ca
 {
     const float base_2 = static_cast<float>(scale * 1.4426950408889634074);
     if (c.pattern.count > 0) {
-        TRY(check(unfused_set_pointers(&c, stream), "pointing at the blocks", err));
+        TRY(cuda_check(unfused_set_pointers(&c, stream), "pointing at the blocks", err));
         TRY(products(d, c, plan->shape, base_2, true, err));
     }
-    TRY(check(unfused_softmax(&c, d->most_blocks, stream), "softmax", err));
+    TRY(cuda_check(unfused_softmax(&c, d->most_blocks, stream), "softmax", err));
     if (c.pattern.count > 0) TRY(products(d, c, plan->shape, 1.0f, false, err));
-    return check(unfused_sum(&c, stream), "adding up the blocks", err);
+    return cuda_check(unfused_sum(&c, stream), "adding up the blocks", err);
 }
 } // namespace
 
@@ -240,7 +239,7 @@ extern "C" {
 void cuda_unfused_release(vic_plan *plan)
 {
     device_plan *d = static_cast<device_plan *>(plan->kernel_data);
-    on_device scope(plan->device.index);
+    on_device scope(plan->device, nullptr);
     if (d->handle) d->blas->destroy(d->handle);
     cuda_host::free_memory(d->memory);
     delete d;
@@ -264,9 +263,8 @@ vic_status cuda_unfused_prepare(vic_plan *plan, pool *, vic_error *err)
     TRY(square_blocks_find(plan->pattern, &blocks, err));
     device_plan *d = new (std::nothrow) device_plan();
     plan->kernel_data = d; // from here cuda_unfused_release() frees it
-    on_device scope(plan->device.index);
-    vic_status st =
-        d ? check(scope.code, "choosing the GPU", err) : vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
+    on_device scope(plan->device, err);
+    vic_status st = d ? scope.status : vic_fail(err, VIC_NO_MEMORY, "out of memory: plan");
     if (st == VIC_OK) {
         d->blas = cublas_load();
         describe(d, plan, blocks);
@@ -298,8 +296,8 @@ vic_status cuda_unfused_launch(const vic_plan *plan, const attention_args *a, co
     base += (256 - reinterpret_cast<uintptr_t>(base) % 256) % 256;
     const size_t slots = static_cast<size_t>(d->group) * static_cast<size_t>(d->pattern.count);
     void **pointers = reinterpret_cast<void **>(base + at.pointers);
-    on_device scope(plan->device.index);
-    TRY(check(scope.code, "choosing the GPU", err));
+    on_device scope(plan->device, err);
+    TRY(scope.status);
     std::lock_guard<std::mutex> guard(d->lock);
     TRY(check_blas(d->blas, d->blas->set_stream(d->handle, stream), "choosing the stream", err));
     TRY(check_blas(d->blas, d->blas->set_workspace(d->handle, base + at.blas, CUBLAS_WORKSPACE),
