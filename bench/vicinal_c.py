@@ -1,122 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvicinal.so and libvicinal_structure.so through ctypes, as far as the comparisons in this folder need it; needs numpy."""
 import ctypes as c
+import pathlib
+import sys
 import time
 
 import numpy as np
 
-CPU, CUDA = 1, 2
-DTYPES = {name: code | bits << 8 | 1 << 16 for name, code, bits in (
-    ("int32", 0, 32), ("float16", 2, 16), ("float32", 2, 32), ("float64", 2, 64), ("bfloat16", 4, 16))}
-P, I32, I64 = c.c_void_p, c.c_int32, c.c_int64
-MAX_DIMS = 6
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+import c_header  # noqa: E402
 
-
-class Error(c.Structure):
-    _fields_ = [("status", c.c_int), ("text", c.c_char * 1024)]
-
-
-class Device(c.Structure):
-    _fields_ = [("type", c.c_int), ("index", I32)]
-
-
-class Tensor(c.Structure):
-    _fields_ = [("data", P), ("device", Device), ("dtype", c.c_int), ("ndim", I32), ("shape", I64 * MAX_DIMS),
-                ("stride", I64 * MAX_DIMS)]
-
-
-class Sized(c.Structure):
-    """A struct that begins with its size."""
-
-    def __init__(self, **members):
-        super().__init__(size=c.sizeof(self), **members)
-
-
-class ContextOptions(Sized):
-    _fields_ = [("size", c.c_size_t), ("device", Device), ("threads", I32), ("reserved_1", I32), ("stream", P),
-                ("allocate", P), ("release", P), ("log", P), ("user", P), ("reserved", c.c_uint64 * 4)]
-
-
-class Points(Sized):
-    _fields_ = [("size", c.c_size_t), ("n", I64), ("positions", Tensor), ("mask", Tensor), ("ids", Tensor), ("cell", P),
-                ("periodic", P), ("group_offsets", P), ("groups", I64), ("reserved", c.c_uint64 * 4)]
-
-
-class PatternOptions(Sized):
-    _fields_ = [("size", c.c_size_t), ("max_bytes", c.c_size_t), ("estimate", P), ("exclude_self", c.c_bool),
-                ("reserved_1", c.c_bool * 7), ("reserved", c.c_uint64 * 4)]
-
-
-class PatternInfo(Sized):
-    _fields_ = [("size", c.c_size_t)]
-    _fields_ += [(name, I64) for name in ("n_q", "n_k", "pairs", "max_pairs", "boundary_pairs", "strips", "clusters",
-                                          "blocks", "full_blocks", "groups")]
-    _fields_ += [("bytes", c.c_size_t), ("cutoff", c.c_double), ("seconds_order", c.c_double),
-                 ("seconds_build", c.c_double), ("kind", c.c_char_p), ("cell", c.c_double * 9),
-                 ("periodic", c.c_bool * 3), ("one_set", c.c_bool), ("symmetric", c.c_bool), ("positions", c.c_bool),
-                 ("reserved_1", c.c_bool * 2), ("device", Device), ("reserved", c.c_uint64 * 4)]
-
-
-class BlockMask(Sized):
-    _fields_ = [("size", c.c_size_t)]
-    _fields_ += [(name, I64) for name in ("query_block", "key_block", "rows", "columns", "partial", "full",
-                                          "max_partial", "max_full", "width")]
-    _fields_ += [("kv_num_blocks", P), ("full_kv_num_blocks", P), ("kv_indices", P), ("full_kv_indices", P),
-                 ("reserved", c.c_uint64 * 2)]
-
-
-class Neighbors(Sized):
-    _fields_ = [("size", c.c_size_t), ("pairs", I64), ("half", c.c_bool), ("reserved_1", c.c_bool * 7), ("i", P),
-                ("j", P), ("S", P), ("d", P), ("D", P), ("reserved", c.c_uint64 * 2)]
-
-
-class StructureInfo(Sized):  # the first members; the rest is room, which the library fills as far as it reaches
-    _fields_ = [("size", c.c_size_t), ("atoms", I64), ("positions", c.POINTER(c.c_double))]
-
-
-class PlanOptions(Sized):
-    _fields_ = [("size", c.c_size_t), ("device", Device), ("dtype", c.c_int), ("out_dtype", c.c_int), ("heads", I32),
-                ("kv_heads", I32), ("head_dim", I32), ("head_dim_v", I32), ("bias", c.c_int),
-                ("pattern_order", c.c_bool), ("backward", c.c_bool), ("reserved_1", c.c_bool * 2),
-                ("kernel", c.c_char_p), ("reserved", c.c_uint64 * 4)]
-
-
-class PlanInfo(Sized):
-    _fields_ = [("size", c.c_size_t), ("kernel", c.c_char_p), ("device", Device), ("computed_pairs", I64),
-                ("bytes", c.c_size_t), ("reserved", c.c_uint64 * 4)]
-
-
-class Args(Sized):
-    _fields_ = [("size", c.c_size_t), ("q", Tensor), ("k", Tensor), ("v", Tensor), ("out", Tensor), ("lse", Tensor),
-                ("bias", Tensor), ("scale", c.c_double), ("zero_scale", c.c_bool), ("reserved_1", c.c_bool * 7),
-                ("workspace", P), ("workspace_size", c.c_size_t), ("stream", P), ("reserved", c.c_uint64 * 4)]
-
-
-SIGNATURES = {  # name: (result, arguments); those that give a status end in the error
-    "vic_context_create": (c.c_int, [P, P, P]),
-    "vic_context_free": (None, [P]),
-    "vic_pattern_cutoff": (c.c_int, [P, P, P, c.c_double, P, P, P]),
-    "vic_pattern_generate": (c.c_int, [P, c.c_char_p, P, P, P]),
-    "vic_pattern_get": (c.c_int, [P, P, P]),
-    "vic_pattern_order": (c.c_int, [P, c.c_int, P, P]),
-    "vic_pattern_counts": (c.c_int, [P, P, P]),
-    "vic_pattern_list_blocks": (c.c_int, [P, P, P, P, P]),
-    "vic_pattern_block_mask": (c.c_int, [P, P, P, P]),
-    "vic_pattern_neighbors": (c.c_int, [P, P, P, P]),
-    "vic_pattern_free": (None, [P]),
-    "vic_plan_create": (c.c_int, [P, P, P, P, P]),
-    "vic_plan_get": (c.c_int, [P, P, P]),
-    "vic_plan_workspace": (c.c_int, [P, P, I64, P, P]),
-    "vic_plan_free": (None, [P]),
-    "vic_attention": (c.c_int, [P, P, P, P]),
-    "vic_build_info": (c.c_char_p, []),
-    "vic_version": (c.c_char_p, []),
-}
-STRUCTURE_SIGNATURES = {
-    "vic_structure_read": (c.c_int, [c.c_char_p, P, P, P]),
-    "vic_structure_get": (c.c_int, [P, P, P]),
-    "vic_structure_free": (None, [P]),
-}
+HEADER = c_header.read()
+P, I64 = c.c_void_p, c.c_int64
+CPU, CUDA, MAX_DIMS = (HEADER.constants["VIC_" + name] for name in ("CPU", "CUDA", "MAX_DIMS"))
+DTYPES = {name: HEADER.constants["VIC_" + short] for name, short in (
+    ("int32", "I32"), ("float16", "F16"), ("float32", "F32"), ("float64", "F64"), ("bfloat16", "BF16"))}
+Error, Device, Tensor = (HEADER.structs["vic_" + name] for name in ("error", "device", "tensor"))
+ContextOptions, Points, PatternOptions, PatternInfo, BlockMask, Neighbors, StructureInfo, PlanOptions, PlanInfo, Args = (
+    HEADER.structs["vic_" + name] for name in (
+        "context_options", "points", "pattern_options", "pattern_info", "block_mask", "neighbors", "structure_info",
+        "plan_options", "plan_info", "attention_args"))
 
 
 class VicinalError(Exception):
@@ -142,16 +45,9 @@ def host(array):
     return tensor(array.ctypes.data, array.dtype.name, Device(CPU, 0), array.shape)
 
 
-def declare(library, signatures):
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-
-
 class Library:
     def __init__(self, path):
-        self.path, self.lib, self.structures, self.contexts = path, c.CDLL(path), None, {}
-        declare(self.lib, SIGNATURES)
+        self.path, self.lib, self.structures, self.contexts = path, HEADER.load(path), None, {}
         self.version, self.build = self.lib.vic_version().decode(), self.lib.vic_build_info().decode()
 
     def __del__(self):
@@ -183,12 +79,11 @@ class Library:
 
     def read_positions(self, path):
         if not self.structures:
-            self.structures = c.CDLL(self.path.replace("libvicinal.", "libvicinal_structure."))
-            declare(self.structures, STRUCTURE_SIGNATURES)
+            self.structures = HEADER.load(self.path.replace("libvicinal.", "libvicinal_structure."))
         lib, handle, info = self.structures, P(), StructureInfo()
         self.check(lib.vic_structure_read, path.encode(), None, c.addressof(handle))
         self.check(lib.vic_structure_get, handle, c.addressof(info))
-        positions = np.ctypeslib.as_array(info.positions, (info.atoms, 3)).copy()
+        positions = np.ctypeslib.as_array(c.cast(info.positions, c.POINTER(c.c_double)), (info.atoms, 3)).copy()
         lib.vic_structure_free(handle)
         return positions
 

@@ -84,8 +84,8 @@ def test_blocks_that_are_wrong(row_ptr, column, block, words):
 @pytest.mark.parametrize("name, grid, n", [("800", 63, 800), ("1600", 89, 1600), ("3200", 126, 3200)])
 def test_origin_shapes(name, grid, n):
     p = vic.generate("origin:" + name)
-    assert (p.info.n_q, p.info.block128_count, p.info.block128_full) == (128 * grid, n, n)
-    assert p.info.block128_grid == grid * grid
+    mask = p.block_mask(128, 128)
+    assert (p.info.n_q, mask.partial, mask.full, mask.rows, mask.columns) == (128 * grid, 0, n, grid, grid)
     assert p.info.pairs == n * 128 * 128
     assert np.array_equal(p.order(), np.arange(128 * grid))
     again = vic.generate(f"blocks:{grid}x{grid}:n={n},seed=1")
@@ -120,12 +120,12 @@ def test_pairs_without_geometry():
     mask = rng.uniform(size=(300, 417)) < 0.05
     i, j = np.nonzero(mask)
     shuffle = rng.permutation(len(i))
-    p = vic.from_pairs(None, 300, 417, i[shuffle], j[shuffle])
+    p = vic.from_pairs(300, 417, i[shuffle], j[shuffle])
     equal(p, of_mask(mask))
     assert np.array_equal(p.order(), np.arange(300))
     assert p.info.kind == b"pairs"
     coo = sparse.coo_matrix(mask)
-    equal(vic.from_pairs(None, 300, 417, coo.row, coo.col), of_mask(mask))
+    equal(vic.from_pairs(300, 417, coo.row, coo.col), of_mask(mask))
 
 
 def test_pairs_with_images_are_those_of_the_cutoff():
@@ -133,12 +133,12 @@ def test_pairs_with_images_are_those_of_the_cutoff():
     expected = ase_pairs(positions, cell, [True] * 3, 4.5)
     s = vic.from_arrays(positions, cell)
     shuffled = expected[np.random.default_rng(5).permutation(len(expected))]
-    p = vic.from_pairs(s, 150, 0, shuffled[:, 0], shuffled[:, 1], shuffled[:, 2:])
+    p = vic.from_pairs(s, 0, shuffled[:, 0], shuffled[:, 1], shuffled[:, 2:])
     equal(p, expected)
     built = vic.build(s, 4.5)
     assert np.array_equal(p.order(), built.order())
     assert p.info.blocks == built.info.blocks
-    bare = vic.from_pairs(None, 150, 0, shuffled[:, 0], shuffled[:, 1], shuffled[:, 2:])
+    bare = vic.from_pairs(150, 0, shuffled[:, 0], shuffled[:, 1], shuffled[:, 2:])
     equal(bare, expected)
 
 
@@ -151,16 +151,16 @@ def test_pairs_with_images_are_those_of_the_cutoff():
 ])
 def test_pairs_that_are_wrong(i, j, image, words):
     with pytest.raises(vic.VicinalError) as failure:
-        vic.from_pairs(None, 5, 7, i, j, image)
+        vic.from_pairs(5, 7, i, j, image)
     assert failure.value.status == vic.BAD_INPUT
     assert words in failure.value.text
 
 
 def test_an_image_needs_a_periodic_axis():
     s = vic.from_arrays(points(1, 5, 3.0), np.eye(3) * 5, [True, False, True])
-    vic.from_pairs(s, 5, 0, [1], [2], [[1, 0, -1]])
+    vic.from_pairs(s, 0, [1], [2], [[1, 0, -1]])
     with pytest.raises(vic.VicinalError, match="pair 0 is .1, 2. under the image 1 along b"):
-        vic.from_pairs(s, 5, 0, [1], [2], [[0, 1, 0]])
+        vic.from_pairs(s, 0, [1], [2], [[0, 1, 0]])
 
 
 # ---- nearest neighbours ----
@@ -255,14 +255,14 @@ def test_left_out_atoms(share):
     positions, cell = points(22, n, 12.0), np.eye(3) * 12.0
     skip = (rng.uniform(size=n) < share).astype(np.uint8)
     s = vic.from_arrays(positions, cell)
-    equal(vic.build(s, 4.0, skip=skip), without(ase_pairs(positions, cell, [True] * 3, 4.0), skip))
-    equal(vic.windows(n, 32, 128, skip=skip), without(vic.windows(n, 32, 128).pairs(), skip))
+    equal(vic.build(s, 4.0, mask=skip == 0), without(ase_pairs(positions, cell, [True] * 3, 4.0), skip))
+    equal(vic.windows(n, 32, 128, mask=skip == 0), without(vic.windows(n, 32, 128).pairs(), skip))
     mask = rng.uniform(size=(n, n)) < 0.1
     i, j = np.nonzero(mask)
-    equal(vic.from_pairs(s, n, 0, i, j, skip=skip), without(of_mask(mask), skip))
-    equal(vic.from_pairs(None, n, 0, i, j, skip=skip), without(of_mask(mask), skip))
+    equal(vic.from_pairs(s, 0, i, j, mask=skip == 0), without(of_mask(mask), skip))
+    equal(vic.from_pairs(n, 0, i, j, mask=skip == 0), without(of_mask(mask), skip))
     columns = sparse.csr_matrix(rng.uniform(size=(6, 6)) < 0.5)
-    equal(vic.from_blocks(n, 0, 96, columns.indptr, columns.indices, skip=skip),
+    equal(vic.from_blocks(n, 0, 96, columns.indptr, columns.indices, mask=skip == 0),
           without(vic.from_blocks(n, 0, 96, columns.indptr, columns.indices).pairs(), skip))
 
 
@@ -271,7 +271,7 @@ def test_left_out_atoms_are_not_nearest():
     skip = (np.random.default_rng(24).uniform(size=n) < 0.5).astype(np.uint8)
     kept = np.flatnonzero(skip == 0)
     _, j = spatial.cKDTree(positions[kept]).query(positions[kept], 6)
-    equal(vic.nearest(vic.from_arrays(positions), 6, skip=skip), with_images(np.repeat(kept, 6), kept[j.ravel()]))
+    equal(vic.nearest(vic.from_arrays(positions), 6, mask=skip == 0), with_images(np.repeat(kept, 6), kept[j.ravel()]))
 
 
 def test_left_out_queries_and_keys_of_two_sets():
@@ -279,17 +279,15 @@ def test_left_out_queries_and_keys_of_two_sets():
     rng = np.random.default_rng(27)
     skip, skip_keys = (rng.uniform(size=n).round().astype(np.uint8) for n in (90, 210))
     pairs = of_mask(spatial.distance.cdist(q, k) < 3.0)
-    handle = lambda **more: vic.Pattern("vic_pattern_build_points", 90, vic.pointer(q), 210, vic.pointer(k), None, None,  # noqa: E731
-                                        vic.options(3.0, **more))
-    equal(handle(), pairs)
-    equal(handle(skip=skip, skip_keys=skip_keys), without(pairs, skip, skip_keys))
-    equal(handle(skip_keys=skip_keys), without(pairs, np.zeros(90, int), skip_keys))
+    equal(vic.build(q, 3.0, k), pairs)
+    equal(vic.build(q, 3.0, k, mask=skip == 0, key_mask=skip_keys == 0), without(pairs, skip, skip_keys))
+    equal(vic.build(q, 3.0, k, key_mask=skip_keys == 0), without(pairs, np.zeros(90, int), skip_keys))
 
 
 def test_left_out_atoms_cost_nothing():
     positions = points(28, 4096, 30.0)
     skip = np.tile([0, 1], 2048).astype(np.uint8)
-    masked, half = vic.build(vic.from_arrays(positions), 5.0, skip=skip), vic.build(vic.from_arrays(positions[::2]), 5.0)
+    masked, half = vic.build(vic.from_arrays(positions), 5.0, mask=skip == 0), vic.build(vic.from_arrays(positions[::2]), 5.0)
     assert masked.info.blocks == half.info.blocks and masked.info.boundary_pairs == half.info.boundary_pairs
     assert np.array_equal(np.sort(masked.order()[2048:]), np.arange(1, 4096, 2))
 
@@ -314,7 +312,7 @@ def test_structures_open():
             expected.append(of_mask(mask) + [first, first, 0, 0, 0])
     p = vic.structures(offsets, positions, cutoff=4.0)
     equal(p, np.concatenate(expected))
-    assert p.info.structures == 60 and p.info.kind == b"cutoff" and p.info.cutoff == 4.0
+    assert p.info.groups == 60 and p.info.kind == b"cutoff" and p.info.cutoff == 4.0
     assert p.info.strips == -(-offsets[-1] // 64)
 
 
@@ -338,7 +336,7 @@ def test_structures_with_cells_of_their_own(exclude_self):
     if exclude_self:
         expected = expected[(expected[:, 0] != expected[:, 1]) | expected[:, 2:].any(1)]
     equal(vic.structures(offsets, positions, cells, periodic, cutoff=5.0, exclude_self=exclude_self), expected)
-    equal(vic.structures(offsets, positions, cells, periodic, cutoff=5.0, exclude_self=exclude_self, skip=skip),
+    equal(vic.structures(offsets, positions, cells, periodic, cutoff=5.0, exclude_self=exclude_self, mask=skip == 0),
           without(expected, skip))
 
 
@@ -402,7 +400,7 @@ def test_unions_over_one_structure():
     near = ase_pairs(positions, cell, [True] * 3, 3.5)
     i, j, image = rng.integers(0, n, 900), rng.integers(0, n, 900), rng.integers(-2, 3, (900, 3))
     listed = from_set(as_set(np.column_stack([i, j, image])))
-    cutoff, pairs = vic.build(s, 3.5), vic.from_pairs(s, n, 0, listed[:, 0], listed[:, 1], listed[:, 2:])
+    cutoff, pairs = vic.build(s, 3.5), vic.from_pairs(s, 0, listed[:, 0], listed[:, 1], listed[:, 2:])
     expected = from_set(as_set(near) | as_set(listed))
     for both in (vic.unite(cutoff, pairs), vic.unite(pairs, cutoff)):
         equal(both, expected)
@@ -417,7 +415,7 @@ def test_unions_over_one_structure():
     assert wide.info.cutoff == 5.0
     # A left-out atom has other rows in one than in the other.
     skip = (rng.uniform(size=n) < 0.3).astype(np.uint8)
-    part = vic.build(s, 5.0, skip=skip)
+    part = vic.build(s, 5.0, mask=skip == 0)
     equal(vic.unite(cutoff, part), from_set(as_set(near) | as_set(part.pairs())))
 
 
@@ -459,11 +457,11 @@ def test_combinations_of_structures():
     batch = vic.structures(offsets, positions, np.tile(np.eye(3) * 8.0, (30, 1, 1)), cutoff=3.0)
     bonds = np.arange(n - 1)
     listed = with_images(np.concatenate([bonds, bonds + 1]), np.concatenate([bonds + 1, bonds]))
-    chain = vic.from_pairs(None, n, 0, listed[:, 0], listed[:, 1])
+    chain = vic.from_pairs(n, 0, listed[:, 0], listed[:, 1])
     both = vic.unite(batch, chain)
     equal(both, from_set(as_set(batch.pairs()) | as_set(listed)))
     equal(vic.exclude(both, listed[:, 0], listed[:, 1], np.zeros((len(listed), 3))), from_set(as_set(batch.pairs()) - as_set(listed)))
-    assert vic.exclude(both, listed[:, 0], listed[:, 1]).info.structures == 30
+    assert vic.exclude(both, listed[:, 0], listed[:, 1]).info.groups == 30
 
 
 # ---- files ----
@@ -476,18 +474,17 @@ def every_kind():
     near = vic.build(s, 3.0)
     yield "cutoff", near
     yield "open", vic.build(vic.from_arrays(x), 4.0, exclude_self=True)
-    yield "two sets", vic.Pattern("vic_pattern_build_points", 260, vic.pointer(x), 77, vic.pointer(k), None, None,
-                                  vic.options(3.0, skip=skip, skip_keys=np.zeros(77, np.uint8)))
-    yield "left out", vic.build(s, 3.0, skip=skip)
+    yield "two sets", vic.build(x, 3.0, k, mask=skip == 0, key_mask=np.ones(77, np.uint8))
+    yield "left out", vic.build(s, 3.0, mask=skip == 0)
     yield "blocks", vic.generate("blocks:9x11:density=0.3,block=32")
     yield "full", vic.generate("origin:800")
-    yield "pairs", vic.from_pairs(s, 260, 0, [1, 5, 100], [2, 1, 3], [[0, 0, 1], [0, 0, 0], [-1, 4, 0]], skip=skip)
-    yield "nearest", vic.nearest(s, 5, skip=skip)
+    yield "pairs", vic.from_pairs(s, 0, [1, 5, 100], [2, 1, 3], [[0, 0, 1], [0, 0, 0], [-1, 4, 0]], mask=skip == 0)
+    yield "nearest", vic.nearest(s, 5, mask=skip == 0)
     yield "windows", vic.windows(260, 32, 128)
     yield "structures", vic.structures(offsets, positions, np.tile(np.eye(3) * 9, (12, 1, 1)), cutoff=4.0)
     yield "union", vic.unite(near, vic.exclude(vic.windows(260, 8, 24), [1], [2]))
-    yield "nothing", vic.from_pairs(None, 0, 0, [], [])
-    yield "no pairs", vic.from_pairs(None, 70, 30, [], [])
+    yield "nothing", vic.from_pairs(0, 0, [], [])
+    yield "no pairs", vic.from_pairs(70, 30, [], [])
 
 
 def test_files_keep_everything(tmp_path):
@@ -497,7 +494,7 @@ def test_files_keep_everything(tmp_path):
         p.save(path)
         q = vic.load(path)
         assert np.array_equal(p.pairs(), q.pairs()), name
-        for field, _ in vic.PatternInfo._fields_:
+        for field, _ in vic.S["vic_pattern_info"]._fields_:
             if not field.startswith("seconds"):
                 a, b = getattr(p.info, field), getattr(q.info, field)
                 assert (list(a) == list(b)) if hasattr(a, "__len__") and not isinstance(a, bytes) else a == b or field == "bytes", (name, field)
@@ -514,9 +511,9 @@ def test_threads_change_nothing(tmp_path):
     offsets, positions = molecules(56, 200)
     near = vic.build(s, 3.0).pairs()
     makers = [lambda t: vic.nearest(s, 17, threads=t), lambda t: vic.structures(offsets, positions, cutoff=4.0, threads=t),
-              lambda t: vic.from_pairs(s, 5000, 0, near[:, 0], near[:, 1], near[:, 2:], threads=t),
+              lambda t: vic.from_pairs(s, 0, near[:, 0], near[:, 1], near[:, 2:], threads=t),
               lambda t: vic.generate("blocks:50x50:density=0.3,block=48", threads=t),
-              lambda t: vic.build(s, 4.0, skip=(np.arange(5000) % 3 == 0).astype(np.uint8), threads=t)]
+              lambda t: vic.build(s, 4.0, mask=np.arange(5000) % 3 != 0, threads=t)]
     for make in makers:
         files = []
         for threads in (1, 2, 5):
