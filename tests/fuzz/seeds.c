@@ -31,7 +31,8 @@ static double positions[3 * ATOMS];
 static int32_t query[] = { 0, 1, 2 }, key[] = { 5, 6, 7 }, shift[] = { 0, 0, 0, 1, 0, 0, 0, -1, 0 };
 static int64_t ids[ATOMS];
 static const double cell[9] = { 9, 0, 0, 2, 8, 0, 0, 1, 7 };
-static const int64_t offsets[] = { 0, 10, ATOMS }, each[] = { 0, 1, 2 }, end[] = { 20, ATOMS }, n = ATOMS;
+static const int64_t offsets[] = { 0, 10, ATOMS }, each[] = { 0, 1, 2 }, n = ATOMS;
+static const int32_t listed[] = { 0, 20, 10, ATOMS };
 static uint8_t mask[ATOMS];
 
 static vic_points in_space(const double *in_cell)
@@ -101,8 +102,7 @@ static void lists(const char *folder)
                                     .groups = 2,
                                     .query_offsets = offsets,
                                     .range_offsets = each,
-                                    .key_first = offsets,
-                                    .key_end = end,
+                                    .ranges = listed,
                                     .causal = true };
     vic_pattern *p;
     need(vic_pattern_pairs(NULL, &crystal, NULL, &list, NULL, &p, &err));

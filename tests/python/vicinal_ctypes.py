@@ -294,13 +294,16 @@ def from_pairs(queries, n_k, i, j, shift=None, mask=None, key_mask=None, threads
     return Pattern("vic_pattern_pairs", *points, c.byref(given), None, threads=threads)
 
 
-def ranges(n_q, n_k, query_offsets, range_offsets, first, end, causal=False, window=0):
-    kept = [array(a, np.int64) for a in (query_offsets, range_offsets)] + [array(np.stack([first, end], 1), np.int32)]
-    given = S["vic_range_list"](groups=len(query_offsets) - 1, query_offsets=pointer(kept[0]),
-                                range_offsets=pointer(kept[1]), ranges=pointer(kept[2]), causal=causal,
-                                window=window > 0, left=window - 1, right=-1)
-    kept.append(sides(n_q, n_k or None, None, None))
-    return Pattern("vic_pattern_ranges", *kept[-1][1], c.byref(given), None)
+def ranges(n_q, n_k, query_offsets, range_offsets, listed, causal=False, window=None):
+    """`window`: how far to both sides."""
+    offsets = [array(a, np.int64) for a in (query_offsets, range_offsets)]
+    listed = array(listed, np.int32)
+    left, right = window or (0, 0)
+    given = S["vic_range_list"](groups=len(query_offsets) - 1, query_offsets=pointer(offsets[0]),
+                                range_offsets=pointer(offsets[1]), ranges=pointer(listed), causal=causal,
+                                window=window is not None, left=left, right=right)
+    kept, points = sides(n_q, n_k or None, None, None)
+    return Pattern("vic_pattern_ranges", *points, c.byref(given), None)
 
 
 def unite(a, b):

@@ -129,13 +129,11 @@ CALL(vic_pattern_pairs)
 
 CALL(vic_pattern_ranges)
 {
-    static const int64_t queries[] = { 0, N }, ranges[] = { 0, 1 }, first[] = { 0 }, end[] = { N };
-    vic_range_list list = { .size = sizeof list,
-                            .groups = 1,
-                            .query_offsets = queries,
-                            .range_offsets = ranges,
-                            .key_first = first,
-                            .key_end = end };
+    static const int64_t queries[] = { 0, N }, offsets[] = { 0, 1 };
+    static const int32_t range[] = { 0, N };
+    vic_range_list list = {
+        .size = sizeof list, .groups = 1, .query_offsets = queries, .range_offsets = offsets, .ranges = range
+    };
     return vic_pattern_ranges(P(0, o.context), P(1, &o.points), P(2, &o.points), P(3, &list),
                               P(4, &o.pattern_options), P(5, &made.pattern), P(6, e));
 }
