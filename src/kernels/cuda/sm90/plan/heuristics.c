@@ -82,7 +82,8 @@ static int64_t time_of(const struct tile_layout *l, int64_t longest, int64_t mos
 int64_t heuristic_split_steps(const struct tile_layout *l)
 {
     int64_t longest = 0, least = l->tiles <= FEW_TILES ? LEAST_STEPS_OF_FEW : LEAST_STEPS, best = 0, best_time;
-    for (int64_t t = 0; t < l->tiles && l->tiles <= GPU_CTAS; t++) {
+    if (l->tiles > GPU_CTAS) return 0;
+    for (int64_t t = 0; t < l->tiles; t++) {
         int64_t steps = split_steps(l, t);
         if (steps > longest) longest = steps;
     }
