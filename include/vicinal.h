@@ -158,9 +158,9 @@ typedef struct vic_context_options {
     uint64_t reserved[4];
 } vic_context_options;
 
-/* Starts the threads.  Several threads may use one context; their calls take turns on its threads.  A context does
- * not survive fork(): in the child its calls answer FAILED, and vic_context_free() frees nothing.  `options` may be
- * NULL. */
+/* Starts the threads, and a GPU (0.2 s where nothing in the process has started it yet).  Several threads may use one
+ * context; their calls take turns on its threads.  A context does not survive fork(): in the child its calls answer
+ * FAILED, and vic_context_free() frees nothing.  `options` may be NULL. */
 VIC_API vic_status vic_context_create(const vic_context_options *options, vic_context **out,
                                       vic_error *err) VIC_CHECK_RESULT;
 
@@ -498,7 +498,8 @@ VIC_API vic_status vic_combine(vic_context *c, const vic_combine_args *args, vic
 
 /* A table of b over the squared distance: value m of `points` (2 to 65536) at d^2 = cutoff^2 m / (points - 1), linear
  * in between.  -inf means weight 0; next to such a value e^b is linear, so that weights of a table that ends in -inf
- * go to 0 continuously at the cutoff.  VIC_BIAS_POINTS is enough for the kinds below.  docs/howto/distance-bias.md. */
+ * go to 0 continuously at the cutoff.  VIC_BIAS_POINTS is enough for the kinds below.  docs/howto/distance-bias.md.
+ */
 enum { VIC_BIAS_POINTS = 1024 };
 typedef enum vic_bias_kind {
     VIC_BIAS_LINEAR = 0,    /* a d: a < 0 favours near points (ALiBi, Press 2022) */

@@ -29,7 +29,7 @@ vic_status context_create(const vic_context_options *options, struct vic_context
     *out = NULL;
     if (o.device.type == VIC_DEVICE_UNKNOWN) o.device = (vic_device){ VIC_CPU, 0 };
     TRY(check_options(&o, err));
-    if (o.device.type == VIC_CUDA) TRY(device_check(o.device, err));
+    if (o.device.type == VIC_CUDA) TRY(device_start(o.device, err));
     TRY(mem_array_zero(1, sizeof *c, "context", &c, err));
     c->options = o;
     TRY_GOTO(pool_create(o.threads, &c->pool, err), done);

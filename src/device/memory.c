@@ -46,12 +46,19 @@ done:
     return st;
 }
 
-vic_status device_check(vic_device device, vic_error *err)
+vic_status device_start(vic_device device, vic_error *err)
 {
+    struct device_scope scope;
+    vic_status st;
     int count = 0;
     TRY(cuda_check(cudaGetDeviceCount(&count), "asking for GPUs", err));
-    if (device.index >= 0 && device.index < count) return VIC_OK;
-    return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, count);
+    if (device.index < 0 || device.index >= count)
+        return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, count);
+    TRY_GOTO(device_enter(&scope, device, err), done);
+    TRY_GOTO(cuda_check(cudaFree(NULL), "starting the GPU", err), done);
+done:
+    device_leave(&scope);
+    return st;
 }
 
 vic_status device_wait(vic_device device, void *stream, vic_error *err)
@@ -160,7 +167,7 @@ vic_status device_copy(vic_device to_device, void *to, vic_device from_device, c
     return cuda_missing(err);
 }
 
-vic_status device_check(vic_device device, vic_error *err)
+vic_status device_start(vic_device device, vic_error *err)
 {
     (void)device;
     return cuda_missing(err);

@@ -11,8 +11,9 @@ void device_free(vic_device device, void *memory);                              
 vic_status device_copy(vic_device to_device, void *to, vic_device from_device, const void *from, size_t bytes,
                        vic_error *err);
 
-/* NO_DEVICE with the reason when there is no GPU of that index, or none at all. */
-vic_status device_check(vic_device device, vic_error *err);
+/* NO_DEVICE with the reason when there is no GPU of that index, or none at all.  Starts CUDA on it, which takes 0.2 s
+ * where nothing in the process has done so yet. */
+vic_status device_start(vic_device device, vic_error *err);
 /* Returns when all that was enqueued on the stream (NULL = the default stream) is done. */
 vic_status device_wait(vic_device device, void *stream, vic_error *err);
 
