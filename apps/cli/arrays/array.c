@@ -29,14 +29,24 @@ const char *shape_text(int ndim, const int64_t *shape, char out[128])
     return out;
 }
 
+static const struct {
+    const char *name;
+    vic_dtype dtype;
+} npy_types[] = { { "<f4", VIC_F32 }, { "<f2", VIC_F16 }, { "<f8", VIC_F64 } };
+enum { NPY_TYPES = sizeof npy_types / sizeof npy_types[0] };
+
 const char *npy_type(vic_dtype dtype)
 {
-    switch (dtype) {
-    case VIC_F32: return "<f4";
-    case VIC_F16: return "<f2";
-    case VIC_F64: return "<f8";
-    default: return NULL;
-    }
+    for (int i = 0; i < NPY_TYPES; i++)
+        if (npy_types[i].dtype == dtype) return npy_types[i].name;
+    return NULL;
+}
+
+vic_dtype npy_dtype(const char *type)
+{
+    for (int i = 0; i < NPY_TYPES; i++)
+        if (strcmp(npy_types[i].name, type) == 0) return npy_types[i].dtype;
+    return VIC_DTYPE_UNKNOWN;
 }
 
 void array_free(struct array *a)

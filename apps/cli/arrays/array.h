@@ -78,6 +78,7 @@ void npz_end(struct buffer *b, int count, uint64_t start, uint64_t size);
 bool array_bytes(int ndim, const int64_t *shape, size_t item, size_t *bytes);
 const char *shape_text(int ndim, const int64_t *shape, char out[128]); /* "[660, 4, 64]" */
 const char *npy_type(vic_dtype dtype);                                 /* "<f4"; NULL for bfloat16 */
+vic_dtype npy_dtype(const char *type);                                 /* VIC_DTYPE_UNKNOWN for others */
 
 /* Elements as doubles, whatever their type; storing rounds to nearest even. */
 double element_load(vic_dtype dtype, const void *data, int64_t index);

@@ -75,13 +75,8 @@ static bool take_shape(struct scan *s, struct array *out)
 
 static vic_status set_type(const char *path, const char *type, struct array *out, vic_error *err)
 {
-    for (vic_dtype d = VIC_F32; d <= VIC_F64; d = (vic_dtype)(d + 1)) {
-        const char *name = npy_type(d);
-        if (name && strcmp(name, type) == 0) {
-            out->dtype = d;
-            return VIC_OK;
-        }
-    }
+    out->dtype = npy_dtype(type);
+    if (out->dtype != VIC_DTYPE_UNKNOWN) return VIC_OK;
     if (type[0] == '>') {
         return fail(err, VIC_BAD_INPUT,
                     "%s: expected little-endian numbers, got type '%s'; save it with a.astype('<%s')", path, type,
