@@ -166,5 +166,5 @@ def test_values_that_are_no_bias(vicinal, tmp_path, cloud):
 
 
 def test_kernels_without_it_say_so(vicinal, cloud):
-    assert "radial term" in vicinal("run", cloud[0], "--cutoff", 5, "--radial", "cosine", "--device", "cuda", "--dtype",
+    assert "distance bias" in vicinal("run", cloud[0], "--cutoff", 5, "--radial", "cosine", "--device", "cuda", "--dtype",
                                     "f16", code=4).err

@@ -14,7 +14,7 @@ SUBCOMMANDS = ["info", "packing", "pattern", "run", "bench", "env"]
 
 
 def test_version(vicinal):
-    assert vicinal("--version").out == "vicinal 0.1.0\n"
+    assert vicinal("--version").out == "vicinal 0.2.0\n"
 
 
 def test_help_lists_the_subcommands_that_exist(vicinal):
@@ -142,7 +142,7 @@ def test_human_output_on_a_terminal_has_colours_unless_asked_not_to(binary, clou
 def test_env(vicinal):
     answer = vicinal("env", "--json").json
     assert set(answer) == {"version", "build", "devices", "cuda_note", "kernels", "switches", "switch_problem"}
-    assert answer["version"] == "0.1.0"
+    assert answer["version"] == "0.2.0"
     assert answer["devices"][0]["kind"] == "cpu"
     assert {"name", "device", "available", "reason"} == set(answer["kernels"][0])
     names = [k["name"] for k in answer["kernels"]]

@@ -270,8 +270,7 @@ def saved_windows(folder, vicinal):
 def two_sets(folder, vicinal):
     r = atoms(folder, "a.xyz")
     queries, keys = r[:40], np.ascontiguousarray(r[40:])
-    words = by_library(lambda lib: lib.Pattern("vic_pattern_build_points", 40, queries.ctypes.data, 50, keys.ctypes.data,
-                                               None, None, lib.options(4.0)))
+    words = by_library(lambda lib: lib.build(queries, 4.0, keys))
     i, j = np.nonzero(np.linalg.norm(queries[:, None] - keys[None], axis=2) < 4)
     return Way(words, np.column_stack([i, j, np.zeros((len(i), 3), int)]), "cutoff", queries, keys, n_q=40, n_k=50)
 
