@@ -124,7 +124,7 @@ void vic_pattern_counts(const vic_pattern *p, int64_t *counts)
 vic_status vic_pattern_neighbours(const vic_pattern *p, int64_t pairs, int threads, int32_t *i, int32_t *j,
                                   int32_t *shift, double *distance, vic_error *err)
 {
-    const struct neighbour_arrays out = { i, j, shift, distance };
+    const struct neighbour_arrays out = { .i = i, .j = j, .shift = shift, .distance = distance };
     struct pool *pool;
     vic_status st;
     if (pairs != p->info.pairs)
