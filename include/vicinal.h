@@ -368,7 +368,7 @@ VIC_API vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, v
  */
 typedef struct vic_block_mask {
     VIC_SIZE_OF(vic_block_mask);
-    int64_t query_block, key_block; /* in: rows of a block, multiples of 64 and of 16 */
+    int64_t query_block, key_block; /* in: rows of a block, multiples of 16 */
     int64_t rows, columns;          /* out: blocks of query rows and of key rows */
     int64_t partial, full;          /* out: blocks with some, and with all of the pairs of rows that exist */
     int64_t max_partial, max_full;  /* out: in one row of blocks */

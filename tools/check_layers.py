@@ -76,11 +76,13 @@ def mirrored_by(layer):
 
 
 def allowed(layer):
-    """Layers that `layer` may include; a unit test sees the folder it mirrors and what that folder sees."""
+    """Layers that `layer` may include; a unit test sees the folder it mirrors and what that folder sees, and the
+    headers of the tests of these."""
     if layer.startswith("tests/unit/"):
         mirrored = mirrored_by(layer)
         below = [name for name in LAYERS if name.startswith(mirrored + "/")]
-        return ["tests", mirrored] + below + LAYERS.get(mirrored, [])
+        seen = [mirrored] + below + LAYERS.get(mirrored, [])
+        return ["tests"] + seen + ["tests/unit/" + name[4:] for name in seen if name.startswith("src/")]
     return LAYERS[layer]
 
 

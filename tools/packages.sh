@@ -5,7 +5,7 @@
 # there, because whoever has gemmi and cmake from elsewhere needs no Debian.
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
-TEST_PACKAGES=(libcmocka-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
+TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
 # For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
 CI_PACKAGES=(clang-format valgrind clang clang-tidy cppcheck shellcheck)
 

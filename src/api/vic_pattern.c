@@ -9,6 +9,8 @@
 #include "pattern/masks.h"
 #include "pattern/nearest.h"
 #include "pattern/pairs.h"
+#include "pattern/ranges.h"
+#include "pattern/transpose.h"
 
 #include <string.h>
 

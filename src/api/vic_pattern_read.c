@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What patterns hold, in the forms that others want, and patterns in files. */
-#include "api/interim.h"
+#include "base/memory.h"
 #include "base/threads.h"
 #include "context/context.h"
+#include "pattern/block_mask.h"
 #include "pattern/expand.h"
 #include "pattern/io/vnp.h"
 #include "pattern/pattern.h"
@@ -21,6 +22,7 @@ vic_status vic_pattern_get(const vic_pattern *p, vic_pattern_info *out, vic_erro
     memcpy(info.cell, p->cell, sizeof info.cell);
     memcpy(info.periodic, p->periodic, sizeof info.periodic);
     info.one_set = p->one_set;
+    info.symmetric = p->symmetric;
     info.positions = p->q_positions != NULL;
     info.device = (vic_device){ VIC_CPU, 0 };
     return struct_give(out, &info, sizeof info, "vic_pattern_info", err);
@@ -68,16 +70,16 @@ static bool only_counts(const vic_neighbors *l)
 
 static vic_status check_neighbors(const vic_pattern *p, const vic_neighbors *l, int64_t there, vic_error *err)
 {
-    if (l->half && !p->one_set)
+    if (l->half && !p->symmetric)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "half: the pattern, of kind %s, is not symmetric, so no pair stands for its mirror image",
                         pattern_kind(p));
     if (!only_counts(l) && l->pairs < there)
         return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld",
                         (long long)l->pairs, (long long)there);
-    if ((l->d || l->D) && (!p->q_positions || p->structures > 1))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "d, D: the pattern has no %s",
-                        p->q_positions ? "cell that all of its structures share" : "positions");
+    if ((l->d || l->D) && !p->q_positions)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "d, D: the pattern, of kind %s, was made without positions",
+                        pattern_kind(p));
     return VIC_OK;
 }
 
@@ -88,14 +90,56 @@ vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, vic_neigh
     NEED(p, "pattern", make_one);
     NEED_STRUCT(vic_neighbors, l, list, err);
     TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_neighbors", err));
-    int64_t there = l.half && p->one_set ? pattern_half_pairs(p) : p->info.pairs;
+    int64_t there = p->info.pairs;
+    if (l.half && p->symmetric) TRY(pattern_half_pairs(p, &there, err));
     TRY(check_neighbors(p, &l, there, err));
     if (!only_counts(&l)) {
-        const struct neighbour_arrays arrays = { .i = l.i, .j = l.j, .shift = l.S, .distance = l.d };
+        const struct neighbour_arrays arrays = {
+            .i = l.i, .j = l.j, .shift = l.S, .distance = l.d, .vector = l.D, .half = l.half
+        };
         TRY(pattern_neighbours(p, pool, &arrays, err));
     }
     list->pairs = there;
     return VIC_OK;
+}
+
+static void sum_up(int64_t rows, const int32_t *counts, int64_t *sum, int64_t *most)
+{
+    *sum = *most = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        *sum += counts[r];
+        if (counts[r] > *most) *most = counts[r];
+    }
+}
+
+/* The numbers of blocks are counted first, into arrays of our own where the caller wants none. */
+static vic_status block_mask(const vic_pattern *p, vic_block_mask *m, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    int32_t *own = NULL;
+    m->rows = (p->n_q + m->query_block - 1) / m->query_block;
+    m->columns = (p->n_k + m->key_block - 1) / m->key_block;
+    TRY_GOTO(mem_array((size_t)m->rows, 2 * sizeof *own, "rows of blocks", &own, err), done);
+    struct block_mask_arrays arrays = { .kv_num_blocks = m->kv_num_blocks ? m->kv_num_blocks : own,
+                                        .full_kv_num_blocks = m->full_kv_num_blocks ? m->full_kv_num_blocks
+                                                                                    : own + m->rows,
+                                        .stride = m->columns };
+    TRY_GOTO(pattern_block_mask(p, m->query_block, m->key_block, &arrays, err), done);
+    sum_up(m->rows, arrays.kv_num_blocks, &m->partial, &m->max_partial);
+    sum_up(m->rows, arrays.full_kv_num_blocks, &m->full, &m->max_full);
+    if (!m->kv_indices && !m->full_kv_indices) goto done;
+    if (m->width < (m->kv_indices ? m->max_partial : 0) || m->width < (m->full_kv_indices ? m->max_full : 0)) {
+        st = vic_fail(err, VIC_BAD_ARGUMENT, "width: expected at least %lld and %lld (max_partial, max_full), got %lld",
+                      (long long)m->max_partial, (long long)m->max_full, (long long)m->width);
+        goto done;
+    }
+    arrays.kv_indices = m->kv_indices;
+    arrays.full_kv_indices = m->full_kv_indices;
+    arrays.stride = m->width;
+    TRY_GOTO(pattern_block_mask(p, m->query_block, m->key_block, &arrays, err), done);
+done:
+    free(own);
+    return st;
 }
 
 vic_status vic_pattern_block_mask(vic_context *c, const vic_pattern *p, vic_block_mask *mask, vic_error *err)
@@ -104,7 +148,10 @@ vic_status vic_pattern_block_mask(vic_context *c, const vic_pattern *p, vic_bloc
     TRY(context_enter(c, &pool, err));
     NEED(p, "pattern", make_one);
     NEED_STRUCT(vic_block_mask, m, mask, err);
-    TRY(pattern_block_mask(p, pool, &m, err));
+    if (m.query_block < 16 || m.key_block < 16 || m.query_block % 16 != 0 || m.key_block % 16 != 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "query_block, key_block: expected multiples of 16, got %lld and %lld",
+                        (long long)m.query_block, (long long)m.key_block);
+    TRY(block_mask(p, &m, err));
     return struct_give(mask, &m, sizeof m, "vic_block_mask", err);
 }
 

@@ -34,8 +34,8 @@ struct full_run {
 };
 
 /* How the pairs came about, kept beside the blocks so that the reference can decide each pair anew.  Rules stand in
- * postfix order: a leaf gives a set of (query atom, key atom, image), UNITE joins the two sets before it, EXCLUDE
- * takes its pairs out of the set before it. */
+ * postfix order: a leaf gives a set of (query atom, key atom, image), UNITE joins the two sets before it, SUBTRACT
+ * takes the second of them out of the first, EXCLUDE takes its pairs out of the set before it. */
 enum pattern_rule_kind {
     RULE_CUTOFF = 1, /* contract/pair_rule.h, within one structure */
     RULE_NEAREST,    /* the `count` nearest by (distance, id of the key, image, key atom) */
@@ -44,19 +44,28 @@ enum pattern_rule_kind {
     RULE_WINDOWS,    /* `count` consecutive queries attend to the `keys` consecutive keys around their middle */
     RULE_UNITE,
     RULE_EXCLUDE,
+    RULE_SUBTRACT,
+    RULE_RANGES, /* group after group of queries attends to ranges of keys; see `count` below */
     RULE_KINDS,
 };
 
 struct pattern_rule {
     enum pattern_rule_kind kind;
     bool exclude_self; /* CUTOFF, NEAREST: without self pairs */
-    double cutoff;     /* CUTOFF */
+    /* NEAREST, WINDOWS, RANGES: (i, j, n) is in when (j, i, -n) is by the words of this rule, in which queries and
+     * keys have changed places.  Masks are those of the pattern as it is. */
+    bool transposed;
+    double cutoff; /* CUTOFF */
+    /* RANGES: the ranges of a group, in their order, are a sequence of keys, and its queries stand at the end of it:
+     * of m queries and L keys, query r has place L - m + r.  A query attends to the keys whose place is at most
+     * `count` before and `keys` behind its own; -1 = however far. */
     int64_t count, keys;
-    /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row. */
+    /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row, RANGES by group. */
     int64_t rows, n;
-    int64_t *ptr;             /* [rows + 1]; NULL without a list */
-    int32_t *index;           /* [n] key atom or block column; rising in a row, by image next */
-    int32_t (*image)[3];      /* [n]; NULL = image 0 in PAIRS, every image in EXCLUDE */
+    int64_t *ptr;        /* [rows + 1]; NULL without a list */
+    int32_t *index;      /* [n] key atom or block column, rising in a row, by image next; RANGES: start, end, ... */
+    int64_t *first;      /* [rows + 1] RANGES: the first query of each group */
+    int32_t (*image)[3]; /* [n]; NULL = image 0 in PAIRS, every image in EXCLUDE */
     uint8_t *q_skip, *k_skip; /* [n_q], [n_k] leaves: 1 = takes no part; NULL = all do; the same where one_set */
 };
 
@@ -96,6 +105,7 @@ struct vic_pattern {
     int64_t *offsets, *k_offsets; /* [structures + 1] first query and key of each; NULL = one structure */
     struct pattern_cell *cells;   /* [structures] */
 
+    bool symmetric;  /* (i, j, n) is in exactly when (j, i, -n) is; false = that is not so, or not known */
     int64_t n_rules; /* 0 = every pair within the cutoff, of one structure or two sets */
     struct pattern_rule *rules;
 

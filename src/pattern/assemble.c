@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "pattern/pattern.h"
 #include "pattern/statistics.h"
+#include "pattern/symmetry.h"
 
 #include <string.h>
 
@@ -174,6 +175,7 @@ vic_status assemble(vic_pattern *p, struct pool *pool, strip_source *source, voi
     struct assembly a = { .p = p, .source = source, .context = context, .workers = pool_threads(pool) };
     a.tasks = (p->strips + LIST_STRIPS - 1) / LIST_STRIPS;
     a.wave = wave_tasks(a.tasks, a.workers);
+    TRY_GOTO(pattern_find_symmetry(p, err), done);
     TRY_GOTO(prepare(&a, err), done);
     TRY_GOTO(run_waves(&a, pool, err), done);
     strip_counters_tell(p, a.counters, a.workers);

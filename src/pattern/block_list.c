@@ -153,6 +153,18 @@ void block_list_drop_empty(struct block_list *l, size_t first)
     l->n = kept;
 }
 
+void block_list_subtract(struct block_list *l, size_t first, const struct block_list *other)
+{
+    size_t j = 0;
+    for (size_t i = first; i < l->n; i++) {
+        while (j < other->n && place_value(other, j) < place_value(l, i)) j++;
+        if (j == other->n || place_value(other, j) != place_value(l, i)) continue;
+        for (int c = 0; c < CLUSTER; c++) l->bits[i].key[c] &= ~other->bits[j].key[c];
+        l->pairs[i] = (uint16_t)block_pairs(&l->bits[i]);
+    }
+    block_list_drop_empty(l, first);
+}
+
 /* ---- full and partial ones ---- */
 
 static vic_status add_full(struct block_list *l, int64_t *strip_runs, int32_t cluster, int32_t image, vic_error *err)

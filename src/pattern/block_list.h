@@ -38,6 +38,8 @@ vic_status block_list_add_rectangle(struct block_list *l, uint64_t rows, int64_t
  * pairs are counted. */
 vic_status block_list_unite(struct block_list *l, size_t first, vic_error *err);
 
+/* Takes the pairs of `other`, which is sorted, out of the blocks from `first` on, which are sorted too. */
+void block_list_subtract(struct block_list *l, size_t first, const struct block_list *other);
 /* The first block of a cluster among those from `first` on, which are sorted. */
 size_t block_list_find(const struct block_list *l, size_t first, int32_t cluster);
 /* Of the blocks from `first` on, which are counted, those without a pair go. */

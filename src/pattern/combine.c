@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "contract/block_walk.h"
+#include "pattern/assemble.h"
 #include "pattern/expand.h"
 #include "pattern/pattern.h"
 
@@ -40,7 +41,9 @@ static vic_status part_list(const vic_pattern *whole, struct part *part, struct 
     TRY_GOTO(mem_array((size_t)pairs.n, sizeof *query, "pairs", &query, err), done);
     TRY_GOTO(mem_array((size_t)pairs.n, sizeof *key, "pairs", &key, err), done);
     TRY_GOTO(mem_array((size_t)pairs.n, 3 * sizeof *image, "pairs", &image, err), done);
-    TRY_GOTO(pattern_neighbours(part->p, pool, &(struct neighbour_arrays){ query, key, image, NULL }, err), done);
+    TRY_GOTO(pattern_neighbours(part->p, pool, &(struct neighbour_arrays){ .i = query, .j = key, .shift = image },
+                                err),
+             done);
     pairs = (struct pair_list){ pairs.n, query, key, image };
     part->list.kind = RULE_PAIRS;
     TRY_GOTO(pair_list_take(whole, &pairs, &part->list, err), done);
@@ -86,28 +89,47 @@ static vic_status part_strip(struct part *part, int64_t strip, int worker, struc
     return VIC_OK;
 }
 
-/* ---- unions ---- */
+/* ---- unions and differences ---- */
 
-static vic_status check_same_atoms(const vic_pattern *a, const vic_pattern *b, vic_error *err)
+static vic_status check_same_atoms(const char *what, const vic_pattern *a, const vic_pattern *b, vic_error *err)
 {
     if (a->n_q != b->n_q || a->n_k != b->n_k || a->one_set != b->one_set)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "a union is over the same atoms: expected %lld queries and %s%lld keys in both, got %lld and "
+                        "a %s is over the same atoms: expected %lld queries and %s%lld keys in both, got %lld and "
                         "%s%lld",
-                        (long long)a->n_q, a->one_set ? "the same " : "", (long long)a->n_k, (long long)b->n_q,
+                        what, (long long)a->n_q, a->one_set ? "the same " : "", (long long)a->n_k, (long long)b->n_q,
                         b->one_set ? "the same " : "", (long long)b->n_k);
     if (!a->q_positions || !b->q_positions) return VIC_OK;
     if (memcmp(a->cell, b->cell, sizeof a->cell) != 0 || memcmp(a->periodic, b->periodic, sizeof a->periodic) != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "a union is over the same cell: the two patterns have different ones");
-    if (a->structures != b->structures || !same_array(a->offsets, b->offsets, a->structures + 1, sizeof *a->offsets))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "a union is over the same structures, got %lld and %lld",
+        return vic_fail(err, VIC_BAD_ARGUMENT, "a %s is over the same cell: the two patterns have different ones",
+                        what);
+    if (!same_array(a->q_ids, b->q_ids, a->n_q, sizeof *a->q_ids) ||
+        !same_array(a->k_ids, b->k_ids, a->n_k, sizeof *a->k_ids))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "a %s is over the same ids: the two patterns have different ones",
+                        what);
+    return VIC_OK;
+}
+
+static vic_status check_same_structures(const char *what, const vic_pattern *a, const vic_pattern *b, vic_error *err)
+{
+    if (!a->q_positions || !b->q_positions) return VIC_OK;
+    if (a->structures != b->structures ||
+        !same_array(a->offsets, b->offsets, a->structures + 1, sizeof *a->offsets) ||
+        !same_array(a->k_offsets, b->k_offsets, a->structures + 1, sizeof *a->k_offsets))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "a %s is over the same structures, got %lld and %lld", what,
                         (long long)(a->structures ? a->structures : 1),
                         (long long)(b->structures ? b->structures : 1));
     for (int64_t s = 0; s < a->structures; s++)
         if (memcmp(a->cells[s].cell, b->cells[s].cell, sizeof a->cells[s].cell) != 0 ||
             memcmp(a->cells[s].periodic, b->cells[s].periodic, sizeof a->cells[s].periodic) != 0)
-            return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "a union is over the same cells: structure %lld has different ones", (long long)s);
+            return vic_fail(err, VIC_BAD_ARGUMENT, "a %s is over the same cells: structure %lld has different ones",
+                            what, (long long)s);
+    return VIC_OK;
+}
+
+static vic_status check_same_positions(const char *what, const vic_pattern *a, const vic_pattern *b, vic_error *err)
+{
+    if (!a->q_positions || !b->q_positions) return VIC_OK;
     for (int64_t i = 0; i < a->n_q + (a->one_set ? 0 : a->n_k); i++) {
         bool key = i >= a->n_q;
         int64_t atom = key ? i - a->n_q : i;
@@ -115,51 +137,103 @@ static vic_status check_same_atoms(const vic_pattern *a, const vic_pattern *b, v
         const double *y = (key ? b->k_positions : b->q_positions) + 3 * atom;
         if (x[0] == y[0] && x[1] == y[1] && x[2] == y[2]) continue;
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "a union is over the same positions: %s atom %lld is at (%g, %g, %g) and at (%g, %g, %g)",
+                        "a %s is over the same positions: %s atom %lld is at (%g, %g, %g) and at (%g, %g, %g)", what,
                         key ? "key" : "query", (long long)atom, x[0], x[1], x[2], y[0], y[1], y[2]);
     }
     return VIC_OK;
 }
 
+struct pair_of {
+    struct part parts[2];
+    int workers;
+    struct block_list *second; /* [workers] of a difference: what goes */
+};
+
 static vic_status union_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
 {
-    struct part *parts = context;
+    struct pair_of *two = context;
     size_t first = out->n;
-    for (int i = 0; i < 2; i++) TRY(part_strip(&parts[i], strip, worker, out, err));
+    for (int i = 0; i < 2; i++) TRY(part_strip(&two->parts[i], strip, worker, out, err));
     return block_list_unite(out, first, err);
+}
+
+static vic_status difference_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
+{
+    struct pair_of *two = context;
+    struct block_list *second = &two->second[worker];
+    size_t first = out->n;
+    TRY(part_strip(&two->parts[0], strip, worker, out, err));
+    TRY(block_list_unite(out, first, err));
+    block_list_clear(second);
+    TRY(part_strip(&two->parts[1], strip, worker, second, err));
+    TRY(block_list_unite(second, 0, err));
+    block_list_subtract(out, first, second);
+    return VIC_OK;
+}
+
+/* The blocks of `p`, which has all but these and images. */
+static vic_status combine_blocks(vic_pattern *p, const vic_pattern *a, const vic_pattern *b, strip_source *source,
+                                 struct pool *pool, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct image_set images = { 0 };
+    struct pair_of two = { .workers = pool_threads(pool) };
+    TRY_GOTO(mem_array_zero((size_t)two.workers, sizeof *two.second, "workers", &two.second, err), done);
+    TRY_GOTO(part_open(p, a, pool, &two.parts[0], &images, err), done);
+    TRY_GOTO(part_open(p, b, pool, &two.parts[1], &images, err), done);
+    TRY_GOTO(pattern_set_images(p, &images, err), done);
+    for (int i = 0; i < 2; i++) TRY_GOTO(part_ready(p, pool, &two.parts[i], err), done);
+    TRY_GOTO(assemble(p, pool, source, &two, err), done);
+done:
+    for (int i = 0; i < 2; i++) part_close(&two.parts[i]);
+    for (int w = 0; two.second && w < two.workers; w++) block_list_free(&two.second[w]);
+    free(two.second);
+    image_set_free(&images);
+    return st;
+}
+
+static vic_status combine(const char *what, enum pattern_rule_kind kind, const vic_pattern *a, const vic_pattern *b,
+                          struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    double start = clock_seconds();
+    bool unite = kind == RULE_UNITE;
+    struct pattern_rule *rule;
+    vic_pattern *p;
+    *out = NULL;
+    TRY(check_same_atoms(what, a, b, err));
+    TRY(check_same_structures(what, a, b, err));
+    TRY(check_same_positions(what, a, b, err));
+    TRY(pattern_new_like(!a->q_positions && b->q_positions ? b : a, &p, err));
+    TRY_GOTO(pattern_copy_rules(a, p, err), done);
+    TRY_GOTO(pattern_copy_rules(b, p, err), done);
+    TRY_GOTO(pattern_add_rule(p, kind, &rule, err), done);
+    p->cutoff = a->cutoff;
+    p->exclude_self = a->exclude_self && (b->exclude_self || !unite);
+    p->info.boundary_pairs = a->info.boundary_pairs;
+    if (unite) {
+        p->cutoff = a->cutoff == 0 || b->cutoff == 0 ? 0 : a->cutoff > b->cutoff ? a->cutoff : b->cutoff;
+        p->info.boundary_pairs += b->info.boundary_pairs;
+    }
+    TRY_GOTO(combine_blocks(p, a, b, unite ? union_strip : difference_strip, pool, err), done);
+    p->info.seconds_build = clock_seconds() - start;
+    *out = p;
+    p = NULL;
+done:
+    pattern_release(p);
+    return st;
 }
 
 vic_status pattern_unite(const vic_pattern *a, const vic_pattern *b, struct pool *pool, vic_pattern **out,
                          vic_error *err)
 {
-    vic_status st = VIC_OK;
-    double start = clock_seconds();
-    struct image_set images = { 0 };
-    struct part parts[2] = { { 0 } };
-    struct pattern_rule *rule;
-    vic_pattern *p;
-    *out = NULL;
-    TRY(check_same_atoms(a, b, err));
-    TRY(pattern_new_like(!a->q_positions && b->q_positions ? b : a, &p, err));
-    TRY_GOTO(pattern_copy_rules(a, p, err), done);
-    TRY_GOTO(pattern_copy_rules(b, p, err), done);
-    TRY_GOTO(pattern_add_rule(p, RULE_UNITE, &rule, err), done);
-    p->cutoff = a->cutoff == 0 || b->cutoff == 0 ? 0 : a->cutoff > b->cutoff ? a->cutoff : b->cutoff;
-    p->exclude_self = a->exclude_self && b->exclude_self;
-    p->info.boundary_pairs = a->info.boundary_pairs + b->info.boundary_pairs;
-    TRY_GOTO(part_open(p, a, pool, &parts[0], &images, err), done);
-    TRY_GOTO(part_open(p, b, pool, &parts[1], &images, err), done);
-    TRY_GOTO(pattern_set_images(p, &images, err), done);
-    for (int i = 0; i < 2; i++) TRY_GOTO(part_ready(p, pool, &parts[i], err), done);
-    TRY_GOTO(assemble(p, pool, union_strip, parts, err), done);
-    p->info.seconds_build = clock_seconds() - start;
-    *out = p;
-    p = NULL;
-done:
-    for (int i = 0; i < 2; i++) part_close(&parts[i]);
-    image_set_free(&images);
-    pattern_release(p);
-    return st;
+    return combine("union", RULE_UNITE, a, b, pool, out, err);
+}
+
+vic_status pattern_difference(const vic_pattern *a, const vic_pattern *b, struct pool *pool, vic_pattern **out,
+                              vic_error *err)
+{
+    return combine("difference", RULE_SUBTRACT, a, b, pool, out, err);
 }
 
 /* ---- exclusions ---- */

@@ -5,6 +5,7 @@
 #include "contract/block_walk.h"
 #include "contract/pair_rule.h"
 #include "pattern/block_list.h"
+#include "pattern/pattern.h"
 #include "pattern/statistics.h"
 
 #include <math.h>
@@ -30,8 +31,8 @@ struct scratch {
     struct key_rows *keys, *sorted; /* of a strip, grow */
     size_t capacity, sorted_capacity;
     int32_t *j, *shift; /* of the strip's pairs, by row; grow */
-    double *distance;
-    size_t j_capacity, shift_capacity, distance_capacity;
+    double *distance, *vector;
+    size_t j_capacity, shift_capacity, distance_capacity, vector_capacity;
     uint32_t place[DIGITS];
 };
 
@@ -44,14 +45,38 @@ struct job {
     vic_error *errors;
 };
 
-static vic_status collect_keys(const vic_pattern *p, int64_t strip, struct scratch *s, size_t *count, vic_error *err)
+static bool is_above_zero(const int32_t n[3])
+{
+    for (int x = 0; x < 3; x++)
+        if (n[x] != 0) return n[x] > 0;
+    return false;
+}
+
+/* Of the rows of a strip that have a key under an image, those that a half list keeps.  Between an atom and itself
+ * the wraps cancel, and the image is that of the block. */
+static uint64_t half_of(const vic_pattern *p, int64_t strip, int32_t key, int32_t image, uint64_t rows)
+{
+    const int32_t *order = p->q_order + strip * STRIP;
+    uint64_t kept = 0;
+    for (uint64_t left = rows; left; left &= left - 1) {
+        int r = __builtin_ctzll(left);
+        if (order[r] < key || (order[r] == key && is_above_zero(p->images[image]))) kept |= (uint64_t)1 << r;
+    }
+    return kept;
+}
+
+static vic_status collect_keys(const vic_pattern *p, bool half, int64_t strip, struct scratch *s, size_t *count,
+                               vic_error *err)
 {
     size_t n = 0;
     for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
         TRY(mem_grow(&s->keys, &s->capacity, n + CLUSTER, sizeof *s->keys, "keys of a strip", err));
         for (int c = 0; c < CLUSTER; c++) {
-            if (!w.bits->key[c]) continue;
-            s->keys[n++] = (struct key_rows){ p->k_order[(int64_t)w.cluster * CLUSTER + c], w.image, w.bits->key[c] };
+            uint64_t rows = w.bits->key[c];
+            if (!rows) continue;
+            int32_t key = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+            if (half) rows = half_of(p, strip, key, w.image, rows);
+            if (rows) s->keys[n++] = (struct key_rows){ key, w.image, rows };
         }
     }
     *count = n;
@@ -90,15 +115,30 @@ static void sort_keys(int64_t n_k, struct scratch *s, size_t n)
 
 static const double nowhere[3] = { 0, 0, 0 }; /* of a pattern without geometry, which has no distances */
 
-/* What is known of the strip's rows.  Rows of one wrap have the same shift to a key under an image: they make a
- * class, of which there is one in an open system, and few at the faces of a cell. */
+/* What is known of the strip's rows.  Rows of one wrap, and of one structure, have the same shift to a key under an
+ * image: they make a class, of which there is one in an open system, and few at the faces of a cell. */
 struct rows {
     int64_t at[STRIP]; /* where the row's next pair goes, among the strip's */
     double position[STRIP][3];
     int classes;
     uint64_t members[STRIP];
     int32_t wrap[STRIP][3]; /* by class */
+    int64_t structure[STRIP];
 };
+
+/* Of a query; 0 where there is one. */
+static int64_t structure_of(const vic_pattern *p, int32_t atom)
+{
+    int64_t low = 0, high = p->structures;
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (p->offsets[middle] <= atom)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
 
 /* Else all shifts are 0. */
 static bool has_shifts(const vic_pattern *p)
@@ -116,10 +156,14 @@ static size_t rows_load(const struct job *job, int64_t strip, struct rows *rows)
     for (int r = 0; r < STRIP && strip * STRIP + r < p->n_q; r++) {
         int32_t atom = p->q_order[strip * STRIP + r];
         const int32_t *wrap = p->q_wrap ? p->q_wrap[atom] : zero;
+        int64_t structure = job->out.distance || job->out.vector ? structure_of(p, atom) : 0;
         int c = 0;
-        while (c < rows->classes && memcmp(rows->wrap[c], wrap, sizeof rows->wrap[c]) != 0) c++;
+        while (c < rows->classes &&
+               (memcmp(rows->wrap[c], wrap, sizeof rows->wrap[c]) != 0 || rows->structure[c] != structure))
+            c++;
         if (c == rows->classes) {
             memcpy(rows->wrap[c], wrap, sizeof rows->wrap[c]);
+            rows->structure[c] = structure;
             rows->members[c] = 0;
             rows->classes++;
         }
@@ -145,6 +189,7 @@ static inline void write_key(const struct neighbour_arrays *to, struct rows *row
         to->j[at] = key;
         if (to->shift) memcpy(to->shift + 3 * at, n, sizeof n);
         if (to->distance) to->distance[at] = pair_shifted_distance2(rows->position[row], r, t);
+        for (int x = 0; to->vector && x < 3; x++) to->vector[3 * at + x] = (r[x] - rows->position[row][x]) + t[x];
     }
 }
 
@@ -162,7 +207,9 @@ static void write_pairs(const vic_pattern *p, const struct key_rows *keys, size_
             if (!members) continue;
             for (int x = 0; x < 3; x++)
                 shift[x] = p->images[keys[i].image][x] + (p->k_wrap ? p->k_wrap[key][x] : 0) - rows->wrap[c][x];
-            pair_shift(p->cell, shift[0], shift[1], shift[2], translation);
+            const double(*cell)[3] =
+                p->cells ? (const double(*)[3])p->cells[rows->structure[c]].cell : (const double(*)[3])p->cell;
+            pair_shift(cell, shift[0], shift[1], shift[2], translation);
             write_key(&out, rows, members, key, shift, p->k_positions ? p->k_positions + 3 * (int64_t)key : nowhere,
                       translation);
         }
@@ -176,6 +223,7 @@ static void copy_row(const struct neighbour_arrays *from, int64_t at, int64_t n,
     if (n == 0) return;
     if (to->j) memcpy(to->j + first, from->j + at, (size_t)n * sizeof *to->j);
     if (from->shift) memcpy(to->shift + 3 * first, from->shift + 3 * at, (size_t)n * 3 * sizeof *to->shift);
+    if (from->vector) memcpy(to->vector + 3 * first, from->vector + 3 * at, (size_t)n * 3 * sizeof *to->vector);
     if (to->distance) {
         double *restrict d = to->distance + first;
         const double *restrict d2 = from->distance + at;
@@ -188,7 +236,7 @@ static vic_status write_strip(const struct job *job, struct scratch *s, int64_t 
     const vic_pattern *p = job->p;
     struct rows rows;
     size_t n, pairs;
-    TRY(collect_keys(p, strip, s, &n, err));
+    TRY(collect_keys(p, job->out.half, strip, s, &n, err));
     sort_keys(p->n_k, s, n);
     pairs = rows_load(job, strip, &rows);
     struct neighbour_arrays local = { 0 };
@@ -201,6 +249,10 @@ static vic_status write_strip(const struct job *job, struct scratch *s, int64_t 
     if (job->out.distance) {
         TRY(mem_grow(&s->distance, &s->distance_capacity, pairs, sizeof *s->distance, "pairs of a strip", err));
         local.distance = s->distance;
+    }
+    if (job->out.vector) {
+        TRY(mem_grow(&s->vector, &s->vector_capacity, pairs, 3 * sizeof *s->vector, "pairs of a strip", err));
+        local.vector = s->vector;
     }
     write_pairs(p, s->keys, n, &rows, &local);
     for (int64_t row = strip * STRIP, at = 0; row < p->n_q && row < (strip + 1) * STRIP; row++) {
@@ -234,13 +286,50 @@ static void fill_task(void *context, int64_t task, int worker)
         memset(job->out.shift + 3 * first, 0, (size_t)pairs * 3 * sizeof *job->out.shift);
 }
 
+/* Pairs of each row that a half list keeps. */
+static void half_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP])
+{
+    memset(counts, 0, STRIP * sizeof *counts);
+    for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
+        for (int c = 0; c < CLUSTER; c++) {
+            if (!w.bits->key[c]) continue;
+            int32_t key = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+            for (uint64_t rows = half_of(p, strip, key, w.image, w.bits->key[c]); rows; rows &= rows - 1)
+                counts[__builtin_ctzll(rows)]++;
+        }
+}
+
+static vic_status check_half(const vic_pattern *p, vic_error *err)
+{
+    if (p->symmetric) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "half: expected a pattern in which every pair is there both ways, got one of kind %s that is not "
+                    "known to be such",
+                    pattern_kind(p));
+}
+
+vic_status pattern_half_pairs(const vic_pattern *p, int64_t *out, vic_error *err)
+{
+    *out = 0;
+    TRY(check_half(p, err));
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+        int64_t counts[STRIP];
+        half_counts(p, strip, counts);
+        for (int r = 0; r < STRIP; r++) *out += counts[r];
+    }
+    return VIC_OK;
+}
+
 static void counts_task(void *context, int64_t strip, int worker)
 {
     const struct job *job = context;
     const vic_pattern *p = job->p;
     int64_t counts[STRIP];
     (void)worker;
-    strip_counts(p, strip, counts);
+    if (job->out.half)
+        half_counts(p, strip, counts);
+    else
+        strip_counts(p, strip, counts);
     for (int r = 0; r < STRIP && strip * STRIP + r < p->n_q; r++)
         job->first[p->q_order[strip * STRIP + r] + 1] = counts[r];
 }
@@ -251,6 +340,7 @@ vic_status pattern_neighbours(const vic_pattern *p, struct pool *pool, const str
     vic_status st = VIC_OK;
     struct job job = { .p = p, .out = *out };
     size_t workers = (size_t)pool_threads(pool);
+    if (out->half) TRY(check_half(p, err));
     TRY_GOTO(mem_array_zero((size_t)p->n_q + 1, sizeof *job.first, "atoms", &job.first, err), done);
     TRY_GOTO(mem_array_zero(workers, sizeof *job.scratch, "workers", &job.scratch, err), done);
     TRY_GOTO(mem_array_zero(workers, sizeof *job.status, "workers", &job.status, err), done);
@@ -271,6 +361,7 @@ done:
         free(job.scratch[w].j);
         free(job.scratch[w].shift);
         free(job.scratch[w].distance);
+        free(job.scratch[w].vector);
     }
     free(job.errors);
     free(job.status);
@@ -312,4 +403,20 @@ vic_status pattern_blocks(const vic_pattern *p, int32_t *strip, int32_t *cluster
 done:
     free(rows);
     return st;
+}
+
+void pattern_dense(const vic_pattern *p, uint8_t *mask)
+{
+    memset(mask, 0, (size_t)p->n_q * (size_t)p->n_k); /* both below 2^31 */
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+        for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);) {
+            for (int c = 0; c < CLUSTER; c++) {
+                for (uint64_t rows = w.bits->key[c]; rows; rows &= rows - 1) {
+                    int64_t query = p->q_order[strip * STRIP + __builtin_ctzll(rows)];
+                    uint8_t *entry = &mask[query * p->n_k + p->k_order[(int64_t)w.cluster * CLUSTER + c]];
+                    *entry = (uint8_t)(*entry + (*entry < UINT8_MAX));
+                }
+            }
+        }
+    }
 }

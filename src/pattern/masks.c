@@ -6,6 +6,7 @@
 #include "pattern/assemble.h"
 #include "pattern/images.h"
 #include "pattern/pattern.h"
+#include "pattern/rectangles.h"
 
 #include <string.h>
 
@@ -20,24 +21,7 @@ struct source {
 static uint64_t rows_between(const vic_pattern *p, int64_t strip, int64_t first, int64_t end)
 {
     int64_t low = first - strip * STRIP, high = (end < p->n_q ? end : p->n_q) - strip * STRIP;
-    uint64_t below_high = high >= STRIP ? UINT64_MAX : ((uint64_t)1 << high) - 1;
-    return low <= 0 ? below_high : below_high & ~(((uint64_t)1 << low) - 1);
-}
-
-/* Take out what takes no part. */
-static void skip_blocks(const struct source *s, int64_t strip, struct block_list *l, size_t first)
-{
-    const vic_pattern *p = s->p;
-    const uint8_t *k_skip = s->rule->k_skip;
-    uint64_t rows;
-    if (!s->rule->q_skip && !k_skip) return;
-    rows = skip_rows(p, s->rule->q_skip, strip);
-    for (size_t i = first; i < l->n; i++)
-        for (int c = 0; c < CLUSTER; c++) {
-            int64_t key = (int64_t)l->cluster[i] * CLUSTER + c;
-            bool out = key >= p->n_k || (k_skip && k_skip[p->k_order[key]]);
-            l->bits[i].key[c] = out ? 0 : l->bits[i].key[c] & rows;
-        }
+    return row_bits(low < 0 ? 0 : (int)low, high > STRIP ? STRIP : (int)high);
 }
 
 static vic_status blocks_strip(void *context, int64_t strip, int worker, struct block_list *out, vic_error *err)
@@ -55,7 +39,7 @@ static vic_status blocks_strip(void *context, int64_t strip, int worker, struct 
             TRY(block_list_add_rectangle(out, rows, key, last < p->n_k ? last : p->n_k, err));
         }
     }
-    skip_blocks(s, strip, out, before);
+    mask_blocks(p, rule, strip, out, before);
     return block_list_unite(out, before, err);
 }
 
@@ -72,16 +56,8 @@ static vic_status windows_strip(void *context, int64_t strip, int worker, struct
         TRY(block_list_add_rectangle(out, rows_between(p, strip, query, query + rule->count), key > 0 ? key : 0,
                                      last < p->n_k ? last : p->n_k, err));
     }
-    skip_blocks(s, strip, out, before);
+    mask_blocks(p, rule, strip, out, before);
     return block_list_unite(out, before, err);
-}
-
-/* Rows in the order of the points: positions do not count here. */
-static vic_status begin_plain(const struct point_set *queries, const struct point_set *keys, vic_pattern **out,
-                              vic_error *err)
-{
-    const struct point_set plain = { .n = queries->n }, plain_keys = { .n = keys ? keys->n : 0 };
-    return pattern_begin(&plain, keys ? &plain_keys : NULL, PLACE_ORDER, NULL, NULL, out, err);
 }
 
 static vic_status finish(vic_pattern *p, double start, strip_source *source, struct pool *pool, vic_error *err)
@@ -152,7 +128,7 @@ vic_status pattern_from_blocks(const struct point_set *queries, const struct poi
     if (m->block < CLUSTER || m->block % CLUSTER != 0 || m->block > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "block: expected a multiple of %d, got %lld", CLUSTER,
                         (long long)m->block);
-    TRY(begin_plain(queries, keys, &p, err));
+    TRY(pattern_begin_plain(queries, keys, &p, err));
     int64_t rows = (p->n_q + m->block - 1) / m->block, columns = (p->n_k + m->block - 1) / m->block;
     TRY_GOTO(check_row_ptr(m, rows, err), done);
     if (m->row_ptr[rows] > 0 && !m->column) {
@@ -187,7 +163,7 @@ vic_status pattern_windows(const struct point_set *points, int64_t queries, int6
                         "windows: expected queries and keys of at least 1, both even or both odd so that the keys "
                         "can be centred, got %lld and %lld",
                         (long long)queries, (long long)keys);
-    TRY(begin_plain(points, NULL, &p, err));
+    TRY(pattern_begin_plain(points, NULL, &p, err));
     TRY_GOTO(pattern_add_rule(p, RULE_WINDOWS, &rule, err), done);
     rule->count = queries;
     rule->keys = keys;

@@ -176,8 +176,8 @@ vic_status cutoff_check(double cutoff, vic_error *err)
 
 const char *pattern_kind(const vic_pattern *p)
 {
-    static const char *const names[RULE_KINDS] = { "cutoff", "cutoff",  "nearest", "blocks",
-                                                   "pairs",  "windows", "union",   "exclusion" };
+    static const char *const names[RULE_KINDS] = { "cutoff",  "cutoff", "nearest",   "blocks",     "pairs",
+                                                   "windows", "union",  "exclusion", "difference", "ranges" };
     return names[p->n_rules > 0 ? p->rules[p->n_rules - 1].kind : RULE_CUTOFF];
 }
 
@@ -196,6 +196,7 @@ static vic_status copy_arrays(const vic_pattern *p, const struct pattern_rule *r
     TRY(array_copy(r->ptr, r->rows + 1, sizeof *r->ptr, &rule->ptr, err));
     TRY(array_copy(r->index, r->n, sizeof *r->index, &rule->index, err));
     TRY(array_copy(r->image, r->n, sizeof *r->image, &rule->image, err));
+    TRY(array_copy(r->first, r->rows + 1, sizeof *r->first, &rule->first, err));
     return rule_set_skip(p, rule, r->q_skip, r->k_skip, err);
 }
 
@@ -215,6 +216,7 @@ vic_status pattern_copy_rules(const vic_pattern *from, vic_pattern *p, vic_error
         rule->ptr = NULL;
         rule->index = NULL;
         rule->image = NULL;
+        rule->first = NULL;
         rule->q_skip = rule->k_skip = NULL;
         TRY(copy_arrays(p, r, rule, err));
     }
@@ -225,6 +227,7 @@ void rule_free(struct pattern_rule *rule)
 {
     if (rule->k_skip != rule->q_skip) free(rule->k_skip);
     free(rule->q_skip);
+    free(rule->first);
     free(rule->image);
     free(rule->index);
     free(rule->ptr);
@@ -263,6 +266,7 @@ static size_t rule_bytes(const vic_pattern *p, const struct pattern_rule *r)
     size_t bytes = sizeof *r + (size_t)r->n * sizeof *r->index;
     if (r->ptr) bytes += ((size_t)r->rows + 1) * sizeof *r->ptr;
     if (r->image) bytes += (size_t)r->n * sizeof *r->image;
+    if (r->first) bytes += ((size_t)r->rows + 1) * sizeof *r->first;
     if (r->q_skip) bytes += (size_t)p->n_q;
     if (r->k_skip && r->k_skip != r->q_skip) bytes += (size_t)p->n_k;
     return bytes;

@@ -114,6 +114,13 @@ done:
     return st;
 }
 
+vic_status pattern_begin_plain(const struct point_set *queries, const struct point_set *keys, vic_pattern **out,
+                               vic_error *err)
+{
+    const struct point_set q = { .n = queries->n }, k = { .n = keys ? keys->n : 0 };
+    return pattern_begin(&q, keys ? &k : NULL, PLACE_ORDER, NULL, NULL, out, err);
+}
+
 vic_status rule_set_masks(const vic_pattern *p, struct pattern_rule *rule, const struct point_set *q,
                           const struct point_set *k, vic_error *err)
 {

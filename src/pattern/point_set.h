@@ -37,6 +37,10 @@ struct point_set point_set_placed(const struct point_set *s);
 vic_status pattern_begin(const struct point_set *queries, const struct point_set *keys, enum place_wanted wanted,
                          struct pool *pool, struct placed *placed, vic_pattern **out, vic_error *err);
 
+/* The same with the sizes alone: rows in the order of the points. */
+vic_status pattern_begin_plain(const struct point_set *queries, const struct point_set *keys, vic_pattern **out,
+                               vic_error *err);
+
 /* The masks of the sets, into the rule of `p`. */
 vic_status rule_set_masks(const vic_pattern *p, struct pattern_rule *rule, const struct point_set *queries,
                           const struct point_set *keys, vic_error *err);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "pattern/block_list.h"
 #include "pattern/pattern.h"
+#include "pattern/symmetry.h"
 
 #include <string.h>
 
@@ -221,6 +222,7 @@ vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err)
     vic_status st = VIC_OK;
     int workers = pool_threads(pool);
     struct job job = { .p = p };
+    TRY_GOTO(pattern_find_symmetry(p, err), done);
     TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.counters, "workers", &job.counters, err), done);
     for (int w = 0; w < workers; w++) TRY_GOTO(strip_counter_make(p, &job.counters[w], err), done);
     pool_run(pool, (p->strips + STRIPS_PER_BIG - 1) / STRIPS_PER_BIG, statistics_task, &job);

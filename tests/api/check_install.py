@@ -52,22 +52,42 @@ def check_program(program, library):
             sys.exit(f'{program} should say "{text}", says\n{output}')
 
 
+def check_subdirectory(folder):
+    """As a part of another project: the targets are there, and BUILD_SHARED_LIBS is minded.  Configured, not built."""
+    for shared, kind in (("ON", "SHARED_LIBRARY"), ("OFF", "STATIC_LIBRARY")):
+        project = folder / f"subdirectory_{shared}"
+        project.mkdir()
+        (project / "CMakeLists.txt").write_text(f"""cmake_minimum_required(VERSION 3.25)
+project(outer C CXX)
+add_subdirectory({ROOT} inner)
+foreach(target vicinal::vicinal vicinal::structure)
+  get_target_property(type ${{target}} TYPE)
+  if(NOT type STREQUAL {kind})
+    message(FATAL_ERROR "${{target}} is a ${{type}}, not a {kind}")
+  endif()
+endforeach()
+""", encoding="utf-8")
+        run(["cmake", "-S", project, "-B", project / "build", f"-DBUILD_SHARED_LIBS={shared}", "-DVIC_CUDA=OFF"])
+
+
 def main(build):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         run(["cmake", "--install", build, "--prefix", folder / "first"])
         prefix = (folder / "first").rename(folder / "moved")
-        configs = list(prefix.glob("lib*/**/vicinal.pc"))
-        for path in ("bin/vicinal", "include/vicinal.h", "share/doc/vicinal/LICENSE", "share/doc/vicinal/README.md"):
+        configs = sorted(prefix.glob("lib*/**/vicinal*.pc"))
+        headers = [f"include/{path.name}" for path in (ROOT / "include").glob("*.h")]
+        for path in ("bin/vicinal", *headers, "share/doc/vicinal/LICENSE", "share/doc/vicinal/README.md"):
             if not (prefix / path).is_file():
                 sys.exit(f"not installed: {path}")
-        if len(configs) != 1:
-            sys.exit(f"expected one vicinal.pc, found {configs}")
+        if [path.name for path in configs] != ["vicinal.pc", "vicinal_structure.pc"]:
+            sys.exit(f"expected vicinal.pc and vicinal_structure.pc, found {configs}")
         library = configs[0].parent.parent
         version = configs[0].read_text(encoding="utf-8").split("Version: ")[1].split()[0]
-        soname = library / f"libvicinal.so.{version.split('.')[0]}"
-        if not soname.is_symlink() or os.readlink(soname) != f"libvicinal.so.{version}":
-            sys.exit(f"{soname} does not lead to libvicinal.so.{version}")
+        for name in ("libvicinal.so", "libvicinal_structure.so"):
+            soname = library / f"{name}.{version.rpartition('.')[0]}"  # docs/abi.md
+            if not soname.is_symlink() or os.readlink(soname) != f"{name}.{version}":
+                sys.exit(f"{soname} does not lead to {name}.{version}")
         run([prefix / "bin/vicinal", "env"])
 
         example = shutil.copytree(ROOT / "examples" / "c_minimal", folder / "by_pkg_config")
@@ -78,7 +98,8 @@ def main(build):
         run(["cmake", "-S", example, "-B", example / "build", f"-DCMAKE_PREFIX_PATH={prefix}"])
         run(["cmake", "--build", example / "build"])
         check_program(example / "build" / "c_minimal", library)
-    print("installed, moved, and used through pkg-config and find_package")
+        check_subdirectory(folder)
+    print("installed, moved, and used through pkg-config, find_package and add_subdirectory")
 
 
 if __name__ == "__main__":

@@ -28,11 +28,20 @@ struct worker {
     vic_error error;
 };
 
+/* The pairs of a transposed leaf by query: those that its words give, all of them, turned round. */
+struct turned {
+    int64_t *ptr; /* [n_q + 1]; NULL for other rules */
+    struct rule_pair *pairs;
+};
+
 struct rules {
     const struct vic_pattern *p;
     int workers;
     struct worker *worker;
+    struct turned *turned; /* [n_rules] */
 };
+
+static vic_status turn_leaves(struct rules *rules, vic_error *err);
 
 vic_status rules_make(const struct vic_pattern *p, int workers, struct rules **out, vic_error *err)
 {
@@ -47,6 +56,8 @@ vic_status rules_make(const struct vic_pattern *p, int workers, struct rules **o
         TRY_GOTO(mem_array_zero((size_t)p->n_rules + 1, sizeof(struct list), "sets of pairs", &rules->worker[w].stack,
                                 err),
                  done);
+    TRY_GOTO(mem_array_zero((size_t)p->n_rules, sizeof *rules->turned, "rules", &rules->turned, err), done);
+    TRY_GOTO(turn_leaves(rules, err), done);
     *out = rules;
     rules = NULL;
 done:
@@ -64,6 +75,11 @@ void rules_free(struct rules *rules)
         free(rules->worker[w].ranked);
     }
     free(rules->worker);
+    for (int64_t i = 0; rules->turned && i < rules->p->n_rules; i++) {
+        free(rules->turned[i].ptr);
+        free(rules->turned[i].pairs);
+    }
+    free(rules->turned);
     free(rules);
 }
 
@@ -206,6 +222,22 @@ static vic_status nearest(const struct vic_pattern *p, const struct pattern_rule
     }
 }
 
+/* The query's place at the end of its group's keys, and the keys that are near enough to it. */
+static vic_status ranges(const struct pattern_rule *rule, int64_t query, struct list *out, vic_error *err)
+{
+    int64_t group = 0, keys = 0, place = 0;
+    while (group < rule->rows && rule->first[group + 1] <= query) group++;
+    for (int64_t t = rule->ptr[group]; t < rule->ptr[group + 1]; t += 2) keys += rule->index[t + 1] - rule->index[t];
+    int64_t own = keys - (rule->first[group + 1] - query);
+    for (int64_t t = rule->ptr[group]; t < rule->ptr[group + 1]; t += 2)
+        for (int32_t key = rule->index[t]; key < rule->index[t + 1]; key++, place++) {
+            if (rule->count >= 0 && own - place > rule->count) continue;
+            if (rule->keys >= 0 && place - own > rule->keys) continue;
+            if (!skipped(rule, query, key)) TRY(add(out, key, NULL, err));
+        }
+    return VIC_OK;
+}
+
 static vic_status leaf(const struct vic_pattern *p, const struct pattern_rule *rule, int64_t query, struct worker *w,
                        struct list *out, vic_error *err)
 {
@@ -235,8 +267,91 @@ static vic_status leaf(const struct vic_pattern *p, const struct pattern_rule *r
                 TRY(add(out, (int32_t)key, NULL, err));
         }
         return VIC_OK;
+    case RULE_RANGES: return ranges(rule, query, out, err);
     default: return VIC_OK;
     }
+}
+
+/* ---- transposed leaves ---- */
+
+/* The pattern as the words of a transposed rule see it. */
+static struct vic_pattern swapped(const struct vic_pattern *p)
+{
+    struct vic_pattern s = *p;
+    s.n_q = p->n_k;
+    s.n_k = p->n_q;
+    s.q_positions = p->k_positions;
+    s.k_positions = p->q_positions;
+    s.q_ids = p->k_ids;
+    s.k_ids = p->q_ids;
+    s.offsets = p->k_offsets;
+    s.k_offsets = p->offsets;
+    return s;
+}
+
+/* Pairs (key, query, -image) of the words' rows, in the order of these rows. */
+struct turn {
+    struct list all;
+    int64_t *query; /* [all.n] grows */
+    size_t capacity;
+};
+
+static vic_status turn_row(const struct list *row, int64_t key, struct turn *t, vic_error *err)
+{
+    for (size_t i = 0; i < row->n; i++) {
+        const int32_t *n = row->pairs[i].image, back[3] = { -n[0], -n[1], -n[2] };
+        TRY(mem_grow(&t->query, &t->capacity, t->all.n + 1, sizeof *t->query, "pairs", err));
+        t->query[t->all.n] = row->pairs[i].key;
+        TRY(add(&t->all, (int32_t)key, back, err));
+    }
+    return VIC_OK;
+}
+
+static vic_status sort_turned(int64_t n_q, const struct turn *t, struct turned *out, vic_error *err)
+{
+    int64_t *next;
+    TRY(mem_array_zero((size_t)n_q + 2, sizeof *out->ptr, "atoms", &out->ptr, err));
+    TRY(mem_array(t->all.n, sizeof *out->pairs, "pairs", &out->pairs, err));
+    next = out->ptr + 1; /* shifted by one while it is filled */
+    for (size_t i = 0; i < t->all.n; i++) out->ptr[t->query[i] + 2]++;
+    for (int64_t q = 0; q < n_q; q++) next[q + 1] += next[q];
+    for (size_t i = 0; i < t->all.n; i++) out->pairs[next[t->query[i]]++] = t->all.pairs[i];
+    return VIC_OK;
+}
+
+static vic_status turn_leaf(struct rules *rules, int64_t number, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    const struct vic_pattern *p = rules->p, words = swapped(p);
+    struct pattern_rule rule = p->rules[number];
+    struct list *row = &rules->worker[0].stack[p->n_rules];
+    struct turn t = { .query = NULL };
+    rule.q_skip = p->rules[number].k_skip;
+    rule.k_skip = p->rules[number].q_skip;
+    for (int64_t key = 0; key < p->n_k; key++) {
+        row->n = 0;
+        TRY_GOTO(leaf(&words, &rule, key, &rules->worker[0], row, err), done);
+        TRY_GOTO(turn_row(row, key, &t, err), done);
+    }
+    st = sort_turned(p->n_q, &t, &rules->turned[number], err);
+done:
+    free(t.all.pairs);
+    free(t.query);
+    return st;
+}
+
+static vic_status turn_leaves(struct rules *rules, vic_error *err)
+{
+    for (int64_t i = 0; i < rules->p->n_rules; i++)
+        if (rules->p->rules[i].transposed) TRY(turn_leaf(rules, i, err));
+    return VIC_OK;
+}
+
+static vic_status take_turned(const struct turned *t, int64_t query, struct list *out, vic_error *err)
+{
+    for (int64_t i = t->ptr[query]; i < t->ptr[query + 1]; i++)
+        TRY(add(out, t->pairs[i].key, t->pairs[i].image, err));
+    return VIC_OK;
 }
 
 /* ---- rows ---- */
@@ -265,19 +380,35 @@ static void exclude(struct list *a, const struct pattern_rule *rule, int64_t que
     a->n = kept;
 }
 
-static vic_status evaluate(const struct vic_pattern *p, struct worker *w, int64_t query, vic_error *err)
+static void subtract(struct list *a, struct list *b)
 {
+    size_t kept = 0;
+    if (b->n > 0) qsort(b->pairs, b->n, sizeof *b->pairs, compare);
+    for (size_t i = 0; i < a->n; i++)
+        if (b->n == 0 || !bsearch(&a->pairs[i], b->pairs, b->n, sizeof *b->pairs, compare))
+            a->pairs[kept++] = a->pairs[i];
+    a->n = kept;
+}
+
+static vic_status evaluate(const struct rules *rules, struct worker *w, int64_t query, vic_error *err)
+{
+    const struct vic_pattern *p = rules->p;
     int64_t depth = 0;
     for (int64_t i = 0; i < p->n_rules; i++) {
         const struct pattern_rule *rule = &p->rules[i];
         if (rule->kind == RULE_UNITE) {
             depth--;
             TRY(unite(&w->stack[depth - 1], &w->stack[depth], err));
+        } else if (rule->kind == RULE_SUBTRACT) {
+            depth--;
+            subtract(&w->stack[depth - 1], &w->stack[depth]);
         } else if (rule->kind == RULE_EXCLUDE) {
             exclude(&w->stack[depth - 1], rule, query);
         } else {
-            w->stack[depth].n = 0;
-            TRY(leaf(p, rule, query, w, &w->stack[depth++], err));
+            struct list *out = &w->stack[depth++];
+            out->n = 0;
+            TRY(rule->transposed ? take_turned(&rules->turned[i], query, out, err)
+                                 : leaf(p, rule, query, w, out, err));
         }
     }
     if (w->stack[0].n > 0) qsort(w->stack[0].pairs, w->stack[0].n, sizeof *w->stack[0].pairs, compare);
@@ -288,7 +419,7 @@ const struct rule_pair *rules_row(struct rules *rules, int64_t query, int worker
 {
     struct worker *w = &rules->worker[worker];
     *n = 0;
-    if (w->status == VIC_OK) w->status = evaluate(rules->p, w, query, &w->error);
+    if (w->status == VIC_OK) w->status = evaluate(rules, w, query, &w->error);
     if (w->status == VIC_OK) *n = (int64_t)w->stack[0].n;
     return w->stack[0].pairs;
 }

@@ -6,6 +6,7 @@
 #include "pattern/io/vnp.h"
 #include "pattern/lattice.h"
 #include "pattern/limits.h"
+#include "pattern/ranges.h"
 
 #include <math.h>
 #include <string.h>
@@ -327,7 +328,7 @@ static vic_status check_list(const struct vnp *f, const char *path, const struct
 
 static bool has_list(const struct pattern_rule *r)
 {
-    return r->kind == RULE_BLOCKS || r->kind == RULE_PAIRS || r->kind == RULE_EXCLUDE;
+    return r->kind == RULE_BLOCKS || r->kind == RULE_PAIRS || r->kind == RULE_EXCLUDE || r->kind == RULE_RANGES;
 }
 
 /* Does a leaf, or an exclusion, have what its kind needs, and nothing else? */
@@ -338,24 +339,54 @@ static bool fits_kind(const vic_pattern *p, const struct pattern_rule *r)
     if ((r->ptr != NULL) != has_list(r) || (geometry && !p->q_positions)) return false;
     if (r->exclude_self && !(geometry && (p->one_set || p->q_ids))) return false;
     if (r->cutoff != 0 && r->kind != RULE_CUTOFF) return false;
+    if ((r->first != NULL) != (r->kind == RULE_RANGES)) return false;
+    if (r->transposed && r->kind != RULE_NEAREST && r->kind != RULE_WINDOWS && r->kind != RULE_RANGES) return false;
     if (counts && (r->count < 1 || r->count > INT32_MAX)) return false;
     switch (r->kind) {
     case RULE_CUTOFF: return r->cutoff > 0 && r->cutoff <= max_cutoff;
     case RULE_BLOCKS: return r->count % CLUSTER == 0 && !r->image;
     case RULE_WINDOWS: return r->keys >= 1 && r->keys <= INT32_MAX && (r->keys - r->count) % 2 == 0;
     case RULE_EXCLUDE: return !r->q_skip && !r->k_skip;
+    case RULE_RANGES: return !r->image;
     default: return true;
     }
+}
+
+/* By the words of the way itself. */
+static vic_status check_ranges(const struct vnp *f, const char *path, const struct pattern_rule *r, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    const vic_pattern *p = f->p;
+    int64_t *ptr = NULL;
+    vic_error reason;
+    TRY(check_ptr(f, path, &r->ptr, r->rows, r->ptr, r->n, err));
+    TRY_GOTO(mem_array((size_t)r->rows + 1, sizeof *ptr, "groups", &ptr, err), done);
+    for (int64_t g = 0; g <= r->rows; g++) {
+        ptr[g] = r->ptr[g] / 2;
+        if (r->ptr[g] % 2 == 0) continue;
+        st = vnp_wrong(f, path, &r->ptr, g, err, "expected a start and an end of each range, found %lld numbers",
+                       (long long)r->ptr[g]);
+        goto done;
+    }
+    const struct ranges_input in = { r->rows, r->first, ptr, r->index, r->count, r->keys };
+    st = ranges_check(r->transposed ? p->n_k : p->n_q, r->transposed ? p->n_q : p->n_k, &in, &reason);
+    if (st != VIC_OK) st = vic_fail(err, st == VIC_NO_MEMORY ? st : VIC_BAD_INPUT, "%s: %.900s", path, reason.text);
+done:
+    free(ptr);
+    return st;
 }
 
 static vic_status check_leaf(const struct vnp *f, const char *path, int64_t i, vic_error *err)
 {
     const vic_pattern *p = f->p;
     const struct pattern_rule *r = &p->rules[i];
-    int64_t size = r->kind == RULE_BLOCKS ? r->count : 1; /* atoms of a row and of a column of its list */
-    if (!fits_kind(p, r) || (has_list(r) && r->rows != (p->n_q + size - 1) / size))
+    /* Atoms of a row and of a column of its list. */
+    int64_t size = r->kind == RULE_BLOCKS && r->count > 0 ? r->count : 1;
+    bool rows = r->kind == RULE_RANGES || !has_list(r) || r->rows == (p->n_q + size - 1) / size;
+    if (!fits_kind(p, r) || !rows)
         return vnp_wrong(f, path, &f->rules, i, err, "expected a rule of kind %d that goes with the atoms",
                          (int)r->kind);
+    if (r->kind == RULE_RANGES) return check_ranges(f, path, r, err);
     return has_list(r) ? check_list(f, path, r, (p->n_k + size - 1) / size, err) : VIC_OK;
 }
 
@@ -365,13 +396,14 @@ vic_status vnp_check_rules(const struct vnp *f, const char *path, vic_error *err
     int depth = 0;
     for (int64_t i = 0; i < p->n_rules; i++) {
         enum pattern_rule_kind kind = p->rules[i].kind;
-        int takes = kind == RULE_UNITE ? 2 : kind == RULE_EXCLUDE ? 1 : 0;
+        bool joins = kind == RULE_UNITE || kind == RULE_SUBTRACT;
+        int takes = joins ? 2 : kind == RULE_EXCLUDE ? 1 : 0;
         if (depth < takes)
             return vnp_wrong(f, path, &f->rules, i, err, "expected %d sets before it, found %d", takes, depth);
         depth += 1 - takes;
-        if (kind == RULE_UNITE && (p->rules[i].ptr || p->rules[i].q_skip || p->rules[i].k_skip))
+        if (joins && (p->rules[i].ptr || p->rules[i].q_skip || p->rules[i].k_skip))
             return vnp_wrong(f, path, &f->rules, i, err, "expected a union without a list, found one");
-        if (kind != RULE_UNITE) TRY(check_leaf(f, path, i, err));
+        if (!joins) TRY(check_leaf(f, path, i, err));
     }
     if (p->n_rules > 0 && depth != 1)
         return vnp_wrong(f, path, &f->rules, p->n_rules - 1, err, "expected one set at the end, found %d", depth);

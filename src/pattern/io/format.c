@@ -51,6 +51,8 @@ void vnp_list_rules(struct vnp *f, const uint32_t *flags)
             add(f, VNP_RULE_PTR, rule, "a rule's ptr", r->rows + 1, sizeof *r->ptr, &r->ptr);
             add(f, VNP_RULE_INDEX, rule, "a rule's index", r->n, sizeof *r->index, &r->index);
         }
+        if (flags[i] & VNP_LIST_FIRST)
+            add(f, VNP_RULE_FIRST, rule, "a rule's first queries", r->rows + 1, sizeof *r->first, &r->first);
         if (flags[i] & VNP_LIST_IMAGES)
             add(f, VNP_RULE_IMAGE, rule, "a rule's images", r->n, sizeof *r->image, &r->image);
         if (flags[i] & VNP_Q_SKIP) add(f, VNP_RULE_Q_SKIP, rule, "a rule's query skips", p->n_q, 1, &r->q_skip);
@@ -61,6 +63,7 @@ void vnp_list_rules(struct vnp *f, const uint32_t *flags)
 int vnp_version(const vic_pattern *p)
 {
     bool new = p->q_ids || (p->structures > 0 && !p->one_set);
+    for (int64_t i = 0; i < p->n_rules; i++) new |= p->rules[i].kind > RULE_EXCLUDE || p->rules[i].transposed;
     return new ? 2 : 1;
 }
 

@@ -239,11 +239,13 @@ static vic_status unpack_rules(const struct vnp *f, const struct file *in, int64
         if (kind < RULE_CUTOFF || kind >= RULE_KINDS)
             return vnp_wrong(f, in->path, &f->rules, i, err, "expected a kind from 1 to %d, found %u", RULE_KINDS - 1,
                              kind);
-        if (flags[i] >= 2 * VNP_K_SKIP || ((flags[i] & VNP_LIST_IMAGES) && !(flags[i] & VNP_LIST)) ||
+        if (flags[i] > VNP_ALL_RULE_FLAGS ||
+            ((flags[i] & (VNP_LIST_IMAGES | VNP_LIST_FIRST)) && !(flags[i] & VNP_LIST)) ||
             ((flags[i] & VNP_K_SKIP) && p->one_set))
             return vnp_wrong(f, in->path, &f->rules, i, err, "expected flags that go together, found %u", flags[i]);
         r->kind = (enum pattern_rule_kind)kind;
         r->exclude_self = flags[i] & VNP_SELF_OUT;
+        r->transposed = flags[i] & VNP_TRANSPOSED;
         memcpy(&r->cutoff, at + 8, sizeof r->cutoff);
         r->count = i64_at(at + 16);
         r->keys = i64_at(at + 24);

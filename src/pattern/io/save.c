@@ -50,6 +50,8 @@ static uint32_t flags_of(const struct pattern_rule *r)
     if (r->exclude_self) flags |= VNP_SELF_OUT;
     if (r->ptr) flags |= VNP_LIST;
     if (r->image) flags |= VNP_LIST_IMAGES;
+    if (r->first) flags |= VNP_LIST_FIRST;
+    if (r->transposed) flags |= VNP_TRANSPOSED;
     if (r->q_skip) flags |= VNP_Q_SKIP;
     if (r->k_skip && r->k_skip != r->q_skip) flags |= VNP_K_SKIP;
     return flags;

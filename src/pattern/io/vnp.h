@@ -19,7 +19,7 @@ enum {
     VNP_RULE = 64,    /* of the section of rules */
     VNP_ALIGN = 64,   /* sections begin at multiples */
     VNP_MAX_RULES = 64,
-    VNP_MAX_SECTIONS = 19 + 5 * VNP_MAX_RULES,
+    VNP_MAX_SECTIONS = 19 + 6 * VNP_MAX_RULES,
 };
 
 /* Where the head has what. */
@@ -52,7 +52,16 @@ enum vnp_flags {
     VNP_IDS = 128,     /* version 2 */
     VNP_ALL_FLAGS = 255,
 };
-enum vnp_rule_flags { VNP_SELF_OUT = 1, VNP_LIST = 2, VNP_LIST_IMAGES = 4, VNP_Q_SKIP = 8, VNP_K_SKIP = 16 };
+enum vnp_rule_flags {
+    VNP_SELF_OUT = 1,
+    VNP_LIST = 2,
+    VNP_LIST_IMAGES = 4,
+    VNP_Q_SKIP = 8,
+    VNP_K_SKIP = 16,
+    VNP_TRANSPOSED = 32, /* version 2 */
+    VNP_LIST_FIRST = 64,
+    VNP_ALL_RULE_FLAGS = 127,
+};
 
 enum vnp_id {
     VNP_Q_POSITIONS = 1,
@@ -79,6 +88,7 @@ enum vnp_id {
     VNP_Q_IDS, /* version 2 */
     VNP_K_IDS,
     VNP_K_OFFSETS,
+    VNP_RULE_FIRST, /* of a rule */
 };
 
 /* An array of the pattern. */

@@ -72,7 +72,7 @@ static inline void check_against_brute(const char *what, const struct pattern_in
     assert_true(query && key && image && counts);
     double *distance = malloc(n * sizeof *distance);
     assert_non_null(distance);
-    struct neighbour_arrays arrays = { query, key, image, distance };
+    struct neighbour_arrays arrays = { .i = query, .j = key, .shift = image, .distance = distance };
     CHECK_OK(pattern_neighbours(p, pool, &arrays, &err));
     for (int64_t i = 0; i < expected.n; i++) {
         struct pair e = expected.pairs[i];

@@ -39,6 +39,38 @@ static inline int by_place(const void *a, const void *b)
     return 0;
 }
 
+/* Whatever says that it is symmetric has every pair both ways. */
+static inline void expect_symmetry(const char *what, const vic_pattern *p, const struct expected *e)
+{
+    for (int64_t t = 0; p->symmetric && t < e->n; t++) {
+        const struct expected_pair *x = &e->list[t], back = { x->j, x->i, { -x->n[0], -x->n[1], -x->n[2] }, 0 };
+        CHECK(bsearch(&back, e->list, (size_t)e->n, sizeof back, by_place), "%s: not symmetric at %d-%d", what, x->i,
+              x->j);
+    }
+}
+
+/* The pairs that a pattern has. */
+static inline struct expected pairs_of(const vic_pattern *p, struct pool *pool)
+{
+    struct expected e = { 0 };
+    vic_error err;
+    size_t n = (size_t)p->info.pairs + 1;
+    int32_t *i = malloc(n * sizeof *i), *j = malloc(n * sizeof *j), (*shift)[3] = malloc(n * sizeof *shift);
+    assert_true(i && j && shift);
+    CHECK_OK(pattern_neighbours(p, pool, &(struct neighbour_arrays){ .i = i, .j = j, .shift = &shift[0][0] }, &err));
+    for (int64_t t = 0; t < p->info.pairs; t++) expect_pair(&e, i[t], j[t], shift[t], 0.0);
+    free(i);
+    free(j);
+    free(shift);
+    return e;
+}
+
+static inline bool has_pair(const struct expected *e, int32_t i, int32_t j, const int32_t n[3])
+{
+    const struct expected_pair one = { i, j, { n[0], n[1], n[2] }, 0 };
+    return e->n > 0 && bsearch(&one, e->list, (size_t)e->n, sizeof one, by_place);
+}
+
 /* The pattern has these pairs and no others, and its figures agree; frees the list. */
 static inline void expect_pattern(const char *what, const vic_pattern *p, struct expected *e, struct pool *pool)
 {
@@ -59,6 +91,7 @@ static inline void expect_pattern(const char *what, const vic_pattern *p, struct
         most = row > most ? row : most;
     }
     assert_int_equal(p->info.max_pairs, most);
+    expect_symmetry(what, p, e);
     free(i);
     free(j);
     free(shift);

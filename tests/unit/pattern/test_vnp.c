@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "pattern/expand.h"
 #include "pattern/pattern.h"
+#include "pattern/ranges.h"
 #include "pattern/statistics.h"
 #include "unit/pattern/vnp_file.h"
 
@@ -24,7 +25,9 @@ static vic_status try_load(struct pool *pool, vic_error *err)
     pattern_counts(p, counts);
     for (int64_t i = 0; i < p->n_q; i++) sum += counts[i];
     assert_int_equal(sum, n);
-    assert_int_equal(pattern_neighbours(p, pool, &(struct neighbour_arrays){ query, key, image, NULL }, err), VIC_OK);
+    assert_int_equal(pattern_neighbours(p, pool, &(struct neighbour_arrays){ .i = query, .j = key, .shift = image },
+                                        err),
+                     VIC_OK);
     free(counts);
     free(query);
     free(key);
@@ -205,6 +208,22 @@ static void hostile_values(void **state)
     pool_free(pool);
 }
 
+/* Something that version 1 cannot say. */
+static vic_pattern *ranged(void)
+{
+    const int64_t first[] = { 0, 20 }, ptr[] = { 0, 2 };
+    const int32_t ranges[] = { 5, 20, 0, 3 };
+    const struct ranges_input in = { 1, first, ptr, ranges, -1, 0 };
+    const struct point_set q = { .n = 20 };
+    struct pool *pool;
+    vic_pattern *p;
+    vic_error err;
+    CHECK_OK(pool_create(1, &pool, &err));
+    CHECK_OK(pattern_ranges(&q, NULL, &in, pool, &p, &err));
+    pool_free(pool);
+    return p;
+}
+
 /* ---- words ---- */
 
 /* Change one value in the file of `make` and look for the words. */
@@ -237,19 +256,21 @@ static void words(void **state)
     check_words(runs, VNP_FULL_RUNS, 2, 4, 1, "full_runs[0]: expected an image below 1, found 1");
     check_words(rich, VNP_Q_WRAP, 3, 4, 1u << 30, "query wraps[1]: expected wraps within 2^29");
     check_words(rich, VNP_Q_POSITIONS, 4, 8, 0x7ff8000000000000u, "query positions[1]: expected coordinates within");
-    check_words(rich, VNP_RULES, 0, 4, 99, "rules[0]: expected a kind from 1 to 7, found 99");
+    check_words(rich, VNP_RULES, 0, 4, 99, "rules[0]: expected a kind from 1 to 9, found 99");
     check_words(rich, VNP_RULES, 0, 4, RULE_UNITE, "rules[0]:");
     check_words(rich, VNP_RULE_INDEX, 0, 4, 4096, "a rule's index[0]: expected 0 to");
     check_words(several, VNP_OFFSETS, 2, 8, 71, "offsets[2]: expected 1 to 70, found 71");
     check_words(several, VNP_CELLS, 39, 8, 9, "cells[3]: expected periodic axes from 0 to 7, found 9");
     check_words(rich, 0, VNP_AT_VERSION / 4, 4, 3, "expected version 1 to 2 of the format, found 3");
+    check_words(ranged, 0, VNP_AT_VERSION / 4, 4, 1, "version of what the file holds: expected 2, found 1");
     check_words(rich, 0, VNP_AT_N_Q / 8, 8, UINT64_MAX, "number of queries: expected 0 to");
     check_words(rich, 0, VNP_AT_PARTIAL / 8, 8, (uint64_t)1 << 62, "number of partial blocks: expected 0 to");
     check_words(rich, 0, VNP_AT_RESERVED / 8, 8, 1, "a reserved byte: expected 0, found 1");
     check_words(rich, 0, VNP_AT_N_K / 8, 8, 149, "number of keys, where queries are keys: expected 150, found 149");
     check_words(rich, VNP_RULES, 1, 4, VNP_LIST_IMAGES, "rules[0]: expected flags that go together, found 4");
+    check_words(rich, VNP_RULES, 1, 4, VNP_LIST_FIRST, "rules[0]: expected flags that go together, found 64");
     check_words(rich, VNP_RULES, 1, 4, VNP_K_SKIP, "rules[0]: expected flags that go together, found 16");
-    check_words(rich, VNP_RULES, 1, 4, 32, "rules[0]: expected flags that go together, found 32");
+    check_words(rich, VNP_RULES, 1, 4, 128, "rules[0]: expected flags that go together, found 128");
     check_words(rich, VNP_RULES, 4, 8, UINT64_MAX, "rules[0]: expected a list within the file, found -1 rows of 0");
     check_words(rich, VNP_RULES, 4, 8, (uint64_t)1 << 40,
                 "expected a list within the file, found 1099511627776 rows");

@@ -5,6 +5,7 @@
 #include "pattern/expand.h"
 #include "pattern/pattern.h"
 #include "pattern/statistics.h"
+#include "unit/pattern/kinds.h"
 #include "unit/pattern/vnp_file.h"
 
 /* ---- patterns ---- */
@@ -120,6 +121,29 @@ static vic_pattern *two_sided(void)
     keys.mask = vic_tensor_make(key_mask, VIC_BOOL, 1, &n_k);
     CHECK_OK(vic_pattern_blocks(NULL, &queries, &keys, &list, NULL, &a, &err));
     return without(joined(a, blocks_pattern(n_q, n_k, 16, other_ptr, other)), (const int32_t[]){ 3, 5 });
+}
+
+static vic_pattern *of_kind(enum kind kind, bool groups)
+{
+    struct kinds s;
+    struct pool *pool;
+    vic_error err;
+    CHECK_OK(pool_create(1, &pool, &err));
+    kinds_make(&s, 5, true, groups);
+    vic_pattern *p = kinds_pattern(&s, kind, pool);
+    kinds_free(&s);
+    pool_free(pool);
+    return p;
+}
+
+static vic_pattern *ranged(void)
+{
+    return of_kind(KIND_RANGES, false);
+}
+
+static vic_pattern *grouped(void)
+{
+    return of_kind(KIND_CUTOFF_IDS, true);
 }
 
 /* ---- lies ---- */
@@ -240,6 +264,18 @@ LIE(union_missing, p->n_rules = 2)
 LIE(union_early, p->rules[NEAREST] = p->rules[UNION])
 LIE(exclusion_early, p->rules[CUTOFF] = p->rules[EXCLUDED])
 
+LIE(key_offset, set_wide(p->k_offsets, 1, -1))
+LIE(ids_gone, p->q_ids = p->k_ids = NULL)
+LIE(ranges_odd, set_wide(p->rules[0].ptr, 1, 3))
+LIE(ranges_far, set(p->rules[0].index, 1, 300))
+LIE(ranges_twice, set(p->rules[0].index, 2, 70); set(p->rules[0].index, 3, 90))
+LIE(ranges_first, set_wide(p->rules[0].first, 4, 149))
+LIE(ranges_firstless, p->rules[0].first = NULL)
+LIE(ranges_before, p->rules[0].count = -2)
+LIE(ranges_image, p->rules[0].image = (int32_t(*)[3])p->rules[0].index; p->rules[0].n /= 3)
+LIE(pairs_transposed, p->rules[PAIRS].transposed = true)
+LIE(pairs_first, p->rules[PAIRS].first = p->rules[PAIRS].ptr)
+
 static const char far[] = "expected a cutoff that reaches at most", ends[] = "expected clusters of 16 keys, below 6",
                   partial[] = "bits of a partial block, found";
 
@@ -322,6 +358,17 @@ static const struct {
     { two_sided, union_skip_keys, "rules[2]: expected a union without a list, found one" },
     { ruled, union_missing, "rules[1]: expected one set at the end, found 2" },
     { ruled, union_early, "rules[1]: expected 2 sets before it, found 1" },
+    { grouped, key_offset, "key offsets[1]: expected 0 to 210, found -1" },
+    { grouped, ids_gone, "self pairs left out of two sets of atoms, which have none" },
+    { ranged, ranges_odd, "a rule's ptr[1]: expected a start and an end of each range, found 3 numbers" },
+    { ranged, ranges_far, "range 0, of group 0: expected a start and an end from 0 to 210, found 60 and 300" },
+    { ranged, ranges_twice, "group 0: expected each key once, found key 70 in two ranges" },
+    { ranged, ranges_first, "first_query[4]: expected 150 to 150, found 149" },
+    { ranged, ranges_firstless, "rules[0]: expected a rule of kind 9" },
+    { ranged, ranges_before, "before, after: expected numbers of keys" },
+    { ranged, ranges_image, "rules[0]: expected a rule of kind 9" },
+    { ruled, pairs_transposed, "rules[7]: expected a rule of kind 4" },
+    { ruled, pairs_first, "rules[7]: expected a rule of kind 4" },
     { ruled, exclusion_early, "rules[0]: expected 1 sets before it, found 0" },
 };
 
@@ -376,8 +423,9 @@ static void the_truth(void **state)
     static const struct {
         vic_pattern *(*make)(void);
         void (*change)(vic_pattern *p);
-    } true_ones[] = { { dense, nothing }, { dense, runs_backwards },      { points, nothing },   { several, nothing },
-                      { ruled, nothing }, { ruled_in_the_open, nothing }, { two_sided, nothing } };
+    } true_ones[] = { { dense, nothing },     { dense, runs_backwards }, { points, nothing },
+                      { several, nothing },   { ruled, nothing },        { ruled_in_the_open, nothing },
+                      { two_sided, nothing }, { ranged, nothing },       { grouped, nothing } };
     struct pool *pool;
     vic_error err;
     (void)state;
