@@ -71,7 +71,7 @@ static void env_text(const vic_device_info *devices, int count, const char *note
     for (int i = 0; i < vic_kernel_count(); i++) {
         vic_kernel_info kernel = vic_kernel_get(i);
         text_row(kernel.device, "%-24s%s%s", kernel.name,
-                 kernel.available ? "available" : "not here: ", kernel.available ? "" : kernel.reason);
+                 kernel.available ? "available" : "unavailable: ", kernel.available ? "" : kernel.reason);
     }
     text_title("switches (environment variables)");
     for (int i = 0; i < vic_switch_count(); i++) {
