@@ -8,22 +8,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static vic_status not_a_file(const char *path, vic_error *err)
+{
+    return fail(err, VIC_CANNOT_READ, "cannot read %s: expected a file, got a folder, pipe or device", path);
+}
+
 vic_status infile_open(struct infile *in, const char *path, vic_error *err)
 {
     struct stat about;
     in->path = path;
     in->descriptor = -1;
-    /* A pipe is not even opened: that would wake its writer, whose words would be lost to whom they are meant for. */
-    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode))
-        return fail(err, VIC_CANNOT_READ, "cannot read %s: expected a file, got a folder, pipe or device", path);
-    in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* what became a pipe since must not make this wait */
+    /* Not even opened: that a pipe had a reader for a moment would let its writer go, and what it wrote be lost. */
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) return not_a_file(path, err);
+    in->descriptor = open(path, O_RDONLY | O_NONBLOCK); /* nor does one wait that came in between */
     if (in->descriptor < 0 && strcmp(path, "-") == 0)
         return fail(err, VIC_CANNOT_READ,
                     "cannot read -: expected a file here; standard input can only stand for the structure");
     if (in->descriptor < 0) return fail(err, VIC_CANNOT_READ, "cannot read %s: %s", path, strerror(errno));
     if (fstat(in->descriptor, &about) != 0 || !S_ISREG(about.st_mode)) {
         infile_close(in);
-        return fail(err, VIC_CANNOT_READ, "cannot read %s: expected a file, got a folder, pipe or device", path);
+        return not_a_file(path, err);
     }
     in->size = (uint64_t)about.st_size;
     return VIC_OK;

@@ -241,7 +241,7 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
                     s->operand, found, *operand);
     if (!found && operand && *operand) return check_rest(s, *operand, err);
     if (s->operand && (!found || !*found)) {
-        return fail(err, VIC_BAD_ARGUMENT, "%s is missing: vicinal %s %s [options]; `vicinal %s --help` says more",
+        return fail(err, VIC_BAD_ARGUMENT, "%s is missing: vicinal %s %s [options]; `vicinal %s --help` lists them",
                     s->operand, s->command, s->operand, s->command);
     }
     if (operand) *operand = found;

@@ -28,7 +28,7 @@ void outfile_abandon(struct outfile *o); /* remove what was written; harmless af
 /* All of it in one call. */
 vic_status outfile_save(const char *path, const void *bytes, size_t count, vic_error *err);
 
-/* Would outfile_open() refuse?  Asked before the work, so that nobody computes for an hour to be told then. */
+/* Would outfile_open() refuse?  Asked before the work, so that nobody computes for an hour to learn it then. */
 vic_status outfile_probe(const char *path, vic_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes that saturate: what does not fit size_t fits no memory either, so SIZE_MAX is refused where it is asked for.
- * For sums of products that are told before anyone allocates (a workspace's); a single product is mem_array()'s. */
+ * For sums of products that are reported before anyone allocates (a workspace's); a single product is mem_array()'s. */
 #ifndef VIC_BASE_SIZES_H
 #define VIC_BASE_SIZES_H
 

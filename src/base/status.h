@@ -10,7 +10,7 @@ extern "C" { /* the CUDA kernels are C++ */
 #endif
 
 /* Fill `err` (may be NULL) and return `status`:  return vic_fail(err, VIC_BAD_INPUT, "%s line %d: ...", ...);
- * The text says what was wrong, where, what was expected, what came, and how to mend it. */
+ * The text says what was wrong, where, what was expected, what came, and how to fix it. */
 vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* For functions that own nothing. */

@@ -75,11 +75,11 @@ vic_status switch_check(enum switch_id id, vic_error *err)
     int least = switches[id].least, most = switches[id].most;
     if (switches[id].words && wrong_word(id))
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "%s: expected words from %s, with commas between, got '%.80s'; unset it or mend it",
+                        "%s: expected words from %s, with commas between, got '%.80s'; unset it or fix it",
                         switches[id].variable, switches[id].words, value);
     if (most > 0 && *value && switch_int(id, -1) < 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "%s: expected a whole number from %d to %d, got '%.80s'; unset it or mend it",
+                        "%s: expected a whole number from %d to %d, got '%.80s'; unset it or fix it",
                         switches[id].variable, least, most, value);
     return VIC_OK;
 }

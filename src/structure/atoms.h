@@ -18,7 +18,7 @@ struct atom {
     double position[3];
     uint8_t number;
     vic_atom_label label;
-    char segment[8]; /* what tells residues of one chain and number apart: PDB's segment, mmCIF's label_asym_id */
+    char segment[8]; /* what distinguishes residues of one chain and number: PDB's segment, mmCIF's label_asym_id */
     float b_factor;
     float occupancy;
 };

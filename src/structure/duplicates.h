@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Atoms that are listed twice.  Where an atom stands tells it from others of its name: all waters may be residue 1,
+/* Atoms that are listed twice.  Where an atom stands distinguishes it from others of its name: all waters may be residue 1,
  * all hydrogens H, but two whole atoms of one name have no room in one place. */
 #ifndef VIC_STRUCTURE_DUPLICATES_H
 #define VIC_STRUCTURE_DUPLICATES_H

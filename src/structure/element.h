@@ -26,7 +26,7 @@ enum element_column {
 };
 
 /* From the atom's name and residue, by common sense: CA of an amino acid is carbon, SOD of residue SOD is sodium,
- * HG21 is hydrogen.  0 where nothing can be told (virtual sites, coarse-grained beads). */
+ * HG21 is hydrogen.  0 where it cannot be inferred (virtual sites, coarse-grained beads). */
 uint8_t element_from_name(const char *name, const char *residue, enum element_column column, bool hetero);
 
 /* Answers of element_from_name() that were given before, as a few names make up most of a file.  Begins as zeros. */

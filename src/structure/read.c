@@ -38,7 +38,7 @@ static vic_status check_finite(const struct request *r, const struct vic_structu
     for (size_t i = 0; i < 3 * s->atoms.count; ++i)
         if (!isfinite(s->atoms.positions[i]))
             return vic_fail(err, VIC_BAD_INPUT,
-                            "%s: expected finite positions, found %g for atom %zu after scaling; mend the cell or "
+                            "%s: expected finite positions, found %g for atom %zu after scaling; fix the cell or "
                             "the position",
                             r->source->name, s->atoms.positions[i], i / 3 + 1);
     return VIC_OK;
@@ -52,7 +52,7 @@ static bool is_unit_cell(const double cell[3][3])
     return true;
 }
 
-/* The file's cell; *has_cell says whether there is one.  A failure is told with what would mend it. */
+/* The file's cell; *has_cell says whether there is one.  A failure is reported with what would fix it. */
 static vic_status file_cell(const struct request *r, struct vic_structure *s, bool *has_cell, vic_error *err)
 {
     const struct file_cell *cell = &r->content.cell;
@@ -60,7 +60,7 @@ static vic_status file_cell(const struct request *r, struct vic_structure *s, bo
     char why[256], place[32];
     *has_cell = true;
     if (*cell->problem)
-        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; fix the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
                         r->source->name, at_line(r, place), cell->problem, without);
     if (cell->kind == FILE_CELL_PARAMETERS && cell->missing)
         return vic_fail(err, VIC_BAD_INPUT,
@@ -69,7 +69,7 @@ static vic_status file_cell(const struct request *r, struct vic_structure *s, bo
                         r->source->name, cell->missing, without);
     if (cell->kind == FILE_CELL_PARAMETERS) {
         if (cell_from_parameters(cell->parameters, s->cell, why, sizeof why)) return VIC_OK;
-        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; mend the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: %s; fix the cell, or give one (--cell a,b,c,alpha,beta,gamma)%s",
                         r->source->name, at_line(r, place), why, without);
     }
     *has_cell = cell->kind == FILE_CELL_VECTORS && !cell_is_zero(CELL(cell->vectors)) &&
@@ -158,7 +158,7 @@ static vic_status set_periodic(struct request *r, struct vic_structure *s, vic_e
     }
     if (cell_check_periodic(CELL(s->cell), s->periodic, why, sizeof why)) return VIC_OK;
     return vic_fail(err, set ? VIC_BAD_ARGUMENT : VIC_BAD_INPUT,
-                    "%s%s: %s; mend the cell, give one (--cell a,b,c,alpha,beta,gamma) or open that axis (--pbc)",
+                    "%s%s: %s; fix the cell, give one (--cell a,b,c,alpha,beta,gamma) or open that axis (--pbc)",
                     r->source->name, at_line(r, place), why);
 }
 

@@ -82,7 +82,7 @@ vic_status symmetry_apply(const struct file_content *c, const char *name, const 
                         "symmetry, or give the cell (--cell a,b,c,alpha,beta,gamma)",
                         name);
     if (*c->symmetry_problem)
-        return vic_fail(err, VIC_BAD_INPUT, "%s: %s; mend the list, or read without symmetry", name,
+        return vic_fail(err, VIC_BAD_INPUT, "%s: %s; fix the list, or read without symmetry", name,
                         c->symmetry_problem);
     if (!count) {
         TRY(find_operations(c, name, s, found, &count, err));

@@ -246,7 +246,7 @@ vic_status structure_write_to(const struct vic_structure *s, int descriptor, con
     if (!write) return no_writer(name, err);
     TRY(stream_to(descriptor, name, &w.file, err));
     st = write(&w, s, err);
-    closed = stream_close(w.file, name, st == VIC_OK ? err : NULL); /* the first error is the one to tell */
+    closed = stream_close(w.file, name, st == VIC_OK ? err : NULL); /* the first error is reported */
     return st == VIC_OK ? closed : st;
 }
 

@@ -118,7 +118,7 @@ def test_scaling_as_text(vicinal, crystal):
 
 
 @pytest.mark.parametrize("arguments, code, words", [
-    ([], 2, ["say what to time", "latency"]),
+    ([], 2, ["choose what to time", "latency"]),
     (["latenc", "x.pdb"], 2, ["'latenc'", "did you mean latency?"]),
     (["latency"], 2, ["FILE is missing", "bench latency"]),
     (["latency", "dense:0"], 2, ["dense:N", "'0'"]),

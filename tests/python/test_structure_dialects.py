@@ -379,7 +379,7 @@ def test_lammps(name, tmp_path):
     (MASSES + "Atoms # atomic\n\n1 N 0 0 0\n2 C 1 1 1\n3 C 2 2 2\n4 O 3 3 3\n", "an atom type"),
     (MASSES + "Atoms # sphere\n\n1 1 1 0 0 0\n2 2 1 1 1 1\n", "expected 7 columns of style sphere"),
     (MASSES + "Atoms # hybrid\n\n1 1 0 0\n", "expected 5 columns or more of style hybrid"),
-    (MASSES + "Atoms # of mine\n\n1 1 0 0 1 1 1 1 1 1 0\n", 'as 11 columns do not tell, found "of mine"')])
+    (MASSES + "Atoms # of mine\n\n1 1 0 0 1 1 1 1 1 1 0\n", 'as it cannot be inferred from 11 columns, found "of mine"')])
 def test_lammps_that_is_not_read(text, words, tmp_path):
     with pytest.raises(vic.VicinalError, match=words):
         read_text(tmp_path, "title\n\n4 atoms\n3 atom types\n\n" + BOX + "\n" + text, "x.data")

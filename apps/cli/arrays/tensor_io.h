@@ -16,7 +16,7 @@ vic_status tensor_look(const char *given, const char *option, struct array *out,
 vic_status tensor_check_type(const char *given, const char *option, vic_dtype dtype, const struct array *a,
                              vic_error *err);
 
-/* Standard normal numbers; `stream` tells q, k and v apart.  Each row (first index) has a sequence of its own, made
+/* Standard normal numbers; `stream` distinguishes q, k and v.  Each row (first index) has a sequence of its own, made
  * with correctly rounded operations only: the same bits on every machine and for every number of threads. */
 vic_status tensor_generate(uint64_t seed, int stream, vic_dtype dtype, const int64_t shape[3], int threads,
                            struct array *out, vic_error *err);

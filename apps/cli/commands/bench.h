@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of `bench` share: bench_measure.c times attention, bench_sustain.c for long, bench_latency.c,
- * bench_scaling.c and bench_pattern.c are the subcommands, bench_report.c tells. */
+ * bench_scaling.c and bench_pattern.c are the subcommands, bench_report.c reports. */
 #ifndef VICINAL_CLI_BENCH_H
 #define VICINAL_CLI_BENCH_H
 

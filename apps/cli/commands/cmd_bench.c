@@ -19,7 +19,7 @@ vic_status cmd_bench(int argc, char **argv, vic_error *err)
         help = help || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
     if (argc == 0)
         return fail(err, VIC_BAD_ARGUMENT,
-                    "say what to time: `vicinal bench latency`, `pattern` or `scaling`; --help says more");
+                    "choose what to time: `vicinal bench latency`, `pattern` or `scaling`; each has a --help");
     if (help) {
         printf("vicinal bench SUBCOMMAND FILE [options]\n\nTimes attention and patterns on this machine.\n\n");
         for (int i = 0; i < BENCHES; i++) printf("  %-10s%s\n", benches[i].name, benches[i].summary);

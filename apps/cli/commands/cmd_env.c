@@ -105,7 +105,7 @@ static void env_text(void)
     text_title("kernels (best first)");
     for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
         text_row(kernel.device, "%-24s%s%s", kernel.name,
-                 kernel.available ? "available" : "not here: ", kernel.reason);
+                 kernel.available ? "available" : "unavailable: ", kernel.reason);
     text_title("switches (environment variables)");
     for (int i = 0; i < vic_switch_count() && vic_switch_get(i, &info, NULL) == VIC_OK; i++)
         text_row(info.name, "%-16s%s", *info.value ? info.value : "(unset)", info.help);

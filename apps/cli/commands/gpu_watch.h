@@ -20,7 +20,7 @@ struct gpu_seen {
 
 struct gpu_watch;
 
-/* Always succeeds: a watch that cannot see says so at the end.  stop() frees. */
+/* Always succeeds: a watch that cannot see reports that at the end.  stop() frees. */
 struct gpu_watch *gpu_watch_start(vic_device device);
 void gpu_watch_stop(struct gpu_watch *w, struct gpu_seen *out);
 

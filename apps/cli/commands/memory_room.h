@@ -6,8 +6,8 @@
 #include "cli.h"
 
 struct memory_room {
-    uint64_t bytes;   /* UINT64_MAX: nobody says */
-    const char *from; /* who says so: "RLIMIT_AS (ulimit -v)"; static */
+    uint64_t bytes;   /* UINT64_MAX: unknown */
+    const char *from; /* where that is from: "RLIMIT_AS (ulimit -v)"; static */
 };
 
 /* The least of what the system has free, what the control groups of this process leave it, and its address space.
@@ -24,7 +24,7 @@ struct memory_guard {
 /* Sets the limit in `options`, none with `force`.  NO_MEMORY when what is needed besides is too much already. */
 vic_status memory_guard_open(struct memory_guard *g, bool force, double beside, vic_pattern_options *options,
                              vic_error *err);
-/* `st` as it came; where the build was refused, `err` says it in the command's words.  `nearest` 0: by a cutoff. */
+/* `st` as it came; where the build was refused, `err` explains it in the command's words.  `nearest` 0: by a cutoff. */
 vic_status memory_guard_close(const struct memory_guard *g, int nearest, double cutoff, vic_status st,
                               vic_error *err);
 

@@ -23,7 +23,8 @@ void pattern_input_init(struct pattern_input *in)
 void pattern_options_rows(struct pattern_input *in, struct option rows[PATTERN_OPTIONS])
 {
     const struct option all[3] = {
-        { "--cutoff", "R", "attend to all atoms nearer than R angstrom (needed, but for what follows)", OPTION_REAL,
+        { "--cutoff", "R",
+          "attend to all atoms nearer than R angstrom (required unless one of the following is given)", OPTION_REAL,
           &in->cutoff, 0, 1e6, NULL, NULL },
         { "--no-self", NULL, "leave out each atom's pair with itself", OPTION_FLAG, &in->no_self, 0, 0, NULL, NULL },
         { "--force", NULL, "build also what does not seem to fit the memory there is", OPTION_FLAG, &in->force, 0, 0,
@@ -119,7 +120,7 @@ static vic_status read_input(const struct pattern_input *in, struct pattern_buil
     case INPUT_FILE:
         if (in->cutoff == 0.0)
             return fail(err, VIC_BAD_ARGUMENT,
-                        "--cutoff is missing: say how far attention reaches, as in --cutoff 8");
+                        "--cutoff is missing: give how far attention reaches, as in --cutoff 8");
         TRY(pattern_read_structure(in, out, err));
         break;
     }

@@ -48,7 +48,7 @@ void pattern_ways_rows(struct pattern_input *in, struct option rows[PATTERN_WAYS
 {
     struct pattern_ways *w = &in->ways;
     const struct option all[PATTERN_WAYS] = {
-        { "--nearest", "K", "attend to the K nearest atoms, itself among them (but for --no-self)", OPTION_INT,
+        { "--nearest", "K", "attend to the K nearest atoms, itself among them unless --no-self", OPTION_INT,
           &w->nearest, 1, 1e9, NULL, NULL },
         { "--windows", "Q,K", "by atom number: Q queries attend to the K keys around them, as in 32,128",
           OPTION_CUSTOM, w, 0, 0, NULL, take_window },
@@ -124,7 +124,7 @@ static vic_status check_ways(const struct pattern_input *in, enum source source,
         first = ways[i].name;
     }
     if (!first && bare)
-        return fail(err, VIC_BAD_ARGUMENT, "%s: say who attends to whom, by %s--pairs FILE or --windows Q,K",
+        return fail(err, VIC_BAD_ARGUMENT, "%s: state who attends to whom, by %s--pairs FILE or --windows Q,K",
                     in->file, geometry ? "--cutoff R, --nearest K, " : "");
     if (in->no_self && !in->cutoff && !w->nearest)
         return fail(err, VIC_BAD_ARGUMENT,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of `run` share: cmd_run.c runs, run_check.c compares, run_report.c tells; and what `bench` takes
+/* What the files of `run` share: cmd_run.c runs, run_check.c compares, run_report.c reports; and what `bench` takes
  * from them. */
 #ifndef VICINAL_CLI_RUN_H
 #define VICINAL_CLI_RUN_H
@@ -63,8 +63,7 @@ struct run_result {
     const char *twin_kernel;
 };
 
-/* The rows --heads ... --seed; init sets the defaults (and the pattern's), complete those that follow from others.
- */
+/* The rows --heads ... --seed; init sets the defaults (and the pattern's), complete those that follow from others. */
 void attention_options_init(struct run_options *r);
 void attention_options_rows(struct run_options *r, struct option rows[ATTENTION_OPTIONS]);
 void attention_options_complete(struct run_options *r);
@@ -73,7 +72,7 @@ void attention_options_complete(struct run_options *r);
 vic_status attention_context(struct run_options *r, struct run_result *out, vic_error *err);
 
 /* run_tensors.c.  look: q, k and v are all given or none, agree with each other and with the options, and say what is
- * not given; before attention_options_complete().  make: read, or random.  room: what they need is told to
+ * not given; before attention_options_complete().  make: read, or random.  room: what they need is reported to
  * r->pattern. text: "from q.npy, k.npy, v.npy" or "random (seed 0)"; json: the object "inputs". */
 vic_status run_tensors_look(struct run_options *r, vic_error *err);
 vic_status run_tensors_make(const struct run_options *r, int64_t atoms, int64_t keys, struct run_result *out,

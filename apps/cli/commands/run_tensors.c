@@ -34,7 +34,7 @@ static vic_status check_given(const struct run_options *r, vic_error *err)
                 given, missing, missing);
 }
 
-/* A size from a file, where the option that would set it is not there or says the same. */
+/* A size from a file, where the option that would set it is not there or is the same. */
 static vic_status take(const char *option, int *size, const struct run_options *r, int input, const struct array *a,
                        int axis, vic_error *err)
 {
@@ -42,7 +42,7 @@ static vic_status take(const char *option, int *size, const struct run_options *
     if (*size != 0 && *size != a->shape[axis])
         return fail(err, VIC_BAD_INPUT,
                     "%s %d and --%s %s contradict each other: its shape is %s [atoms, heads, head "
-                    "size]; leave %s out, as the file says it",
+                    "size]; leave %s out, as the file states it",
                     option, *size, names[input], r->input[input], shape_text(a->ndim, a->shape, shape), option);
     *size = (int)a->shape[axis];
     return VIC_OK;

@@ -81,12 +81,12 @@ static vic_status read_positions(struct reading *r, vic_error *err)
         if (!lines_next(&r->lines, &line))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the position of atom %lld of the %lld that line 2 announces, "
-                            "found the end of the file; mend the count, or fetch the file again if it was cut",
+                            "found the end of the file; fix the count, or fetch the file again if it was cut",
                             r->source->name, (long long)r->lines.number, (long long)i + 1, (long long)r->atoms);
         if (read_fields(line, v) != wanted)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected %d numbers in columns of 12 with 7 decimals (the position from "
-                            "atom %lld of %lld), found %s; mend the line",
+                            "atom %lld of %lld), found %s; fix the line",
                             r->source->name, (long long)r->lines.number, wanted, (long long)i + 1,
                             (long long)r->atoms, quoted(line).text);
         for (int k = 0; k < wanted; k += 3) {
@@ -141,7 +141,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
     lines_next(&r.lines, &title);
     format_set_title(out->title, title);
     if (!lines_next(&r.lines, &line) || !read_count(line, &r.atoms))
-        return vic_fail(err, VIC_BAD_INPUT, "%s line 2: expected the number of atoms, found %s; mend it", s->name,
+        return vic_fail(err, VIC_BAD_INPUT, "%s line 2: expected the number of atoms, found %s; fix it", s->name,
                         quoted(line).text);
     TRY(read_positions(&r, err));
     if (!out->atoms.count) return format_no_atoms(s, "positions", err);
@@ -155,7 +155,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
         if (r.atoms == 1 || read_fields(line, v) == PER_LINE) {
             out->cell.line = at.number;
             snprintf(out->cell.problem, sizeof out->cell.problem,
-                     "expected what can be told to be velocities or a box, found a line that may be either after "
+                     "expected velocities or a box, found a line that may be either after "
                      "%lld atom%s",
                      (long long)r.atoms, r.atoms == 1 ? "" : "s");
             return VIC_OK;
@@ -165,7 +165,7 @@ static vic_status read_amber(const struct source *s, int model, struct file_cont
         if (left != block && left != block + 1)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected after the positions of %lld atoms %lld lines of velocities, a "
-                            "line with the box, or both, found %lld lines; mend the count in line 2 or what follows",
+                            "line with the box, or both, found %lld lines; fix the count in line 2 or what follows",
                             s->name, (long long)r.lines.number, (long long)r.atoms, (long long)block,
                             (long long)left);
         for (int64_t i = 0; i < block; ++i) lines_next(&r.lines, &line);

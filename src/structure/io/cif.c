@@ -86,7 +86,7 @@ static vic_status read_cif(const struct source *s, int model, struct file_conten
     if (!shim_cif_open(s->text, s->size, &cif, &line, why, sizeof why)) {
         if (line < 0) return vic_fail(err, VIC_NO_MEMORY, "out of memory: the places of a CIF's values");
         if (line) snprintf(place, sizeof place, " line %lld", (long long)line);
-        return vic_fail(err, VIC_BAD_INPUT, "%s%s: expected correct CIF, found: %s; mend it there or fetch it again",
+        return vic_fail(err, VIC_BAD_INPUT, "%s%s: expected correct CIF, found: %s; fix it there or fetch it again",
                         s->name, place, why);
     }
     count = shim_cif_blocks(cif);

@@ -14,7 +14,7 @@ struct context {
 
 static vic_status bad(const struct context *c, const char *expected, struct piece found)
 {
-    return vic_fail(c->err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; mend the comment line", c->file,
+    return vic_fail(c->err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; fix the comment line", c->file,
                     (long long)c->line, expected, quoted(found).text);
 }
 

@@ -75,8 +75,8 @@ void format_set_title(char title[512], struct piece text); /* appends; control c
 /* Add a whole sentence on what was decided in reading and may surprise; dropped when a note has the same text, or
  * none fits any more. */
 void format_note(char notes[1024], const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Notes an atom's value that is no number (number_is_none()) and was taken as not stated; told by
- * format_note_none(). */
+/* Notes an atom's value that is no number (number_is_none()) and was taken as not stated; format_note_none()
+ * reports them. */
 void format_none(struct file_content *out, const char *what, int64_t line);
 void format_note_none(struct file_content *out);
 /* Append an atom that stands at `at` in the text. */

@@ -74,7 +74,7 @@ int shim_space_group(const char *text, double alpha, double gamma,
     try {
         std::string name = text;
         const gemmi::SpaceGroup *group = find_group(name, alpha, gamma);
-        /* a name may say which in other words, and then takes no suffix; a bare number says nothing */
+        /* a name may say which in other words, and then takes no suffix; a bare number leaves it open */
         if (group && (group->ext == '1' || group->ext == '2') && name.find(':') == std::string::npos)
             *two_origins = gemmi::find_spacegroup_by_name(name + ":2", alpha, gamma) ||
                            name.find_first_not_of("0123456789 ") == std::string::npos;

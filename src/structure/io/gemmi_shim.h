@@ -26,7 +26,7 @@ struct shim_operation {
 };
 
 /* Operations of a Hermann-Mauguin name (or number), identity first, in gemmi's order; 0 for a name that is not known,
- * -1 without memory.  alpha and gamma tell R3 on hexagonal from R3 on rhombohedral axes.  *two_origins: the group is
+ * -1 without memory.  alpha and gamma distinguish R3 on hexagonal from R3 on rhombohedral axes.  *two_origins: the group is
  * described from either of two origins (F d -3 m :1 and :2), and the name does not say from which. */
 int shim_space_group(const char *name, double alpha, double gamma,
                      struct shim_operation operations[SHIM_MAX_OPERATIONS], bool *two_origins);
@@ -44,7 +44,7 @@ struct shim_text {
     bool null; /* absent, or an unquoted ? or . */
 };
 
-/* false: `why` tells (from gemmi, "line:column: ..." at its start where it knows them; *line is that line or 0,
+/* false: `why` is the reason (from gemmi, "line:column: ..." at its start where it knows them; *line is that line or 0,
  * and -1 when memory ran out). */
 bool shim_cif_open(const char *text, size_t size, struct shim_cif **out, int64_t *line, char *why, size_t why_size);
 int shim_cif_blocks(const struct shim_cif *cif);

@@ -199,7 +199,7 @@ static vic_status read_rows(struct reading *r, struct frame *f, vic_error *err)
         if (problem)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected atom %lld of the %lld that line %lld announces (number, names, "
-                            "serial in %d columns, x, y, z in %zu each), found %s, where %s; mend the row or the "
+                            "serial in %d columns, x, y, z in %zu each), found %s, where %s; fix the row or the "
                             "count (%lld rows came before)",
                             r->source->name, (long long)r->lines.number, (long long)i + 1, (long long)f->count,
                             (long long)f->count_line, COORDINATES, f->shape.width, quoted(row).text, problem,
@@ -264,7 +264,7 @@ static vic_status read_box(struct reading *r, vic_error *err)
         if (is_row(line))
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected the box as 3 or 9 numbers after the atoms, found one more atom, "
-                            "%s; mend the number of atoms",
+                            "%s; fix the number of atoms",
                             r->source->name, (long long)r->lines.number, quoted(line).text);
         cell->line = r->lines.number;
         snprintf(cell->problem, sizeof cell->problem, "expected the box as 3 or 9 numbers after the atoms, found %s",
@@ -286,7 +286,7 @@ static vic_status read_frame(struct reading *r, vic_error *err)
     lines_next(&r->lines, &title);
     if (!lines_next(&r->lines, &line) || !is_count(line, &f.count))
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected the number of atoms of frame %lld, found %s; mend it, or remove "
+                        "%s line %lld: expected the number of atoms of frame %lld, found %s; fix it, or remove "
                         "what follows the last box",
                         r->source->name, (long long)r->lines.number, (long long)r->out->models + 1,
                         quoted(line).text);

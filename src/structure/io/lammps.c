@@ -39,7 +39,7 @@ bool lammps_is_letter(char c)
 vic_status lammps_bad_line(const struct lammps *r, int64_t number, const char *expected, struct piece found,
                            vic_error *err)
 {
-    return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; mend the line", r->source->name,
+    return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; fix the line", r->source->name,
                     (long long)number, expected, quoted(found).text);
 }
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Where type (-1: not told) and x stand in a row, and how many columns there are in all without image flags (0: any
+/* Where type (-1: not in the row) and x stand in a row, and how many columns there are in all without image flags (0: any
  * number from z on). */
 struct style {
     const char *name;
@@ -46,7 +46,7 @@ static vic_status guess_style(const struct lammps *r, const struct style **out, 
     for (int64_t i = 0; i < r->atoms && next_row(&l, &row); ++i) {
         int count = lammps_words(row, words, MOST_COLUMNS);
         if (i == 0) columns = count;
-        if (count != columns || count < 3 || count > MOST_COLUMNS) break; /* reading will say what is wrong */
+        if (count != columns || count < 3 || count > MOST_COLUMNS) break; /* reading will report it */
         second = second && lammps_type(r, words[1], &type);
         third = third && lammps_type(r, words[2], &type);
         for (int k = count > FLAGS ? count - FLAGS : 0; k < count; ++k)
@@ -57,11 +57,12 @@ static vic_status guess_style(const struct lammps *r, const struct style **out, 
     if ((columns == 6 || (columns == 9 && flags)) && second != third) *out = &styles[second ? CHARGE : MOLECULAR];
     if ((columns == 7 || (columns == 10 && flags)) && third) *out = &styles[FULL];
     if (*out) return VIC_OK;
-    return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected the style of the atoms behind the keyword (Atoms # charge, for example), "
-                    "as %d columns do not tell, found %s; add atomic, charge, molecular, full or what it is",
-                    r->source->name, (long long)r->atoms_at.number, columns,
-                    r->comment.length ? quoted(r->comment).text : "none");
+    return vic_fail(
+        err, VIC_BAD_INPUT,
+        "%s line %lld: expected the style of the atoms behind the keyword (Atoms # charge, for example), "
+        "as it cannot be inferred from %d columns, found %s; add atomic, charge, molecular, full or what it is",
+        r->source->name, (long long)r->atoms_at.number, columns,
+        r->comment.length ? quoted(r->comment).text : "none");
 }
 
 static bool fits(const struct style *style, int count)
@@ -71,7 +72,7 @@ static bool fits(const struct style *style, int count)
 }
 
 /* The comment behind Atoms names the style, alone or with other words.  A comment may say anything else too, and then
- * the columns tell. */
+ * the number of columns decides. */
 static vic_status find_style(const struct lammps *r, const struct style **out, vic_error *err)
 {
     struct piece rest = r->comment, word, row, words[MOST_COLUMNS];
@@ -150,11 +151,11 @@ static vic_status read_row(const struct lammps *r, const struct style *style, in
     int64_t type = 0;
     if (!fits(style, count) && !style->columns)
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected %d columns or more of style %s, found %s; mend the row",
+                        "%s line %lld: expected %d columns or more of style %s, found %s; fix the row",
                         r->source->name, (long long)number, style->position + 3, style->name, quoted(row).text);
     if (!fits(style, count))
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected %d columns of style %s, or %d with image flags, found %s; mend the "
+                        "%s line %lld: expected %d columns of style %s, or %d with image flags, found %s; fix the "
                         "row, or name the style that it has (Atoms # charge, for example)",
                         r->source->name, (long long)number, style->columns, style->name, style->columns + FLAGS,
                         quoted(row).text);
@@ -178,7 +179,7 @@ static vic_status read_rows(struct lammps *r, const struct style *style, struct 
         struct atom a;
         if (!next_row(&l, &row))
             return vic_fail(err, VIC_BAD_INPUT,
-                            "%s line %lld: expected %lld rows in Atoms, as line %lld says, found %lld; mend the "
+                            "%s line %lld: expected %lld rows in Atoms, as line %lld says, found %lld; fix the "
                             "count, or fetch the file again if it was cut",
                             r->source->name, (long long)l.number, (long long)r->atoms, (long long)r->atoms_line,
                             (long long)i);
@@ -188,7 +189,7 @@ static vic_status read_rows(struct lammps *r, const struct style *style, struct 
     }
     if (next_row(&l, &row))
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected %lld rows in Atoms, as line %lld says, found one more; mend the "
+                        "%s line %lld: expected %lld rows in Atoms, as line %lld says, found one more; fix the "
                         "count",
                         r->source->name, (long long)l.number, (long long)r->atoms, (long long)r->atoms_line);
     return VIC_OK;

@@ -49,7 +49,7 @@ static vic_status check_types(const struct lammps *r, const char *section, vic_e
     if (r->types >= 0 && r->types <= (int64_t)r->source->size) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s: expected the number of atom types in the header, as many as %s has rows, found %lld; "
-                    "mend it",
+                    "fix it",
                     r->source->name, section, (long long)r->types);
 }
 

@@ -110,7 +110,7 @@ static vic_status read_optional(struct reading *r, int64_t row, enum column colu
         format_none(r->out, column_name(column), r->out->none_count ? 0 : cif_line(r->source, t));
         return VIC_OK;
     }
-    return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; mend the value",
+    return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number (or ?), found %s; fix the value",
                     place_of(r, row).text, column_name(column), quoted(cif_piece(t)).text);
 }
 
@@ -169,7 +169,7 @@ static vic_status take_atom(struct reading *r, int64_t row, vic_error *err)
     for (int axis = 0; axis < 3; ++axis) {
         struct shim_text t = site(r, row, (enum column)(X + axis));
         if (cif_number(t, &a.position[axis])) continue;
-        return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number, found %s; mend or remove this atom",
+        return vic_fail(err, VIC_BAD_INPUT, "%s: expected %s as a number, found %s; fix or remove this atom",
                         place_of(r, row).text, column_name(X + (enum column)axis), quoted(cif_piece(t)).text);
     }
     TRY(read_optional(r, row, OCCUPANCY, 1.0f, &a.occupancy, &r->any_occupancy, err));

@@ -176,7 +176,7 @@ static bool is_cut_atom(struct piece line, const struct lines *l)
            (memcmp(line.text, "ATOM  ", line.length) == 0 || memcmp(line.text, "HETATM", line.length) == 0);
 }
 
-/* MODEL, ENDMDL and END have no columns that matter: blanks before them, and a number right behind, are borne. */
+/* MODEL, ENDMDL and END have no columns that matter: blanks before them, and a number right behind, are accepted. */
 static bool is_model(struct piece words)
 {
     return pdb_begins(words, "MODEL") && (words.length == 5 || words.text[5] <= ' ' || is_digit(words.text[5]));
@@ -243,7 +243,7 @@ static int compare_numbers(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Numbers that stand twice say nothing (some programs write MODEL 1 before each frame): then the place does. */
+/* Repeated numbers cannot be used (some programs write MODEL 1 before each frame): the place counts instead. */
 static vic_status number_by_place(struct reading *r, vic_error *err)
 {
     int64_t *sorted;

@@ -132,7 +132,7 @@ vic_status pdb_refuse_unclear(const char *file, int64_t number, struct piece lin
                     "found %s; %s",
                     file, (long long)number, quoted(line).text,
                     tab ? "write blanks for the tab, so that the columns stand where they belong"
-                        : "mend the record, or remove it (REMARK before it keeps it as a remark)");
+                        : "fix the record, or remove it (REMARK before it keeps it as a remark)");
 }
 
 /* Where the decimal point stands in the field that begins in column `first`; -1 without one. */
@@ -209,7 +209,7 @@ static vic_status read_coordinate(const char *file, int64_t number, struct piece
     struct piece field = columns(line, first, first + 7);
     if (number_read(field.text, field.length, 0, value)) return VIC_OK;
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected %c as a number in columns %zu to %zu, found %s; mend or remove this atom",
+                    "%s line %lld: expected %c as a number in columns %zu to %zu, found %s; fix or remove this atom",
                     file, (long long)number, "xyz"[axis], first, first + 7, quoted(field).text);
 }
 
@@ -235,7 +235,7 @@ static vic_status read_optional(const char *file, int64_t number, struct piece l
     }
     if (!*present)
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected %s as a number (or blanks) in columns %zu to %zu, found %s; mend the "
+                        "%s line %lld: expected %s as a number (or blanks) in columns %zu to %zu, found %s; fix the "
                         "field or blank it",
                         file, (long long)number, o->what, o->first, o->last, quoted(field).text);
     *value = (float)read;
@@ -350,7 +350,7 @@ vic_status pdb_refuse_joined(const char *file, int64_t number, struct piece line
                     file, (long long)number, line.length, quoted(line).text);
 }
 
-/* The columns needed are not all there: says which field, or that the file seems to end too early. */
+/* The columns needed are not all there: reports which field, or that the file seems to end too early. */
 static vic_status short_record(const char *file, struct piece line, const struct lines *l, vic_error *err)
 {
     struct piece end = piece_field(line, line.length > 30 ? line.length - 30 : 0, line.length);
@@ -361,7 +361,7 @@ static vic_status short_record(const char *file, struct piece line, const struct
                     "%s line %lld: expected an atom record with x, y, z in columns 31 to 54 and whole fields after, "
                     "found one that ends in column %zu with %s; %s",
                     file, (long long)l->number, line.length, quoted(end).text,
-                    last ? "the file seems to have been cut: fetch it again" : "mend or remove this atom");
+                    last ? "the file seems to have been cut: fetch it again" : "fix or remove this atom");
 }
 
 vic_status pdb_read_atom(const char *file, struct piece line, const struct lines *l, struct element_memory *memory,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VASP's POSCAR and CONTCAR: comment, scale, three vectors, elements (since VASP 5), counts, rows.  There is no magic
- * word; the shape of lines 2 to 7 tells it from other formats. */
+ * word; the shape of lines 2 to 7 distinguishes it from other formats. */
 #include "base/memory.h"
 #include "structure/cell.h"
 #include "structure/element.h"
@@ -145,7 +145,7 @@ static vic_status next_line(struct reading *r, const char *expected, struct piec
 
 static vic_status bad_line(const struct reading *r, const char *expected, struct piece found, vic_error *err)
 {
-    return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; mend the line", r->source->name,
+    return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: expected %s, found %s; fix the line", r->source->name,
                     (long long)r->lines.number, expected, quoted(found).text);
 }
 
@@ -224,14 +224,14 @@ static vic_status count_species(struct reading *r, struct piece line, size_t *at
         if (r->counts[*at] > (int64_t)r->source->size - r->atoms)
             return vic_fail(err, VIC_BAD_INPUT,
                             "%s line %lld: expected counts that the file has rows for, found %s in a file of %zu "
-                            "bytes; mend the counts",
+                            "bytes; fix the counts",
                             r->source->name, (long long)r->lines.number, quoted(line).text, r->source->size);
         r->atoms += r->counts[*at];
     }
     return VIC_OK;
 }
 
-/* In as many lines as it takes, where the elements tell how many there must be. */
+/* In as many lines as it takes, where the elements determine how many there must be. */
 static vic_status read_counts(struct reading *r, struct piece line, vic_error *err)
 {
     size_t at = 0;
@@ -296,7 +296,7 @@ static vic_status read_row(struct reading *r, int64_t index, struct piece line, 
     if (numbers_of(line, a.position, 3, &rest) < 3)
         return vic_fail(err, VIC_BAD_INPUT,
                         "%s line %lld: expected x, y, z of atom %lld of the %lld that line %lld announces, found %s; "
-                        "mend the row or the counts",
+                        "fix the row or the counts",
                         r->source->name, (long long)r->lines.number, (long long)index + 1, (long long)r->atoms,
                         (long long)r->counts_line, quoted(line).text);
     for (int k = 0; r->cartesian && k < 3; ++k) a.position[k] *= r->scale[k];
@@ -320,14 +320,14 @@ static vic_status read_rows(struct reading *r, vic_error *err)
             if (!lines_next(&r->lines, &line))
                 return vic_fail(err, VIC_BAD_INPUT,
                                 "%s line %lld: expected %lld rows, as these counts say, found %lld up to the end of "
-                                "the file; mend the counts, or fetch the file again if it was cut",
+                                "the file; fix the counts, or fetch the file again if it was cut",
                                 r->source->name, (long long)r->counts_line, (long long)r->atoms, (long long)index);
             TRY(read_row(r, index, line, r->elements[k], err));
         }
     /* velocities come after a line without numbers: a further row was not counted */
     if (lines_next(&r->lines, &line) && numbers_of(line, v, 3, &rest) == 3)
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected %lld rows, as the counts of line %lld say, found one more; mend the "
+                        "%s line %lld: expected %lld rows, as the counts of line %lld say, found one more; fix the "
                         "counts",
                         r->source->name, (long long)r->lines.number, (long long)r->atoms, (long long)r->counts_line);
     if (!r->known && !r->every_row)
@@ -350,7 +350,7 @@ static vic_status read_mode(struct reading *r, struct piece word, vic_error *err
                     "Line %lld says neither Direct nor Cartesian (%s): as in VASP, positions were taken as direct.",
                     (long long)r->lines.number, quoted(word).text);
     if (r->cartesian && r->scale_unknown)
-        return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: %s; mend the vectors", r->source->name,
+        return vic_fail(err, VIC_BAD_INPUT, "%s line %lld: %s; fix the vectors", r->source->name,
                         (long long)r->out->cell.line, r->out->cell.problem);
     return VIC_OK;
 }

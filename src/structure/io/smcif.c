@@ -63,7 +63,7 @@ static vic_status bad_value(const struct reading *r, int64_t row, enum column co
     struct piece label = cif_piece(site(r, row, LABEL));
     int64_t line = value.text ? cif_line(r->source, value) : r->sites.line;
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected %s of site %lld (%s) as a number%s, found %s; mend or remove this site",
+                    "%s line %lld: expected %s of site %lld (%s) as a number%s, found %s; fix or remove this site",
                     r->source->name, (long long)line, tags[column] + sizeof "_atom_site", (long long)row + 1,
                     quoted(label).text, expected, quoted(cif_piece(value)).text);
 }

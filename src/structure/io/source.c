@@ -120,7 +120,7 @@ done:
 
 /* A CR that belongs to no CRLF ends a line too, as on old Macs: otherwise a comment would reach to the end of the
  * file.  A run of CRs before a newline is left to it. */
-static void mend_newlines(struct source *s)
+static void unify_newlines(struct source *s)
 {
     char *at = s->text, *end = s->text + s->size;
     while ((at = memchr(at, '\r', (size_t)(end - at)))) {
@@ -156,7 +156,7 @@ static vic_status check_text(struct source *s, vic_error *err)
                         "%s: expected text, found a NUL byte at offset %zu; binary formats (MMTF, BinaryCIF, DCD) "
                         "and UTF-16 are not read: convert to PDB, mmCIF, GRO or extXYZ",
                         s->name, (size_t)(nul - s->text));
-    mend_newlines(s);
+    unify_newlines(s);
     return VIC_OK;
 }
 

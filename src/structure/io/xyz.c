@@ -113,7 +113,7 @@ static vic_status short_file(const struct source *s, const struct frame *f, int6
 {
     return vic_fail(err, VIC_BAD_INPUT,
                     "%s line %lld: expected %lld atom rows after this count and its comment line, found %lld up to "
-                    "the end of the file; mend the count, or fetch the file again if it was cut",
+                    "the end of the file; fix the count, or fetch the file again if it was cut",
                     s->name, (long long)f->count_line, (long long)f->count, (long long)rows);
 }
 
@@ -121,7 +121,7 @@ static vic_status bad_word(const struct source *s, int64_t line, const char *exp
                            struct piece row, struct piece word, vic_error *err)
 {
     return vic_fail(err, VIC_BAD_INPUT,
-                    "%s line %lld: expected %s for %s, found %s in the row %s; mend or remove the row", s->name,
+                    "%s line %lld: expected %s for %s, found %s in the row %s; fix or remove the row", s->name,
                     (long long)line, expected, what, quoted(word).text, quoted(row).text);
 }
 
@@ -254,7 +254,7 @@ static vic_status read_frame(struct reading *r, vic_error *err)
         r->uncounted = r->just_taken && (read_row(r, line, &a, NULL) == VIC_OK || piece_begins(line, "Tv ") ||
                                          piece_begins(line, "TV "));
         return vic_fail(err, VIC_BAD_INPUT,
-                        "%s line %lld: expected the number of atoms of frame %lld, found %s; mend the count of "
+                        "%s line %lld: expected the number of atoms of frame %lld, found %s; fix the count of "
                         "the frame before, or remove what follows it",
                         r->source->name, (long long)r->lines.number, (long long)r->out->models + 1,
                         quoted(line).text);

@@ -39,11 +39,11 @@ static void test_guessed_styles(void **state)
     CHECK_POSITION(files_info(s), 1, 5, 6, 7);
     vic_structure_free(s);
     CHECK_REFUSED(HEAD "Atoms\n\n1 1 1 2 3 4\n2 2 2 5 6 7\n", NULL, VIC_BAD_INPUT,
-                  "line 9: expected the style of the atoms behind the keyword (Atoms # charge, for example), as 6 "
-                  "columns");
+                  "line 9: expected the style of the atoms behind the keyword (Atoms # charge, for example), as it "
+                  "cannot be inferred from 6 columns");
     CHECK_REFUSED(HEAD "Atoms\n\n1 1 1.5 1.0 2 3 4\n2 2 1.5 1.0 5 6 7\n", NULL, VIC_BAD_INPUT,
-                  "as 7 columns do not tell");
-    CHECK_REFUSED(HEAD "Atoms\n\n1 1 2 3\n2 2 3 4\n", NULL, VIC_BAD_INPUT, "as 4 columns do not tell");
+                  "as it cannot be inferred from 7 columns");
+    CHECK_REFUSED(HEAD "Atoms\n\n1 1 2 3\n2 2 3 4\n", NULL, VIC_BAD_INPUT, "as it cannot be inferred from 4 columns");
 }
 
 static void test_refusals(void **state)
@@ -180,7 +180,7 @@ static void test_comments(void **state)
     }
     /* eight columns with no name are atomic only if the last three can be image flags */
     CHECK_REFUSED(HEAD "Atoms # granules\n\n1 5 1 0.5 1.0 7 8 9.5\n2 5 1 0.5 1 7 8 9\n", NULL, VIC_BAD_INPUT,
-                  "as 8 columns do not tell, found \"granules\"");
+                  "as it cannot be inferred from 8 columns, found \"granules\"");
 }
 
 static void test_type_labels(void **state)
