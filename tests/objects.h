@@ -119,8 +119,8 @@ static inline vic_context *context_of(int threads)
     return c;
 }
 
-/* All pairs of a pattern; freed by pairs_free(). */
-static inline vic_neighbors pairs_of(const vic_pattern *p, bool distances)
+/* All pairs of a pattern; freed by neighbors_free(). */
+static inline vic_neighbors neighbors_of(const vic_pattern *p, bool distances)
 {
     vic_neighbors list = VIC_INIT(vic_neighbors);
     vic_error err;
@@ -136,7 +136,7 @@ static inline vic_neighbors pairs_of(const vic_pattern *p, bool distances)
     return list;
 }
 
-static inline void pairs_free(vic_neighbors *list)
+static inline void neighbors_free(vic_neighbors *list)
 {
     free(list->i);
     free(list->j);

@@ -307,20 +307,20 @@ static void distances(void **state)
     vic_error err;
     (void)state;
     CHECK_OK(vic_pattern_windows(NULL, &nowhere, 2, 2, NULL, &p, &err));
-    vic_neighbors list = pairs_of(p, false);
+    vic_neighbors list = neighbors_of(p, false);
     double d[4];
     list.d = d;
     CHECK_FAILS(vic_pattern_neighbors(NULL, p, &list, &err), VIC_BAD_ARGUMENT, "positions");
     list.d = NULL;
-    pairs_free(&list);
+    neighbors_free(&list);
     REFUSED(where, vic_pattern_positions(p, VIC_QUERY, &where, &err), VIC_BAD_ARGUMENT, "without positions");
     vic_pattern_free(p);
     points.groups = 2;
     points.group_offsets = offsets;
     p = cutoff_pattern(&points, 3.0);
-    list = pairs_of(p, true); /* with groups too: each has its own cell */
+    list = neighbors_of(p, true); /* with groups too: each has its own cell */
     for (int64_t k = 0; k < list.pairs; k++) assert_true(list.d[k] < 3.0 && (list.i[k] < 5) == (list.j[k] < 5));
-    pairs_free(&list);
+    neighbors_free(&list);
     vic_pattern_free(p);
 }
 

@@ -118,23 +118,23 @@ static void the_same_bits_in_each(void **state)
 {
     static float expected[N * HEADS * DIM];
     vic_pattern *p = work_in(NULL);
-    vic_neighbors list = pairs_of(p, true);
+    vic_neighbors list = neighbors_of(p, true);
     (void)state;
     memcpy(expected, o.out, sizeof expected);
     for (int threads = 0; threads <= 3; threads++) {
         vic_context *c = context_of(threads);
         vic_pattern *q = work_in(c);
-        vic_neighbors other = pairs_of(q, true);
+        vic_neighbors other = neighbors_of(q, true);
         assert_memory_equal(expected, o.out, sizeof expected);
         assert_int_equal(other.pairs, list.pairs);
         assert_memory_equal(other.j, list.j, (size_t)list.pairs * sizeof *list.j);
         assert_memory_equal(other.D, list.D, 3 * (size_t)list.pairs * sizeof *list.D);
         assert_memory_equal(order_of(p, VIC_QUERY), order_of(q, VIC_QUERY), N * sizeof(int32_t));
-        pairs_free(&other);
+        neighbors_free(&other);
         vic_pattern_free(q);
         vic_context_free(c);
     }
-    pairs_free(&list);
+    neighbors_free(&list);
     vic_pattern_free(p);
 }
 

@@ -35,7 +35,7 @@ static void *room(int64_t n, size_t size)
 static void check_dense(const vic_pattern *p, uint8_t *mask)
 {
     static uint8_t expected[N * N];
-    vic_neighbors list = pairs_of(p, false);
+    vic_neighbors list = neighbors_of(p, false);
     vic_error err;
     memset(expected, 0, sizeof expected);
     for (int64_t i = 0; i < list.pairs; i++) {
@@ -44,7 +44,7 @@ static void check_dense(const vic_pattern *p, uint8_t *mask)
     }
     CHECK_OK(vic_pattern_dense(p, mask, &err));
     assert_memory_equal(mask, expected, sizeof expected);
-    pairs_free(&list);
+    neighbors_free(&list);
 }
 
 /* How many of the pairs of rows in block (row, column) there are in the dense mask, and how many there could be. */
@@ -223,7 +223,7 @@ static void check_same_list(const vic_neighbors *a, const vic_neighbors *b)
 /* The list does not depend on the context, and each array is the same when the others are left out. */
 static void check_parts(const vic_pattern *p, const vic_neighbors *whole)
 {
-    vic_neighbors again = pairs_of(p, true), one = VIC_INIT(vic_neighbors);
+    vic_neighbors again = neighbors_of(p, true), one = VIC_INIT(vic_neighbors);
     vic_error err;
     for (int threads = 1; threads <= 3; threads++) {
         vic_context *c = context_of(threads);
@@ -246,13 +246,13 @@ static void check_parts(const vic_pattern *p, const vic_neighbors *whole)
     assert_int_equal(one.pairs, whole->pairs);
     again.pairs--;
     CHECK_FAILS(vic_pattern_neighbors(NULL, p, &again, &err), VIC_BAD_ARGUMENT, "pairs: ");
-    pairs_free(&again);
+    neighbors_free(&again);
 }
 
 /* Of (i, j, S) and (j, i, -S) the half list has the one that the header names. */
 static void check_half(const vic_pattern *p, const vic_neighbors *whole)
 {
-    vic_neighbors half = pairs_of(p, true);
+    vic_neighbors half = neighbors_of(p, true);
     int64_t at = 0;
     vic_error err;
     half.half = true;
@@ -268,7 +268,7 @@ static void check_half(const vic_pattern *p, const vic_neighbors *whole)
         at++;
     }
     assert_int_equal(at, half.pairs);
-    pairs_free(&half);
+    neighbors_free(&half);
 }
 
 static void neighbour_lists(void **state)
@@ -277,12 +277,12 @@ static void neighbour_lists(void **state)
     (void)state;
     for (int periodic = 0; periodic < 2; periodic++) {
         vic_pattern *p = pattern(x, 5.0, periodic ? 14.0 : 0.0);
-        vic_neighbors list = pairs_of(p, true);
+        vic_neighbors list = neighbors_of(p, true);
         assert_int_equal(list.pairs, info_of(p).pairs);
         check_vectors(&list, x, 14.0);
         check_parts(p, &list);
         check_half(p, &list);
-        pairs_free(&list);
+        neighbors_free(&list);
         vic_pattern_free(p);
     }
     free(x);
@@ -314,9 +314,9 @@ static void check_same(const vic_pattern *p, const vic_pattern *q)
     assert_memory_equal(&a, &b, sizeof a);
     assert_memory_equal(order_of(p, VIC_QUERY), order_of(q, VIC_QUERY), (size_t)a.n_q * sizeof(int32_t));
     assert_memory_equal(order_of(p, VIC_KEY), order_of(q, VIC_KEY), (size_t)a.n_k * sizeof(int32_t));
-    for (int k = 0; k < 2; k++) list[k] = pairs_of(k ? q : p, true);
+    for (int k = 0; k < 2; k++) list[k] = neighbors_of(k ? q : p, true);
     check_same_list(&list[0], &list[1]);
-    for (int k = 0; k < 2; k++) pairs_free(&list[k]);
+    for (int k = 0; k < 2; k++) neighbors_free(&list[k]);
 }
 
 struct walk { /* points of one step, and the same as the arguments of a call */

@@ -17,14 +17,14 @@ static void coarse_points(double *x)
 /* Both have the same pairs in the same order of rows; frees both. */
 static void check_same(const char *what, vic_pattern *p, vic_pattern *q)
 {
-    vic_neighbors a = pairs_of(p, false), b = pairs_of(q, false);
+    vic_neighbors a = neighbors_of(p, false), b = neighbors_of(q, false);
     CHECK(a.pairs == b.pairs, "%s: %lld pairs, not %lld", what, (long long)b.pairs, (long long)a.pairs);
     assert_memory_equal(a.i, b.i, (size_t)a.pairs * sizeof *a.i);
     assert_memory_equal(a.j, b.j, (size_t)a.pairs * sizeof *a.j);
     assert_memory_equal(a.S, b.S, 3 * (size_t)a.pairs * sizeof *a.S);
     assert_memory_equal(order_of(p, VIC_QUERY), order_of(q, VIC_QUERY), (size_t)info_of(p).n_q * sizeof(int32_t));
-    pairs_free(&a);
-    pairs_free(&b);
+    neighbors_free(&a);
+    neighbors_free(&b);
     vic_pattern_free(p);
     vic_pattern_free(q);
 }
@@ -117,7 +117,7 @@ static void positions_of_no_use(void **state)
 /* What is left of the pairs of all points. */
 static void check_masked(const vic_pattern *all, const vic_pattern *some, const bool *kept)
 {
-    vic_neighbors a = pairs_of(all, false), b = pairs_of(some, false);
+    vic_neighbors a = neighbors_of(all, false), b = neighbors_of(some, false);
     int64_t at = 0;
     for (int64_t k = 0; k < a.pairs; k++) {
         if (!kept[a.i[k]] || !kept[a.j[k]]) continue;
@@ -126,8 +126,8 @@ static void check_masked(const vic_pattern *all, const vic_pattern *some, const 
         at++;
     }
     assert_int_equal(at, b.pairs);
-    pairs_free(&a);
-    pairs_free(&b);
+    neighbors_free(&a);
+    neighbors_free(&b);
 }
 
 static void types_of_masks(void **state)
@@ -174,10 +174,10 @@ static void masks_of_two_sets(void **state)
     queries.mask = vic_tensor_make(of_queries, VIC_BOOL, 1, &n);
     keys.mask = vic_tensor_make(of_keys, VIC_BOOL, 1, &n);
     CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 3.0, NULL, &p, &err));
-    vic_neighbors l = pairs_of(p, false);
+    vic_neighbors l = neighbors_of(p, false);
     assert_true(l.pairs > 0);
     for (int64_t k = 0; k < l.pairs; k++) assert_true(of_queries[l.i[k]] && of_keys[l.j[k]]);
-    pairs_free(&l);
+    neighbors_free(&l);
     vic_pattern_free(p);
     queries.mask.shape[0] = N - 1;
     CHECK_FAILS(vic_pattern_cutoff(NULL, &queries, &keys, 3.0, NULL, &p, &err), VIC_BAD_ARGUMENT, "mask");
@@ -205,12 +205,12 @@ static void ids_say_which_point_is_which(void **state)
         void *ids = t ? (void *)narrow : (void *)wide;
         vic_points queries = points_at(n, x, NULL), keys = points_at(m, copies, NULL);
         CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 3.0, NULL, &p, &err));
-        vic_neighbors all = pairs_of(p, false);
+        vic_neighbors all = neighbors_of(p, false);
         vic_pattern_free(p);
         queries.ids = vic_tensor_make(ids, types[t], 1, &n);
         keys.ids = vic_tensor_make(ids, types[t], 1, &m);
         CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 3.0, &o, &p, &err));
-        vic_neighbors l = pairs_of(p, false);
+        vic_neighbors l = neighbors_of(p, false);
         bool image = false;
         assert_int_equal(l.pairs, all.pairs - n);
         for (int64_t k = 0; k < l.pairs; k++) {
@@ -218,8 +218,8 @@ static void ids_say_which_point_is_which(void **state)
             image = image || (l.i[k] == 0 && l.j[k] == N);
         }
         assert_true(image);
-        pairs_free(&l);
-        pairs_free(&all);
+        neighbors_free(&l);
+        neighbors_free(&all);
         vic_pattern_free(p);
     }
 }

@@ -272,12 +272,12 @@ static void combinations(void **state)
     CHECK_OK(vic_pattern_union(NULL, a, b, &both, &err));
     m.list.shift.data = NULL;
     CHECK_OK(vic_pattern_exclude(NULL, both, &m.list, &left, &err));
-    vic_neighbors l = pairs_of(left, false);
+    vic_neighbors l = neighbors_of(left, false);
     vic_pair_list third = first_pairs(&l, l.pairs / 3);
     CHECK_OK(vic_pattern_exclude(NULL, left, &third, &p, &err));
     assert_int_equal(info_of(p).pairs, l.pairs - l.pairs / 3);
     check_pattern("a union without pairs, and without shifts of pairs", p);
-    pairs_free(&l);
+    neighbors_free(&l);
     check_pattern("a union without pairs", left);
     CHECK_OK(vic_pattern_difference(NULL, both, a, &p, &err));
     assert_int_equal(info_of(p).pairs, info_of(both).pairs - info_of(a).pairs);
@@ -296,7 +296,7 @@ static void check_transpose(const char *what, vic_pattern *p)
     vic_error err;
     CHECK_OK(vic_pattern_transpose(NULL, p, &t, &err));
     CHECK_OK(vic_pattern_transpose(NULL, t, &again, &err));
-    vic_neighbors there = pairs_of(p, false), back = pairs_of(again, false), other = pairs_of(t, false);
+    vic_neighbors there = neighbors_of(p, false), back = neighbors_of(again, false), other = neighbors_of(t, false);
     assert_true(info_of(t).n_q == info.n_k && info_of(t).n_k == info.n_q && info_of(t).symmetric == info.symmetric);
     assert_true(other.pairs == there.pairs && back.pairs == there.pairs);
     assert_memory_equal(there.i, back.i, (size_t)there.pairs * sizeof *there.i);
@@ -317,9 +317,9 @@ static void check_transpose(const char *what, vic_pattern *p)
     CHECK_OK(vic_pattern_neighbors(NULL, none, &listed, &err));
     CHECK(listed.pairs == 0, "%s: the transpose has %lld other pairs", what, (long long)listed.pairs);
     vic_pattern_free(none);
-    pairs_free(&there);
-    pairs_free(&back);
-    pairs_free(&other);
+    neighbors_free(&there);
+    neighbors_free(&back);
+    neighbors_free(&other);
     vic_pattern_free(again);
     check_pattern(what, t);
     vic_pattern_free(p);
