@@ -50,7 +50,7 @@ static inline void expect_symmetry(const char *what, const vic_pattern *p, const
 }
 
 /* The pairs that a pattern has. */
-static inline struct expected pairs_of(const vic_pattern *p, struct pool *pool)
+static inline struct expected pairs_there(const vic_pattern *p, struct pool *pool)
 {
     struct expected e = { 0 };
     vic_error err;

@@ -10,7 +10,7 @@ static uint8_t *dense(const vic_pattern *p, struct pool *pool)
 {
     uint8_t *mask = calloc((size_t)(p->n_q * p->n_k) + 1, 1);
     int32_t *q_row = calloc((size_t)p->n_q + 1, sizeof *q_row), *k_row = calloc((size_t)p->n_k + 1, sizeof *k_row);
-    struct expected e = pairs_of(p, pool);
+    struct expected e = pairs_there(p, pool);
     assert_true(mask && q_row && k_row);
     for (int32_t r = 0; r < p->n_q; r++) q_row[p->q_order[r]] = r;
     for (int32_t r = 0; r < p->n_k; r++) k_row[p->k_order[r]] = r;

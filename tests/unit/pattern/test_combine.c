@@ -4,7 +4,7 @@
 
 static void check(const char *what, const vic_pattern *a, const vic_pattern *b, struct pool *pool)
 {
-    struct expected x = pairs_of(a, pool), y = pairs_of(b, pool), both = { 0 }, rest = { 0 };
+    struct expected x = pairs_there(a, pool), y = pairs_there(b, pool), both = { 0 }, rest = { 0 };
     vic_pattern *p;
     vic_error err;
     for (int64_t t = 0; t < x.n; t++) {
@@ -97,7 +97,7 @@ static void exclusions(void **state)
         struct expected rest = { 0 };
         kinds_make(&s, 12, true, false);
         vic_pattern *a = kinds_pattern(&s, KIND_CUTOFF, pool), *p;
-        struct expected x = pairs_of(a, pool);
+        struct expected x = pairs_there(a, pool);
         for (int t = 0; t < N; t++) { /* some that are there, some that are not, each once */
             const struct expected_pair *e = &x.list[(size_t)t * (size_t)x.n / N];
             query[t] = e->i;

@@ -87,7 +87,7 @@ static void half_lists(void **state)
         kinds_make(&s, 60 + (uint64_t)form, false, form & 1);
         if (form & 4) s.q.cells = NULL;
         vic_pattern *p = kinds_pattern(&s, form & 2 ? KIND_CUTOFF_MASKED : KIND_CUTOFF, pool);
-        struct expected all = pairs_of(p, pool);
+        struct expected all = pairs_there(p, pool);
         struct lists l = lists_make(all.n);
         int64_t n, at = 0, selfs = 0;
         CHECK_OK(pattern_half_pairs(p, &n, &err));

@@ -46,7 +46,7 @@ static void every_kind(void **state)
             if (s.two && k == KIND_WINDOWS) continue;
             snprintf(what, sizeof what, "kind %d of form %d", k, form);
             p = kinds_pattern(&s, (enum kind)k, pool);
-            struct expected e = pairs_of(p, pool), back = turned(&e);
+            struct expected e = pairs_there(p, pool), back = turned(&e);
             CHECK_OK(pattern_transpose(p, pool, &t, &err));
             CHECK((t == p) == p->symmetric, "%s: a pattern of its own", what);
             symmetric += p->symmetric;
@@ -86,7 +86,7 @@ static void symmetric_masks(void **state)
     }
     CHECK_OK(pattern_windows(&q, 8, 8, pool, &p, &err));
     assert_true(p->symmetric);
-    struct expected e = pairs_of(p, pool);
+    struct expected e = pairs_there(p, pool);
     expect_pattern("windows of themselves", p, &e, pool);
     pattern_release(p);
     pool_free(pool);
