@@ -239,7 +239,7 @@ VIC_API vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries
                                        vic_error *err) VIC_CHECK_RESULT;
 
 /* Points i .. i + query_window - 1, i = 0, query_window, ..., attend to the `key_window` points around their middle.
- * Of one set; without positions, rows stand in the order of the points. */
+ * Of one set, without positions. */
 VIC_API vic_status vic_pattern_windows(vic_context *c, const vic_points *points, int64_t query_window,
                                        int64_t key_window, const vic_pattern_options *options, vic_pattern **out,
                                        vic_error *err) VIC_CHECK_RESULT;

@@ -26,6 +26,7 @@ vic_status vic_attention_backward(vic_context *c, const vic_plan *plan, const vi
     struct pool *pool;
     NEED(plan, "plan", make_a_plan);
     NEED_STRUCT(vic_attention_backward_args, a, args, err);
+    TRY(reserved_check(a.reserved_1, sizeof a.reserved_1, "vic_attention_backward_args", err));
     TRY(context_enter(c, &pool, err));
     return vic_fail(err, VIC_NO_KERNEL,
                     "no kernel of vicinal " VIC_VERSION " computes gradients: a later version will, and then takes "

@@ -75,7 +75,7 @@ static vic_status check_neighbors(const vic_pattern *p, const vic_neighbors *l, 
                         "half: the pattern, of kind %s, is not symmetric, so no pair stands for its mirror image",
                         pattern_kind(p));
     if (!only_counts(l) && l->pairs < there)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "the arrays hold %lld pairs, the pattern has %lld",
+        return vic_fail(err, VIC_BAD_ARGUMENT, "pairs: the arrays hold %lld, the pattern has %lld",
                         (long long)l->pairs, (long long)there);
     if ((l->d || l->D) && !p->q_positions)
         return vic_fail(err, VIC_BAD_ARGUMENT, "d, D: the pattern, of kind %s, was made without positions",
@@ -121,15 +121,16 @@ static vic_status block_mask(const vic_pattern *p, vic_block_mask *m, vic_error 
     m->columns = (p->n_k + m->key_block - 1) / m->key_block;
     TRY_GOTO(mem_array((size_t)m->rows, 2 * sizeof *own, "rows of blocks", &own, err), done);
     struct block_mask_arrays arrays = { .kv_num_blocks = m->kv_num_blocks ? m->kv_num_blocks : own,
-                                        .full_kv_num_blocks = m->full_kv_num_blocks ? m->full_kv_num_blocks
-                                                                                    : own + m->rows,
+                                        .full_kv_num_blocks =
+                                            m->full_kv_num_blocks ? m->full_kv_num_blocks : own + m->rows,
                                         .stride = m->columns };
     TRY_GOTO(pattern_block_mask(p, m->query_block, m->key_block, &arrays, err), done);
     sum_up(m->rows, arrays.kv_num_blocks, &m->partial, &m->max_partial);
     sum_up(m->rows, arrays.full_kv_num_blocks, &m->full, &m->max_full);
     if (!m->kv_indices && !m->full_kv_indices) goto done;
     if (m->width < (m->kv_indices ? m->max_partial : 0) || m->width < (m->full_kv_indices ? m->max_full : 0)) {
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "width: expected at least %lld and %lld (max_partial, max_full), got %lld",
+        st = vic_fail(err, VIC_BAD_ARGUMENT,
+                      "width: expected at least %lld and %lld (max_partial, max_full), got %lld",
                       (long long)m->max_partial, (long long)m->max_full, (long long)m->width);
         goto done;
     }
@@ -148,9 +149,11 @@ vic_status vic_pattern_block_mask(vic_context *c, const vic_pattern *p, vic_bloc
     TRY(context_enter(c, &pool, err));
     NEED(p, "pattern", make_one);
     NEED_STRUCT(vic_block_mask, m, mask, err);
-    if (m.query_block < 16 || m.key_block < 16 || m.query_block % 16 != 0 || m.key_block % 16 != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "query_block, key_block: expected multiples of 16, got %lld and %lld",
-                        (long long)m.query_block, (long long)m.key_block);
+    const int64_t sizes[] = { m.query_block, m.key_block };
+    for (int i = 0; i < 2; i++)
+        if (sizes[i] < 16 || sizes[i] % 16 != 0)
+            return vic_fail(err, VIC_BAD_ARGUMENT, "%s_block: expected a multiple of 16, got %lld",
+                            i ? "key" : "query", (long long)sizes[i]);
     TRY(block_mask(p, &m, err));
     return struct_give(mask, &m, sizeof m, "vic_block_mask", err);
 }

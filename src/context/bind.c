@@ -63,60 +63,82 @@ static vic_status check_written(const vic_tensor *t, const char *name, vic_error
     return VIC_OK;
 }
 
-/* Which elements a tensor has: bytes from `first` to before `end`, of which rows follow each other at `row` bytes, each
- * `length` bytes long.  row 0 = they follow each other in no such way. */
-struct extent {
+/* The bytes of memory that a tensor spans. */
+struct span {
     uintptr_t first, end;
-    int64_t row, length;
 };
 
-/* Dimension `rows` is that of the atoms. */
-static struct extent extent_of(const vic_tensor *t, int rows)
+static struct span span_of(const vic_tensor *t)
 {
-    int64_t size = (int64_t)vic_dtype_size(t->dtype), below = 0, above = 0, in_row = 0;
-    bool forward = true, empty = false;
+    int64_t size = (int64_t)vic_dtype_size(t->dtype), below = 0, above = 0;
     for (int i = 0; i < t->ndim; i++) {
-        empty |= t->shape[i] == 0;
-        if (t->shape[i] < 2) continue;
+        if (t->shape[i] == 0) return (struct span){ 0, 0 };
         int64_t reach = (t->shape[i] - 1) * t->stride[i];
         *(reach < 0 ? &below : &above) += reach;
-        forward &= t->stride[i] >= 0;
-        if (i > rows) in_row += reach;
-        if (i < rows && t->stride[i] % (t->stride[rows] ? t->stride[rows] : 1) != 0) forward = false;
     }
-    struct extent e = { (uintptr_t)t->data + (uintptr_t)(below * size), (uintptr_t)t->data + (uintptr_t)(above * size),
-                        0, (in_row + 1) * size };
-    e.end = empty ? e.first : e.end + (uintptr_t)size;
-    if (forward && t->ndim > rows) e.row = t->stride[rows] * size;
-    return e;
+    return (struct span){ (uintptr_t)t->data + (uintptr_t)(below * size),
+                          (uintptr_t)t->data + (uintptr_t)((above + 1) * size) };
 }
 
-/* Tensors whose rows interleave (packed q, k, v and out) share a span of memory, but no element. */
-static bool overlap(const struct extent *a, const struct extent *b)
+struct lattice_order {
+    int n, dim[VIC_MAX_DIMS];
+};
+
+/* Has `a` an element that lies at one of `b`'s, where `a` begins `gap` bytes behind `b` and only dimensions from `i` on are
+ * stepped along?  Strides fall, and each holds all that is under it, so that few differences come near enough. */
+static bool reaches(const vic_tensor *a, const vic_tensor *b, const struct lattice_order *order, int i, int64_t gap)
 {
-    if (a->first >= b->end || b->first >= a->end) return false;
-    if (a->row <= 0 || a->row != b->row) return true;
-    int64_t ahead = (int64_t)(a->first - b->first) % a->row;
-    if (ahead < 0) ahead += a->row;
-    return ahead < b->length || ahead + a->length > a->row;
+    int64_t size = (int64_t)vic_dtype_size(a->dtype);
+    if (i == order->n) return gap > -size && gap < size;
+    int dim = order->dim[i];
+    int64_t stride = a->stride[dim] * size, near = gap / stride;
+    for (int64_t d = near - 1; d <= near + 1; d++)
+        if (d > -a->shape[dim] && d < b->shape[dim] && reaches(a, b, order, i + 1, gap - d * stride)) return true;
+    return false;
 }
 
-static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, vic_error *err)
+/* Dimensions that are stepped along, by falling stride; false where strides differ, or do not hold what is under them. */
+static bool same_lattice(const vic_tensor *a, const vic_tensor *b, struct lattice_order *order)
 {
-    const vic_tensor *others[] = { &a->q, &a->k, &a->v, &a->bias, &a->lse, &a->out };
-    static const char *const names[] = { "q", "k", "v", "bias", "lse", "out" };
+    int64_t under = 1;
+    order->n = 0;
+    if (a->ndim != b->ndim || a->dtype != b->dtype) return false;
+    for (int i = 0; i < a->ndim; i++) {
+        int at = order->n;
+        if (a->shape[i] < 2 && b->shape[i] < 2) continue;
+        if (a->stride[i] != b->stride[i] || a->stride[i] < 1) return false;
+        for (; at > 0 && a->stride[order->dim[at - 1]] < a->stride[i]; at--) order->dim[at] = order->dim[at - 1];
+        order->dim[at] = i;
+        order->n++;
+    }
+    for (int k = order->n - 1; k >= 0; k--) {
+        int dim = order->dim[k];
+        if (a->stride[dim] < under) return false;
+        under = a->stride[dim] * (a->shape[dim] > b->shape[dim] ? a->shape[dim] : b->shape[dim]);
+    }
+    return true;
+}
+
+/* Packed q, k, v and out share a span of memory, but no element: that is found where all have the same strides. */
+static bool overlap(const vic_tensor *a, const vic_tensor *b)
+{
+    struct span x = span_of(a), y = span_of(b);
+    struct lattice_order order;
+    if (x.first >= y.end || y.first >= x.end) return false;
+    if (!same_lattice(a, b, &order)) return true;
+    return reaches(a, b, &order, 0, (int64_t)((uintptr_t)a->data - (uintptr_t)b->data));
+}
+
+static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, int others,
+                              vic_error *err)
+{
+    const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out };
+    static const char *const names[] = { "q", "k", "v", "bias", "out" };
     if (!written->data) return VIC_OK;
-    struct extent to = extent_of(written, written == &a->lse ? written->ndim - 2 : written->ndim - 3);
-    for (int i = 0; i < 6; i++) {
-        const vic_tensor *t = others[i];
-        if (t == written || !t->data) continue;
-        struct extent from = extent_of(t, i == 3 ? 0 : i == 4 ? t->ndim - 2 : t->ndim - 3);
-        if (overlap(&to, &from))
-            return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "tensor %s overlaps %s in memory, which is read after it is written: give it memory of its "
-                            "own",
-                            name, names[i]);
-    }
+    for (int i = 0; i < others; i++)
+        if (tensors[i]->data && overlap(written, tensors[i]))
+            return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s overlaps %s in memory: give it memory of its own", name,
+                            names[i]);
     return VIC_OK;
 }
 
@@ -127,9 +149,10 @@ static vic_status bind_bias(const vic_plan *plan, const vic_tensor *t, struct di
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "bias: the plan was made without one; set `bias` in vic_plan_options to VIC_BIAS_DISTANCE");
     if (!t->data)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "bias: the plan was made for a distance bias, but the tensor has no data; give a table, or set "
-                        "`bias` in vic_plan_options to VIC_BIAS_NONE");
+        return vic_fail(
+            err, VIC_BAD_ARGUMENT,
+            "bias: the plan was made for a distance bias, but the tensor has no data; give a table, or set "
+            "`bias` in vic_plan_options to VIC_BIAS_NONE");
     char here[DEVICE_TEXT], there[DEVICE_TEXT];
     if (t->dtype != VIC_F32)
         return vic_fail(err, VIC_BAD_ARGUMENT, "bias: expected float32, got %s", vic_dtype_name(t->dtype));
@@ -151,8 +174,8 @@ static vic_status bind_bias(const vic_plan *plan, const vic_tensor *t, struct di
             float b = out->table[head * out->head_stride + m];
             if (isfinite(b) || b == -INFINITY) continue;
             return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "bias: expected finite values or -inf, got %g for head %d, point %d of %d", (double)b, head,
-                            m, out->points);
+                            "bias: expected finite values or -inf, got %g for head %d, point %d of %d", (double)b,
+                            head, m, out->points);
         }
     return VIC_OK;
 }
@@ -192,8 +215,8 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool 
         TRY(check_written(&a->lse, "lse", err));
     }
     if (outputs) {
-        TRY(check_apart(a, &a->out, "out", err));
-        TRY(check_apart(a, &a->lse, "lse", err));
+        TRY(check_apart(a, &a->out, "out", 4, err));
+        TRY(check_apart(a, &a->lse, "lse", 5, err));
     }
     if (!outputs && batch > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,

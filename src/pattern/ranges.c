@@ -67,10 +67,10 @@ static vic_status check_sizes(int64_t n_q, const struct ranges_input *in, vic_er
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "before, after: expected numbers of keys, or -1 for all, got %lld and %lld",
                         (long long)in->before, (long long)in->after);
-    TRY(check_offsets("first_query", in->first_query, in->groups, n_q, err));
-    TRY(check_offsets("range_ptr", in->range_ptr, in->groups, -1, err));
+    TRY(check_offsets("query_offsets", in->first_query, in->groups, n_q, err));
+    TRY(check_offsets("range_offsets", in->range_ptr, in->groups, -1, err));
     if (in->range_ptr[in->groups] > 0 && !in->ranges)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "ranges is NULL, but range_ptr counts %lld of them",
+        return vic_fail(err, VIC_BAD_ARGUMENT, "ranges is NULL, but range_offsets counts %lld of them",
                         (long long)in->range_ptr[in->groups]);
     return VIC_OK;
 }
