@@ -40,6 +40,7 @@ vic_status vic_attention_time(vic_context *c, const vic_plan *plan, const vic_at
     NEED(plan, "plan", make_a_plan);
     TRY(take_args(args, &a, err));
     TAKE_STRUCT(vic_time_options, o, options, err);
+    TRY(reserved_check(o.reserved_1, sizeof o.reserved_1, "vic_time_options", err));
     NEED(seconds, "seconds", "expected room for one number a launch");
     if (o.launches == 0) o.launches = 1000;
     o.warm_up = o.warm_up == 0 ? 10 : o.warm_up < 0 ? 0 : o.warm_up;

@@ -170,6 +170,9 @@ vic_status vic_pattern_list_blocks(const vic_pattern *p, int32_t *strip, int32_t
                                    vic_error *err)
 {
     NEED(p, "pattern", make_one);
+    NEED(strip, "strip", "expected room for one number a block");
+    NEED(cluster, "cluster", "expected room for one number a block");
+    NEED(pairs, "pairs", "expected room for one number a block");
     return pattern_blocks(p, strip, cluster, pairs, err);
 }
 

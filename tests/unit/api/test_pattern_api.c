@@ -165,8 +165,12 @@ static void masks_of_other_blocks(void **state)
         int64_t query, key;
         const char *words;
     } wrong[] = {
-        { 0, 16, "got 0 and 16" }, { 24, 16, "got 24 and 16" }, { -64, 16, "got -64 and 16" },
-        { 64, 0, "got 64 and 0" }, { 64, 24, "got 64 and 24" }, { 64, -16, "got 64 and -16" },
+        { 0, 16, "query_block: expected a multiple of 16, got 0" },
+        { 24, 16, "query_block: expected a multiple of 16, got 24" },
+        { -64, 16, "query_block: expected a multiple of 16, got -64" },
+        { 64, 0, "key_block: expected a multiple of 16, got 0" },
+        { 64, 24, "key_block: expected a multiple of 16, got 24" },
+        { 64, -16, "key_block: expected a multiple of 16, got -16" },
     };
     double *x = random_points(5, N, 14.0);
     vic_pattern *p = pattern(x, 4.0, 0);

@@ -355,8 +355,6 @@ static void options_that_say_nothing(void **state)
     (void)state;
     CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "vic_pattern_exclude()");
     CHECK_FAILS(vic_pattern_generate(NULL, "origin:800", &o, &p, &err), VIC_BAD_ARGUMENT, "exclude_self");
-    o = (vic_pattern_options){ .size = sizeof o, .max_bytes = 1 };
-    CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, &o, &p, &err), VIC_BAD_ARGUMENT, "max_bytes");
     eight.mask = tensor_of(mask, VIC_F32, 1, &n);
     CHECK_FAILS(vic_pattern_windows(NULL, &eight, 2, 4, NULL, &p, &err), VIC_BAD_ARGUMENT, "mask");
 }
