@@ -14,17 +14,32 @@
 #define VIC_CAST_(type, value) ((type)(value))
 #endif
 
+/* Devices and types that vicinal does not have are unknown, which calls refuse by the tensor's name. */
+static inline vic_device vic_device_from_dlpack(DLDevice from)
+{
+    static const int known[] = { VIC_CPU, VIC_CUDA, VIC_CUDA_HOST, VIC_CUDA_MANAGED };
+    vic_device device = { VIC_DEVICE_UNKNOWN, from.device_id };
+    for (int i = 0; i < 4; i++)
+        if (VIC_CAST_(int, from.device_type) == known[i]) device.type = VIC_CAST_(vic_device_type, known[i]);
+    return device;
+}
+
+static inline vic_dtype vic_dtype_from_dlpack(DLDataType from)
+{
+    vic_dtype dtype = VIC_CAST_(vic_dtype, from.code | from.bits << 8 | 1 << 16);
+    return from.lanes == 1 && vic_dtype_size(dtype) > 0 ? dtype : VIC_DTYPE_UNKNOWN;
+}
+
 /* A view of `from`, which must outlive it.  A tensor of more dimensions than VIC_MAX_DIMS comes out as none (data
- * NULL, ndim its number), and a type that vicinal does not know as DLPack's number, which calls refuse by name. */
+ * NULL, ndim its number). */
 static inline vic_tensor vic_tensor_from_dlpack(const DLTensor *from)
 {
     vic_tensor t;
     int64_t dense = 1;
     memset(&t, 0, sizeof t);
     t.ndim = from->ndim;
-    t.device.type = VIC_CAST_(vic_device_type, from->device.device_type);
-    t.device.index = from->device.device_id;
-    t.dtype = VIC_CAST_(vic_dtype, from->dtype.code | from->dtype.bits << 8 | from->dtype.lanes << 16);
+    t.device = vic_device_from_dlpack(from->device);
+    t.dtype = vic_dtype_from_dlpack(from->dtype);
     if (from->ndim < 0 || from->ndim > VIC_MAX_DIMS || from->data == NULL) return t;
     t.data = VIC_CAST_(char *, from->data) + from->byte_offset;
     for (int i = from->ndim - 1; i >= 0; i--) {

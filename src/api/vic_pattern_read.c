@@ -99,8 +99,8 @@ vic_status vic_pattern_neighbors(vic_context *c, const vic_pattern *p, vic_neigh
         };
         TRY(pattern_neighbours(p, pool, &arrays, err));
     }
-    list->pairs = there;
-    return VIC_OK;
+    l.pairs = there;
+    return struct_give(list, &l, sizeof l, "vic_neighbors", err);
 }
 
 static void sum_up(int64_t rows, const int32_t *counts, int64_t *sum, int64_t *most)

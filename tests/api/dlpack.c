@@ -49,9 +49,14 @@ static void types(void)
         NEED(back.dtype.code == all[i].code && back.dtype.bits == all[i].bits && back.dtype.lanes == 1);
     }
     NEED(kDLInt == 0 && kDLUInt == 1 && kDLFloat == 2 && kDLBfloat == 4);
-    DLTensor vectors = make(data, 1, shape, NULL); /* a type that vicinal does not have */
-    vectors.dtype.lanes = 4;
-    NEED(vic_dtype_size(vic_tensor_from_dlpack(&vectors).dtype) == 0);
+    DLTensor other = make(data, 1, shape, NULL); /* types that vicinal does not have: vectors, complex numbers, any */
+    other.dtype.lanes = 4;
+    NEED(vic_tensor_from_dlpack(&other).dtype == VIC_DTYPE_UNKNOWN);
+    other.dtype.lanes = 1;
+    other.dtype.code = 5;
+    NEED(vic_tensor_from_dlpack(&other).dtype == VIC_DTYPE_UNKNOWN);
+    other.dtype.code = other.dtype.bits = 255;
+    NEED(vic_tensor_from_dlpack(&other).dtype == VIC_DTYPE_UNKNOWN);
 }
 
 static void devices(void)
@@ -76,6 +81,9 @@ static void devices(void)
         NEED(number == all[i].number && back.device.device_id == 3);
     }
     NEED(sizeof(vic_device) == sizeof(DLDevice));
+    DLTensor elsewhere = make(data, 1, shape, NULL);
+    elsewhere.device.device_type = kDLMetal;
+    NEED(vic_tensor_from_dlpack(&elsewhere).device.type == VIC_DEVICE_UNKNOWN);
 }
 
 static void shapes(void)

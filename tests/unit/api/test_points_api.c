@@ -140,7 +140,7 @@ static void types_of_masks(void **state)
     coarse_points(x);
     for (int i = 0; i < N; i++) {
         mask[i] = i % 4 != 1;
-        bytes[2 * i] = mask[i] ? (uint8_t)(i % 255 + 1) : 0; /* anything but 0 */
+        bytes[2 * i] = (uint8_t)(mask[i] ? i % 255 + 1 : 0); /* anything but 0 */
         bytes[2 * i + 1] = !mask[i];
     }
     vic_points points = points_at(N, x, cell);

@@ -143,14 +143,14 @@ static void refused(void **state)
     CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_INPUT, "range 1, of group 0");
     in.ranges = ranges;
     in.range_ptr = wrong_ptr;
-    CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_INPUT, "range_ptr[2]: expected 2 to");
+    CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_INPUT, "range_offsets[2]: expected 2 to");
     in.range_ptr = ptr;
     in.first_query = few;
     CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_INPUT,
-                "first_query[2]: expected 4 to 4, found 3");
+                "query_offsets[2]: expected 4 to 4, found 3");
     in.first_query = first;
     in.before = -2;
-    CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_ARGUMENT, "before, after");
+    CHECK_FAILS(pattern_ranges(&q, &k, &in, pool, &p, &err), VIC_BAD_ARGUMENT, "left, right");
     assert_null(p);
     pool_free(pool);
 }
