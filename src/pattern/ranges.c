@@ -65,7 +65,7 @@ static vic_status check_sizes(int64_t n_q, const struct ranges_input *in, vic_er
                         (long long)in->groups);
     if (in->before < -1 || in->after < -1)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "before, after: expected numbers of keys, or -1 for all, got %lld and %lld",
+                        "left, right: expected numbers of keys, or -1 for all, got %lld and %lld",
                         (long long)in->before, (long long)in->after);
     TRY(check_offsets("query_offsets", in->first_query, in->groups, n_q, err));
     TRY(check_offsets("range_offsets", in->range_ptr, in->groups, -1, err));
