@@ -47,6 +47,10 @@ EXTXYZ_FORMS = {"frames": EXTXYZ + EXTXYZ, "plain": XYZ + XYZ, "apart": XYZ + "\
                 "words": '1\nProperties=tag:S:1:species:S:1:pos:R:3:x:Q:1 Lattice="5 5" note="open\na C 1 2 3 4\n',
                 "mace": '1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1 stress="1 0 0 0 1 0 0 0 1" pbc="F F F"\n'
                         "H 0 0 0 nan 0 0\n",
+                "ipi": "1\n# CELL(abcABC): 20.0 20.0 20.0 90.0 90.0 90.0 Step: 0 positions{angstrom} cell{angstrom}\nO 1 2 3\n",
+                "names": "3\ncell=[[9,0,0],[0,9,0],[0,0,9]]\nCA 0 0 0\nCB 0 0 1\nSG 0 0 2\n",
+                "types": "2\nAtoms. Timestep: 0\n1 0 0 0\n2 0 0 1\n",
+                "vectors": "1\nx %PBC\nC 0 0 0\n\nVector1 9 0 0\nVector2 0 9 0\nVector3 0 0 9\nOffset 0 0 0\n",
                 "array": '1\nLattice=[[5,0,0],[0,5,0],[0,0,5]] Properties="species:S:1:pos:R:3" pbc=[T,T,F]\nC 1 2 3\n'}
 POSCAR_FORMS = {"lines": "t\n1\n5 0 0\n0 5 0\n0 0 5\nFe Cr\nNi\n1 1\n1\n\n0 0 0\n.5 0 0\n0 .5 0\n",
                 "direct": "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0.1 5.6\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n",
@@ -193,7 +197,7 @@ WORDS = {
             "1.0(2)", "fract_transf_matrix", "_atom_site.pdbx_PDB_model_num", "calc_flag", "dum"],
     "gro": ["SOL", "OW", "0.126", "99999", "0.0", "1.82060", "-0.0001", "1e9"],
     "xyz": ["Lattice=", "Properties=", "pbc=", "species:S:1", "pos:R:3", "Z:I:1", "T T F", "[[5,0,0],", "nan", "inf",
-            "1e308", ":L:1", "100000"],
+            "1e308", ":L:1", "100000", "CELL(abcABC):", "cell{", "positions{", "cell=", "CB", "CA", "Vector1 "],
     "poscar": ["Direct", "Cartesian", "Selective dynamics", "T T F", "-1.0", "1e-9", "Na Cl", "1 1", "!", "#"],
     "lammps": ["atoms", "atom types", "xlo xhi", "ylo yhi", "zlo zhi", "xy xz yz", "avec", "bvec", "cvec", "Atoms # full",
                "Masses", "Velocities", "Pair Coeffs", "Atom Type Labels", "charge", "hybrid", "units = ", "#", "99999999999999999999"],
