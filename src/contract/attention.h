@@ -3,8 +3,8 @@
 #ifndef VIC_CONTRACT_ATTENTION_H
 #define VIC_CONTRACT_ATTENTION_H
 
+#include "contract/distance_bias.h"
 #include "contract/pattern.h"
-#include "contract/radial.h"
 
 struct attention_shape {
     vic_dtype dtype; /* of q, k, v, out */
@@ -28,8 +28,8 @@ struct attention_args {
     const int32_t *q_rows;       /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     const int32_t *k_rows;       /* [n_k] pattern row -> row of k, v; NULL = the same */
     double scale;
-    int64_t batch;     /* items */
-    struct distance_bias bias; /* [heads, points], finite or -inf (contract/radial.h); table NULL = none */
+    int64_t batch;             /* entries */
+    struct distance_bias bias; /* [heads, points], finite or -inf (contract/distance_bias.h); table NULL = none */
 };
 
 /* The gradients of a loss with respect to everything that attention takes, from its gradients with respect to out and
@@ -44,30 +44,30 @@ struct attention_backward_args {
     double scale;
     int64_t batch;
     struct distance_bias bias; /* the table of the forward pass */
-    float *dtable;     /* [heads, points] its gradient, summed over the batch; NULL = not wanted */
-    /* [n, 3] by atom: the gradients with respect to the pattern's positions through the radial term; NULL = not
+    float *dtable;             /* [heads, points] its gradient, summed over the batch; NULL = not wanted */
+    /* [n, 3] by atom: the gradients with respect to the pattern's positions through the distance bias; NULL = not
      * wanted.  Where queries are keys, dk_positions is NULL and dq_positions has the sum. */
     double *dq_positions, *dk_positions;
 };
 
-/* One item of a batch by itself. */
-static inline struct attention_tensor attention_tensor_item(const struct attention_tensor *t, size_t element_size,
-                                                            int64_t item)
+/* The tensors of one entry of a batch. */
+static inline struct attention_tensor attention_tensor_entry(const struct attention_tensor *t, size_t element_size,
+                                                             int64_t entry)
 {
     struct attention_tensor one = *t;
-    if (t->data) one.data = (char *)t->data + item * t->batch_stride * (int64_t)element_size;
+    if (t->data) one.data = (char *)t->data + entry * t->batch_stride * (int64_t)element_size;
     return one;
 }
 
-static inline struct attention_args attention_item(const struct attention_args *args, vic_dtype dtype, int64_t item)
+static inline struct attention_args attention_entry(const struct attention_args *args, vic_dtype dtype, int64_t entry)
 {
     const size_t element_size = dtype == VIC_F32 ? 4 : 2;
     struct attention_args one = *args;
-    one.q = attention_tensor_item(&args->q, element_size, item);
-    one.k = attention_tensor_item(&args->k, element_size, item);
-    one.v = attention_tensor_item(&args->v, element_size, item);
-    one.out = attention_tensor_item(&args->out, element_size, item);
-    one.lse = attention_tensor_item(&args->lse, sizeof(float), item);
+    one.q = attention_tensor_entry(&args->q, element_size, entry);
+    one.k = attention_tensor_entry(&args->k, element_size, entry);
+    one.v = attention_tensor_entry(&args->v, element_size, entry);
+    one.out = attention_tensor_entry(&args->out, element_size, entry);
+    one.lse = attention_tensor_entry(&args->lse, sizeof(float), entry);
     one.batch = 1;
     return one;
 }

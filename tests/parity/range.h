@@ -5,7 +5,7 @@
 #define VIC_TESTS_RANGE_H
 
 #include "attention_run.h"
-#include "contract/radial.h"
+#include "contract/distance_bias.h"
 
 #include <float.h>
 

@@ -354,5 +354,5 @@ int main(void)
         cmocka_unit_test(test_trivial_tables), cmocka_unit_test(test_continuous_at_the_cutoff),
         cmocka_unit_test(test_lone_neighbour),
     };
-    return cmocka_run_group_tests_name("parity_radial", tests, start_pools, stop_pools);
+    return cmocka_run_group_tests_name("parity_bias", tests, start_pools, stop_pools);
 }

@@ -4,7 +4,7 @@
 
 /* ---- Known answers --------------------------------------------------------------------------------------------- */
 
-/* Of a row whose scores, all but for the radial term, are the same: the mean of the values. */
+/* Of a row whose scores, all but for the distance bias, are the same: the mean of the values. */
 static void check_means(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
@@ -183,7 +183,7 @@ static void check_bias(const struct kernel *kernel, void *context)
             double sum[128] = { 0 }, weight = 0.0, score = 0.0, lse = get(&p->lse, atom, head, 0);
             for (int64_t key = 0; key < p->pattern.n_k; key++) {
                 if (!is_pair(p, atom, key)) continue;
-                double w = exp(radial_value(table, bias->points, distance2(p, atom, key), p->pattern.cutoff));
+                double w = exp(distance_bias_value(table, bias->points, distance2(p, atom, key), p->pattern.cutoff));
                 weight += w;
                 score = 0.0;
                 for (int c = 0; c < p->shape.d_qk; c++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AVX2 and FMA: 8 of the 16 registers are accumulators, 2 hold the rows' operand, 1 the broadcast one. */
+/* AVX2 and FMA: 8 of the 16 registers are accumulators, 2 hold the operand of the rows, 1 the broadcast operand. */
 #if defined(__x86_64__)
 #define LANES        8
 #define STEP_KEYS    4

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention of one strip on the CPU: one text, compiled by attention_scalar.c, attention_avx2.c and
+/* Attention of one strip on the CPU.  This text is compiled three times, by attention_scalar.c, attention_avx2.c and
  * attention_avx512.c, which define
  *     LANES        floats of a vector: 4, 8, 16
  *     STEP_KEYS    keys whose scores are computed side by side   (STEP_KEYS * 16 / LANES accumulators each, so that
  *     STEP_COLUMNS output columns that are summed side by side    they stay in registers and hide the FMA's latency)
  *     SUFFIX(name) name_scalar, ...
  *
- * Method.  The lanes of a vector are query rows, 16 of them (a group), so that one element of a key or of a value is
- * broadcast to all lanes and neither K nor V has to be transposed or even copied: float32 rows are read where the
- * caller has them.  A key costs a group its arithmetic only when one of the group's 16 mask bits is set.
+ * Method.  The lanes of a vector are query rows.  A strip's 64 rows are four row groups of 16, "groups" in these
+ * files.  One element of a key or of a value is broadcast to all lanes, so that neither K nor V has to be transposed
+ * or even copied: float32 rows are read where the caller has them.  A group computes with a key only when one of the
+ * group's 16 mask bits is set.
  *   for chunks of up to 256 keys of the strip that any row needs (full runs first, then partial blocks):
  *     list, per group, the keys that it needs with their 16 bits
  *     for each key head: find the rows of K and V (float16 and bfloat16: convert them, once for all groups and heads)
  *       for each query head that reads it, for each group:
- *         scores:      S = (Q . K) * scale, plus the radial term (radial_body.h); -inf where the bit is not set; and
+ *         scores:      S = (Q . K) * scale, plus the distance bias (bias_body.h); -inf where the bit is not set; and
  *                      their maximum per row
  *         weights:     P = exp(S - max); the running sums shrink by exp(old max - max)
  *         accumulate:  sums += P V, a few columns at a time, in registers over all keys of the chunk
  *   out = sums / weight, lse = max + ln weight
- * What is summed in which order depends on the pattern alone.
+ * The order of every sum depends on the pattern alone.
  *
- * Finite inputs may still leave float32: scores may overflow, on the way or in the end, and so may the weighted sum;
- * results may come to be where float32 has few digits left.  Each shows in what the row has in the end, or in the
- * smallest of its scores; such rows are done again one by one in double (attention_wide.c).
+ * Finite inputs may still leave the range of float32: scores may overflow, on the way or in the end, and so may the
+ * weighted sum; results may be so small that float32 has few digits left.  Each of these shows in the row's results,
+ * or in the smallest of its scores; such rows are computed again one by one in double (attention_wide.c).
  *
  * A masked lane has P = 0 and still computes 0 * V, which is NaN where V is not finite.  So a group whose result is
- * not finite is done a second time with V, too, replaced by 0 in masked lanes ("careful"): the other arithmetic is
- * the same, and only real neighbours can make a row non-finite. */
+ * not finite is computed a second time, with V replaced by 0 in masked lanes as well ("careful"): the other
+ * arithmetic is the same, and only real neighbours can make a row non-finite. */
 #include "kernels/cpu/attention_cpu.h"
 
 #include "base/half.h"
@@ -35,22 +36,25 @@
 #include <math.h>
 #include <string.h>
 
-enum { PARTS = GROUP / LANES }; /* vectors of a group */
+enum { VECTORS = GROUP_ROWS / LANES }; /* vectors that hold one number of each row of a group */
 
 /* Full unrolling makes the accumulator arrays registers. */
 #define UNROLL _Pragma("GCC unroll 16")
 
-static const _Alignas(64) int32_t lane_bits[GROUP] = { 1,     2,     4,     8,     0x10,   0x20,   0x40,   0x80,
-                                                       0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000 };
+static const _Alignas(64) int32_t lane_bits[GROUP_ROWS] = {
+    1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000
+};
 
-INLINE vi lanes_in(uint16_t bits, int part) /* all ones where the bit is set */
+/* The lanes of vector `w` of a group whose bit is set: all ones there, else 0. */
+INLINE vi lanes_in(uint16_t bits, int w)
 {
-    vi lane = *(const vi *)(lane_bits + part * LANES);
+    vi lane = *(const vi *)(lane_bits + w * LANES);
     return (lane & (int32_t)bits) == lane;
 }
 
 /* ---- Chunks of keys ---------------------------------------------------------------------------------------- */
 
+/* How far the walk over a strip's blocks has come. */
 struct cursor {
     int64_t run, partial;
     int32_t taken; /* clusters of the run that are done */
@@ -58,28 +62,28 @@ struct cursor {
 
 static void add_block(struct strip_scratch *s, int32_t cluster, int32_t image, const uint64_t bits[CLUSTER])
 {
-    int slots = s->slots;
+    int n = s->chunk_keys;
     for (int key = 0; key < CLUSTER; key++) {
         uint64_t word = bits[key];
-        s->rows[slots] = cluster * CLUSTER + key;
-        s->images[slots] = image;
-        for (int g = 0; g < GROUPS; g++) {
-            uint16_t part = (uint16_t)(word >> (GROUP * g));
-            s->keys[g][s->key_count[g]] = (struct group_key){ (uint16_t)slots, part };
-            s->key_count[g] += part != 0;
+        s->key_rows[n] = cluster * CLUSTER + key;
+        s->key_images[n] = image;
+        for (int g = 0; g < STRIP_GROUPS; g++) {
+            uint16_t group_bits = (uint16_t)(word >> (GROUP_ROWS * g));
+            s->keys[g][s->key_count[g]] = (struct group_key){ (uint16_t)n, group_bits };
+            s->key_count[g] += group_bits != 0;
         }
-        slots += word != 0;
+        n += word != 0;
     }
-    s->slots = slots;
+    s->chunk_keys = n;
 }
 
-/* The strip's next keys; false when there are no more. */
+/* Fills the chunk with the strip's next keys; false when there are no more. */
 static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor *at, struct strip_scratch *s)
 {
     static const struct block_bits full = BLOCK_BITS_ALL;
-    s->slots = 0;
+    s->chunk_keys = 0;
     memset(s->key_count, 0, sizeof s->key_count);
-    while (s->slots <= CHUNK - CLUSTER) {
+    while (s->chunk_keys <= CHUNK - CLUSTER) {
         if (at->run < p->full_ptr[strip + 1]) {
             const struct full_run *run = &p->full_runs[at->run];
             add_block(s, run->first + at->taken, run->image, full.key);
@@ -95,10 +99,10 @@ static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor
             break;
         }
     }
-    /* No lane takes a padding key's score; it only has to be readable. */
-    for (int g = 0; g < GROUPS; g++)
+    /* No lane uses the score of a padding key, but its memory is read. */
+    for (int g = 0; g < STRIP_GROUPS; g++)
         for (int pad = 0; pad < KEY_PAD; pad++) s->keys[g][s->key_count[g] + pad] = (struct group_key){ 0, 0 };
-    return s->slots > 0;
+    return s->chunk_keys > 0;
 }
 
 #include "kernels/cpu/rows_body.h"
@@ -110,53 +114,56 @@ INLINE void prefetch_row(const float *row, int d)
     for (int c = 0; c < d; c += 16) __builtin_prefetch(row + c);
 }
 
-/* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set; max = larger of max and theirs,
- * lowest = smaller of lowest (at most 0) and those whose bit is set. */
+/* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set.  `max` becomes the largest of
+ * itself and of these scores, `lowest` (at most 0) the smallest of itself and of the scores whose bit is set. */
 static void compute_scores(const struct cpu_run *run, int64_t strip, const float *query, int keys,
-                           const struct group_key *key, struct strip_scratch *s, vf max[PARTS], vf lowest[PARTS])
+                           const struct group_key *key, struct strip_scratch *s, vf max[VECTORS], vf lowest[VECTORS])
 {
     const struct attention_shape *shape = run->shape;
     float scale = (float)run->args->scale;
     for (int i = 0; i < keys; i += STEP_KEYS) {
-        if (s->ahead_row < STRIP) look_ahead(run, strip, s);
+        if (s->ahead_row < STRIP) prefetch_ahead(run, strip, s);
         const float *k[STEP_KEYS];
-        vf dot[STEP_KEYS][PARTS];
+        vf dot[STEP_KEYS][VECTORS];
         UNROLL for (int u = 0; u < STEP_KEYS; u++)
         {
-            k[u] = s->k_row[key[i + u].slot];
-            UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] = (vf){ 0 };
+            k[u] = s->k_row[key[i + u].index];
+            UNROLL for (int w = 0; w < VECTORS; w++) dot[u][w] = (vf){ 0 };
         }
-        /* Rows come from anywhere in memory: ask for the keys two steps ahead, and for the values used next. */
+        /* clang-format off */
+        /* Rows lie anywhere in memory: prefetch keys two steps ahead, and the values that are used next. */
         for (int u = 0; u < STEP_KEYS; u++) {
-            prefetch_row(s->k_row[key[i + KEYS_AHEAD + u].slot], shape->d_qk);
-            prefetch_row(s->v_row[key[i + u].slot], shape->d_v);
+            prefetch_row(s->k_row[key[i + KEYS_AHEAD + u].index], shape->d_qk);
+            prefetch_row(s->v_row[key[i + u].index], shape->d_v);
         }
         for (int c = 0; c < shape->d_qk; c++) {
-            const vf *q = (const vf *)(query + c * GROUP);
-            UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++) dot[u][w] +=
-                q[w] * k[u][c];
+            const vf *q = (const vf *)(query + c * GROUP_ROWS);
+            UNROLL for (int u = 0; u < STEP_KEYS; u++)
+                UNROLL for (int w = 0; w < VECTORS; w++)
+                    dot[u][w] += q[w] * k[u][c];
         }
-        UNROLL for (int u = 0; u < STEP_KEYS; u++) UNROLL for (int w = 0; w < PARTS; w++)
-        {
-            vi in = lanes_in(key[i + u].bits, w);
-            vf own = (vf)(in & (vi)(dot[u][w] * scale));
-            vf score = (vf)((vi)own | (~in & (vi)vec_fill(-INFINITY)));
-            ((vf *)s->scores[i + u])[w] = score;
-            max[w] = vec_max(score, max[w]);
-            lowest[w] = vec_min(own, lowest[w]);
-        }
+        UNROLL for (int u = 0; u < STEP_KEYS; u++)
+            UNROLL for (int w = 0; w < VECTORS; w++) {
+                vi in = lanes_in(key[i + u].bits, w);
+                vf own = (vf)(in & (vi)(dot[u][w] * scale));
+                vf score = (vf)((vi)own | (~in & (vi)vec_fill(-INFINITY)));
+                ((vf *)s->scores[i + u])[w] = score;
+                max[w] = vec_max(score, max[w]);
+                lowest[w] = vec_min(own, lowest[w]);
+            }
+        /* clang-format on */
     }
 }
 
-#include "kernels/cpu/radial_body.h"
+#include "kernels/cpu/bias_body.h"
 
-/* s->scores becomes exp(scores - max); adds them up. */
-static void compute_weights(int keys, struct strip_scratch *s, const vf max[PARTS], vf total[PARTS])
+/* Turns s->scores into exp(scores - max), and sets `total` to the sum of these. */
+static void compute_weights(int keys, struct strip_scratch *s, const vf max[VECTORS], vf total[VECTORS])
 {
-    UNROLL for (int w = 0; w < PARTS; w++) total[w] = (vf){ 0 };
+    UNROLL for (int w = 0; w < VECTORS; w++) total[w] = (vf){ 0 };
     for (int i = 0; i < keys; i++) {
         vf *p = (vf *)s->scores[i];
-        UNROLL for (int w = 0; w < PARTS; w++)
+        UNROLL for (int w = 0; w < VECTORS; w++)
         {
             p[w] = vec_exp(p[w] - max[w]);
             total[w] += p[w];
@@ -164,37 +171,42 @@ static void compute_weights(int keys, struct strip_scratch *s, const vf max[PART
     }
 }
 
-/* Constant offsets from one pointer: written as v[u], GCC keeps an offset register per column, and spills them. */
+/* The columns of a value as a struct, so that each is at a constant offset from one pointer: for v[u] GCC keeps an
+ * offset register per column, and spills them. */
 struct columns {
     float x[STEP_COLUMNS];
 };
 
 /* sum = sum * shrink + P V for `columns` columns from `first` on. */
 INLINE void accumulate_columns(const int columns, int first, bool careful, int keys, const struct group_key *key,
-                               const struct strip_scratch *s, const vf shrink[PARTS], float *sum)
+                               const struct strip_scratch *s, const vf shrink[VECTORS], float *sum)
 {
-    vf part[STEP_COLUMNS][PARTS];
-    UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++) part[u][w] = (vf){ 0 };
+    vf chunk_sum[STEP_COLUMNS][VECTORS];
+    /* clang-format off */
+    UNROLL for (int u = 0; u < columns; u++)
+        UNROLL for (int w = 0; w < VECTORS; w++)
+            chunk_sum[u][w] = (vf){ 0 };
     for (int i = 0; i < keys; i++) {
-        const struct columns *v = (const void *)(s->v_row[key[i].slot] + first);
+        const struct columns *v = (const void *)(s->v_row[key[i].index] + first);
         const vf *p = (const vf *)s->scores[i];
-        UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++)
-        {
-            if (careful)
-                part[u][w] += p[w] * vec_select(lanes_in(key[i].bits, w), vec_fill(v->x[u]), (vf){ 0 });
-            else
-                part[u][w] += p[w] * v->x[u];
+        UNROLL for (int u = 0; u < columns; u++)
+            UNROLL for (int w = 0; w < VECTORS; w++) {
+                if (careful)
+                    chunk_sum[u][w] += p[w] * vec_select(lanes_in(key[i].bits, w), vec_fill(v->x[u]), (vf){ 0 });
+                else
+                    chunk_sum[u][w] += p[w] * v->x[u];
+            }
+    }
+    UNROLL for (int u = 0; u < columns; u++)
+        UNROLL for (int w = 0; w < VECTORS; w++) {
+            vf *to = (vf *)(sum + (first + u) * GROUP_ROWS) + w;
+            *to = *to * shrink[w] + chunk_sum[u][w];
         }
-    }
-    UNROLL for (int u = 0; u < columns; u++) UNROLL for (int w = 0; w < PARTS; w++)
-    {
-        vf *to = (vf *)(sum + (first + u) * GROUP) + w;
-        *to = *to * shrink[w] + part[u][w];
-    }
+    /* clang-format on */
 }
 
 INLINE void accumulate(int d, bool careful, int keys, const struct group_key *key, const struct strip_scratch *s,
-                       const vf shrink[PARTS], float *sum)
+                       const vf shrink[VECTORS], float *sum)
 {
     int c = 0;
     for (; c + STEP_COLUMNS <= d; c += STEP_COLUMNS)
@@ -204,69 +216,71 @@ INLINE void accumulate(int d, bool careful, int keys, const struct group_key *ke
 #endif
 }
 
-/* One group of one head meets the chunk. */
-static void group_step(const struct cpu_run *run, int64_t strip, bool careful, int head, int group,
-                       struct strip_scratch *s)
+/* The chunk's keys for one group of one head: scores, weights, sums. */
+static void attend_group(const struct cpu_run *run, int64_t strip, bool careful, int head, int group,
+                         struct strip_scratch *s)
 {
     const struct attention_shape *shape = run->shape;
-    size_t at = (size_t)head * GROUPS + (size_t)group, d_v = (size_t)shape->d_v;
+    size_t at = (size_t)head * STRIP_GROUPS + (size_t)group, d_v = (size_t)shape->d_v;
     const struct group_key *key = s->keys[group];
     int keys = s->key_count[group];
-    vf *max_at = (vf *)(s->max + at * GROUP), *weight_at = (vf *)(s->weight + at * GROUP);
-    vf *lowest_at = (vf *)(s->lowest + at * GROUP);
-    float *sum = s->sum + at * d_v * GROUP;
-    vf max[PARTS], lowest[PARTS], finite_max[PARTS], shrink[PARTS], total[PARTS];
+    vf *max_at = (vf *)(s->max + at * GROUP_ROWS), *weight_at = (vf *)(s->weight + at * GROUP_ROWS);
+    vf *lowest_at = (vf *)(s->lowest + at * GROUP_ROWS);
+    float *sum = s->sum + at * d_v * GROUP_ROWS;
+    vf max[VECTORS], lowest[VECTORS], finite_max[VECTORS], shrink[VECTORS], total[VECTORS];
 
-    UNROLL for (int w = 0; w < PARTS; w++)
+    UNROLL for (int w = 0; w < VECTORS; w++)
     {
         max[w] = max_at[w];
         lowest[w] = lowest_at[w];
     }
-    compute_scores(run, strip, s->query + at * (size_t)shape->d_qk * GROUP, keys, key, s, max, lowest);
-    UNROLL for (int w = 0; w < PARTS; w++) lowest_at[w] = lowest[w];
-    if (run->radial) {
-        UNROLL for (int w = 0; w < PARTS; w++) max[w] = max_at[w]; /* scores alone say nothing about it */
-        add_radial(run, head, group, strip * STRIP + group * GROUP, s, max);
+    compute_scores(run, strip, s->query + at * (size_t)shape->d_qk * GROUP_ROWS, keys, key, s, max, lowest);
+    UNROLL for (int w = 0; w < VECTORS; w++) lowest_at[w] = lowest[w];
+    if (run->bias) {
+        UNROLL for (int w = 0; w < VECTORS; w++) max[w] = max_at[w]; /* add_bias() takes it from the biased scores */
+        add_bias(run, head, group, strip * STRIP + group * GROUP_ROWS, s, max);
     }
-    UNROLL for (int w = 0; w < PARTS; w++)
+    UNROLL for (int w = 0; w < VECTORS; w++)
     {
-        /* A row that has met no key yet: -inf - 0 gives weight 0, where -inf - -inf would give NaN. */
+        /* For a row that has had no key yet -inf - 0 gives weight 0, where -inf - -inf would give NaN. */
         finite_max[w] = vec_select(max[w] == -INFINITY, (vf){ 0 }, max[w]);
         shrink[w] = vec_exp(max_at[w] - finite_max[w]);
         max_at[w] = max[w];
     }
     compute_weights(keys, s, finite_max, total);
-    UNROLL for (int w = 0; w < PARTS; w++) weight_at[w] = weight_at[w] * shrink[w] + total[w];
+    UNROLL for (int w = 0; w < VECTORS; w++) weight_at[w] = weight_at[w] * shrink[w] + total[w];
     if (careful)
         accumulate(shape->d_v, true, keys, key, s, shrink, sum);
     else
         accumulate(shape->d_v, false, keys, key, s, shrink, sum);
 }
 
-/* All keys of the strip, for the (head, group) that are to do. */
-static void meet_keys(const struct cpu_run *run, int64_t strip, bool careful, struct strip_scratch *s)
+/* Computes all keys of the strip for each (head, group) that is marked in s->todo. */
+static void walk_keys(const struct cpu_run *run, int64_t strip, bool careful, struct strip_scratch *s)
 {
     const struct attention_shape *shape = run->shape;
     int per_kv = shape->heads / shape->kv_heads;
     struct cursor at = { run->pattern->full_ptr[strip], run->pattern->partial_ptr[strip], 0 };
-    for (int i = 0; i < shape->heads * GROUPS; i++) {
+    for (int i = 0; i < shape->heads * STRIP_GROUPS; i++) {
         if (!s->todo[i]) continue;
-        float *sum = s->sum + (size_t)i * (size_t)shape->d_v * GROUP;
-        memset(sum, 0, (size_t)shape->d_v * GROUP * sizeof *sum);
-        for (int r = 0; r < GROUP; r++) {
-            s->max[i * GROUP + r] = -INFINITY;
-            s->lowest[i * GROUP + r] = s->weight[i * GROUP + r] = 0.0f;
+        float *sum = s->sum + (size_t)i * (size_t)shape->d_v * GROUP_ROWS;
+        memset(sum, 0, (size_t)shape->d_v * GROUP_ROWS * sizeof *sum);
+        for (int r = 0; r < GROUP_ROWS; r++) {
+            s->max[i * GROUP_ROWS + r] = -INFINITY;
+            s->lowest[i * GROUP_ROWS + r] = s->weight[i * GROUP_ROWS + r] = 0.0f;
         }
     }
-    if (run->radial) radial_place_rows(run->pattern, strip, s);
+    if (run->bias) bias_find_rows(run->pattern, strip, s);
     while (next_chunk(run->pattern, strip, &at, s)) {
-        if (run->radial) find_distances(run, s);
+        if (run->bias) find_bias_points(run, s);
         for (int kv = 0; kv < shape->kv_heads; kv++) {
-            if (!memchr(s->todo + (size_t)kv * (size_t)per_kv * GROUPS, 1, (size_t)per_kv * GROUPS)) continue;
+            if (!memchr(s->todo + (size_t)kv * (size_t)per_kv * STRIP_GROUPS, 1, (size_t)per_kv * STRIP_GROUPS))
+                continue;
             find_rows(run, kv, s);
             for (int head = kv * per_kv; head < (kv + 1) * per_kv; head++)
-                for (int g = 0; g < GROUPS; g++)
-                    if (s->todo[head * GROUPS + g] && s->key_count[g]) group_step(run, strip, careful, head, g, s);
+                for (int g = 0; g < STRIP_GROUPS; g++)
+                    if (s->todo[head * STRIP_GROUPS + g] && s->key_count[g])
+                        attend_group(run, strip, careful, head, g, s);
         }
     }
 }
@@ -277,11 +291,11 @@ void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, int64_t n
 {
     s->next_strip = next;
     s->ahead_row = s->ahead_head = 0;
-    memset(s->todo, 1, (size_t)run->shape->heads * GROUPS);
+    memset(s->todo, 1, (size_t)run->shape->heads * STRIP_GROUPS);
     load_queries(run, strip, s);
-    meet_keys(run, strip, false, s);
+    walk_keys(run, strip, false, s);
     if (store(run, strip, false, s)) return;
-    meet_keys(run, strip, true, s);
+    walk_keys(run, strip, true, s);
     store(run, strip, true, s);
 }
 

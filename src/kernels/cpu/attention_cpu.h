@@ -6,48 +6,48 @@
 #include "contract/attention.h"
 
 enum {
-    GROUP = 16,               /* query rows that go through the arithmetic side by side */
-    GROUPS = STRIP / GROUP,   /* in a strip */
-    CHUNK = 256,              /* keys taken at once: their scores for one group (16 KB) stay in the first cache */
-    KEYS_AHEAD = 16,          /* prefetched */
-    KEY_PAD = KEYS_AHEAD + 8, /* lists end in so many that are only readable: 8 is the most keys of one step */
-    ROWS_AHEAD = 8,           /* queries, likewise */
-    UNITS_AHEAD = 3,          /* rows of a head, of the next strip, a step */
+    GROUP_ROWS = 16,                   /* query rows of a row group, which are computed side by side */
+    STRIP_GROUPS = STRIP / GROUP_ROWS, /* row groups of a strip */
+    CHUNK = 256,              /* keys of a chunk: their scores for one group (16 KB) stay in the first cache */
+    KEYS_AHEAD = 16,          /* keys are prefetched so far ahead */
+    KEY_PAD = KEYS_AHEAD + 8, /* lists of keys end in so many that are read but not used; a step has 8 keys at most */
+    ROWS_AHEAD = 8,           /* rows of queries are prefetched so far ahead */
+    HEAD_ROWS_AHEAD = 3,      /* (row, head) of the next strip that each step prefetches */
     DIM_MAX = 128,
 };
 
-/* A key of the chunk that a group needs: its place in the chunk, and which of the 16 rows attend to it. */
+/* A key of the chunk that a group needs: its index in the chunk, and which of the 16 rows attend to it. */
 struct group_key {
-    uint16_t slot, bits;
+    uint16_t index, bits;
 };
 
 /* One worker's scratch, reused strip after strip.  The arrays behind pointers follow the struct in memory. */
 struct strip_scratch {
-    _Alignas(64) float scores[CHUNK + KEY_PAD][GROUP]; /* of one group, then their exponentials */
-    struct group_key keys[GROUPS][CHUNK + KEY_PAD];
-    int key_count[GROUPS];
-    int32_t rows[CHUNK]; /* slot -> key row of the pattern */
-    int slots;
-    int64_t next_strip;                       /* which comes after this one, or -1 */
-    int ahead_row, ahead_head;                /* how far look_ahead() has come in it */
+    _Alignas(64) float scores[CHUNK + KEY_PAD][GROUP_ROWS]; /* of one group, then their exponentials */
+    struct group_key keys[STRIP_GROUPS][CHUNK + KEY_PAD];
+    int key_count[STRIP_GROUPS];
+    int32_t key_rows[CHUNK]; /* key row of the pattern, by the key's index in the chunk */
+    int chunk_keys;
+    int64_t next_strip;                       /* the strip after this one, or -1 */
+    int ahead_row, ahead_head;                /* how far prefetch_ahead() has come in it */
     const float *k_row[CHUNK], *v_row[CHUNK]; /* of one key head: the caller's memory, or k_float and v_float */
 
-    /* With a radial term only.  Positions are those of the wrapped copies. */
-    int32_t images[CHUNK];       /* slot -> image of its block; set always */
+    /* For the distance bias; without one only key_images is set.  Positions are those of the wrapped copies. */
+    int32_t key_images[CHUNK];   /* image of the key's block, by index in the chunk */
     double q_position[3][STRIP]; /* 0 in rows past the end */
-    double k_position[CHUNK][3]; /* by slot, moved by its image */
-    float (*terms)[GROUP];       /* [CHUNK] of one group and head */
-    int32_t *point;              /* [GROUPS, CHUNK, GROUP] by key of the group: the point of the table before d^2 */
-    float *beyond;               /* ... and how far to the next one */
+    double k_position[CHUNK][3]; /* by index in the chunk, moved by the key's image */
+    float (*bias)[GROUP_ROWS];   /* [CHUNK] by key of one group, for one head */
+    int32_t *bias_point;         /* [STRIP_GROUPS, CHUNK, GROUP_ROWS] by key of the group: m of distance_bias.h */
+    float *bias_fraction;        /* the same: f of distance_bias.h */
 
     float *k_float; /* [CHUNK, d_qk] converted; NULL for float32 */
     float *v_float; /* [CHUNK, d_v] */
-    float *query;   /* [heads, GROUPS, d_qk, GROUP] */
-    float *sum;     /* [heads, GROUPS, d_v, GROUP] of exp(score - max) * v */
-    float *max;     /* [heads, GROUPS, GROUP] */
-    float *lowest;  /* [heads, GROUPS, GROUP] of the row's own q . k * scale, at most 0 */
-    float *weight;  /* [heads, GROUPS, GROUP] sum of exp(score - max) */
-    uint8_t *todo;  /* [heads, GROUPS] */
+    float *query;   /* [heads, STRIP_GROUPS, d_qk, GROUP_ROWS] */
+    float *sum;     /* [heads, STRIP_GROUPS, d_v, GROUP_ROWS] of exp(score - max) * v */
+    float *max;     /* [heads, STRIP_GROUPS, GROUP_ROWS] */
+    float *lowest;  /* [heads, STRIP_GROUPS, GROUP_ROWS] of the row's own q . k * scale, at most 0 */
+    float *weight;  /* [heads, STRIP_GROUPS, GROUP_ROWS] sum of exp(score - max) */
+    uint8_t *todo;  /* [heads, STRIP_GROUPS] 1 = to be computed */
 };
 
 /* One run, the same for all workers. */
@@ -55,32 +55,34 @@ struct cpu_run {
     const struct vic_pattern *pattern;
     const struct attention_shape *shape;
     const struct attention_args *args;
-    bool radial;
+    bool bias; /* there is a distance bias */
     bool wide; /* every row goes through attention_wide_rows() */
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */
-size_t strip_scratch_size(const struct attention_shape *shape, bool radial);
+size_t strip_scratch_size(const struct attention_shape *shape, bool bias);
 /* Lays it out in `memory`, 64-byte aligned. */
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool radial, void *memory);
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, void *memory);
 
-/* radial.c, compiled with the pair rule's rounding: where the strip's rows are; where the chunk's keys are; and the
- * radial term of one pair, (q_row, k_row, image) in the pattern's numbers, straight from the rule. */
-void radial_place_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s);
-void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s);
-double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image);
+/* bias.c is compiled with the pair rule's rounding.  The first sets s->q_position to the positions of the strip's
+ * rows, the second s->k_position to those of the chunk's keys, and the third returns the distance bias of one pair
+ * (q_row, k_row, image), given in the pattern's numbers, straight from the rule. */
+void bias_find_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s);
+void bias_find_keys(const struct vic_pattern *p, struct strip_scratch *s);
+double bias_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image);
 
-/* attention_wide.c: computes rows of one strip and head again, those whose bit is set in `rows` (bit r: row r of the
- * strip), in double, which no finite input overflows, and stores results and LSE over what is there.  A row is left
- * as it is where it has no pair, or where its query or a key or value of its neighbours is not finite; but those of
- * `lost` say nothing about values, and these are taken as they are.  Slow: for rows that float32 cannot hold. */
+/* attention_wide.c: computes those rows of one strip and head again whose bit is set in `rows` (bit r: row r of the
+ * strip).  It computes in double, which no finite input overflows, and stores results and LSE over what is there.  A
+ * row is left as it is where it has no pair, and where its query, or a key or value of its neighbours, is not finite;
+ * but rows in `lost`, which had no weight, take such values as they are, because what is stored for these rows does
+ * not come from values.  It is slow: for rows that float32 cannot hold. */
 void attention_wide_rows(const struct cpu_run *run, int64_t strip, int head, uint64_t rows, uint64_t lost);
 
-/* Computes the 64 rows of one strip, all heads.  `next`: the strip that this worker probably does next, whose memory
- * is asked for meanwhile; -1 = none. */
+/* Computes the 64 rows of one strip, all heads.  `next` is the strip that this worker probably does next, whose
+ * memory is prefetched meanwhile; -1 = none. */
 typedef void attention_strip(const struct cpu_run *run, int64_t strip, int64_t next, struct strip_scratch *scratch);
-/* y[i] = e^x[i] for x <= 0, as this instruction set computes it; count a multiple of 16, 64-byte aligned.  For tests
- * of its error. */
+/* y[i] = e^x[i] for x <= 0, as this instruction set computes it, for tests of its error.  `count` is a multiple of
+ * 16, and both arrays are 64-byte aligned. */
 typedef void attention_exp(int64_t count, const float *x, float *y);
 
 attention_strip attention_strip_scalar;

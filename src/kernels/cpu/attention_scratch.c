@@ -8,50 +8,50 @@ static size_t round_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* Sets *part (where `s` is given) and returns the offset behind it.  Sizes cannot overflow: heads are an int, and the
- * other factors together stay below 2^18. */
-static size_t place(struct strip_scratch *s, void *part, size_t offset, size_t floats)
+/* Sets the pointer *array to `offset` bytes behind `s`, where `s` is given, and returns the offset at which the array
+ * ends.  Sizes cannot overflow: heads are an int, and the other factors together stay below 2^18. */
+static size_t add_array(struct strip_scratch *s, void *array, size_t offset, size_t floats)
 {
     void *at = (char *)s + offset;
-    if (s) memcpy(part, &at, sizeof at);
+    if (s) memcpy(array, &at, sizeof at);
     return offset + round_up(floats * sizeof(float));
 }
 
-static size_t lay_out(const struct attention_shape *shape, bool radial, struct strip_scratch *s)
+static size_t lay_out(const struct attention_shape *shape, bool bias, struct strip_scratch *s)
 {
     struct strip_scratch none;
     struct strip_scratch *to = s ? s : &none;
     size_t heads = (size_t)shape->heads, d_qk = (size_t)shape->d_qk, d_v = (size_t)shape->d_v;
     size_t end = round_up(sizeof *s);
-    to->k_float = to->v_float = to->beyond = NULL;
-    to->terms = NULL;
-    to->point = NULL;
+    to->k_float = to->v_float = to->bias_fraction = NULL;
+    to->bias = NULL;
+    to->bias_point = NULL;
     if (shape->dtype != VIC_F32) {
-        end = place(s, &to->k_float, end, CHUNK * d_qk);
-        end = place(s, &to->v_float, end, CHUNK * d_v);
+        end = add_array(s, &to->k_float, end, CHUNK * d_qk);
+        end = add_array(s, &to->v_float, end, CHUNK * d_v);
     }
-    if (radial) {
-        end = place(s, &to->terms, end, CHUNK * GROUP);
-        end = place(s, &to->point, end, (size_t)GROUPS * CHUNK * GROUP);
-        end = place(s, &to->beyond, end, (size_t)GROUPS * CHUNK * GROUP);
+    if (bias) {
+        end = add_array(s, &to->bias, end, CHUNK * GROUP_ROWS);
+        end = add_array(s, &to->bias_point, end, (size_t)STRIP_GROUPS * CHUNK * GROUP_ROWS);
+        end = add_array(s, &to->bias_fraction, end, (size_t)STRIP_GROUPS * CHUNK * GROUP_ROWS);
     }
-    end = place(s, &to->query, end, heads * STRIP * d_qk);
-    end = place(s, &to->sum, end, heads * STRIP * d_v);
-    end = place(s, &to->max, end, heads * STRIP);
-    end = place(s, &to->lowest, end, heads * STRIP);
-    end = place(s, &to->weight, end, heads * STRIP);
+    end = add_array(s, &to->query, end, heads * STRIP * d_qk);
+    end = add_array(s, &to->sum, end, heads * STRIP * d_v);
+    end = add_array(s, &to->max, end, heads * STRIP);
+    end = add_array(s, &to->lowest, end, heads * STRIP);
+    end = add_array(s, &to->weight, end, heads * STRIP);
     if (s) s->todo = (uint8_t *)s + end;
-    return end + round_up(heads * GROUPS);
+    return end + round_up(heads * STRIP_GROUPS);
 }
 
-size_t strip_scratch_size(const struct attention_shape *shape, bool radial)
+size_t strip_scratch_size(const struct attention_shape *shape, bool bias)
 {
-    return lay_out(shape, radial, NULL);
+    return lay_out(shape, bias, NULL);
 }
 
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool radial, void *memory)
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, void *memory)
 {
     struct strip_scratch *s = memory;
-    lay_out(shape, radial, s);
+    lay_out(shape, bias, s);
     return s;
 }

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows that float32 cannot hold, one by one in double: one text for all instruction sets, plain, as written in the
- * formula.  Its dot products are summed in the order of the components with every step rounded on its own, like the
- * reference's: where terms of 10^77 cancel, what is left depends on the order. */
+/* Rows that float32 cannot hold, computed one by one in double, as the formula is written and by the same code for
+ * all instruction sets.  Dot products are summed in the order of the components, with every step rounded on its own,
+ * like the reference's: where terms of 10^77 cancel, what is left depends on the order. */
 #include "base/half.h"
 #include "kernels/cpu/attention_cpu.h"
 
 #include <float.h>
 #include <math.h>
 
-/* A row on its way through its pairs. */
+/* A row, and the sums over those of its pairs that have been added. */
 struct wide_row {
-    const float *table; /* the head's radial term, or NULL */
+    const float *table; /* the head's distance bias, or NULL */
     double q[DIM_MAX];
-    bool any_value;     /* goes on where a value is not finite */
-    double scale, back; /* scores are scale * q . k, and times `back` what they should be: a power of 2 */
+    bool any_value;     /* also takes values that are not finite */
+    double scale, back; /* scores are kept as scale * q . k; `back`, a power of 2, times these are the scores */
 
-    bool any;           /* has met a pair with weight */
-    double score, term; /* of the pair with the largest weight; the others' are relative to it */
+    bool any;           /* a pair with weight has been added */
+    double score, bias; /* of the pair with the largest weight; all weights are relative to it */
     double weight, sum[DIM_MAX];
 };
 
@@ -41,29 +41,28 @@ static bool load_row(const struct attention_tensor *t, vic_dtype dtype, int64_t 
     return zero == 0.0;
 }
 
-/* Adds the pair (row, key, image), in the pattern's numbers.  False where the row is to be left. */
-static bool meet_pair(const struct cpu_run *run, int head, int64_t row, int64_t key, int32_t image,
-                      struct wide_row *w)
+/* Adds the pair (row, key, image), in the pattern's numbers.  Returns false where the row is to be left as it is. */
+static bool add_pair(const struct cpu_run *run, int head, int64_t row, int64_t key, int32_t image, struct wide_row *w)
 {
     const struct attention_args *a = run->args;
     const struct attention_shape *shape = run->shape;
     int64_t at = a->k_rows ? a->k_rows[key] : key;
     int kv_head = head / (shape->heads / shape->kv_heads);
-    double k[DIM_MAX], v[DIM_MAX], dot = 0.0, term = 0.0, score, apart = 0.0, weight;
+    double k[DIM_MAX], v[DIM_MAX], dot = 0.0, bias = 0.0, score, apart = 0.0, weight;
     if (!load_row(&a->k, shape->dtype, at, kv_head, shape->d_qk, k)) return false;
     if (!load_row(&a->v, shape->dtype, at, kv_head, shape->d_v, v) && !w->any_value) return false;
-    if (w->table) term = radial_exact(run, w->table, row, key, image);
-    if (term == -INFINITY) return true;
+    if (w->table) bias = bias_exact(run, w->table, row, key, image);
+    if (bias == -INFINITY) return true;
     for (int c = 0; c < shape->d_qk; c++) dot += w->q[c] * k[c];
     score = dot * w->scale;
-    /* Two differences: beside a score of 10^20 the term would be lost, and where two such scores are equal it is what
+    /* Two differences: beside a score of 10^20 the bias would be lost, and where two such scores are equal the bias
      * decides. */
-    if (w->any) apart = (score - w->score) * w->back + (term - w->term);
+    if (w->any) apart = (score - w->score) * w->back + (bias - w->bias);
     if (!w->any || apart > 0.0) {
         double shrink = w->any ? exp(-apart) : 0.0;
         w->any = true;
         w->score = score;
-        w->term = term;
+        w->bias = bias;
         w->weight *= shrink;
         for (int c = 0; c < shape->d_v; c++) w->sum[c] *= shrink;
         apart = 0.0;
@@ -74,20 +73,20 @@ static bool meet_pair(const struct cpu_run *run, int head, int64_t row, int64_t 
     return true;
 }
 
-/* The row's pairs, in the order of the pattern. */
-static bool meet_pairs(const struct cpu_run *run, int64_t strip, int head, int r, struct wide_row *w)
+/* Adds the row's pairs, in the order of the pattern.  Returns false where the row is to be left as it is. */
+static bool add_pairs(const struct cpu_run *run, int64_t strip, int head, int r, struct wide_row *w)
 {
     const struct vic_pattern *p = run->pattern;
     int64_t row = strip * STRIP + r;
     for (int64_t i = p->full_ptr[strip]; i < p->full_ptr[strip + 1]; i++) {
         int64_t first = (int64_t)p->full_runs[i].first * CLUSTER, keys = (int64_t)p->full_runs[i].count * CLUSTER;
         for (int64_t key = first; key < first + keys; key++)
-            if (!meet_pair(run, head, row, key, p->full_runs[i].image, w)) return false;
+            if (!add_pair(run, head, row, key, p->full_runs[i].image, w)) return false;
     }
     for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++)
         for (int c = 0; c < CLUSTER; c++) {
             if (!(p->partial_bits[i].key[c] >> r & 1)) continue;
-            if (!meet_pair(run, head, row, (int64_t)p->partial_cluster[i] * CLUSTER + c, p->partial_image[i], w))
+            if (!add_pair(run, head, row, (int64_t)p->partial_cluster[i] * CLUSTER + c, p->partial_image[i], w))
                 return false;
         }
     return true;
@@ -107,14 +106,14 @@ static void store_row(const struct cpu_run *run, int64_t row, int head, const st
             ((uint16_t *)to)[c] = dtype == VIC_F16 ? f16_from_f32(x) : bf16_from_f32(x);
     }
     if (a->lse.data) {
-        /* -inf says that there is no pair with weight, so an LSE beyond float32 is the last finite number. */
-        double lse = w->any ? w->score * w->back + w->term + log(w->weight) : -INFINITY;
+        /* -inf means that there is no pair with weight, so an LSE beyond float32 becomes the last finite number. */
+        double lse = w->any ? w->score * w->back + w->bias + log(w->weight) : -INFINITY;
         *(float *)(void *)element_at(&a->lse, at, head, sizeof(float)) =
             w->any ? (float)fmin(fmax(lse, (double)-FLT_MAX), (double)FLT_MAX) : -INFINITY;
     }
 }
 
-/* The rows that have pairs. */
+/* A bit for each row of the strip that has a pair. */
 static uint64_t rows_with_pairs(const struct vic_pattern *p, int64_t strip)
 {
     uint64_t rows = 0;
@@ -127,7 +126,7 @@ static uint64_t rows_with_pairs(const struct vic_pattern *p, int64_t strip)
 void attention_wide_rows(const struct cpu_run *run, int64_t strip, int head, uint64_t rows, uint64_t lost)
 {
     const struct attention_args *a = run->args;
-    const struct distance_bias *radial = &a->bias;
+    const struct distance_bias *bias = &a->bias;
     rows &= rows_with_pairs(run->pattern, strip);
     for (int r = 0; r < STRIP; r++) {
         int64_t row = strip * STRIP + r;
@@ -138,9 +137,9 @@ void attention_wide_rows(const struct cpu_run *run, int64_t strip, int head, uin
             w.scale *= 0x1p-400;
             w.back = 0x1p400;
         }
-        if (run->radial) w.table = radial->table + head * radial->head_stride;
+        if (run->bias) w.table = bias->table + head * bias->head_stride;
         if (load_row(&a->q, run->shape->dtype, a->q_rows ? a->q_rows[row] : row, head, run->shape->d_qk, w.q) &&
-            meet_pairs(run, strip, head, r, &w))
+            add_pairs(run, strip, head, r, &w))
             store_row(run, row, head, &w);
     }
 }

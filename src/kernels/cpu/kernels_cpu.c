@@ -10,25 +10,25 @@
 #include <math.h>
 #include <string.h>
 
-/* 16 for every (key, group of 16 rows) with a bit: what accumulating P V computes.  The scores of a group are
- * computed for a multiple of STEP_KEYS keys in each chunk, which adds 1 to 3 % to that half of the work. */
+/* The pairs that P V is computed for: 16 for every (key, row group) with a bit.  The scores of a group are computed
+ * for a multiple of STEP_KEYS keys in each chunk, which adds 1 to 3 % to that half of the work. */
 static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 {
     int64_t keys = 0;
     for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++) {
-        uint16_t groups[CLUSTER * GROUPS];
+        uint16_t groups[CLUSTER * STRIP_GROUPS];
         int in_block = 0;
         _Static_assert(sizeof groups == sizeof p->partial_bits[i], "a block is its groups");
         memcpy(groups, &p->partial_bits[i], sizeof groups);
-        for (int g = 0; g < CLUSTER * GROUPS; g++) in_block += groups[g] != 0;
+        for (int g = 0; g < CLUSTER * STRIP_GROUPS; g++) in_block += groups[g] != 0;
         keys += in_block;
     }
     for (int64_t i = p->full_ptr[strip]; i < p->full_ptr[strip + 1]; i++)
-        keys += (int64_t)p->full_runs[i].count * CLUSTER * GROUPS;
-    return keys * GROUP;
+        keys += (int64_t)p->full_runs[i].count * CLUSTER * STRIP_GROUPS;
+    return keys * GROUP_ROWS;
 }
 
-/* kernel_data is the order of the strips. */
+/* Sets kernel_data to the order in which strips are computed. */
 static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -57,20 +57,21 @@ static void release(struct vic_plan *plan)
 
 static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
 {
-    (void)batch; /* items one after the other */
+    (void)batch; /* its entries are computed one after the other */
     return size_times(strip_scratch_size(&plan->shape, plan->bias), (size_t)threads);
 }
 
-/* Strips of a task: neighbours share keys and values, and the next one is known.  Single ones in the end, so that
- * threads end together. */
-enum { TOGETHER = 4, SINGLE = 8 /* a thread */ };
+/* A task is TOGETHER strips, which share keys and values, and each of which knows the next.  The last SINGLE strips
+ * per thread are tasks by themselves, so that threads end together. */
+enum { TOGETHER = 4, SINGLE = 8 };
 
-/* Times this, 128 products rounded at 2^-150 leave a score right to 2^-43; a larger scale would make of what float32
- * loses at its lower end something that counts.  Small ones need no limit: where `scale` itself loses digits below
- * 2^-126, a score that float32 holds is off by 2^-22 at most. */
+/* The largest scale for which float32 is used for rows without further checks: 128 products rounded at 2^-150, times
+ * 2^100, leave a score right to 2^-43, where a larger scale would magnify what float32 loses at its lower end.  A
+ * small scale needs no limit: where `scale` itself loses digits below 2^-126, a score that float32 holds is off by
+ * 2^-22 at most. */
 #define SCALE_MAX 0x1p100
 
-/* What an instruction set has of its own. */
+/* What differs between instruction sets. */
 struct instance {
     attention_strip *strip;
 };
@@ -78,14 +79,14 @@ struct instance {
 struct launch {
     struct cpu_run run;
     const int32_t *strip_order;
-    int64_t strips, tasks_together; /* tasks of TOGETHER strips; each of the others is one */
+    int64_t strips, tasks_together; /* so many tasks have TOGETHER strips; the others have one */
     int threads;
     attention_strip *strip;
     char *workspace;
     size_t scratch_size;
 };
 
-/* The first strip of a task, as a place in the order; of the one after the last task, their number. */
+/* The index in strip_order of a task's first strip; for a task behind the last one, the number of strips. */
 static int64_t first_strip(const struct launch *l, int64_t task)
 {
     int64_t together = task < l->tasks_together ? task : l->tasks_together;
@@ -97,7 +98,7 @@ static void run_task(void *context, int64_t task, int worker)
 {
     const struct launch *l = context;
     struct strip_scratch *scratch =
-        strip_scratch_place(l->run.shape, l->run.radial, l->workspace + (size_t)worker * l->scratch_size);
+        strip_scratch_place(l->run.shape, l->run.bias, l->workspace + (size_t)worker * l->scratch_size);
     int64_t end = first_strip(l, task + 1), later = first_strip(l, task + l->threads);
     for (int64_t at = first_strip(l, task); at < end; at++) {
         int64_t next = at + 1 < end ? at + 1 : later;
@@ -105,8 +106,8 @@ static void run_task(void *context, int64_t task, int worker)
     }
 }
 
-static void run_item(struct launch *l, const struct vic_plan *plan, struct pool *pool,
-                     const struct attention_args *args)
+static void run_entry(struct launch *l, const struct vic_plan *plan, struct pool *pool,
+                      const struct attention_args *args)
 {
     l->run = (struct cpu_run){ plan->pattern, &plan->shape, args, plan->bias, fabs(args->scale) > SCALE_MAX };
     pool_run(pool, l->tasks_together + (l->strips - l->tasks_together * TOGETHER), run_task, l);
@@ -127,9 +128,9 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
     int64_t many = l.strips - (int64_t)l.threads * SINGLE;
     (void)err;
     l.tasks_together = many > 0 ? many / TOGETHER : 0;
-    for (int64_t item = 0; item < args->batch; item++) {
-        const struct attention_args one = attention_item(args, plan->shape.dtype, item);
-        run_item(&l, plan, exec->pool, &one);
+    for (int64_t entry = 0; entry < args->batch; entry++) {
+        const struct attention_args one = attention_entry(args, plan->shape.dtype, entry);
+        run_entry(&l, plan, exec->pool, &one);
     }
     return VIC_OK;
 }
@@ -144,8 +145,8 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
         .name = "attn_fwd_cpu_" #isa,                                                                                \
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CPU,                                                                                           \
-        .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                    \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,                       \
+        .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                                \
+        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,                \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \

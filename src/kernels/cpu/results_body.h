@@ -1,53 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Part of attention_body.h, compiled with it for each instruction set: from sums to results, which rows are to be
- * done once more, and storing them. */
+/* Results: a section of attention_body.h, compiled with it for each instruction set.  It divides the sums by the
+ * weights, finds which rows must be computed again, and stores the others.
+ *
+ * Needs from attention_body.h, which includes it: VECTORS, UNROLL, and gather_row() and row_of() of rows_body.h. */
+#ifndef UNROLL
+#error "results_body.h is a section of attention_body.h: include that file"
+#endif
+#include "base/half.h"
+#include "kernels/cpu/attention_cpu.h"
+#include "kernels/cpu/vector.h"
+
+#include <math.h>
 
 /* What normalise() finds among the rows of a group. */
-enum { ALL_WELL, DOUBTFUL, NOT_FINITE };
+enum { ALL_FINE, DOUBTFUL, NOT_FINITE };
 
-/* A row whose results are all below 2^-111 may have lost more than rounding where float32 ends, at 2^-149. */
+/* A row whose results are all below 2^-111 may have lost more than rounding, because float32 ends at 2^-149. */
 enum { TINY_BITS = 0x08000000, BITS_BUT_SIGN = 0x7fffffff };
 
-/* sum /= weight, 0 in rows without weight, as gather_row() wants it.  NOT_FINITE: one of the results is; DOUBTFUL:
- * some row may be in_doubt(). */
-static int normalise(bool radial, int d_v, const float *weight, const float *lowest, float *sum)
+/* Divides `sum` by `weight` (0 in rows without weight) and lays it out for gather_row().  Returns NOT_FINITE when a
+ * result is not finite, DOUBTFUL when some row may be in_doubt(). */
+static int normalise(bool bias, int d_v, const float *weight, const float *lowest, float *sum)
 {
     vi odd = { 0 }, doubt = { 0 };
-    UNROLL for (int w = 0; w < PARTS; w++)
+    UNROLL for (int w = 0; w < VECTORS; w++)
     {
         vf total = ((const vf *)weight)[w];
         vf factor = 1.0f / total;
         vi any_bits = { 0 };
         for (int c = 0; c < d_v; c += 4) {
-            vf *x = (vf *)(sum + c * GROUP) + w;
+            vf *x = (vf *)(sum + c * GROUP_ROWS) + w;
             UNROLL for (int u = 0; u < 4; u++)
             {
-                vf *at = x + u * PARTS;
+                vf *at = x + u * VECTORS;
                 *at = vec_select(total == 0.0f, (vf){ 0 }, *at * factor);
                 odd |= (*at - *at) != 0.0f;
                 any_bits |= (vi)*at;
             }
-            vec_transpose(x, x + PARTS, x + 2 * PARTS, x + 3 * PARTS);
+            vec_transpose(x, x + VECTORS, x + 2 * VECTORS, x + 3 * VECTORS);
         }
         any_bits &= BITS_BUT_SIGN;
         doubt |= (((const vf *)lowest)[w] == -INFINITY) | ((any_bits < TINY_BITS) & (any_bits != 0));
-        if (radial) doubt |= total == 0.0f;
+        if (bias) doubt |= total == 0.0f;
     }
-    if (!vec_any(odd | doubt)) return ALL_WELL;
+    if (!vec_any(odd | doubt)) return ALL_FINE;
     return vec_any(odd) ? NOT_FINITE : DOUBTFUL;
 }
 
-/* Is it possible that row r of the group, as normalise() left it, is not what it would be without float32's ends?
- * All of it is the row's own: what it says does not depend on other rows.  A score of +inf or NaN makes the results
- * NaN, one of -inf hides: the pair has no weight (but where the radial term says so that is right), and where all
- * are the row seems to have no pair. */
+/* Returns whether row r of the group, as normalise() left it, may differ from what a float with a wider range would
+ * give.  The answer depends on the row alone.  A score of +inf or NaN makes the results NaN.  A score of -inf does
+ * not show in them: the pair has no weight (which is right where the distance bias is -inf), and where all scores
+ * are -inf, the row looks as if it had no pair. */
 static bool in_doubt(const struct cpu_run *run, size_t at, int r, const struct strip_scratch *s)
 {
     int d = run->shape->d_v;
     float values[DIM_MAX], largest = 0.0f;
-    if (run->wide || s->lowest[at * GROUP + (size_t)r] == -INFINITY) return true;
-    if (run->radial && s->weight[at * GROUP + (size_t)r] == 0.0f) return true;
-    gather_row(d, s->sum + at * (size_t)d * GROUP, r, values);
+    if (run->wide || s->lowest[at * GROUP_ROWS + (size_t)r] == -INFINITY) return true;
+    if (run->bias && s->weight[at * GROUP_ROWS + (size_t)r] == 0.0f) return true;
+    gather_row(d, s->sum + at * (size_t)d * GROUP_ROWS, r, values);
     for (int c = 0; c < d; c++) {
         if (!isfinite(values[c])) return true;
         largest = fmaxf(largest, fabsf(values[c]));
@@ -55,15 +65,15 @@ static bool in_doubt(const struct cpu_run *run, size_t at, int r, const struct s
     return largest > 0.0f && largest < f32_from_bits(TINY_BITS);
 }
 
-static __attribute__((noinline)) void mend_rows(const struct cpu_run *run, int64_t strip, int head, int group,
+static __attribute__((noinline)) void redo_rows(const struct cpu_run *run, int64_t strip, int head, int group,
                                                 const struct strip_scratch *s)
 {
-    size_t at = (size_t)head * GROUPS + (size_t)group;
+    size_t at = (size_t)head * STRIP_GROUPS + (size_t)group;
     uint64_t rows = 0, lost = 0;
-    for (int r = 0; r < GROUP; r++) {
-        uint64_t bit = UINT64_C(1) << (group * GROUP + r);
+    for (int r = 0; r < GROUP_ROWS; r++) {
+        uint64_t bit = UINT64_C(1) << (group * GROUP_ROWS + r);
         if (in_doubt(run, at, r, s)) rows |= bit;
-        if (s->weight[at * GROUP + (size_t)r] == 0.0f) lost |= bit;
+        if (s->weight[at * GROUP_ROWS + (size_t)r] == 0.0f) lost |= bit;
     }
     attention_wide_rows(run, strip, head, rows, lost);
 }
@@ -74,42 +84,43 @@ static void store_group(const struct cpu_run *run, int64_t first_row, int head, 
     const struct attention_args *a = run->args;
     int d = run->shape->d_v;
     vic_dtype dtype = run->shape->dtype;
-    size_t at = (size_t)head * GROUPS + (size_t)group;
+    size_t at = (size_t)head * STRIP_GROUPS + (size_t)group;
     float row_values[DIM_MAX];
-    for (int r = 0; r < GROUP && first_row + r < run->pattern->n_q; r++) {
+    for (int r = 0; r < GROUP_ROWS && first_row + r < run->pattern->n_q; r++) {
         int64_t row = a->q_rows ? a->q_rows[first_row + r] : first_row + r;
         void *to = row_of(&a->out, dtype, row, head);
-        gather_row(d, s->sum + at * (size_t)d * GROUP, r, dtype == VIC_F32 ? to : row_values);
+        gather_row(d, s->sum + at * (size_t)d * GROUP_ROWS, r, dtype == VIC_F32 ? to : row_values);
         if (dtype == VIC_F16)
             for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(row_values[c]);
         else if (dtype == VIC_BF16)
             for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(row_values[c]);
         if (a->lse.data) {
             float *lse = row_of(&a->lse, VIC_F32, row, head);
-            double weight = s->weight[at * GROUP + (size_t)r];
-            *lse = weight == 0.0 ? -INFINITY : (float)((double)s->max[at * GROUP + (size_t)r] + log(weight));
+            double weight = s->weight[at * GROUP_ROWS + (size_t)r];
+            *lse = weight == 0.0 ? -INFINITY : (float)((double)s->max[at * GROUP_ROWS + (size_t)r] + log(weight));
         }
     }
 }
 
-/* Stores what is to do and finite (`always`: all), and leaves the rest to do; false when something is left. */
+/* Stores the (head, group) marked in s->todo whose results are finite (with `always`: all of them), and leaves the
+ * others marked.  Returns false when some are left. */
 static bool store(const struct cpu_run *run, int64_t strip, bool always, struct strip_scratch *s)
 {
     bool all = true;
-    for (int g = 0; g < GROUPS; g++)
+    for (int g = 0; g < STRIP_GROUPS; g++)
         for (int head = 0; head < run->shape->heads; head++) {
-            size_t at = (size_t)head * GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
-            int64_t first_row = strip * STRIP + g * GROUP;
+            size_t at = (size_t)head * STRIP_GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
+            int64_t first_row = strip * STRIP + g * GROUP_ROWS;
             if (!s->todo[at]) continue;
-            int found = normalise(run->radial, run->shape->d_v, s->weight + at * GROUP, s->lowest + at * GROUP,
-                                  s->sum + at * d_v * GROUP);
+            int found = normalise(run->bias, run->shape->d_v, s->weight + at * GROUP_ROWS,
+                                  s->lowest + at * GROUP_ROWS, s->sum + at * d_v * GROUP_ROWS);
             s->todo[at] = found == NOT_FINITE && !always;
             if (s->todo[at]) {
                 all = false;
                 continue;
             }
             store_group(run, first_row, head, g, s);
-            if (found != ALL_WELL || run->wide) mend_rows(run, strip, head, g, s);
+            if (found != ALL_FINE || run->wide) redo_rows(run, strip, head, g, s);
         }
     return all;
 }

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Part of attention_body.h, compiled with it for each instruction set: queries, keys and values from the caller's
- * memory, asked for before they are needed. */
+/* Rows: a section of attention_body.h, compiled with it for each instruction set.  It reads queries, keys and values
+ * from the caller's memory, and prefetches them.
+ *
+ * Needs from attention_body.h, which includes it: VECTORS, UNROLL. */
+#ifndef UNROLL
+#error "rows_body.h is a section of attention_body.h: include that file"
+#endif
+#include "base/half.h"
+#include "kernels/cpu/attention_cpu.h"
+#include "kernels/cpu/vector.h"
+
+#include <string.h>
 
 static void convert(int n, vic_dtype dtype, const void *from, float *restrict to)
 {
@@ -19,28 +29,29 @@ static void *row_of(const struct attention_tensor *t, vic_dtype dtype, int64_t r
     return (char *)t->data + element * (dtype == VIC_F32 ? 4 : 2);
 }
 
+/* Sets s->k_row and s->v_row for the chunk's keys. */
 static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
     const struct attention_shape *shape = run->shape;
-    for (int slot = 0; slot < s->slots; slot++) {
-        int64_t row = a->k_rows ? a->k_rows[s->rows[slot]] : s->rows[slot];
+    for (int key = 0; key < s->chunk_keys; key++) {
+        int64_t row = a->k_rows ? a->k_rows[s->key_rows[key]] : s->key_rows[key];
         const void *k = row_of(&a->k, shape->dtype, row, kv_head), *v = row_of(&a->v, shape->dtype, row, kv_head);
         if (shape->dtype == VIC_F32) {
-            s->k_row[slot] = k;
-            s->v_row[slot] = v;
+            s->k_row[key] = k;
+            s->v_row[key] = v;
         } else {
-            float *k_float = s->k_float + (size_t)slot * (size_t)shape->d_qk;
-            float *v_float = s->v_float + (size_t)slot * (size_t)shape->d_v;
+            float *k_float = s->k_float + (size_t)key * (size_t)shape->d_qk;
+            float *v_float = s->v_float + (size_t)key * (size_t)shape->d_v;
             convert(shape->d_qk, shape->dtype, k, k_float);
             convert(shape->d_v, shape->dtype, v, v_float);
-            s->k_row[slot] = k_float;
-            s->v_row[slot] = v_float;
+            s->k_row[key] = k_float;
+            s->v_row[key] = v_float;
         }
     }
 }
 
-/* Asks for the queries of a row, all heads: nothing else waits for memory as long as they do. */
+/* Prefetches the queries of a row, all heads: nothing else waits for memory as long as they do. */
 static void prefetch_queries(const struct cpu_run *run, int64_t row)
 {
     const struct attention_args *a = run->args;
@@ -59,13 +70,13 @@ INLINE void prefetch_bytes(const struct attention_tensor *t, vic_dtype dtype, in
     for (int byte = 0; byte < d * (dtype == VIC_F32 ? 4 : 2); byte += 64) __builtin_prefetch(at + byte, 0, 2);
 }
 
-/* Asks for the next of what the coming strip reads (its own rows are most of its keys) and of the results' memory of
- * this one: a few rows at a time, between the arithmetic, which takes longer than they do. */
-static void look_ahead(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+/* Prefetches some more of what the next strip reads (its own rows are most of its keys), and of the memory that this
+ * strip's results go to: a few rows at a time, between the arithmetic, which takes longer than they do. */
+static void prefetch_ahead(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
     const struct attention_shape *shape = run->shape;
-    for (int i = 0; i < UNITS_AHEAD; i++) {
+    for (int i = 0; i < HEAD_ROWS_AHEAD; i++) {
         int64_t row = strip * STRIP + s->ahead_row, next = s->next_strip * STRIP + s->ahead_row;
         int head = s->ahead_head;
         if (s->ahead_row == STRIP) return;
@@ -85,21 +96,22 @@ static void look_ahead(const struct cpu_run *run, int64_t strip, struct strip_sc
     }
 }
 
-/* A row's d values into (out of) a group's place: [d / 4][row % 4][row / 4][4], quarters of a vector that
- * vec_transpose() turns into (makes of) [d][GROUP]. */
+/* A group's rows lie as [d / 4][row % 4][row / 4][4] before vec_transpose() makes [d][GROUP_ROWS] of them, and after
+ * it has made that of [d][GROUP_ROWS].  These write and read the d values of one row there. */
 INLINE void scatter_row(int d, const float *row, int r, float *group)
 {
-    float *to = group + r % 4 * GROUP + r / 4 * 4;
-    for (int c = 0; c < d; c += 4) memcpy(to + c * GROUP, row + c, 4 * sizeof *row);
+    float *to = group + r % 4 * GROUP_ROWS + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(to + c * GROUP_ROWS, row + c, 4 * sizeof *row);
 }
 
 INLINE void gather_row(int d, const float *group, int r, float *row)
 {
-    const float *from = group + r % 4 * GROUP + r / 4 * 4;
-    for (int c = 0; c < d; c += 4) memcpy(row + c, from + c * GROUP, 4 * sizeof *row);
+    const float *from = group + r % 4 * GROUP_ROWS + r / 4 * 4;
+    for (int c = 0; c < d; c += 4) memcpy(row + c, from + c * GROUP_ROWS, 4 * sizeof *row);
 }
 
-/* Transposes the strip's queries, so that a vector holds one element of 16 rows.  Rows past the end are 0. */
+/* Transposes the strip's queries, so that the vectors of a group hold one element of its 16 rows.  Rows past the end
+ * are 0. */
 static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
     const struct attention_args *a = run->args;
@@ -108,9 +120,9 @@ static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_
     static const float zeros[DIM_MAX];
     float row_values[DIM_MAX];
     for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
-    for (int g = 0; g < GROUPS; g++) {
-        for (int r = 0; r < GROUP; r++) {
-            int64_t row = strip * STRIP + g * GROUP + r, at = row;
+    for (int g = 0; g < STRIP_GROUPS; g++) {
+        for (int r = 0; r < GROUP_ROWS; r++) {
+            int64_t row = strip * STRIP + g * GROUP_ROWS + r, at = row;
             prefetch_queries(run, row + ROWS_AHEAD);
             if (row < run->pattern->n_q && a->q_rows) at = a->q_rows[row];
             for (int head = 0; head < run->shape->heads; head++) {
@@ -119,14 +131,15 @@ static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_
                     convert(d, dtype, from, row_values);
                     from = row_values;
                 }
-                scatter_row(d, from, r, s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
+                scatter_row(d, from, r,
+                            s->query + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
             }
         }
         for (int head = 0; head < run->shape->heads; head++) {
-            vf *x = (vf *)(s->query + ((size_t)head * GROUPS + (size_t)g) * GROUP * (size_t)d);
-            for (int c = 0; c < d; c += 4, x += 4 * PARTS)
-                UNROLL for (int w = 0; w < PARTS; w++)
-                    vec_transpose(x + w, x + PARTS + w, x + 2 * PARTS + w, x + 3 * PARTS + w);
+            vf *x = (vf *)(s->query + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
+            for (int c = 0; c < d; c += 4, x += 4 * VECTORS)
+                UNROLL for (int w = 0; w < VECTORS; w++)
+                    vec_transpose(x + w, x + VECTORS + w, x + 2 * VECTORS + w, x + 3 * VECTORS + w);
         }
     }
 }

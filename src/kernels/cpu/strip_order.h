@@ -4,10 +4,11 @@
 
 #include "base/status.h"
 
-/* In which order threads take strips, of which `work`[strip] is the time: order [strips], a permutation.  Strips that
- * follow each other in the pattern share most of their keys and values, which are then still in the caches: so they
- * go in its order.  The lightest come last, the heavier of them first, so that threads end together; in small
- * patterns, which the caches hold anyway, that is all of them. */
+/* Sets order [strips] to the permutation of the strips in which threads take them, where `work`[strip] is the time
+ * that a strip takes.  Strips that follow each other in the pattern share most of their keys and values, which are
+ * then still in the caches, so most strips keep the pattern's order.  The lightest eighth comes last (at least the
+ * 64 lightest), the heavier of them first, so that threads end together; in small patterns, which the caches hold
+ * anyway, these are all strips. */
 vic_status strip_order(int64_t strips, const int64_t *work, int32_t *order, vic_error *err);
 
 #endif

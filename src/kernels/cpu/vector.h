@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vector of LANES floats (16, 8 or 4: the includer's choice) and the little that attention_body.h needs of it, in
- * GCC's vector extensions, so that one text serves every instruction set. */
+/* A vector of LANES floats (16, 8 or 4: the includer's choice) and the few operations on it that attention_body.h
+ * needs, in GCC's vector extensions, so that one text serves every instruction set. */
 #ifndef VIC_KERNELS_CPU_VECTOR_H
 #define VIC_KERNELS_CPU_VECTOR_H
 
@@ -22,14 +22,14 @@ typedef uint32_t vu __attribute__((vector_size(LANES * 4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* mask lanes are all ones (take a) or zero (take b). */
+/* A lane of `mask` is all ones, which takes a, or zero, which takes b. */
 INLINE vf vec_select(vi mask, vf a, vf b)
 {
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-/* Larger and smaller: b where a is NaN, a or b where the other is smaller (larger), b of two zeros.  That is what x86
- * does in one instruction, which compilers do not find by themselves. */
+/* The larger and the smaller of a and b; b where a is NaN, and b of two zeros.  That is what x86 does in one
+ * instruction, which compilers do not find by themselves. */
 #if LANES == 16 && defined(__AVX512F__)
 INLINE vf vec_max(vf a, vf b)
 {
@@ -84,7 +84,17 @@ INLINE vf vec_fill(float x)
     return x - (vf){ 0 };
 }
 
-/* Places in two vectors, those of the second from LANES on; `four` says them for the quarter from i on. */
+/* vec_transpose() treats four vectors as 4 x 4 matrices, one in each quarter (four lanes from i on), and transposes
+ * them by merging two vectors at a time.  A quarter of LOW_ONES and so on lists its four lanes of the merged vector
+ * as lanes of the pair (a, b), those of b from LANES on:
+ *
+ *             x0   a0 a1 a2 a3    LOW_ONES(x0, x1)   a0 b0 a1 b1    LOW_PAIRS    a0 b0 c0 d0   new x0
+ *             x1   b0 b1 b2 b3    LOW_ONES(x2, x3)   c0 d0 c1 d1    HIGH_PAIRS   a1 b1 c1 d1   new x1
+ *             x2   c0 c1 c2 c3    HIGH_ONES(x0, x1)  a2 b2 a3 b3    LOW_PAIRS    a2 b2 c2 d2   new x2
+ *             x3   d0 d1 d2 d3    HIGH_ONES(x2, x3)  c2 d2 c3 d3    HIGH_PAIRS   a3 b3 c3 d3   new x3
+ *
+ * LOW_PAIRS and HIGH_PAIRS merge the two lines of LOW_ONES above, and again those of HIGH_ONES.  IN_QUARTERS(four)
+ * repeats such a list for every quarter of a vector. */
 #if LANES == 16
 #define IN_QUARTERS(four) four(0), four(4), four(8), four(12)
 #elif LANES == 8
@@ -102,7 +112,7 @@ INLINE vf vec_fill(float x)
 #define VEC_MERGE(a, b, four) __builtin_shuffle(a, b, (vi){ IN_QUARTERS(four) })
 #endif
 
-/* Each quarter of four vectors is a 4 x 4 matrix: transposes them all. */
+/* Transposes the 4 x 4 matrices of all quarters. */
 INLINE void vec_transpose(vf *x0, vf *x1, vf *x2, vf *x3)
 {
     vf low01 = VEC_MERGE(*x0, *x1, LOW_ONES), high01 = VEC_MERGE(*x0, *x1, HIGH_ONES);
@@ -114,10 +124,10 @@ INLINE void vec_transpose(vf *x0, vf *x1, vf *x2, vf *x3)
 }
 
 /* e^x for x <= 0: at most 1.02 units in the last place in [-87, 0] (all floats tried), exactly 0 below (-inf too),
- * NaN for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 and ln 2 in two parts, so that n * high is exact also where a*b+c
- * rounds twice; e^r by the polynomial of Cephes' expf; 2^n by its exponent bits.  Adding 1.5 * 2^23 leaves round(x /
- * ln 2) in the low bits of the sum.  -87 keeps 2^n and the result normal: what is cut off is below 1.7e-38 of the
- * row's largest weight. */
+ * NaN for NaN.  x = n ln 2 + r with |r| <= ln 2 / 2 and ln 2 as a sum of two numbers, high and low, so that n * high
+ * is exact even where a*b+c rounds twice; e^r by the polynomial of Cephes' expf; 2^n by its exponent bits.  Adding
+ * 1.5 * 2^23 leaves round(x / ln 2) in the low bits of the sum.  The limit -87 keeps 2^n and the result normal: a
+ * weight that is set to 0 is below 1.7e-38 of the row's largest. */
 INLINE vf vec_exp(vf x)
 {
     const float shift = 0x1.8p23f;

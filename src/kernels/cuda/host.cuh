@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host side of every GPU kernel needs beside device/cuda_check.h.
+// Functions that the host side of every GPU kernel uses, beside device/cuda_check.h.
 #pragma once
 #include "device/cuda_check.h"
 
@@ -12,8 +12,8 @@ inline void free_memory(void *memory)
     if (memory) cuda_forget(cudaFree(memory));
 }
 
-// In the place of <<< >>>, which looks a kernel up once and keeps a failure, and whose own errors can be told from
-// others' only by cudaGetLastError(), which also finds what the caller left there.
+// Launches a kernel without <<< >>>.  That looks a kernel up once and keeps a failure, and its errors are found only
+// by cudaGetLastError(), which also returns errors that the caller left there.
 template <typename P>
 inline cudaError_t launch(void (*kernel)(P), unsigned grid, unsigned block, cudaStream_t stream, P parameter)
 {
@@ -25,19 +25,19 @@ inline cudaError_t launch(void (*kernel)(P), unsigned grid, unsigned block, cuda
 inline vic_status check_hopper(vic_device device, vic_error *err)
 {
     int devices = 0, major = 0;
-    TRY(cuda_check(cudaGetDeviceCount(&devices), "looking for GPUs", err));
+    TRY(cuda_check(cudaGetDeviceCount(&devices), "counting GPUs", err));
     if (device.index >= devices)
         return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, devices);
-    TRY(cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index), "asking the GPU",
-                   err));
+    TRY(cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index),
+                   "querying the GPU", err));
     if (major != 9)
         return vic_fail(err, VIC_NO_DEVICE, "GPU %d is of compute capability %d.x; the kernel needs Hopper (9.0)",
                         device.index, major);
     return VIC_OK;
 }
 
-// NULL when the device is a Hopper GPU, else a phrase that says what is not.  A number that no device has is left to
-// check_hopper(), which has a status for it.
+// Returns NULL when the device is a Hopper GPU, else a phrase for why it cannot be used.  Also NULL for a number
+// that no device has: that is left to check_hopper(), which has a status for it.
 inline const char *hopper_lacks(vic_device device)
 {
     int devices = 0, major = 0;
@@ -50,13 +50,13 @@ inline const char *hopper_lacks(vic_device device)
     if (code == cudaSuccess) code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index);
     cuda_forget(code);
     if (code != cudaSuccess) {
-        std::snprintf(text, sizeof text, "CUDA does not tell what GPUs there are: %s", cudaGetErrorString(code));
+        std::snprintf(text, sizeof text, "cannot query CUDA devices: %s", cudaGetErrorString(code));
         return text;
     }
     return major == 9 ? nullptr : "it needs a Hopper GPU (sm_90)";
 }
 
-// Work on a device, if the status is OK; the caller's current device comes back at the end of the scope.
+// Makes a device current, if the status is OK; at the end of the scope the caller's device is current again.
 class on_device
 {
   public:

@@ -5,8 +5,8 @@
 #include "base/memory.h"
 #include "base/sizes.h"
 #include "base/switches.h"
+#include "contract/distance_bias.h"
 #include "contract/pair_rule.h"
-#include "contract/radial.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/images.h"
 #include "kernels/ref/rules.h"
@@ -19,9 +19,9 @@ enum { DIM_MAX = 128 };
 
 /* ---- Neighbours ---- */
 
-/* The images of a key atom within the cutoff: how many, the largest of their radial terms and the sum of e^(b -
- * largest). All share one dot product, so the key weighs e^(score + largest) * sum.  Without a radial term every b is
- * 0. */
+/* The images of a key atom within the cutoff: how many there are, the largest of their distance biases b, and the sum
+ * of e^(b - largest).  All images share one dot product, so the key weighs e^(score + largest) * sum.  Without a
+ * distance bias every b is 0. */
 struct images {
     int32_t count;
     double largest, sum;
@@ -39,7 +39,7 @@ static void images_add(struct images *found, double b)
     }
 }
 
-/* Those of key atom `key` around query atom `query`; `table` is one head's, or NULL. */
+/* The images of key atom `key` around query atom `query`; `table` is one head's, or NULL. */
 static struct images images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query,
                                    int64_t key, const float *table, int points)
 {
@@ -54,26 +54,26 @@ static struct images images_within(const struct vic_pattern *p, const struct ima
             for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
                 if (p->exclude_self && query == key && n1 == 0 && n2 == 0 && n3 == 0) continue;
                 double d2 = pair_distance2(ri, rj, p->cell, n1, n2, n3);
-                if (d2 < limit) images_add(&found, table ? radial_value(table, points, d2, p->cutoff) : 0.0);
+                if (d2 < limit) images_add(&found, table ? distance_bias_value(table, points, d2, p->cutoff) : 0.0);
             }
     return found;
 }
 
 /* ---- One row ------------------------------------------------------------------------------------------------ */
 
-/* A key atom within the cutoff, with its images for the head at hand. */
+/* A key atom within the cutoff, with its images for the head that is being computed. */
 struct neighbour {
-    int64_t atom, first; /* first: of its pairs in the list of rules_row() */
+    int64_t atom, first; /* `first`: where its pairs begin in the list of rules_row() */
     struct images images;
 };
 
-/* What the tasks share, and one worker's scratch. */
+/* What all workers use, and their scratch. */
 struct reference {
     const struct vic_pattern *pattern;
     const struct attention_shape *shape;
     const struct attention_args *args;
-    struct image_search search; /* of a pattern that is a cutoff and no more */
-    struct rules *rules;        /* of all others */
+    struct image_search search; /* for a pattern without rules, which is a cutoff and no more */
+    struct rules *rules;        /* for all others; NULL where `search` is used */
     int32_t *q_row, *k_row;     /* atom -> tensor row */
     char *scratch;              /* per worker: neighbours [n_k], then scores [n_k] */
 };
@@ -100,7 +100,8 @@ static size_t ref_workspace(const struct vic_pattern *p, int threads)
     return size_plus(size.q_row + size.k_row, size_times((size_t)threads, size.neighbours + size.scores));
 }
 
-/* With `rows` the tensors are in the caller's order, where the row is the atom; else in pattern order. */
+/* Sets row_of_atom to the tensor row of each atom.  With `rows` the tensors are in the caller's order, where the row
+ * is the atom; without, they are in pattern order. */
 static void atom_rows(int64_t n, const int32_t *order, const int32_t *rows, int32_t *row_of_atom)
 {
     for (int64_t row = 0; row < n; row++) row_of_atom[order[row]] = rows ? rows[row] : (int32_t)row;
@@ -148,7 +149,7 @@ static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int
     return n;
 }
 
-/* The images of a neighbour again, with the radial terms of one head. */
+/* The images of a neighbour, found once more with the distance biases of one head. */
 static struct images images_of(const struct reference *r, int64_t query, const struct neighbour *one,
                                const struct rule_pair *list, const float *table)
 {
@@ -160,19 +161,20 @@ static struct images images_of(const struct reference *r, int64_t query, const s
         const int32_t *m = list[i].image;
         double d2 =
             pair_distance2(p->q_positions + 3 * query, p->k_positions + 3 * one->atom, p->cell, m[0], m[1], m[2]);
-        images_add(&found, radial_value(table, points, d2, p->cutoff));
+        images_add(&found, distance_bias_value(table, points, d2, p->cutoff));
     }
     return found;
 }
 
-/* Scores go up to 2^263 * scale: with an extreme scale they are kept smaller, and their differences made larger. */
+/* Scores go up to 2^263 * scale.  With an extreme scale they are kept times 2^-400, so that they do not overflow, and
+ * their differences are divided by that. */
 static double score_unit(double scale)
 {
     return fabs(scale) > 0x1p700 ? 0x1p-400 : 1.0;
 }
 
-/* By how much neighbour a's score, in units of `unit`, and radial term together lie above neighbour b's.  Each on its
- * own: beside a score of 10^20 a term would be lost, and where two such scores are equal it decides. */
+/* By how much neighbour a's score (kept times `unit`) plus distance bias is above neighbour b's.  The two differences
+ * are taken apart: beside a score of 10^20 a bias would be lost, and where two such scores are equal it decides. */
 static double above(const struct neighbour *found, const double *score, double unit, int64_t a, int64_t b)
 {
     return (score[a] - score[b]) / unit + (found[a].images.largest - found[b].images.largest);
@@ -183,7 +185,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 {
     const struct vic_pattern *p = r->pattern;
     const struct attention_shape *shape = r->shape;
-    const struct distance_bias *radial = &r->args->bias;
+    const struct distance_bias *bias = &r->args->bias;
     struct ref_sizes size = ref_sizes(p);
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
@@ -206,8 +208,8 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
-            if (radial->table)
-                found[i].images = images_of(r, query, &found[i], listed, radial->table + head * radial->head_stride);
+            if (bias->table)
+                found[i].images = images_of(r, query, &found[i], listed, bias->table + head * bias->head_stride);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
             score[i] = dot * (r->args->scale * unit);
             if (score[i] == -INFINITY || (found[i].images.largest == -INFINITY && !isnan(score[i]))) continue;
@@ -234,7 +236,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 struct rows_context {
     struct reference reference;
     const int64_t *rows;
-    double *out, *lse, *own; /* own: per worker one row, for results that are not wanted */
+    double *out, *lse, *own; /* `own`: one row for each worker, for results that are not wanted */
     int64_t *counts;
 };
 
@@ -278,11 +280,11 @@ done:
     return st;
 }
 
-/* ---- The kernel row ------------------------------------------------------------------------------------------ */
+/* ---- The kernel ---------------------------------------------------------------------------------------------- */
 
 struct launch_context {
     struct reference reference;
-    double *row; /* per worker [heads, d_v] and [heads] */
+    double *row; /* for each worker [heads, d_v] and [heads] */
 };
 
 static void store(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int c, double x)
@@ -313,7 +315,7 @@ static void launch_task(void *context, int64_t query, int worker)
     }
 }
 
-/* It computes useful pairs only (and tests all others, which is not counted as attention). */
+/* The kernel computes useful pairs only.  (It tests all others, which is not counted as attention.) */
 static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 {
     int64_t pairs = 0;
@@ -335,12 +337,12 @@ static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *e
 static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
 {
     size_t row = (size_t)plan->shape.heads * ((size_t)plan->shape.d_v + 1);
-    (void)batch; /* items one after the other */
+    (void)batch; /* its entries are computed one after the other */
     return size_plus(ref_workspace(plan->pattern, threads), size_times((size_t)threads, row * sizeof(double)));
 }
 
-static vic_status run_item(const struct vic_plan *plan, const struct attention_args *args,
-                           const struct kernel_exec *exec, vic_error *err)
+static vic_status run_entry(const struct vic_plan *plan, const struct attention_args *args,
+                            const struct kernel_exec *exec, vic_error *err)
 {
     struct launch_context l;
     vic_status st;
@@ -356,9 +358,9 @@ static vic_status run_item(const struct vic_plan *plan, const struct attention_a
 static vic_status launch(const struct vic_plan *plan, const struct attention_args *args,
                          const struct kernel_exec *exec, vic_error *err)
 {
-    for (int64_t item = 0; item < args->batch; item++) {
-        const struct attention_args one = attention_item(args, plan->shape.dtype, item);
-        TRY(run_item(plan, &one, exec, err));
+    for (int64_t entry = 0; entry < args->batch; entry++) {
+        const struct attention_args one = attention_entry(args, plan->shape.dtype, entry);
+        TRY(run_entry(plan, &one, exec, err));
     }
     return VIC_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention in float64, straight from the pair rule and the formula: what every other kernel is compared with.  Of
- * the pattern it uses positions, cell, cutoff and exclude_self, and the orders only to find tensor rows; never
- * blocks, images or wraps. */
+/* Attention in float64, straight from the pair rule and the formula: what every other kernel is compared with.  It
+ * uses the pattern's positions, cell, cutoff, exclude_self and rules, and the orders only to find tensor rows.  It
+ * never uses blocks, images or wraps. */
 #ifndef VIC_KERNELS_REF_ATTENTION_REF_H
 #define VIC_KERNELS_REF_ATTENTION_REF_H
 

@@ -19,8 +19,8 @@ vic_status image_search_make(const double cell[3][3], const bool periodic[3], do
     double basis[3][3];
     memset(s, 0, sizeof *s);
     memcpy(s->periodic, periodic, sizeof s->periodic);
-    /* Open axes get vectors at right angles to the periodic ones, so that the duals of the periodic vectors lie in
-     * the span of those. */
+    /* Open axes get vectors at right angles to the periodic vectors, so that the duals of the periodic vectors lie in
+     * their span. */
     memcpy(basis, cell, sizeof basis);
     for (int a = 0; a < 3; a++) {
         const double *b = basis[(a + 1) % 3], *c = basis[(a + 2) % 3];

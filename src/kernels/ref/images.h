@@ -13,12 +13,12 @@ struct image_search {
     double reach[3]; /* widened, so that rounding cannot lose an image */
 };
 
-/* `extent`: no two atoms are further apart.  BAD_INPUT for atoms more than 10^9 cells apart. */
+/* No two atoms are further apart than `extent`.  BAD_INPUT for atoms more than 10^9 cells apart. */
 vic_status image_search_make(const double cell[3][3], const bool periodic[3], double extent, double cutoff,
                              struct image_search *s, vic_error *err);
 
-/* Images first .. last along each axis for which a key at `difference` from the query can be in reach; false = none.
- */
+/* Sets first .. last to the images along each axis for which a key at `difference` from the query can be in reach.
+ * Returns false when there are none. */
 bool image_search_range(const struct image_search *s, const double difference[3], int32_t first[3], int32_t last[3]);
 
 /* The largest distance from the origin. */

@@ -13,7 +13,7 @@ struct list {
     size_t n, capacity;
 };
 
-/* A pair with its distance, to be ranked. */
+/* A pair with what it is ranked by. */
 struct ranked {
     double d2;
     int64_t id; /* of the key */
@@ -21,7 +21,7 @@ struct ranked {
 };
 
 struct worker {
-    struct list *stack; /* [n_rules + 1] sets that wait for their union; the last is scratch */
+    struct list *stack; /* [n_rules + 1] sets that have not been joined yet */
     struct ranked *ranked;
     size_t n_ranked, ranked_capacity;
     vic_status status;
@@ -120,7 +120,7 @@ static bool skipped(const struct pattern_rule *rule, int64_t query, int64_t key)
 
 /* ---- leaves ---- */
 
-/* The keys that a query can meet, and their cell: those of its structure. */
+/* The keys that can be a query's neighbours, first .. end - 1, and their cell: those of its structure. */
 struct world {
     int64_t first, end;
     const double (*cell)[3];
@@ -149,7 +149,7 @@ static int64_t id_of(const int64_t *ids, int64_t atom)
     return ids ? ids[atom] : atom;
 }
 
-/* The same atom at the same place; between two sets only ids say which atoms are the same. */
+/* Whether the pair is one atom with itself.  Between two sets only ids tell which atoms are the same. */
 static bool is_self(const struct vic_pattern *p, int64_t query, int64_t key, double d2)
 {
     if (!p->one_set && !p->q_ids) return false;
@@ -163,7 +163,7 @@ static vic_status rank(struct worker *w, double d2, int64_t id, int64_t key, con
     return VIC_OK;
 }
 
-/* Every pair with d2 < cutoff * cutoff, into w->ranked, by key and image. */
+/* Puts every pair with d2 < cutoff * cutoff into w->ranked, by key and image. */
 static vic_status within(const struct vic_pattern *p, const struct pattern_rule *rule, const struct world *world,
                          double cutoff, int64_t query, struct worker *w, vic_error *err)
 {
@@ -204,7 +204,7 @@ static int nearest_first(const void *a, const void *b)
     return (p->pair.key > q->pair.key) - (p->pair.key < q->pair.key);
 }
 
-/* Ever larger cutoffs, until one holds enough pairs; without periodic axes one that holds all atoms is enough. */
+/* Tries ever larger cutoffs until one holds enough pairs; without periodic axes, one cutoff that holds all atoms. */
 static vic_status nearest(const struct vic_pattern *p, const struct pattern_rule *rule, int64_t query,
                           struct worker *w, struct list *out, vic_error *err)
 {

@@ -3,7 +3,7 @@
 #include "objects.h"
 #include "vicinal_dev.h"
 
-#include "contract/radial.h"
+#include "contract/distance_bias.h"
 
 static const double cutoff = 8.0;
 
@@ -94,7 +94,7 @@ static void errors_between_points(void **state)
             float *t = fill(i, points[n]);
             double worst = 0.0;
             for (double d = 0.9; d < cutoff; d += 1e-5) {
-                double b = radial_value(t, points[n], d * d, cutoff);
+                double b = distance_bias_value(t, points[n], d * d, cutoff);
                 double want = formula(terms[i].kind, terms[i].a, terms[i].center, terms[i].width, d);
                 double error = envelope(terms[i].kind) ? fabs(exp(b) - exp(want)) : fabs(b - want);
                 worst = fmax(worst, error);

@@ -7,7 +7,7 @@
 
 namespace ptx
 {
-// The box at (x, y, z, w) of a 4-dimensional tensor map into shared memory; its bytes count on `barrier`.
+// Copies the box at (x, y, z, w) of a 4-dimensional tensor map to shared memory; its bytes count on `barrier`.
 __device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUtensorMap *map, int x, int y, int z,
                                                         int w, uint32_t barrier)
 {
@@ -17,7 +17,7 @@ __device__ __forceinline__ void cp_async_bulk_tensor_4d(uint32_t to, const CUten
                  : "memory");
 }
 
-// The map itself into its cache, before the first copy asks for it.
+// Loads the map itself into its cache, before the first copy needs it.
 __device__ __forceinline__ void prefetch_tensormap(const CUtensorMap *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -30,7 +30,7 @@ __device__ __forceinline__ uint32_t ld_global_nc(const uint32_t *from)
     return value;
 }
 
-// `bytes` bytes, a multiple of 16 at addresses that are; they count on `barrier`.
+// Copies `bytes` bytes, a multiple of 16 at addresses that are, to shared memory; they count on `barrier`.
 __device__ __forceinline__ void cp_async_bulk(uint32_t to, const void *from, uint32_t bytes, uint32_t barrier)
 {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),

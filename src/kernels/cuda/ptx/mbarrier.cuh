@@ -37,7 +37,7 @@ __device__ __forceinline__ void mbarrier_arrive(uint32_t barrier, uint32_t count
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 
-// One arrival, and `bytes` that copies will bring.
+// Arrives once, and adds `bytes` that copies will write to what the phase waits for.
 __device__ __forceinline__ void mbarrier_arrive_expect_tx(uint32_t barrier, uint32_t bytes)
 {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");

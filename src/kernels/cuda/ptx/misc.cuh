@@ -15,14 +15,14 @@ template <int REGISTERS> __device__ __forceinline__ void setmaxnreg_dec()
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
-// Waits until `threads` threads have come to barrier `id` (1 .. 15; 0 is __syncthreads').
+// Waits until `threads` threads have arrived at barrier `id`, 1 .. 15; __syncthreads() uses barrier 0.
 __device__ __forceinline__ void barrier_sync(int id, int threads)
 {
     asm volatile("barrier.sync.aligned %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// Programmatic dependent launch: the kernel behind this one may be set up, the kernels before are over and their
-// writes visible.  No effect in launches without it.
+// Programmatic dependent launch, without effect in launches that do not use it.  The first lets the kernel behind
+// this one be set up; the second returns when the kernels before are over and their writes visible.
 __device__ __forceinline__ void griddepcontrol_launch_dependents()
 {
     asm volatile("griddepcontrol.launch_dependents;");
@@ -46,7 +46,7 @@ __device__ __forceinline__ bool elect_sync()
     return elected != 0;
 }
 
-// The bitwise or over the warp, the same in all threads, in a register that the compiler knows to be uniform.
+// Returns the bitwise or over the warp, the same in all threads, in a register that the compiler knows to be uniform.
 __device__ __forceinline__ uint32_t redux_sync_or(uint32_t x)
 {
     uint32_t y;

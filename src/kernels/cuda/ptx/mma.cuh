@@ -87,7 +87,7 @@ VIC_WGMMA_64(bf16, true, 1, true, 1)
 #undef VIC_OUTPUTS_32
 #undef VIC_OUTPUTS_64
 
-// The same product for one warp: D (16 x 8) += A (16 x 16) B (16 x 8), fragments as in a warp's share of wgmma.
+// The same product for one warp: D (16 x 8) += A (16 x 16) B (16 x 8).  Its fragments are those of a warp in wgmma.
 template <half_type TYPE>
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t *a, uint32_t b0, uint32_t b1)
 {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, nothing written in
-// between.
+// The fused forward kernel: S = Q K^T, mask, softmax, O += P V for one strip per warpgroup, with nothing written to
+// global memory in between.
 //   warpgroup W (the last)    producers: each warp gathers a panel of K or of V into the ring, by the copy engine
-//   warpgroups 0 .. W - 1     each takes a strip of the tile and, from the ring, the stages on the strip's list
-// Persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch entry.
-// Read plan/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
+//   warpgroups 0 .. W - 1     consumers: each takes a strip of the tile and, from the ring, the stages on its list
+// The kernel is persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch
+// entry. Read plan/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
 #include "kernels/cuda/sm90/combine.cuh"
 #include "kernels/cuda/sm90/item_walk.cuh"
 #include "kernels/cuda/sm90/producer.cuh"
-#include "kernels/cuda/sm90/ring_place.cuh"
+#include "kernels/cuda/sm90/ring.cuh"
 #include "kernels/cuda/sm90/rows_io.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/splits.cuh"
@@ -57,91 +57,91 @@ __device__ __forceinline__ void multiply_p_v(float (&o)[D / 2], const uint32_t (
         }
 }
 
-// Weights of a step whose P V is still to come, and the stage that it needs.
-struct late_product {
+// A product P V that is still to be computed: the weights of its step, and the stage that it needs.
+struct pending_product {
     uint32_t weights[16], stage, empty;
 };
 
 template <half_type TYPE, int D>
-__device__ __forceinline__ void start_p_v(strip_state<D> &t, const late_product &late)
+__device__ __forceinline__ void start_p_v(strip_state<D> &t, const pending_product &pending)
 {
-    multiply_p_v<TYPE, D>(t.o, late.weights, late.stage);
+    multiply_p_v<TYPE, D>(t.o, pending.weights, pending.stage);
     ptx::wgmma_commit_group();
 }
 
-template <int D> __device__ __forceinline__ void finish_p_v(strip_state<D> &t, const late_product &late)
+template <int D> __device__ __forceinline__ void finish_p_v(strip_state<D> &t, const pending_product &pending)
 {
     ptx::wgmma_wait_group<0>();
     ptx::wgmma_pin(t.o);
-    ptx::mbarrier_arrive(late.empty); // by each thread, for the mask word that it has read
+    ptx::mbarrier_arrive(pending.empty); // each thread arrives, because each has read a mask word of the stage
 }
 
-// The stage at `w` meets the strip, and `w` goes on to the next, in the shadow of a product.  LATE: P V runs a step
-// behind, during the softmax of the next step (the intra-warpgroup pipeline of FlashAttention-3, arXiv:2407.08608);
-// `late` is the step before, then this one.
+// Computes the step at `w`, and advances `w` to the next while a product runs.  With OVERLAP, P V of a step runs
+// during the softmax of the next step (the intra-warpgroup overlap of FlashAttention-3, arXiv:2407.08608): `pending`
+// is the product of the step before, and afterwards that of this one.
 template <half_type TYPE, int D, step_kind KIND>
-__device__ __forceinline__ void step(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t,
-                                     late_product &late)
+__device__ __forceinline__ void step(const attn_fwd_params &p, list_walk<D> &w, strip_state<D> &t,
+                                     pending_product &pending)
 {
-    constexpr bool MASKED = KIND != step_kind::full, LATE = attn_fwd_config<D>::LATE;
-    constexpr bool LATE_P_V = LATE && KIND != step_kind::first; // there is a step before
+    constexpr bool MASKED = KIND != step_kind::full, OVERLAP = attn_fwd_config<D>::OVERLAP;
+    constexpr bool P_V_PENDING = OVERLAP && KIND != step_kind::first; // that of the step before
     const uint32_t stage = w.stage(), empty = w.empty();
-    float s[32], part[2];
+    float s[32], step_sum[2];
     w.wait();
     const uint32_t bits = MASKED ? w.bits() : WARP;
     ptx::wgmma_fence();
     multiply_q_k<TYPE, D>(s, t.q, stage);
     ptx::wgmma_commit_group();
-    if (LATE_P_V) start_p_v<TYPE, D>(t, late);
-    if (LATE) w.advance(p);
-    ptx::wgmma_wait_group<LATE_P_V ? 1 : 0>();
+    if (P_V_PENDING) start_p_v<TYPE, D>(t, pending);
+    if (OVERLAP) w.advance(p);
+    ptx::wgmma_wait_group<P_V_PENDING ? 1 : 0>();
     ptx::wgmma_pin(s);
-    weigh_step<D, KIND>(p, bits, s, part, t);
-    if (LATE_P_V) finish_p_v<D>(t, late);
-    sum_weights<TYPE, D, KIND>(p, stage, bits, s, part, t);
-    pack_weights<TYPE>(s, late.weights);
-    late.stage = stage;
-    late.empty = empty;
-    if (LATE) return;
+    exponentiate_step<D, KIND>(p, bits, s, step_sum, t);
+    if (P_V_PENDING) finish_p_v<D>(t, pending);
+    add_step<TYPE, D, KIND>(p, stage, bits, s, step_sum, t);
+    pack_weights<TYPE>(s, pending.weights);
+    pending.stage = stage;
+    pending.empty = empty;
+    if (OVERLAP) return;
     ptx::wgmma_fence();
-    start_p_v<TYPE, D>(t, late);
+    start_p_v<TYPE, D>(t, pending);
     w.advance(p);
-    finish_p_v<D>(t, late);
+    finish_p_v<D>(t, pending);
 }
 
-// All stages of the strip's list.
+// Takes all stages of the strip's list, up to the end of a split.
 template <half_type TYPE, int D>
-__device__ __forceinline__ void walk(const attn_fwd_params &p, ring_place<D> &w, strip_state<D> &t)
+__device__ __forceinline__ void walk(const attn_fwd_params &p, list_walk<D> &w, strip_state<D> &t)
 {
-    late_product late;
+    pending_product pending;
     if (!w.more()) return;
-    step<TYPE, D, step_kind::first>(p, w, t, late);
+    step<TYPE, D, step_kind::first>(p, w, t, pending);
     while (w.more()) {
 #pragma unroll 1
-        while (w.full()) step<TYPE, D, step_kind::full>(p, w, t, late);
+        while (w.full()) step<TYPE, D, step_kind::full>(p, w, t, pending);
 #pragma unroll 1
-        while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t, late);
+        while (w.masked()) step<TYPE, D, step_kind::masked>(p, w, t, pending);
     }
-    if constexpr (attn_fwd_config<D>::LATE) {
+    if constexpr (attn_fwd_config<D>::OVERLAP) {
         ptx::wgmma_fence();
-        start_p_v<TYPE, D>(t, late);
-        finish_p_v<D>(t, late);
+        start_p_v<TYPE, D>(t, pending);
+        finish_p_v<D>(t, pending);
     }
 }
 
 // ---- One task after the other --------------------------------------------------------------------------------
 
-// A warp's record of its task, on its way to shared memory at `to`.
+// Starts to copy a warp's task to shared memory at `to`.
 template <int D> __device__ __forceinline__ void fetch_task(const attn_fwd_params &p, int item, uint32_t to)
 {
     const int warpgroup = uniform(threadIdx.x >> 7), lane = threadIdx.x & 31;
     const tile_task *task = p.tasks + (static_cast<int64_t>(item) * attn_fwd_config<D>::WARPGROUPS + warpgroup);
-    __syncwarp(); // what was there has been read
+    __syncwarp(); // the task that was there has been read
     if (lane < static_cast<int>(sizeof *task / 16))
         ptx::cp_async_16(to + 16 * lane, reinterpret_cast<const char *>(task) + 16 * lane);
 }
 
-__device__ __forceinline__ void fetched()
+__device__ __forceinline__ void task_fetched()
 {
     ptx::cp_async_wait_all();
     __syncwarp();
@@ -158,7 +158,7 @@ __device__ __forceinline__ tile_task task_at(uint32_t at)
 }
 
 template <int D>
-__device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task &task, int batch, strip_state<D> &t)
+__device__ __forceinline__ void start_q(const attn_fwd_params &p, const tile_task &task, int batch, strip_state<D> &t)
 {
     if constexpr (attn_fwd_config<D>::Q_SHARED)
         fetch_q<D>(p, task.strip * STRIP_ROWS, task.head, batch);
@@ -166,9 +166,9 @@ __device__ __forceinline__ void ask_q(const attn_fwd_params &p, const tile_task 
         load_q<D>(p, task.strip * STRIP_ROWS, task.head, batch, t);
 }
 
-// All of an item: a split of a tile, or all of its splits one after the other.  `record`: its task's.
+// Computes an item: a split of a tile, or all of its splits one after the other.  `task` is where its task is.
 template <half_type TYPE, int D, bool SPLIT>
-__device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t record, ring_place<D> &w,
+__device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t task, list_walk<D> &w,
                                             strip_state<D> &t)
 {
     clear<D>(t);
@@ -176,20 +176,20 @@ __device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t r
         walk<TYPE, D>(p, w, t);
         return;
     }
-    const bool one = static_cast<int>(ptx::ld_shared(record + offsetof(tile_task, partial))) >= 0;
-    bool more = false; // than the first
+    const bool one = static_cast<int>(ptx::ld_shared(task + offsetof(tile_task, partial))) >= 0;
+    bool later = false; // this split is not the first
 #pragma unroll 1
     for (;;) {
         walk<TYPE, D>(p, w, t);
         if (!w.split_ends() || one) break;
         add_up_row_sums<D>(t);
-        if (more) add<D>(own_partial<D>(p), t);
+        if (later) add<D>(own_partial<D>(p), t);
         put<D>(own_partial<D>(p), t);
         clear<D>(t);
         w.advance(p);
-        more = true;
+        later = true;
     }
-    if (!more) return;
+    if (!later) return;
     add_up_row_sums<D>(t);
     add<D>(own_partial<D>(p), t);
     keep_row_sums_once<D>(t);
@@ -198,21 +198,22 @@ __device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t r
 template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
-    ring_place<D> w;
+    list_walk<D> w;
     strip_state<D> t;
+    // Where the task of this item is, and where that of the next item comes to be.
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
-    uint32_t odd = 0; // whether an odd number of items with combine stages is done
+    uint32_t odd = 0; // 1 after an odd number of items with combine stages
     item_walk items(p);
     int batch = 0;
     if (items.left > 0) {
         batch = items.batch();
         fetch_task<D>(p, items.item(), here);
-        fetched();
+        task_fetched();
         const tile_task task = task_at(here);
         if (SPLIT) w.begin = uniform(-task.before);
         w.start(p, task.list);
         ptx::griddepcontrol_wait(); // until here only the plan was read
-        ask_q<D>(p, task, batch, t);
+        start_q<D>(p, task, batch, t);
     }
     while (items.left > 0) {
         items.next();
@@ -221,24 +222,23 @@ template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void con
         fetch_task<D>(p, items.item(), there);
         w.ready(p);
         walk_splits<TYPE, D, SPLIT>(p, here, w, t);
-        fetched();
-        // The next task's loads are under way while this one's rows are stored.
+        task_fetched();
+        // The loads of the next task run while the rows of this one are stored.
         const tile_task task = task_at(here);
         const bool whole = !SPLIT || task.partial < 0;
-        const uint32_t behind = w.begin + (SPLIT ? task.before : 0) + task.stages,
-                       number = behind + task.combine_stage;
-        w.begin = uniform(behind + (whole ? p.combine_stages : 0));
+        const uint32_t end = w.begin + (SPLIT ? task.before : 0) + task.stages, number = end + task.combine_stage;
+        w.begin = uniform(end + (whole ? p.combine_stages : 0));
         if (items.left > 0) {
             const tile_task after = task_at(there);
             if (SPLIT) w.begin = uniform(w.begin - after.before);
             w.start(p, after.list);
-            ask_q<D>(p, after, next_batch, t);
+            start_q<D>(p, after, next_batch, t);
         }
         if (!whole) {
             add_up_row_sums<D>(t);
             put<D>(partial_at<D>(p, static_cast<int64_t>(batch) * p.n_partials + task.partial), t);
         } else if (task.warpgroup_split > 0) {
-            leave_partial<D>(task.combine_stage, number, t);
+            store_partial<D>(task.combine_stage, number, t);
         } else {
             if (p.warpgroup_splits > 1)
                 combine_partials<D>(task.combine_stage, number, p.warpgroup_splits - 1, odd, t);
@@ -252,7 +252,7 @@ template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void con
     }
 }
 
-// SPLIT: for tiles of several splits; without it whole tiles take fewer instructions.
+// With SPLIT the kernel can take tiles of several splits; without it the loops have fewer instructions.
 template <half_type TYPE, int D, bool SPLIT>
 __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     attn_fwd(const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
@@ -263,7 +263,7 @@ __global__ void __launch_bounds__(attn_fwd_config<D>::THREADS, 1)
     ptx::griddepcontrol_launch_dependents();
     const int warpgroup = __shfl_sync(WARP, threadIdx.x >> 7, 0), warp = __shfl_sync(WARP, threadIdx.x >> 5 & 3, 0);
     if (threadIdx.x == 0) {
-        if (ptx::shared_address(shared) != C::BASE) __trap(); // the constants above would be wrong
+        if (ptx::shared_address(shared) != C::BASE) __trap(); // the addresses in attn_fwd_config would be wrong
         for (int i = 0; i < C::RING; i++) {
             ptx::mbarrier_init(C::FULL + 16 * i, C::PRODUCERS);
             ptx::mbarrier_init(C::FULL + 16 * i + 8, C::PRODUCERS);

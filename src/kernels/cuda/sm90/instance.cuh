@@ -11,7 +11,7 @@ template <half_type TYPE, int D> attn_fwd_instance instance()
     using C = attn_fwd_config<D>;
     attn_fwd_instance i;
     i.split = reinterpret_cast<const void *>(attn_fwd<TYPE, D, true>);
-    // At D = 32 the kernel for splits is the faster one for whole tiles, too.
+    // At D = 32 the kernel for splits is faster even where no tile is split.
     if constexpr (D == 32)
         i.whole = i.split;
     else

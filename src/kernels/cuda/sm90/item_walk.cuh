@@ -4,10 +4,10 @@
 
 namespace sm90
 {
-// The items that the CTA works on: its list, once for every entry of the batch; or, where there are fewer items than
-// CTAs, those of the whole batch in turn.
-// Divisions instead of a loop over lists: a loop here costs the walks' loops eight instructions a step, as ptxas then
-// deals out uniform registers in another way.
+// A CTA's walk over its items: those of its list, once for every entry of the batch; or, where there are fewer items
+// than CTAs, those of the whole batch, which CTAs take round robin.
+// It divides instead of looping over lists: with a loop here ptxas assigns uniform registers in another way, which
+// costs the loops over stages eight instructions a step.
 struct item_walk {
     uint32_t first, n, at, step;
     int left;
@@ -15,11 +15,11 @@ struct item_walk {
     __device__ __forceinline__ explicit item_walk(const attn_fwd_params &p)
     {
         const uint32_t ctas = gridDim.x, begin = p.item_first[blockIdx.x];
-        const bool in_turn = p.n_items < ctas;
-        first = in_turn ? 0 : uniform(begin);
-        n = in_turn ? p.n_items : uniform(p.item_first[blockIdx.x + 1] - begin);
-        at = in_turn ? blockIdx.x : 0;
-        step = in_turn ? ctas : 1;
+        const bool few = p.n_items < ctas;
+        first = few ? 0 : uniform(begin);
+        n = few ? p.n_items : uniform(p.item_first[blockIdx.x + 1] - begin);
+        at = few ? blockIdx.x : 0;
+        step = few ? ctas : 1;
         left = static_cast<int>(n * p.batch + step - 1 - at) / static_cast<int>(step);
     }
     __device__ __forceinline__ void next()

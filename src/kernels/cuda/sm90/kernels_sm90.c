@@ -6,13 +6,13 @@
 #include "kernels/cuda/sm90/instance.h"
 #include "kernels/cuda/sm90/launch.h"
 
-/* Head sizes in between run by the next larger kernel, the rest of it zeros. */
+/* Head sizes in between run by the next larger kernel, whose remaining columns are zeros. */
 #define KERNEL(type, bit, d)                                                                                         \
     const struct kernel attn_fwd_sm90_##type##_d##d = {                                                              \
         .name = "attn_fwd_sm90_" #type "_d" #d,                                                                      \
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CUDA,                                                                                          \
-        .dtypes = (bit),                                                                                       \
+        .dtypes = (bit),                                                                                             \
         .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,                                        \
         .dim_min = 8,                                                                                                \
         .dim_max = (d),                                                                                              \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host side of the fused kernels: what a plan brings to the device, how a launch is put together.
+// The host side of the fused kernels: it uploads a plan to the device, and launches.
 #include "kernels/cuda/sm90/launch.h"
 
 #include "base/clock.h"
@@ -25,20 +25,21 @@ using cuda_host::on_device;
 namespace
 {
 struct device_plan {
-    const void *kernel;                // of the instance: for tiles of one split, or of several
-    attn_fwd_params params[SCHEDULES]; // the plan's part, with each schedule; the same twice where there is one
+    const void *kernel;                // attn_fwd_instance.whole or .split
+    attn_fwd_params params[SCHEDULES]; // what the plan sets; the same twice where there is one schedule
     const int32_t *q_order, *k_order;
     int ctas, places;
     int64_t tiles;
-    bool split;   // there are tiles of several splits
-    void *memory; // all of the above lie in it
+    bool split;   // some tile has several splits
+    void *memory; // the arrays of the plan on the device
 };
 
 using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
                                   const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
                                   CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-// From the driver, at run time: libcuda is not linked.  Kept once it is found; a failure is not.
+// Finds the driver's function at run time, because libcuda is not linked.  It is kept once it is found; a failure is
+// not kept.
 vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
 {
     static std::atomic<encode_tiled> known;
@@ -48,7 +49,7 @@ vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
     if (*out) return VIC_OK;
     TRY(cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault,
                                                     &found),
-                   "asking the driver for tensor maps", err));
+                   "looking for tensor maps in the driver", err));
     if (found != cudaDriverEntryPointSuccess || !function)
         return vic_fail(err, VIC_NO_DEVICE,
                         "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
@@ -75,19 +76,20 @@ static const attn_fwd_instance *instance_of(const vic_plan *plan)
     return static_cast<const attn_fwd_instance *>(plan->kernel->instance);
 }
 
-// Everything that a plan has on the device, and before that, in one piece on the host, to be copied in one go.
+// One block of memory for all arrays of a plan, so that they are copied from the host to the device at once.
 class arena
 {
   public:
-    // `to` becomes a pointer to `count` objects in memory that bind() names later.
+    // Adds an array of `count` objects; bind() sets *to.
     template <typename T> void add(T **to, int64_t count)
     {
-        places[n++] = { reinterpret_cast<void **>(to), size };
+        arrays[n++] = { reinterpret_cast<void **>(to), size };
         size += size_round_up(size_times(sizeof(T), static_cast<size_t>(count)), 256);
     }
+    // Sets the pointers to all arrays to where they are in `memory`.
     void bind(void *memory) const
     {
-        for (int i = 0; i < n; i++) *places[i].to = static_cast<char *>(memory) + places[i].offset;
+        for (int i = 0; i < n; i++) *arrays[i].to = static_cast<char *>(memory) + arrays[i].offset;
     }
     size_t bytes() const
     {
@@ -98,12 +100,12 @@ class arena
     struct {
         void **to;
         size_t offset;
-    } places[12];
+    } arrays[12];
     int n = 0;
     size_t size = 0;
 };
 
-// The arrays of a plan; in the host's copy of the arena, then in the device's.
+// The arrays of a plan: first in an arena on the host, then in the one on the device.
 struct plan_arrays {
     tile_arrays tiles;
     tile_item *items[SCHEDULES];
@@ -168,10 +170,10 @@ static void set_params(const vic_plan *plan, const tile_layout *l, const tile_sc
     p->d_v = plan->shape.d_v;
 }
 
-// Seconds since it was asked last.
 class stopwatch
 {
   public:
+    // Returns the seconds since the last call.
     double lap()
     {
         const double before = last;
@@ -183,14 +185,14 @@ class stopwatch
     double last = clock_seconds();
 };
 
-// Where the time of a plan goes, in milliseconds: VIC_LOG=plan.
+// Where the time of making a plan goes, in seconds, for VIC_LOG=plan.
 struct plan_times {
     double device, layout, schedule, fill, memory, copy, kernel;
 };
 
-// Brings the layout to the device.
-static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
-                        stopwatch *watch, plan_times *times, vic_error *err)
+// Writes the arrays of the plan and uploads them to the device.
+static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
+                         stopwatch *watch, plan_times *times, vic_error *err)
 {
     const attn_fwd_instance *instance = instance_of(plan);
     const bool two = schedules[WHOLE_TILES].items != nullptr;
@@ -227,15 +229,16 @@ static vic_status bring(vic_plan *plan, const tile_layout *l, const tile_schedul
     }
     st = cuda_check(cudaFuncSetAttribute(d->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          static_cast<int>(instance->shared_bytes)),
-                    "giving the kernel its shared memory", err);
+                    "setting the kernel's shared memory", err);
     times->kernel = watch->lap();
     return st;
 }
 
-// One CTA a multiprocessor.  The first call of a process on a GPU starts CUDA there, and takes long.
+// Starts the GPU and sets *ctas to one CTA for each multiprocessor.  The first call of a process on a GPU starts CUDA
+// there, which takes long.
 static vic_status start_device(vic_device device, int *ctas, vic_error *err)
 {
-    TRY(cuda_check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "asking the GPU",
+    TRY(cuda_check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "querying the GPU",
                    err));
     if (*ctas > MOST_CTAS) *ctas = MOST_CTAS;
     return cuda_check(cudaFree(nullptr), "starting the GPU", err);
@@ -280,7 +283,7 @@ vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, 
     plan->computed_pairs = l.steps * STRIP * STAGE_KEYS;
     vic_status st = make_schedules(plan, &l, ctas, choice->whole, schedules, err);
     times.schedule = watch.lap();
-    if (st == VIC_OK) st = bring(plan, &l, schedules, pool, &watch, &times, err);
+    if (st == VIC_OK) st = upload(plan, &l, schedules, pool, &watch, &times, err);
     if (st == VIC_OK) log_plan(plan, &l, &times);
     layout_free(&l);
     for (auto &schedule : schedules) schedule_free(&schedule);
@@ -293,7 +296,7 @@ vic_status cuda_sm90_prepare(vic_plan *plan, pool *pool, vic_error *err)
     return cuda_sm90_prepare_as(plan, &by_heuristics, pool, err);
 }
 
-// Splits over CTAs are for few items; where there are many, whole tiles occupy all CTAs.
+// Returns the parameters with splits over CTAs where there are few items; many whole tiles occupy all CTAs.
 static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
@@ -301,14 +304,14 @@ static const attn_fwd_params *params_for(const vic_plan *plan, int64_t batch)
     return &d->params[many ? WHOLE_TILES : SPLIT_OVER_CTAS];
 }
 
-// K and V in pattern order, [batch, kv_head, n_k, d] each.
+// Bytes of K or V in pattern order, [batch, kv_head, n_k, d].
 static size_t permuted_bytes(const vic_plan *plan, int64_t batch, int d)
 {
-    const size_t items = size_times(static_cast<size_t>(batch), static_cast<size_t>(plan->shape.kv_heads));
-    return size_round_up(size_times(items, static_cast<size_t>(plan->pattern->n_k) * d * 2), 256);
+    const size_t heads = size_times(static_cast<size_t>(batch), static_cast<size_t>(plan->shape.kv_heads));
+    return size_round_up(size_times(heads, static_cast<size_t>(plan->pattern->n_k) * d * 2), 256);
 }
 
-// Keys and values in pattern order, where the caller's are not; behind them the partial results of split tiles.
+// Where partial results begin in the workspace: behind keys and values in pattern order, where the caller's are not.
 static size_t partials_at(const vic_plan *plan, int64_t batch)
 {
     if (plan->pattern_order) return 0;
@@ -324,7 +327,7 @@ size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch)
     return size_plus(partials_at(plan, batch), size_times(partials, instance_of(plan)->partial_bytes));
 }
 
-// {columns, rows, heads, batch}: what lies past the columns or rows reads as zero.
+// Makes a tensor map {columns, rows, heads, batch}, by which everything past the columns or rows reads as zero.
 static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int columns, int64_t batch,
                            CUtensorMap *map, vic_error *err)
 {
@@ -336,13 +339,12 @@ static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int 
                                  static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
     cuuint64_t bytes[3];
     for (int i = 0; i < 3; i++) {
-        // A dimension of one is never stepped along; its stride only has to be legal.
+        // The stride of a dimension of size 1 is never used; it only has to be legal.
         const bool stepped = sizes[i + 1] > 1;
         if (stepped && (strides[i] <= 0 || strides[i] % 8 != 0))
             return vic_fail(err, VIC_BAD_ARGUMENT,
                             "k, v: on the GPU, in pattern order, strides must be positive multiples of 8 elements "
-                            "(16 "
-                            "bytes), got %lld; copy them, or plan for the caller's order",
+                            "(16 bytes), got %lld; copy them, or plan for the caller's order",
                             static_cast<long long>(strides[i]));
         bytes[i] = stepped ? static_cast<cuuint64_t>(strides[i]) * 2 : 16;
     }
@@ -365,13 +367,14 @@ static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int 
     return VIC_OK;
 }
 
-// Every row begins at a multiple of `elements`, so that as many can be moved at a time.
+// Whether every row begins at a multiple of `elements`, so that as many can be moved at a time.
 static bool aligned(const attention_tensor *t, int elements)
 {
     return reinterpret_cast<uintptr_t>(t->data) % (2 * elements) == 0 && t->row_stride % elements == 0 &&
            t->head_stride % elements == 0 && t->batch_stride % elements == 0;
 }
 
+// Copies K or V to the workspace in pattern order; *out is the tensor there.
 static vic_status permute(const device_plan *d, const vic_plan *plan, const attention_tensor *from, int columns,
                           int64_t batch, void *to, attention_tensor *out, cudaStream_t stream, vic_error *err)
 {
@@ -423,7 +426,7 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     CUtensorMap k_map, v_map;
     std::memset(&k_map, 0, sizeof k_map);
     std::memset(&v_map, 0, sizeof v_map);
-    if (plan->pattern->n_k > 0) { // else no stage asks for them
+    if (plan->pattern->n_k > 0) { // without keys there are no stages, which would use the maps
         TRY(make_map(&k, plan, plan->shape.d_qk, a->batch, &k_map, err));
         TRY(make_map(&v, plan, plan->shape.d_v, a->batch, &v_map, err));
     }

@@ -9,11 +9,12 @@
 extern "C" {
 #endif
 
-/* How strips and tiles are split; zeros: as the heuristics say.  Other values are for tests and measurements. */
+/* How strips and tiles are split.  Where all members are 0 the heuristics decide; other values are for tests and
+ * measurements. */
 struct cuda_sm90_choice {
-    int warpgroup_splits; /* struct layout_shape */
-    int64_t split_steps;
-    bool whole; /* no tile is split over CTAs: one does all of its splits */
+    int warpgroup_splits; /* as in struct layout_shape */
+    int64_t split_steps;  /* as in struct layout_shape */
+    bool whole;           /* no tile is split over CTAs: one CTA does all splits of a tile */
 };
 
 const char *cuda_sm90_unavailable(vic_device device);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the fused forward kernel is launched with; all pointers are the device's.  Strides count elements. */
+/* The parameters of the fused forward kernel; all pointers are to memory of the device.  Strides count elements. */
 #ifndef VIC_KERNELS_CUDA_SM90_PARAMS_H
 #define VIC_KERNELS_CUDA_SM90_PARAMS_H
 
@@ -12,7 +12,8 @@ struct attn_fwd_tensor {
     int64_t row, head, batch;
 };
 
-/* The largest Hopper die has 144 multiprocessors.  With one entry more, item_first is a multiple of 16 bytes. */
+/* A GPU may have so many CTAs at most: the largest Hopper die has 144 multiprocessors, and item_first, which has one
+ * entry more, is a multiple of 16 bytes. */
 enum { MOST_CTAS = 159 };
 
 struct attn_fwd_params {
@@ -25,14 +26,14 @@ struct attn_fwd_params {
     const struct tile_combine *combines; /* [n_combines] */
     uint32_t n_items, n_combines, n_partials;
     int warpgroup_splits, combine_stages; /* of tile_layout */
-    int32_t item_first[MOST_CTAS + 1];    /* of tile_schedule; here, so that no load stands before the first one */
+    int32_t item_first[MOST_CTAS + 1]; /* tile_schedule.first, as a parameter, so that a CTA need not load it first */
     /* the problem; K and V come through tensor maps {d, row, head, batch} */
     struct attn_fwd_tensor q, out, lse; /* lse.data NULL = not wanted */
     const int32_t *q_rows;              /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     int64_t n_q;
     int batch, heads_per_kv, d_qk, d_v;
     void *partials; /* in the workspace: [batch, n_partials] of partial_layout; behind them [CTAs, warpgroups] */
-    bool q_words, out_words; /* rows of q, out can be read and written 4 bytes at a time */
+    bool q_words, out_words; /* rows of q, out can be read, written 4 bytes at a time */
     bool q_vectors;          /* rows of q can be read 16 bytes at a time */
     float scale_log2;        /* scale * log2(e) */
 };

@@ -5,18 +5,19 @@
 
 namespace
 {
-// A thread moves 8 numbers.  Neighbouring threads share a row, so that reads and writes are whole sectors.
+// A thread copies a vector of 8 numbers.  Neighbouring threads copy from one row, so that reads and writes are whole
+// sectors.
 __global__ void permute_kernel(permute_params p)
 {
-    const int pieces = p.d / 8;
-    const int64_t total = p.n * p.heads * p.batches * pieces;
+    const int vectors = p.d / 8;
+    const int64_t total = p.n * p.heads * p.batches * vectors;
     for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total;
          i += int64_t(gridDim.x) * blockDim.x) {
-        const int piece = i % pieces;
-        const int64_t row = i / pieces % p.n, rest = i / pieces / p.n;
+        const int vector = i % vectors;
+        const int64_t row = i / vectors % p.n, rest = i / vectors / p.n;
         const int head = rest % p.heads, batch = rest / p.heads;
         const int64_t at = p.rows ? p.rows[row] : row;
-        const uint16_t *from = p.from + at * p.row + head * p.head + batch * p.batch + 8 * piece;
+        const uint16_t *from = p.from + at * p.row + head * p.head + batch * p.batch + 8 * vector;
         uint4 words;
         if (p.vectors) {
             words = __ldg(reinterpret_cast<const uint4 *>(from));
@@ -24,7 +25,7 @@ __global__ void permute_kernel(permute_params p)
             uint16_t *halves = reinterpret_cast<uint16_t *>(&words);
             for (int c = 0; c < 8; c++) halves[c] = from[c];
         }
-        reinterpret_cast<uint4 *>(p.to)[i] = words; // [batch, head, row, piece]
+        reinterpret_cast<uint4 *>(p.to)[i] = words; // [batch, head, row, vector]
     }
 }
 } // namespace

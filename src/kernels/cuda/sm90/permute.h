@@ -5,11 +5,11 @@
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 
-/* K or V of the caller, any strides, to rows [batch, head, n, d] in pattern order.  rows NULL = already in order. */
+/* Copies K or V of the caller, with any strides, to rows [batch, head, n, d] in pattern order. */
 struct permute_params {
     const uint16_t *from;
     uint16_t *to;
-    const int32_t *rows;
+    const int32_t *rows;         /* [n] row of `from`; NULL = the same */
     int64_t n, row, head, batch; /* strides of `from`, elements */
     int heads, batches, d;
     bool vectors; /* rows of `from` can be read 16 bytes at a time */

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The producers: K, V and mask words of a CTA's stages into the ring, in the order in which it will need them.
+// The producers: they copy K, V and mask words of a CTA's stages into the ring, in the order in which its consumers
+// will need them.
 #pragma once
 #include "kernels/cuda/sm90/item_walk.cuh"
 
 namespace sm90
 {
-// Where a producer stands in the ring.
-template <int D> struct ring_end {
+// A producer's walk over the slots of the ring.
+template <int D> struct ring_walk {
     uint32_t slot = 0, lap = 0;
 
     __device__ __forceinline__ void wait_empty() const
     {
-        ptx::mbarrier_wait(attn_fwd_config<D>::EMPTY + 8 * slot, ~lap & 1); // a fresh one is complete in parity 1
+        ptx::mbarrier_wait(attn_fwd_config<D>::EMPTY + 8 * slot, ~lap & 1); // a new barrier is complete in parity 1
     }
     __device__ __forceinline__ uint32_t full() const
     {
@@ -25,18 +26,18 @@ template <int D> struct ring_end {
     }
 };
 
-// Behind an item's stages: the combine stages, which are left empty (combine.cuh).
-// `number` is that of the first among all stages of the CTA; `before` that of the item before
-// that had any, plus RING, 0 = there was none.
+// Behind an item's stages: leaves slots of the ring empty as combine stages (combine.cuh).  `number` is that of the
+// first of them among all stages of the CTA; `before` is that of the last item that had combine stages, plus RING; 0
+// = there was none.
 template <int D>
-__device__ __forceinline__ void leave_combine_stages(ring_end<D> &ring, int stages, uint32_t number, uint32_t before,
+__device__ __forceinline__ void leave_combine_stages(ring_walk<D> &ring, int stages, uint32_t number, uint32_t before,
                                                      int warp)
 {
     using C = attn_fwd_config<D>;
     for (int i = 0; i < stages; i++) {
         ring.wait_empty();
         if (warp == 0) {
-            // The same combine stage of the item before must be done with: WRITTEN has one bit of phase.
+            // The same combine stage of the item before must not be in use any more: WRITTEN has one bit of phase.
             const uint32_t last = before + i - C::RING;
             if (before > 0 && number < before)
                 ptx::mbarrier_wait(C::EMPTY + 8 * (last % C::RING), last / C::RING & 1);
@@ -49,14 +50,14 @@ __device__ __forceinline__ void leave_combine_stages(ring_end<D> &ring, int stag
     }
 }
 
-// Producer warp `warp` brings panel warp / 2 of K (even) or V (odd); the first one mask words, too.
+// Producer warp `warp` copies panel warp / 2 of K (even warps) or V (odd warps); warp 0 also copies the mask words.
 template <int D, bool SPLIT>
 __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         int warp)
 {
     using C = attn_fwd_config<D>;
-    constexpr int AT_ONCE = 32 / STAGE_OCTETS; // stages whose octets are read at a time, a word a lane
-    ring_end<D> ring;
+    constexpr int AT_ONCE = 32 / STAGE_OCTETS; // stages whose octets are read at a time, a word in each lane
+    ring_walk<D> ring;
     uint32_t number = 0, before = 0;
     const CUtensorMap *map = warp & 1 ? v_map : k_map;
     const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
@@ -84,7 +85,7 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
 #pragma unroll
             for (int g = 0; g < STAGE_OCTETS; g++)
                 rows[g] = (__shfl_sync(WARP, octets, first + g) & STAGE_OCTET_MASK) * OCTET;
-            const int takers = __popc(__shfl_sync(WARP, static_cast<uint32_t>(octets), first) >> STAGE_PLACES_SHIFT);
+            const int users = __popc(__shfl_sync(WARP, static_cast<uint32_t>(octets), first) >> STAGE_PLACES_SHIFT);
             const uint32_t mask_bytes =
                 __popc(__shfl_sync(WARP, static_cast<uint32_t>(octets), first + 1) >> STAGE_PLACES_SHIFT) *
                 C::MASK_BYTES;
@@ -96,9 +97,9 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
                     if (mask_bytes > 0)
                         ptx::cp_async_bulk(C::MASKS + ring.slot * (C::WARPGROUPS * C::MASK_BYTES), masks, mask_bytes,
                                            full);
-                    // For the warpgroups that will pass over this stage.
-                    if (takers < C::WARPGROUPS)
-                        ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - takers));
+                    // Arrives for the warpgroups that will skip this stage.
+                    if (users < C::WARPGROUPS)
+                        ptx::mbarrier_arrive(C::EMPTY + 8 * ring.slot, 128 * (C::WARPGROUPS - users));
                 } else {
                     ptx::mbarrier_arrive_expect_tx(full, C::PANEL_BYTES);
                 }

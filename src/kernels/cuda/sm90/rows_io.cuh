@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of Q in, rows of O and LSE out, through the caller's order where there is one.
+// Loads rows of Q and stores rows of O and LSE, through the caller's order where there is one.
 #pragma once
 #include "kernels/cuda/sm90/softmax.cuh"
 
@@ -12,8 +12,8 @@ __device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, cons
     return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
 }
 
-// Words of Q's columns, all asked for before the first is waited for.  Rows past the end load the last row: no mask
-// bit takes their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
+// Loads Q as words of two columns, all of them before it waits for the first.  Rows past the end load the last row:
+// no mask bit uses their scores.  Columns past the head's size are zero, as the tensor maps make those of K.
 template <int D>
 __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, int head, int batch,
                                        strip_state<D> &t)
@@ -44,16 +44,16 @@ __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, 
     }
 }
 
-// With Q_SHARED: the rows on their way to where wgmma reads them, 8 columns at a time.
+// With Q_SHARED: starts copies of the rows to where wgmma reads them, 8 columns at a time.
 template <int D> __device__ __forceinline__ void fetch_q(const attn_fwd_params &p, int first_row, int head, int batch)
 {
     using C = attn_fwd_config<D>;
-    constexpr int CHUNKS = D / 8, STEP = 128 / CHUNKS;
-    const int thread = threadIdx.x & 127, column = thread % CHUNKS * 8;
+    constexpr int VECTORS = D / 8, ROWS_AT_ONCE = 128 / VECTORS;
+    const int thread = threadIdx.x & 127, column = thread % VECTORS * 8;
     const uint32_t queries = queries_at<D>();
-    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128); // no warp of the warpgroup multiplies by the old ones any more
+    ptx::barrier_sync(1 + (threadIdx.x >> 7), 128); // no warp of the warpgroup needs the old rows any more
 #pragma unroll 4
-    for (int r = thread / CHUNKS; r < STRIP_ROWS; r += STEP) {
+    for (int r = thread / VECTORS; r < STRIP_ROWS; r += ROWS_AT_ONCE) {
         const int row = first_row + r < p.n_q ? first_row + r : static_cast<int>(p.n_q) - 1;
         const uint16_t *from = row_of(p, p.q, row, head, batch) + column;
         const uint32_t to = queries + C::swizzled(r, column);
@@ -78,7 +78,7 @@ __device__ __forceinline__ void q_fetched()
     ptx::barrier_sync(1 + (threadIdx.x >> 7), 128);
 }
 
-// Columns `first` .. `first` + D - 1.
+// Stores columns `first` .. `first` + D - 1, and with the first of all columns the LSE.
 template <half_type TYPE, int D>
 __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_row, int head, int batch,
                                            const strip_state<D> &t, int first = 0)
@@ -89,7 +89,7 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
         float sum = quad_sum(t.sum[r]);
         if (row >= p.n_q) continue;
-        // A row without pairs is zero, whatever its sums hold.  One that has pairs but no weight is NaN.
+        // A row without pairs is zero, whatever its sums hold.  A row that has pairs but no weight is NaN.
         if (sum == 0.0f && t.max[r] != -INFINITY) sum = NAN;
         const float factor = __frcp_rn(sum);
         uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + first + 2 * (lane & 3);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Splits of a tile over CTAs (plan/tiles.h).  Where each is on a CTA of its own, this leaves its partial results in
-// the workspace, and a second kernel combines them and stores the rows.  A CTA that does all splits of a tile keeps
-// the sum of those before in a partial of its own.  Either way warpgroup split by warpgroup split, and the splits of
-// each in order.
+// Splits of a tile over CTAs (plan/tiles.h).  Where each split has a CTA of its own, this CTA stores its partial
+// results in the workspace, and a second kernel combines them and stores the rows.  A CTA that does all splits of a
+// tile keeps the sum of the splits before in a partial of its own.  Both add up one warpgroup split after the other,
+// and the splits of each in order.
 #pragma once
 #include "kernels/cuda/sm90/combine.cuh"
 #include "kernels/cuda/sm90/rows_io.cuh"
 
 namespace sm90
 {
-// A partial result in the workspace: 16 bytes of each thread of the warpgroup, then the next 16; O, at last the rows'
-// references and sums.
+// A partial result in the workspace: 16 bytes of each thread of the warpgroup, then the next 16 bytes of each.  O
+// comes first, the rows' maxima and sums last.
 template <int D> struct partial_layout {
     static constexpr int VECTORS = D / 8 + 1;
     static constexpr int BYTES = VECTORS * 128 * 16;
@@ -21,7 +21,7 @@ template <int D> __device__ __forceinline__ float4 *partial_at(const attn_fwd_pa
     return static_cast<float4 *>(p.partials) + number * (partial_layout<D>::BYTES / 16) + (threadIdx.x & 127);
 }
 
-// The one that belongs to this warpgroup of this CTA.
+// The partial that belongs to this warpgroup of this CTA.
 template <int D> __device__ __forceinline__ float4 *own_partial(const attn_fwd_params &p)
 {
     return partial_at<D>(p, static_cast<int64_t>(p.batch) * p.n_partials +
@@ -50,7 +50,7 @@ template <int D> __device__ __forceinline__ void clear(strip_state<D> &t)
     for (int c = 0; c < D / 2; c++) t.o[c] = 0.0f;
 }
 
-// Eight columns of a strip, or of one of its warpgroup splits: the sum over the splits of the tile.
+// Sets t to the sum over the splits of a tile, for eight columns of a strip or of one of its warpgroup splits.
 template <int D>
 __device__ __forceinline__ void add_splits(const float4 *partial, int columns, int splits, strip_state<8> &t)
 {
@@ -71,7 +71,7 @@ __device__ __forceinline__ void add_splits(const float4 *partial, int columns, i
     }
 }
 
-// A block for each of p.combines, batch entry and eight columns.
+// The second kernel: a block for each of p.combines, batch entry and eight columns.
 template <half_type TYPE, int D>
 __global__ void __launch_bounds__(128) combine_splits(const __grid_constant__ attn_fwd_params p)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all parts of the fused kernel share: a warpgroup's strip in registers.
+// A warpgroup's strip in registers, and what else all files of the fused kernel use.
 #pragma once
 #include "kernels/cuda/ptx/copy.cuh"
 #include "kernels/cuda/ptx/mbarrier.cuh"
@@ -19,20 +19,20 @@ template <half_type TYPE> __device__ __forceinline__ uint32_t pack(float low, fl
     return TYPE == half_type::f16 ? ptx::cvt_rn_f16x2(low, high) : ptx::cvt_rn_bf16x2(low, high);
 }
 
-// The value that all threads of the warp have, in a uniform register: addresses and branches made from it cost the
-// vector registers nothing.
+// Returns the value, which all threads of the warp have, in a uniform register: addresses and branches that are made
+// from it need no vector registers.
 __device__ __forceinline__ uint32_t uniform(uint32_t x)
 {
     return ptx::redux_sync_or(x);
 }
 
-// What a warpgroup's thread holds of its strip: rows 16 warp + lane / 4 (index 0 below) and 8 further (index 1); of
-// every 8 columns, 2 (lane % 4) and the next.
+// What a thread of a warpgroup holds of the strip: row 16 warp + lane / 4 (index 0 below) and the row 8 behind it
+// (index 1); of every 8 columns number 2 (lane % 4) and the next.
 template <int D> struct strip_state {
     uint32_t q[D / 4]; // Q as A fragments: 4 words per 16 columns; not used with Q_SHARED
     float o[D / 2];    // O: 4 numbers per 8 columns
-    float max[2];      // the rows' references, integers in units of log2; -inf = not set yet
-    float sum[2];      // this thread's part of the rows' weights
+    float max[2];      // the rows' maxima (softmax.cuh), integers in units of log2; -inf = not set yet
+    float sum[2];      // what this thread has added up of the rows' weights
 };
 
 template <int D> __device__ __forceinline__ uint32_t queries_at()

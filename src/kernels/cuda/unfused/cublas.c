@@ -31,7 +31,7 @@ static bool find_all(void *library, struct cublas *c)
 
 static void load(void)
 {
-    /* By the loader's path, then where NVIDIA's packages put it without telling the loader. */
+    /* On the loader's path, then where NVIDIA's packages put it without adding the folder to that path. */
     static const char *const names[] = { "libcublas.so.13", "libcublas.so.12",
                                          "/usr/local/cuda/lib64/libcublas.so.13",
                                          "/usr/local/cuda/lib64/libcublas.so.12" };
@@ -49,7 +49,7 @@ const struct cublas *cublas_load(void)
 {
     const struct cublas *found;
     pthread_mutex_lock(&lock);
-    if (!loaded) load(); /* it may have failed for want of memory the last time */
+    if (!loaded) load(); /* the last attempt may have failed because memory ran out */
     found = loaded;
     pthread_mutex_unlock(&lock);
     return found;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cuBLAS, opened when it is first asked for: vicinal neither links nor needs it.  Its types are plain here (handles
- * are pointers, enums are ints), so that no header of it is needed either. */
+/* cuBLAS, opened when it is first needed: vicinal neither links it nor depends on it.  Its types are plain here
+ * (handles are pointers, enums are ints), so that its headers are not needed either. */
 #ifndef VIC_KERNELS_CUDA_UNFUSED_CUBLAS_H
 #define VIC_KERNELS_CUDA_UNFUSED_CUBLAS_H
 
@@ -19,7 +19,7 @@ enum {
     CUBLAS_TRANSPOSED = 1,
     CUBLAS_SUMS_F32 = 68,       /* cublasComputeType_t */
     CUBLAS_DEFAULT = -1,        /* cublasGemmAlgo_t */
-    CUBLAS_WORKSPACE = 32 << 20 /* bytes that cuBLAS asks for on Hopper, 256-byte aligned */
+    CUBLAS_WORKSPACE = 32 << 20 /* bytes that cuBLAS recommends on Hopper, 256-byte aligned */
 };
 
 struct cublas {
@@ -33,7 +33,7 @@ struct cublas {
     const char *(*status_text)(int status);
 };
 
-/* NULL when this machine has none; opened once, and kept. */
+/* Returns the functions of cuBLAS, which is opened once and kept, or NULL when this machine has none. */
 const struct cublas *cublas_load(void);
 
 #ifdef __cplusplus

@@ -10,13 +10,13 @@
 namespace
 {
 constexpr int HELD = 20;      // steps of a row's scores that a thread holds
-constexpr int TOGETHER = 4;   // of which, and of shares, so many are skipped or not at a time
-constexpr int MOST_WARPS = 8; // of a row; rows longer than all of them hold are read twice
+constexpr int TOGETHER = 4;   // so many steps, or partial outputs, are loaded or skipped together
+constexpr int MOST_WARPS = 8; // for a row; rows that are longer than all of them hold are read twice
 constexpr int ROWS = 4;       // of a CTA, where a warp holds a row
-constexpr int SHARES = 8;     // of a row that a thread of the sum holds
-constexpr int THREADS = 128;  // of the pointers and the sum
-constexpr int MOST_Y = 65535; // a grid's second dimension
-constexpr float TOP = 15.0f;  // the largest weight is 2^15: float16 has its full precision 29 powers below
+constexpr int PARTIALS = 8;   // partial outputs that a thread of the sum holds
+constexpr int THREADS = 128;  // of a CTA of the pointers' and the sum's kernel
+constexpr int MOST_Y = 65535; // the largest second dimension of a grid
+constexpr float TOP = 15.0f;  // the largest weight is 2^15: float16 has its full precision down to 2^-29 of it
 constexpr float LN_2 = 0.69314718055994531f;
 constexpr unsigned ALL = 0xffffffffu;
 
@@ -48,15 +48,15 @@ __device__ const char *element(const attention_tensor &t, int64_t batch, int64_t
 
 __global__ void pack_kernel(unfused_pack p)
 {
-    const int pieces = p.d / 8;
-    const int64_t total = p.batches * p.heads * p.padded * pieces;
+    const int vectors = p.d / 8; // of 8 numbers, in a row
+    const int64_t total = p.batches * p.heads * p.padded * vectors;
     for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total;
          i += int64_t(gridDim.x) * blockDim.x) {
-        const int64_t piece = i % pieces, row = i / pieces % p.padded, rest = i / pieces / p.padded;
+        const int64_t vector = i % vectors, row = i / vectors % p.padded, rest = i / vectors / p.padded;
         uint4 words = {};
         if (row < p.n) {
             const char *from =
-                element(p.from, rest / p.heads, rest % p.heads, p.order ? p.order[row] : row) + 16 * piece;
+                element(p.from, rest / p.heads, rest % p.heads, p.order ? p.order[row] : row) + 16 * vector;
             if (p.vectors) {
                 words = *reinterpret_cast<const uint4 *>(from);
             } else {
@@ -76,13 +76,13 @@ __global__ void pointers_kernel(unfused_call c)
     const int64_t row = exists ? c.pattern.row[t] * size : 0, column = exists ? c.pattern.column[t] * size : 0;
     ptx::griddepcontrol_wait(); // until here only the plan was read
     if (!exists) return;
-    for (int item = blockIdx.y; item < c.items; item += gridDim.y) {
-        const int64_t i = item * c.pattern.count + t, head = c.head + item, kv_head = head / c.heads_per_kv;
+    for (int h = blockIdx.y; h < c.heads; h += gridDim.y) {
+        const int64_t i = h * c.pattern.count + t, head = c.head + h, kv_head = head / c.heads_per_kv;
         c.q_at[i] = element(c.q, c.batch, head, row);
         c.k_at[i] = element(c.k, c.batch, kv_head, column);
         c.v_at[i] = element(c.v, c.batch, kv_head, column);
         c.scores_at[i] = c.scores + i * size * size;
-        c.shares_at[i] = c.shares + i * size * c.d_v;
+        c.partials_at[i] = c.partials + i * size * c.d_v;
     }
 }
 
@@ -91,8 +91,8 @@ template <bool MAXIMUM> __device__ float combine(float a, float b)
     return MAXIMUM ? fmaxf(a, b) : a + b;
 }
 
-// Over the warps of a row, in an order that depends on their number alone.  One array for maxima and one for sums:
-// then a warp that is ahead writes what nobody reads any more.
+// Combines x over the threads of a row's warps, in an order that depends on their number alone.  Maxima and sums
+// have an array each, so that a warp that is ahead does not write where others still read.
 template <bool MAXIMUM> __device__ float over_row(float x, float *shared)
 {
     for (int step = 16; step > 0; step /= 2) x = combine<MAXIMUM>(x, __shfl_xor_sync(ALL, x, step));
@@ -110,22 +110,22 @@ __device__ float weight(float score, float most)
     return ptx::ex2_approx_ftz((score - most) + TOP);
 }
 
-// The part of a row's scores that is a thread's.  A step is 128 keys, four for each lane of a warp: one block of 128
-// or 2, 4, 8 of the smaller ones.  A row's warps take its steps in turn, so every block of a row is one warp's, and
-// from step to step a thread moves by the same distance.
+// The scores of a row that belong to one thread.  A step is 128 keys, four for each lane of a warp: one block of
+// 128, or 2, 4, 8 smaller blocks.  A row's warps take its steps round robin, so every block of a row belongs to one
+// warp, and from step to step a thread advances by the same distance.
 struct row_scores {
     char *first;  // the four scores of this thread's first step
-    int stride;   // bytes to the next
+    int stride;   // bytes from one step's scores to the next
     int steps;    // of this thread
-    int chunks;   // of HELD steps, as many as any thread of the warp has
-    int in_block; // the first of its keys in their blocks
-    int cut;      // its step in the block at the end of the keys, or -1
-    int keys;     // that exist there
+    int chunks;   // of HELD steps; the most that any thread of the warp has
+    int in_block; // index of the first of its four keys in a block
+    int cut;      // this thread's step in the last block column, where that is cut, or -1
+    int keys;     // keys that exist in the last block column
 
-    __device__ row_scores(const unfused_call &c, int item, int64_t row, int64_t begin, int64_t end, bool ragged)
+    __device__ row_scores(const unfused_call &c, int h, int64_t row, int64_t begin, int64_t end, bool ragged)
     {
         const unfused_pattern &p = c.pattern;
-        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, log2_lanes = p.log2_size - 2; // of a block
+        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, log2_lanes = p.log2_size - 2; // for a block
         const int log2_blocks = 5 - log2_lanes, log2_apart = log2_blocks + __ffs(blockDim.x / 32) - 1;
         const int block = (warp << log2_blocks) + (lane >> log2_lanes); // this thread's first
         const int n = static_cast<int>(end - begin), apart = 1 << log2_apart;
@@ -133,7 +133,7 @@ struct row_scores {
         steps = (n - block + apart - 1) >> log2_apart;
         chunks = (((n - (warp << log2_blocks) + apart - 1) >> log2_apart) + HELD - 1) / HELD;
         stride = apart << (2 * p.log2_size + 2);
-        first = reinterpret_cast<char *>(c.scores + ((item * p.count + begin + block) << 2 * p.log2_size) +
+        first = reinterpret_cast<char *>(c.scores + ((h * p.count + begin + block) << 2 * p.log2_size) +
                                          ((row & (p.size - 1)) << p.log2_size) + in_block);
         cut = ragged && block + (steps - 1) * apart == n - 1 ? steps - 1 : -1;
         keys = p.last_keys;
@@ -177,8 +177,8 @@ struct row_scores {
         return most;
     }
 
-    // Writes the weights and returns their sum.  They lie over the scores of the same block and row, in their first
-    // half: the warp must have read all of them.
+    // Writes the weights and returns their sum.  They overwrite the first half of the scores of the same block and
+    // row, so the warp must have read all of these.
     template <typename T> __device__ float store(int chunk, const float4 (&x)[HELD], float most) const
     {
         float sum = 0.0f;
@@ -199,28 +199,28 @@ struct row_scores {
     }
 };
 
-// A warp makes a row's weights, or where it does not hold one a CTA.  The last rows come first: what the matrix
-// product wrote last is still in L2, and the product behind this kernel begins with what is written last here.
+// A warp computes a row's weights, or a CTA where one warp cannot hold the row.  The last rows come first: what the
+// matrix product wrote last is still in L2, and the product after this kernel begins with what is written last here.
 template <typename T> __global__ void __launch_bounds__(32 * MOST_WARPS, 2) softmax_kernel(unfused_call c)
 {
     __shared__ float maxima[MOST_WARPS], sums[MOST_WARPS];
     const unfused_pattern &p = c.pattern;
     const int64_t row = (gridDim.x - 1 - blockIdx.x) * int64_t(blockDim.y) + threadIdx.y;
-    if (row >= p.n_q) return; // a whole warp; CTAs of more than one row do not meet at barriers
+    if (row >= p.n_q) return; // a whole warp returns; CTAs of more than one row have no barriers
     const int64_t begin = p.row_ptr[row >> p.log2_size], end = p.row_ptr[(row >> p.log2_size) + 1];
     const bool ragged = p.last_keys < p.size && end > begin && p.column[end - 1] == p.last_column;
     ptx::griddepcontrol_wait(); // until here only the plan was read
-    for (int back = blockIdx.y; back < c.items; back += gridDim.y) {
-        const int item = c.items - 1 - back;
-        const row_scores s(c, item, row, begin, end, ragged);
+    for (int back = blockIdx.y; back < c.heads; back += gridDim.y) {
+        const int h = c.heads - 1 - back;
+        const row_scores s(c, h, row, begin, end, ragged);
         float4 x[HELD];
         float most = -INFINITY, sum = 0.0f;
-        for (int chunk = s.chunks - 1; chunk >= 0; chunk--) { // the first one stays
+        for (int chunk = s.chunks - 1; chunk >= 0; chunk--) { // the first chunk comes last, and stays in x
             s.load(chunk, x);
             most = fmaxf(most, s.largest(chunk, x));
         }
         most = over_row<true>(most, maxima);
-        if (most == -INFINITY) most = 0.0f; // no pair, or scores that leave none a weight
+        if (most == -INFINITY) most = 0.0f; // no pair, or no pair with weight
         for (int chunk = 0; chunk < s.chunks; chunk++) {
             if (chunk > 0) s.load(chunk, x);
             __syncwarp();
@@ -228,12 +228,12 @@ template <typename T> __global__ void __launch_bounds__(32 * MOST_WARPS, 2) soft
         }
         sum = over_row<false>(sum, sums);
         if (threadIdx.x > 0) continue;
-        // Scores below float32 leave a row that has pairs no weight; it must not look like one without pairs.
+        // A row whose scores are all below float32 has no weight; it must not look like a row without pairs.
         const bool no_pairs = begin == end;
-        c.inverse[item * p.n_q + row] = no_pairs ? 0.0f : sum == 0.0f ? NAN : 1.0f / sum;
+        c.inverse[h * p.n_q + row] = no_pairs ? 0.0f : sum == 0.0f ? NAN : 1.0f / sum;
         if (!c.lse.data) continue;
         float *lse =
-            static_cast<float *>(c.lse.data) + c.batch * c.lse.batch_stride + (c.head + item) * c.lse.head_stride;
+            static_cast<float *>(c.lse.data) + c.batch * c.lse.batch_stride + (c.head + h) * c.lse.head_stride;
         lse[(p.q_order ? p.q_order[row] : row) * c.lse.row_stride] = no_pairs ? -INFINITY
                                                                      : sum == 0.0f
                                                                          ? NAN
@@ -241,7 +241,7 @@ template <typename T> __global__ void __launch_bounds__(32 * MOST_WARPS, 2) soft
     }
 }
 
-// A thread makes four numbers of a row; the last rows first, as in the softmax.
+// A thread computes four numbers of a row.  The last rows come first, as in the softmax.
 template <typename T> __global__ void __launch_bounds__(THREADS) sum_kernel(unfused_call c)
 {
     const unfused_pattern &p = c.pattern;
@@ -252,25 +252,25 @@ template <typename T> __global__ void __launch_bounds__(THREADS) sum_kernel(unfu
     const int n = static_cast<int>(p.row_ptr[(row >> p.log2_size) + 1] - begin), quad = threadIdx.x % quads;
     const int64_t out_row = p.q_order ? p.q_order[row] : row;
     ptx::griddepcontrol_wait(); // until here only the plan was read
-    for (int back = blockIdx.y; back < c.items; back += gridDim.y) {
-        const int item = c.items - 1 - back;
-        const float inverse = c.inverse[item * p.n_q + row];
-        const float *share = c.shares + (item * p.count + begin) * stride + (row & (p.size - 1)) * c.d_v + 4 * quad;
+    for (int back = blockIdx.y; back < c.heads; back += gridDim.y) {
+        const int h = c.heads - 1 - back;
+        const float inverse = c.inverse[h * p.n_q + row];
+        const float *partial = c.partials + (h * p.count + begin) * stride + (row & (p.size - 1)) * c.d_v + 4 * quad;
         float4 sum = {};
 #pragma unroll 1
-        for (int t = 0; t < n; t += SHARES, share += SHARES * stride) {
-            float4 x[SHARES]; // in two loops with branches: else few loads are under way at a time
+        for (int t = 0; t < n; t += PARTIALS, partial += PARTIALS * stride) {
+            float4 x[PARTIALS]; // loaded and added in two loops, so that many loads run at a time
 #pragma unroll
-            for (int some = 0; some < SHARES; some += TOGETHER) {
+            for (int some = 0; some < PARTIALS; some += TOGETHER) {
                 if (t + some >= n) break;
 #pragma unroll
                 for (int i = some; i < some + TOGETHER; i++) {
                     x[i] = float4();
-                    if (t + i < n) x[i] = *reinterpret_cast<const float4 *>(share + i * stride);
+                    if (t + i < n) x[i] = *reinterpret_cast<const float4 *>(partial + i * stride);
                 }
             }
 #pragma unroll
-            for (int some = 0; some < SHARES; some += TOGETHER) {
+            for (int some = 0; some < PARTIALS; some += TOGETHER) {
                 if (t + some >= n) break;
 #pragma unroll
                 for (int i = some; i < some + TOGETHER; i++) {
@@ -285,9 +285,9 @@ template <typename T> __global__ void __launch_bounds__(THREADS) sum_kernel(unfu
         sum.y *= inverse;
         sum.z *= inverse;
         sum.w *= inverse;
-        if (inverse == 0.0f) sum = float4(); // the weights are zeros, and what they met need not be finite
+        if (inverse == 0.0f) sum = float4(); // the weights are zeros, but 0 times a value that is not finite is NaN
         const uint2 words = pack4<T>(sum);
-        char *out = const_cast<char *>(element(c.out, c.batch, c.head + item, out_row)) + 8 * quad;
+        char *out = const_cast<char *>(element(c.out, c.batch, c.head + h, out_row)) + 8 * quad;
         if (c.out_vectors) {
             *reinterpret_cast<uint2 *>(out) = words;
         } else {
@@ -304,8 +304,8 @@ unsigned grid_of(int64_t threads, int64_t a_block)
     return static_cast<unsigned>(blocks < INT32_MAX ? blocks : INT32_MAX);
 }
 
-// CTAs of `a_block` rows or blocks for every item.  The kernel may begin, up to its griddepcontrol.wait, while the
-// one before it on the stream ends.
+// Launches CTAs of `a_block` rows or blocks for each head of the call.  The kernel may begin, up to its
+// griddepcontrol.wait, while the kernel before it on the stream ends.
 cudaError_t launch_early(void (*kernel)(unfused_call), const unfused_call *c, int64_t count, int a_block,
                          dim3 threads, cudaStream_t stream)
 {
@@ -313,7 +313,7 @@ cudaError_t launch_early(void (*kernel)(unfused_call), const unfused_call *c, in
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t launch = {};
-    launch.gridDim = dim3(grid_of(count, a_block), static_cast<unsigned>(c->items < MOST_Y ? c->items : MOST_Y));
+    launch.gridDim = dim3(grid_of(count, a_block), static_cast<unsigned>(c->heads < MOST_Y ? c->heads : MOST_Y));
     launch.blockDim = threads;
     launch.stream = stream;
     launch.attrs = &early;
@@ -337,9 +337,9 @@ cudaError_t unfused_set_pointers(const struct unfused_call *c, cudaStream_t stre
 cudaError_t unfused_softmax(const struct unfused_call *c, int most_blocks, cudaStream_t stream)
 {
     const int64_t steps = ((int64_t(most_blocks) << c->pattern.log2_size) + 127) / 128;
-    unsigned of_row = 1; // warps, a power of 2
-    while (of_row < MOST_WARPS && of_row * HELD < steps) of_row *= 2;
-    const dim3 threads(32 * of_row, of_row == 1 ? ROWS : 1);
+    unsigned warps = 1; // for a row; a power of 2
+    while (warps < MOST_WARPS && warps * HELD < steps) warps *= 2;
+    const dim3 threads(32 * warps, warps == 1 ? ROWS : 1);
     return launch_early(c->bf16 ? softmax_kernel<__nv_bfloat16> : softmax_kernel<__half>, c, c->pattern.n_q,
                         threads.y, threads, stream);
 }

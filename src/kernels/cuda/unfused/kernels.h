@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels around the matrix products, as host code sees them.  All pointers are the device's.
+/* The kernels around the matrix products, for host code.  All pointers are to memory of the device.
  *
- * A call works on `items` heads of one batch item, from `head` on.  Slot (item, t) is block t of that head: its
- * scores, [size queries, size keys] float32, lie at scores + (item * count + t) * size^2; the weights that the
- * softmax makes of them, in the tensors' type, lie over the first half of the same rows; its share of the output,
- * [size, d_v] float32, at shares + (item * count + t) * size * d_v. */
+ * A call works on `heads` heads of one batch entry, from `head` on.  Product (h, t) is block t of head h of these.
+ * Its scores, [size queries, size keys] float32, lie at scores + (h * count + t) * size^2.  The weights that the
+ * softmax makes of them, in the tensors' type, lie over the first half of the same rows.  Its partial output, [size,
+ * d_v] float32, lies at partials + (h * count + t) * size * d_v. */
 #ifndef VIC_KERNELS_CUDA_UNFUSED_KERNELS_H
 #define VIC_KERNELS_CUDA_UNFUSED_KERNELS_H
 
@@ -18,23 +18,23 @@ struct unfused_pattern {
     const int32_t *row_ptr;         /* [block rows + 1] */
     const int32_t *row, *column;    /* [count] */
     const int32_t *q_order;         /* [n_q] row -> row of out and lse; NULL = the same */
-    int32_t last_column, last_keys; /* the column at the end of the keys has so many */
+    int32_t last_column, last_keys; /* the last block column has only `last_keys` keys */
 };
 
 struct unfused_call {
     struct unfused_pattern pattern;
     struct attention_tensor q, k, v; /* rows in pattern order, whole blocks of them, at 16-byte boundaries */
     struct attention_tensor out, lse;
-    int64_t batch; /* this item */
-    int head, items, heads_per_kv, d_v;
-    bool bf16, out_vectors; /* 4 numbers of out can be written at a time */
-    const void **q_at, **k_at, **v_at;
-    void **scores_at, **shares_at; /* [items * count] each: what the matrix products take */
-    float *scores, *shares;
-    float *inverse; /* [items, n_q] 1 / sum of a row's weights; 0 without any */
+    int64_t batch; /* number of the entry */
+    int head, heads, heads_per_kv, d_v;
+    bool bf16, out_vectors;            /* 4 numbers of out can be written at a time */
+    const void **q_at, **k_at, **v_at; /* [heads * count] each: addresses for the matrix products */
+    void **scores_at, **partials_at;   /* the same */
+    float *scores, *partials;
+    float *inverse; /* [heads, n_q] 1 / sum of a row's weights; 0 without any */
 };
 
-/* Rows of a tensor in pattern order, [batch, head, padded, d], zeros behind the n that exist. */
+/* Copies rows of a tensor to pattern order, [batch, head, padded, d], with zeros behind the n that exist. */
 struct unfused_pack {
     struct attention_tensor from;
     void *to;
@@ -46,9 +46,10 @@ struct unfused_pack {
 
 cudaError_t unfused_pack_rows(const struct unfused_pack *p, cudaStream_t stream);
 cudaError_t unfused_set_pointers(const struct unfused_call *c, cudaStream_t stream);
-/* The scores come in base 2: their weights are 2^(score - largest of the row + 15).  Writes lse. */
+/* Turns scores, which are in base 2, into weights 2^(score - largest of the row + 15), and writes lse and `inverse`.
+ * */
 cudaError_t unfused_softmax(const struct unfused_call *c, int most_blocks, cudaStream_t stream);
-/* A row's shares, block after block, times `inverse`: writes out. */
+/* Adds up a row's partial outputs, block after block, and writes the sum times `inverse` to out. */
 cudaError_t unfused_sum(const struct unfused_call *c, cudaStream_t stream);
 
 #endif

@@ -5,13 +5,13 @@
 
 #include "kernels/cuda/unfused/launch.h"
 
-/* What fusion is measured against, and a second opinion: nobody gets it without asking. */
+/* The baseline of the fused kernel, and a second opinion: these kernels must be requested by name. */
 #define KERNEL(type, bit)                                                                                            \
     const struct kernel attn_fwd_unfused_##type = {                                                                  \
         .name = "attn_fwd_unfused_" #type,                                                                           \
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CUDA,                                                                                          \
-        .dtypes = (bit),                                                                                       \
+        .dtypes = (bit),                                                                                             \
         .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,                                        \
         .dim_min = 8,                                                                                                \
         .dim_max = 128,                                                                                              \

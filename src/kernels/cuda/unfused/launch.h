@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of the unfused kernels (launch.cu), for kernels_unfused.c.  Whether this machine has cuBLAS is found
- * out by the first plan: opening it takes too long for a list of kernels. */
+/* The functions of the unfused kernels (launch.cu), for kernels_unfused.c.  Only the first plan finds out whether
+ * this machine has cuBLAS, because opening it takes too long for a list of kernels. */
 #ifndef VIC_KERNELS_CUDA_UNFUSED_LAUNCH_H
 #define VIC_KERNELS_CUDA_UNFUSED_LAUNCH_H
 

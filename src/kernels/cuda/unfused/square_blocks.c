@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { UNIT = 16, UNITS = STRIP / UNIT }; /* the smallest block; a strip has four rows of them */
+enum { UNIT = 16, UNITS = STRIP / UNIT }; /* a unit is the smallest block; a strip has four rows of units */
 
 /* The units of one (strip, cluster) that are whole: bit u for rows 16 u .. 16 u + 15 of the strip. */
 struct column_units {
@@ -17,8 +17,8 @@ struct finder {
     const struct vic_pattern *p;
     struct column_units *units; /* [n_partial + n_full], by strip */
     int64_t *ptr;               /* [strips + 1] */
-    int32_t *found;             /* [clusters] units of the block column met in the present block row */
-    int32_t *touched;           /* [clusters] */
+    int32_t *found;             /* [clusters] by block column: its units in the present block row */
+    int32_t *columns;           /* [clusters] the block columns that have some */
 };
 
 static int64_t at_most(int64_t n, int64_t limit)
@@ -31,13 +31,13 @@ static vic_status not_square(const struct vic_pattern *p, int64_t strip, int64_t
 {
     return vic_fail(err, VIC_NO_KERNEL,
                     "attn_fwd_unfused computes whole square blocks of 128, 64, 32 or 16 rows, and this pattern %s: "
-                    "first at rows %lld to %lld, keys %lld to %lld; leave the kernel to choice: attn_fwd_sm90 takes "
+                    "first at rows %lld to %lld, keys %lld to %lld; do not request a kernel: attn_fwd_sm90 takes "
                     "any pattern",
                     why, (long long)(strip * STRIP), (long long)at_most(strip * STRIP + STRIP, p->n_q) - 1,
                     (long long)(cluster * CLUSTER), (long long)at_most(cluster * CLUSTER + CLUSTER, p->n_k) - 1);
 }
 
-/* Of a partial block; false where a unit is neither whole nor empty. */
+/* Sets *units to the units of a partial block; returns false where a unit is neither whole nor empty. */
 static bool whole_units(const struct vic_pattern *p, int64_t strip, int64_t cluster, const struct block_bits *bits,
                         unsigned *units)
 {
@@ -60,7 +60,8 @@ static bool whole_units(const struct vic_pattern *p, int64_t strip, int64_t clus
     return true;
 }
 
-/* f->units and f->ptr.  Two images of one key would need it twice in a row's softmax: one only. */
+/* Fills f->units and f->ptr.  All pairs must have one image: two images of one key would need it twice in a row's
+ * softmax. */
 static vic_status find_units(struct finder *f, vic_error *err)
 {
     const struct vic_pattern *p = f->p;
@@ -95,8 +96,8 @@ static int compare_columns(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Block columns of block row `row`, in f->touched, with the units of each in f->found; returns how many. */
-static int64_t meet_row(struct finder *f, int64_t row, int size)
+/* Lists the block columns of block row `row` in f->columns, with the units of each in f->found; returns how many. */
+static int64_t list_columns(struct finder *f, int64_t row, int size)
 {
     int64_t strip = row * size / STRIP, end = (row * size + size + STRIP - 1) / STRIP, n = 0;
     unsigned mask = (1u << UNITS) - 1;
@@ -106,14 +107,14 @@ static int64_t meet_row(struct finder *f, int64_t row, int size)
             int64_t column = f->units[i].cluster / (size / CLUSTER);
             int units = __builtin_popcount(f->units[i].units & mask);
             if (units == 0) continue;
-            if (f->found[column] == 0) f->touched[n++] = (int32_t)column;
+            if (f->found[column] == 0) f->columns[n++] = (int32_t)column;
             f->found[column] += units;
         }
-    if (n > 0) qsort(f->touched, (size_t)n, sizeof *f->touched, compare_columns);
+    if (n > 0) qsort(f->columns, (size_t)n, sizeof *f->columns, compare_columns);
     return n;
 }
 
-/* Fills out->row_ptr, row and column; *fits tells whether all blocks of this size are whole. */
+/* Fills out->row_ptr, row and column; sets *fits to whether all blocks of this size are whole. */
 static vic_status try_size(struct finder *f, int size, struct square_blocks *out, bool *fits, vic_error *err)
 {
     const struct vic_pattern *p = f->p;
@@ -125,14 +126,14 @@ static vic_status try_size(struct finder *f, int size, struct square_blocks *out
     out->most = 0;
     TRY(mem_resize(&out->row_ptr, (size_t)(out->rows + 1), sizeof *out->row_ptr, "block rows", err));
     for (int64_t r = 0; r < out->rows; r++) {
-        int64_t rows = (at_most(size, p->n_q - r * size) + UNIT - 1) / UNIT, n = meet_row(f, r, size);
+        int64_t rows = (at_most(size, p->n_q - r * size) + UNIT - 1) / UNIT, n = list_columns(f, r, size);
         out->row_ptr[r] = (int32_t)out->count;
         if (n > INT32_MAX - out->count) return vic_fail(err, VIC_NO_MEMORY, "out of memory: more than 2^31 blocks");
         for (int64_t i = 0; i < n; i++) {
-            int64_t column = f->touched[i], keys = (at_most(size, p->n_k - column * size) + CLUSTER - 1) / CLUSTER;
+            int64_t column = f->columns[i], keys = (at_most(size, p->n_k - column * size) + CLUSTER - 1) / CLUSTER;
             *fits = *fits && f->found[column] == rows * keys;
             f->found[column] = 0;
-            if (!*fits) continue; /* the counts must be zero again for the next size */
+            if (!*fits) continue; /* but go on: the counts must be zero again for the next size */
             out->row[out->count] = (int32_t)r;
             out->column[out->count++] = (int32_t)column;
         }
@@ -154,13 +155,13 @@ vic_status square_blocks_find(const struct vic_pattern *p, struct square_blocks 
     TRY_GOTO(mem_array((size_t)(p->strips + 1), sizeof *f.ptr, "strips", &f.ptr, err), done);
     TRY_GOTO(find_units(&f, err), done);
     TRY_GOTO(mem_array_zero(columns, sizeof *f.found, "block columns", &f.found, err), done);
-    TRY_GOTO(mem_array(columns, sizeof *f.touched, "block columns", &f.touched, err), done);
+    TRY_GOTO(mem_array(columns, sizeof *f.columns, "block columns", &f.columns, err), done);
     /* A unit belongs to one block, whatever the size. */
     TRY_GOTO(mem_array(blocks * UNITS, sizeof *out->row, "blocks", &out->row, err), done);
     TRY_GOTO(mem_array(blocks * UNITS, sizeof *out->column, "blocks", &out->column, err), done);
     for (int size = 128; size >= UNIT && !fits; size /= 2) TRY_GOTO(try_size(&f, size, out, &fits, err), done);
 done:
-    free(f.touched);
+    free(f.columns);
     free(f.found);
     free(f.ptr);
     free(f.units);

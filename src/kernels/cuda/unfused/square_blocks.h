@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pattern as a mask of whole square blocks, which is all that matrix products of one shape can compute. */
+/* A pattern as a mask of whole square blocks, because matrix products of one shape can compute nothing else. */
 #ifndef VIC_KERNELS_CUDA_UNFUSED_SQUARE_BLOCKS_H
 #define VIC_KERNELS_CUDA_UNFUSED_SQUARE_BLOCKS_H
 
@@ -18,7 +18,7 @@ struct square_blocks {
     int32_t most;     /* blocks of one row, at most */
 };
 
-/* The largest size of which the pairs are whole blocks; those at the end of the rows or keys hold what exists.
+/* Finds the largest size for which the pairs are whole blocks; blocks at the end of the rows or keys may be cut.
  * NO_KERNEL where there is none, with the first pairs that do not fit.  Free with square_blocks_free(). */
 vic_status square_blocks_find(const struct vic_pattern *p, struct square_blocks *out, vic_error *err);
 void square_blocks_free(struct square_blocks *b); /* zeroed is fine */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tiles hold the pattern's pairs, each as often as it has images; and no list lets the ring's phases be confused.
- */
+/* The tiles hold the pattern's pairs, each as often as it has images, and the lists keep the ring's invariant. */
 #include "kernels/cuda/sm90/plan/heuristics.h"
 #include "kernels/cuda/sm90/plan/layout.h"
 
@@ -64,7 +63,8 @@ static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
                     counts[((int64_t)p->partial_cluster[i] * CLUSTER + c) * STRIP + r]++;
 }
 
-/* A place in one split of a tile; `before`: stages of the tile before the split's. */
+/* Adds the pairs in the list of a place in one split of a tile; `before` is the stages of the tile before the split's.
+ */
 static void count_layout(const struct laid_out *o, const struct tile_strip *s, int64_t split, int64_t before,
                          uint8_t *counts)
 {
@@ -91,8 +91,8 @@ static void count_layout(const struct laid_out *o, const struct tile_strip *s, i
     assert_int_equal(steps, s->steps);
 }
 
-/* The producer counts on exactly those who come, each stage has someone, nobody comes twice, and a warpgroup that
- * goes from any place of one tile to any place of another always meets one of 2 reach stages. */
+/* The places that a stage names are exactly those that take it, each stage has one, none takes it twice, and a
+ * warpgroup that goes from any place of one tile to any place of another takes at least one of any 2 reach stages. */
 static void check_users(const struct laid_out *o, int place, int reach)
 {
     const struct tile_layout *l = &o->l;
@@ -126,7 +126,7 @@ static void check_users(const struct laid_out *o, int place, int reach)
     free(taken);
 }
 
-/* Who gets the next item has least to do, so nobody has more than the mean and the heaviest item. */
+/* Each item goes to the CTA that has the least work, so none has more than the mean plus the heaviest item. */
 static void check_balance(const struct tile_layout *l, const struct tile_schedule *s)
 {
     int64_t total = 0, heaviest = 0, most = 0;
@@ -161,7 +161,7 @@ static void check_task(const struct tile_layout *l, const struct tile_item *item
     *places |= 1u << place;
 }
 
-/* Each partial belongs to one split's place, and each split of a tile apart is added up once. */
+/* Each partial belongs to one place of a split, and each split that is an item is combined once. */
 static void check_combines(const struct tile_layout *l, const struct tile_schedule *s)
 {
     char *filled = calloc((size_t)s->n_partials + 1, 1);
@@ -176,13 +176,13 @@ static void check_combines(const struct tile_layout *l, const struct tile_schedu
         int strips = l->places / l->warpgroup_splits, tile = combine->strip / strips;
         assert_int_equal(combine->splits, l->split_first[tile + 1] - l->split_first[tile]);
         for (int split = 0; split < combine->splits; split++)
-            for (int part = 0; part < l->warpgroup_splits; part++) {
-                int partial = combine->partial + split * l->places + part, found = 0;
+            for (int w = 0; w < l->warpgroup_splits; w++) {
+                int partial = combine->partial + split * l->places + w, found = 0;
                 for (int64_t i = 0; i < s->n_items; i++) {
                     const struct tile_item *item = &s->items[i];
                     found += item->partial >= 0 && item->tile == tile && item->head == combine->head &&
                              item->split == l->split_first[tile] + split &&
-                             item->partial + combine->strip % strips * l->warpgroup_splits + part == partial;
+                             item->partial + combine->strip % strips * l->warpgroup_splits + w == partial;
                 }
                 assert_int_equal(found, 1);
                 assert_int_equal(filled[partial]++, 1);
@@ -192,7 +192,7 @@ static void check_combines(const struct tile_layout *l, const struct tile_schedu
     free(filled);
 }
 
-/* Every split of every tile and head once, its places one to a warpgroup. */
+/* Every split of every tile and head is in one item, and each of its places in one task. */
 static void check_schedule(const struct tile_layout *l, int heads, int kv_heads, int d, int ctas, bool whole)
 {
     const struct attention_shape shape = { VIC_F16, heads, kv_heads, d, d };
@@ -227,7 +227,7 @@ static void check_schedule(const struct tile_layout *l, int heads, int kv_heads,
     schedule_free(&s);
 }
 
-/* More threads make the same. */
+/* More threads make the same layout. */
 static void check_threads(const vic_pattern *p, const struct layout_shape *shape, const struct laid_out *one)
 {
     struct laid_out many;
@@ -266,9 +266,9 @@ static void check_pairs(const vic_pattern *p, const struct laid_out *o)
         assert_true(expected && found);
         if (strip < p->strips) count_pattern(p, strip, expected);
         for (int64_t split = first; split < end; split++)
-            for (int part = 0; part < l->warpgroup_splits; part++) {
+            for (int w = 0; w < l->warpgroup_splits; w++) {
                 const struct tile_strip *s =
-                    &l->strips[split * l->places + strip % per_tile * l->warpgroup_splits + part];
+                    &l->strips[split * l->places + strip % per_tile * l->warpgroup_splits + w];
                 assert_int_equal(s->strip, strip);
                 count_layout(o, s, split, l->stage_first[split] - l->stage_first[first], found);
             }
@@ -278,7 +278,7 @@ static void check_pairs(const vic_pattern *p, const struct laid_out *o)
     }
 }
 
-/* Stages are not cut, and keeping the ring in sight takes some steps more. */
+/* A split may be longer than asked for, because stages are not divided and the ring's invariant adds some steps. */
 static void check_lengths(const struct tile_layout *l, int most_steps)
 {
     for (int64_t k = 0; k < l->splits && most_steps > 0; k++)
@@ -311,8 +311,8 @@ static void check_pattern(vic_pattern *p)
     vic_pattern_free(p);
 }
 
-/* Over how many warpgroups strips are split: by how few and how long they are, and whether they need the same keys.
- * Where tiles are few and long, the longest are split over CTAs, over as many as there are or a multiple. */
+/* Over how many warpgroups strips are split depends on how few and how long they are, and on whether they need the same
+ * keys.  Where tiles are few and long, the longest are split over CTAs, over as many as there are or a multiple. */
 static void small_patterns_are_split(void **state)
 {
     static const struct {
@@ -363,7 +363,7 @@ static void tiles_hold_the_pattern(void **state)
     check_pattern(make_pattern(1100, 25, 100, 0, false, 0)); /* everything: full stages */
     check_pattern(make_pattern(1100, 25, 17, 0, false, 0));
     check_pattern(make_pattern(130, 25, 9, 0, false, 1000));  /* two sets */
-    check_pattern(make_pattern(5000, 37, 5, 0, false, 0));    /* more tiles than a task takes */
+    check_pattern(make_pattern(5000, 37, 5, 0, false, 0));    /* tiles of several chunks */
     check_pattern(make_pattern(1000, 60, 5, 0, false, 90));   /* mostly rows without pairs */
     check_pattern(make_pattern(64 * 9, 400, 3, 0, false, 0)); /* each atom alone: as few stages as can be */
 }
@@ -407,5 +407,5 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_hold_the_pattern),
                                         cmocka_unit_test(tiles_hold_other_patterns),
                                         cmocka_unit_test(small_patterns_are_split) };
-    return cmocka_run_group_tests_name("plan_tiles", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("kernels_sm90_tiles", tests, NULL, NULL);
 }

@@ -4,43 +4,43 @@
 #include "kernels/cuda/sm90/plan/layout.h"
 
 enum {
-    GPU_CTAS = 132, /* of an H100 or H200 */
+    GPU_CTAS = 132, /* multiprocessors of an H100 or H200 */
 
-    /* The work of an item beside its steps: queries in, results out.  Where tiles are split the kernel is another
-     * one, and its items are measured apart. */
-    PLACE_WORK = 16,  /* of each place of a tile */
-    COMBINE_WORK = 4, /* of a place that combines warpgroup splits */
-    ITEM_WORK = 12,   /* where tiles are split */
+    /* The work of an item beside its steps: queries in, results out.  Where tiles are split another kernel is used,
+     * whose items were measured separately. */
+    PLACE_WORK = 16,  /* for each place of a tile, where no tile is split */
+    COMBINE_WORK = 4, /* for a place that combines warpgroup splits */
+    ITEM_WORK = 12,   /* for an item, where tiles are split */
     SPLIT_WORK = 10,  /* from one split to the next in an item */
 
     /* The second kernel's time, and how many partials it combines on the whole GPU in the time of a step. */
     COMBINE_TIME = 16,
     PARTIALS_PER_STEP = 250,
-    /* The same by the partials of the longest tile, which follow each other: 2 steps for 5. */
+    /* The partials of the longest tile are combined one after the other: 5 of them in the time of 2 steps. */
     CHAIN_STEPS = 2,
     CHAIN_PARTIALS = 5,
 
-    /* In shorter splits, beginning anew takes many heads over 1 % longer; unless tiles are so few that there is room
-     * for it. */
+    /* A split has so many steps at least: shorter ones cost many heads over 1 %, because a CTA starts over at each.
+     * Where there are at most FEW_TILES tiles the GPU has room for shorter ones. */
     LEAST_STEPS = 1200,
     LEAST_STEPS_OF_FEW = 48,
     FEW_TILES = GPU_CTAS / 8,
 
-    FEW_STEPS = 10,        /* of a strip: too few to be split over warpgroups */
+    FEW_STEPS = 10,        /* strips with fewer steps are not split over warpgroups */
     BYTES_TOGETHER = 1024, /* of keys and values per row, for which L2 has room */
-    LAST_ITEMS = 2,        /* per CTA */
+    LAST_ITEMS = 2,        /* for each CTA */
 };
 
-/* Few strips are split, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA fetches: where
- * strips need mostly the same ones, as in dense patterns, that is only worth it for fewer strips; and where they have
- * few steps, only for so few that there are CTAs for four heads of them. */
+/* Strips are split where they are few, so that they occupy more CTAs.  Then fewer strips share the keys that a CTA
+ * fetches.  So where strips need mostly the same keys, as in dense patterns, they are split only up to half that
+ * number; and where they have few steps, only when there are CTAs for four heads of them. */
 int heuristic_warpgroup_splits(int64_t strips, const struct tile_layout *whole)
 {
     const int places = whole->places;
     bool long_enough = whole->steps >= FEW_STEPS * strips;
-    bool share = whole->steps * 4 >= whole->n_stages * 3 * places;
+    bool same_keys = whole->steps * 4 >= whole->n_stages * 3 * places;
     if (strips <= GPU_CTAS / 4 || (strips <= GPU_CTAS / 2 && long_enough)) return places;
-    if (long_enough && (strips <= GPU_CTAS || (strips <= 2 * GPU_CTAS && !share)))
+    if (long_enough && (strips <= GPU_CTAS || (strips <= 2 * GPU_CTAS && !same_keys)))
         return places % 2 == 0 ? 2 : places;
     return 1;
 }
@@ -57,7 +57,7 @@ static int64_t count_splits(const struct tile_layout *l, int64_t most_steps)
     return count;
 }
 
-/* The shortest splits of which there are at most `most`. */
+/* The length in steps of the shortest splits of which there are at most `most`, from `least` to `longest`. */
 static int64_t shortest_splits(const struct tile_layout *l, int64_t least, int64_t longest, int64_t most)
 {
     int64_t too_short = least - 1;
@@ -71,7 +71,7 @@ static int64_t shortest_splits(const struct tile_layout *l, int64_t least, int64
     return too_short + 1;
 }
 
-/* With splits of `most_steps` where the longest tile has `longest`. */
+/* The time with splits of `most_steps`, where the longest tile has `longest`. */
 static int64_t time_of(const struct tile_layout *l, int64_t longest, int64_t most_steps)
 {
     int64_t rounds = (count_splits(l, most_steps) + GPU_CTAS - 1) / GPU_CTAS;
@@ -89,7 +89,7 @@ int64_t heuristic_split_steps(const struct tile_layout *l)
     }
     if (longest <= least) return 0;
     best_time = longest + ITEM_WORK;
-    for (int64_t n = 1; n <= GPU_CTAS; n++) { /* the longest tile in n, or as many for all CTAs as there can be */
+    for (int64_t n = 1; n <= GPU_CTAS; n++) { /* n splits of the longest tile, or as many splits as n for each CTA */
         int64_t steps[] = { (longest + n - 1) / n, shortest_splits(l, least, longest, n * GPU_CTAS) };
         for (int i = n == 1; i < 2; i++) {
             if (steps[i] < least || time_of(l, longest, steps[i]) >= best_time) continue;

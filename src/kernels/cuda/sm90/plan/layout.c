@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two passes over the tiles.  The first makes the stages and counts, so that the second can write everything to its
- * place; between them, what is split is decided, and the stages of small patterns are dealt out again. */
+/* Two passes over the tiles.  The first makes the stages and counts everything, so that the second can write it where
+ * it belongs.  Between the two it is decided what is split, and where something is, stages are assigned and counted
+ * once more. */
 #include "kernels/cuda/sm90/plan/layout.h"
 
 #include "base/memory.h"
@@ -10,17 +11,17 @@
 
 #include <string.h>
 
-enum { TILES_PER_PIECE = 8 };
+enum { TILES_PER_CHUNK = 8 };
 
-/* Some consecutive tiles, the work of one task. */
-struct layout_piece {
+/* Some consecutive tiles, which one thread works on. */
+struct layout_chunk {
     struct stage_list list;
-    size_t stages[TILES_PER_PIECE + 1]; /* where each tile's begin, in the list */
+    size_t stages[TILES_PER_CHUNK + 1]; /* where each tile's stages begin in the list */
     vic_status status;
     vic_error error;
 };
 
-/* What a split of a tile has, counted before it has a place: stages, masks, and the places' steps in tile_strip. */
+/* How many stages and masks a split of a tile has; its steps are counted in tile_strip. */
 struct split_counts {
     int32_t stages, masks;
 };
@@ -31,8 +32,8 @@ struct job {
     struct tile_layout *l;
     struct stage_scratch *scratch; /* [workers] */
     struct split_counts *counts;   /* [splits] */
-    bool make;                     /* stages; they are there otherwise */
-    const struct tile_arrays *out; /* of the second pass */
+    bool make_stages;              /* false: they have been made */
+    const struct tile_arrays *out; /* what the second pass writes */
 };
 
 /* ---- tiles and their splits ---- */
@@ -42,19 +43,19 @@ static int64_t strips_per_tile(const struct tile_layout *l)
     return l->places / l->warpgroup_splits;
 }
 
-/* The tiles of a piece: first .. end - 1. */
-static int64_t piece_end(const struct tile_layout *l, int64_t piece)
+/* The end of a chunk's tiles. */
+static int64_t chunk_end(const struct tile_layout *l, int64_t chunk)
 {
-    int64_t end = (piece + 1) * TILES_PER_PIECE;
+    int64_t end = (chunk + 1) * TILES_PER_CHUNK;
     return end < l->tiles ? end : l->tiles;
 }
 
-/* All stages of tile `i`. */
+/* All stages of a tile. */
 static struct stage_run tile_run(const struct tile_layout *l, int64_t tile)
 {
-    struct layout_piece *piece = &l->pieces[tile / TILES_PER_PIECE];
-    size_t first = piece->stages[tile % TILES_PER_PIECE], end = piece->stages[tile % TILES_PER_PIECE + 1];
-    return (struct stage_run){ piece->list.stages + first, piece->list.needs, (int64_t)(end - first),
+    struct layout_chunk *chunk = &l->chunks[tile / TILES_PER_CHUNK];
+    size_t first = chunk->stages[tile % TILES_PER_CHUNK], end = chunk->stages[tile % TILES_PER_CHUNK + 1];
+    return (struct stage_run){ chunk->list.stages + first, chunk->list.needs, (int64_t)(end - first),
                                tile * strips_per_tile(l),  l->places,         l->warpgroup_splits };
 }
 
@@ -65,8 +66,8 @@ static int64_t steps_of(const struct stage_run *run, int64_t first, int64_t end)
     return steps;
 }
 
-/* How many stages the next of a tile's splits takes: as many as give all the same number of steps, one at least.
- * `so_far`: steps of those before split `k` of `count`, which begins at `at`. */
+/* Returns how many stages split `k` of the tile's `count` splits takes, from stage `at` on: as many as give all
+ * splits the same number of steps, one at least.  `so_far` is the steps of the splits before. */
 static int64_t next_split(const struct stage_run *tile, int64_t at, int64_t so_far, int64_t k, int64_t count,
                           int64_t total)
 {
@@ -80,7 +81,8 @@ static int64_t next_split(const struct stage_run *tile, int64_t at, int64_t so_f
     return at - first;
 }
 
-/* Walks the splits of a tile: for (struct split_walk w = ...; split_walk_next(&w);) ... w.run, w.before. */
+/* A walk over the splits of a tile:
+ *     for (struct split_walk w = split_walk_start(l, tile); split_walk_next(&w);) ... w.run, w.before */
 struct split_walk {
     struct stage_run tile, run;
     int64_t before; /* stages of the tile before the run's */
@@ -123,31 +125,32 @@ static void count_split(const struct stage_run *run, struct split_counts *counts
 static vic_status count_tile(struct job *job, int64_t tile, int worker, vic_error *err)
 {
     struct tile_layout *l = job->l;
-    struct layout_piece *piece = &l->pieces[tile / TILES_PER_PIECE];
-    if (job->make) {
+    struct layout_chunk *chunk = &l->chunks[tile / TILES_PER_CHUNK];
+    if (job->make_stages) {
         TRY(stages_make(job->p, tile * strips_per_tile(l), (int)strips_per_tile(l), &job->scratch[worker],
-                        &piece->list, err));
-        piece->stages[tile % TILES_PER_PIECE + 1] = piece->list.n_stages;
+                        &chunk->list, err));
+        chunk->stages[tile % TILES_PER_CHUNK + 1] = chunk->list.n_stages;
     }
     for (struct split_walk w = split_walk_start(l, tile); split_walk_next(&w);) {
         int64_t split = l->split_first[tile] + w.k;
-        stages_deal_out(&w.run, job->reach);
+        stages_assign(&w.run, job->reach);
         count_split(&w.run, &job->counts[split], &l->strips[split * l->places]);
     }
     return VIC_OK;
 }
 
-static void count_task(void *context, int64_t task, int worker)
+static void count_chunk(void *context, int64_t number, int worker)
 {
     struct job *job = context;
-    struct layout_piece *piece = &job->l->pieces[task];
-    if (job->make) piece->list.n_needs = piece->list.n_stages = 0;
-    for (int64_t t = task * TILES_PER_PIECE; t < piece_end(job->l, task) && piece->status == VIC_OK; t++)
-        piece->status = count_tile(job, t, worker, &piece->error);
+    struct layout_chunk *chunk = &job->l->chunks[number];
+    if (job->make_stages) chunk->list.n_needs = chunk->list.n_stages = 0;
+    for (int64_t t = number * TILES_PER_CHUNK; t < chunk_end(job->l, number) && chunk->status == VIC_OK; t++)
+        chunk->status = count_tile(job, t, worker, &chunk->error);
 }
 
-/* Every split and list one behind the other; the lists of a place's splits follow each other. */
-static vic_status set_places(struct job *job, vic_error *err)
+/* Sets where the stages and masks of each split begin, and where each list does.  The lists of a place's splits follow
+ * each other. */
+static vic_status set_offsets(struct job *job, vic_error *err)
 {
     struct tile_layout *l = job->l;
     l->n_stages = l->n_masks = l->n_entries = l->steps = 0;
@@ -185,7 +188,7 @@ static void split_arrays_free(struct tile_layout *l)
     l->strips = NULL;
 }
 
-/* For the splits that split_first says. */
+/* Counts everything for the splits in split_first. */
 static vic_status count(struct job *job, struct pool *pool, vic_error *err)
 {
     vic_status st = VIC_OK;
@@ -198,37 +201,37 @@ static vic_status count(struct job *job, struct pool *pool, vic_error *err)
     TRY_GOTO(mem_array(splits, sizeof *l->mask_first, "tiles", &l->mask_first, err), done);
     TRY_GOTO(mem_array(splits * places, sizeof *l->strips, "strips", &l->strips, err), done);
     TRY_GOTO(mem_array(splits, sizeof *job->counts, "tiles", &job->counts, err), done);
-    pool_run(pool, l->n_pieces, count_task, job);
-    for (int64_t i = 0; i < l->n_pieces; i++) {
-        if (l->pieces[i].status == VIC_OK) continue;
-        st = vic_fail(err, l->pieces[i].status, "%s", l->pieces[i].error.text);
+    pool_run(pool, l->n_chunks, count_chunk, job);
+    for (int64_t i = 0; i < l->n_chunks; i++) {
+        if (l->chunks[i].status == VIC_OK) continue;
+        st = vic_fail(err, l->chunks[i].status, "%s", l->chunks[i].error.text);
         goto done;
     }
-    TRY_GOTO(set_places(job, err), done);
+    TRY_GOTO(set_offsets(job, err), done);
 done:
     free(job->counts);
     return st;
 }
 
-static void pieces_free(struct tile_layout *l)
+static void chunks_free(struct tile_layout *l)
 {
-    for (int64_t i = 0; l->pieces && i < l->n_pieces; i++) stage_list_free(&l->pieces[i].list);
-    free(l->pieces);
-    l->pieces = NULL;
+    for (int64_t i = 0; l->chunks && i < l->n_chunks; i++) stage_list_free(&l->chunks[i].list);
+    free(l->chunks);
+    l->chunks = NULL;
 }
 
-/* All stages, with strips in so many warpgroup splits and no tile split. */
+/* Makes all stages and counts everything, with strips in so many warpgroup splits and no tile split. */
 static vic_status count_whole(struct job *job, int warpgroup_splits, struct pool *pool, vic_error *err)
 {
     struct tile_layout *l = job->l;
     int64_t strips = l->places / warpgroup_splits;
-    pieces_free(l);
+    chunks_free(l);
     free(l->split_first);
     l->split_first = NULL;
     l->warpgroup_splits = warpgroup_splits;
     l->combine_stages = l->places - (int)strips;
     l->tiles = (job->p->strips + strips - 1) / strips;
-    l->n_pieces = (l->tiles + TILES_PER_PIECE - 1) / TILES_PER_PIECE;
+    l->n_chunks = (l->tiles + TILES_PER_CHUNK - 1) / TILES_PER_CHUNK;
     if (l->tiles > INT32_MAX || job->p->n_partial > INT32_MAX / 2)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "the pattern is too large for one GPU plan: %lld strips and %lld blocks, expected fewer than "
@@ -236,12 +239,13 @@ static vic_status count_whole(struct job *job, int warpgroup_splits, struct pool
                         (long long)job->p->strips, (long long)job->p->n_partial);
     TRY(mem_array((size_t)l->tiles + 1, sizeof *l->split_first, "tiles", &l->split_first, err));
     for (int64_t t = 0; t <= l->tiles; t++) l->split_first[t] = (int32_t)t;
-    TRY(mem_array_zero((size_t)l->n_pieces, sizeof *l->pieces, "tiles", &l->pieces, err));
-    job->make = true;
+    TRY(mem_array_zero((size_t)l->n_chunks, sizeof *l->chunks, "tiles", &l->chunks, err));
+    job->make_stages = true;
     return count(job, pool, err);
 }
 
-/* Tiles of more than `most_steps` in as few splits as have about that many; never less than a stage. */
+/* Splits tiles of more than `most_steps` into as few splits as have about that many, at least a stage each, and
+ * counts everything again. */
 static vic_status count_split_tiles(struct job *job, int64_t most_steps, struct pool *pool, vic_error *err)
 {
     struct tile_layout *l = job->l;
@@ -256,7 +260,7 @@ static vic_status count_split_tiles(struct job *job, int64_t most_steps, struct 
                             (long long)job->p->strips);
     }
     l->split_first[l->tiles] = (int32_t)splits;
-    job->make = false;
+    job->make_stages = false;
     return count(job, pool, err);
 }
 
@@ -291,7 +295,7 @@ vic_status layout_make(const struct vic_pattern *p, const struct layout_shape *s
 
 void layout_free(struct tile_layout *l)
 {
-    pieces_free(l);
+    chunks_free(l);
     split_arrays_free(l);
     free(l->split_first);
     *l = (struct tile_layout){ 0 };
@@ -328,11 +332,11 @@ static void fill_mask(const struct vic_pattern *p, const struct stage_run *run, 
 static uint32_t entry_of(const struct stage_run *run, int64_t stage, int64_t before, int place)
 {
     unsigned masked = run->stages[stage].masked;
-    uint32_t behind = (uint32_t)__builtin_popcount(masked & ((1u << place) - 1));
-    return (uint32_t)(before + stage) | (masked >> place & 1 ? STEP_MASKED | behind << STEP_MASK_SHIFT : 0u);
+    uint32_t mask = (uint32_t)__builtin_popcount(masked & ((1u << place) - 1));
+    return (uint32_t)(before + stage) | (masked >> place & 1 ? STEP_MASKED | mask << STEP_MASK_SHIFT : 0u);
 }
 
-/* `end` is what ends it. */
+/* Writes a place's list; `end` is its last entry. */
 static void fill_list(const struct stage_run *run, int64_t before, int place, int end, uint32_t *list)
 {
     int64_t first = first_stage(run, place);
@@ -359,11 +363,11 @@ static void fill_tile(const struct job *job, int64_t tile)
     }
 }
 
-static void fill_task(void *context, int64_t task, int worker)
+static void fill_chunk(void *context, int64_t number, int worker)
 {
     const struct job *job = context;
     (void)worker;
-    for (int64_t t = task * TILES_PER_PIECE; t < piece_end(job->l, task); t++) fill_tile(job, t);
+    for (int64_t t = number * TILES_PER_CHUNK; t < chunk_end(job->l, number); t++) fill_tile(job, t);
 }
 
 void layout_fill(const struct vic_pattern *p, const struct tile_layout *layout, struct pool *pool,
@@ -373,5 +377,5 @@ void layout_fill(const struct vic_pattern *p, const struct tile_layout *layout, 
     struct job job = { .p = p, .l = &l, .out = out };
     memset(out->stages + l.n_stages, 0, STAGE_OVERRUN * sizeof *out->stages);
     for (int i = 0; i < LIST_OVERRUN; i++) out->list[l.n_entries + i] = (uint32_t)STEP_END;
-    pool_run(pool, l.n_pieces, fill_task, &job);
+    pool_run(pool, l.n_chunks, fill_chunk, &job);
 }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A step's 4096 bits are a table of 64 words of 64 bits: the word's number says the key, the bit's number the row.
- * The order that wgmma wants is the same bits under another number: the twelve bits that number a word and a bit in
- * it change places.  With j for the octet's number, c for the key's in its octet and r for the row's,
+/* A step's 4096 bits are a table of 64 words of 64 bits, in which the number of a word is that of a key and the
+ * number of a bit in it that of a row.  The order of wgmma's accumulators is the same bits under other numbers: of
+ * the twelve bits that number a word and a bit in it, some are exchanged.  With j for the octet's number, c for the
+ * key's number in its octet and r for the row's,
  *
  *               word                  bit in it
  *     before    c1 j2 j0 j1 c0 c2     r5 r4 r3 r2 r1 r0      (so that every exchange below is of neighbours in pairs)
  *     after     r5 r4 r2 r1 r0 c2     c1 j2 j1 j0 r3 c0      two words of 32 bits each
  *
- * which is r5, r4, r2, r1 and r0 against c1, j2, j0, j1 and c0, after r3 and r1 have changed places. */
+ * which exchanges r5, r4, r2, r1 and r0 with c1, j2, j0, j1 and c0, after r3 and r1 have been exchanged. */
 #include "kernels/cuda/sm90/plan/masks.h"
 
 #include <string.h>
 
 enum { WORDS = STAGE_OCTETS * OCTET };
 
-/* Bit `word_bit` of a word's number and bit `bit` of the number of a bit in it change places.  `low` has the bits
- * whose number has a 0 there. */
+/* Exchanges bit `word_bit` of a word's number with bit `bit` of the number of a bit in it.  `low` has the bits whose
+ * number has a 0 there. */
 static inline void exchange(uint64_t words[WORDS], int word_bit, int bit, uint64_t low)
 {
     const int step = 1 << word_bit, shift = 1 << bit;
@@ -27,7 +28,7 @@ static inline void exchange(uint64_t words[WORDS], int word_bit, int bit, uint64
         }
 }
 
-/* Bits 3 and 1 of the number of a bit. */
+/* Exchanges bits 3 and 1 of the number of a bit in a word. */
 static inline void exchange_3_1(uint64_t words[WORDS])
 {
     for (int i = 0; i < WORDS; i++) {

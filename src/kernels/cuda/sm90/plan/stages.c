@@ -6,45 +6,48 @@
 
 #include <string.h>
 
-enum { CLASSES = 1 << MAX_PLACES }; /* which strips need an octet */
+/* The class of an octet, or of a stage, is the set of strips that need it. */
+enum { CLASSES = 1 << MAX_PLACES };
 
 /* ---- what a tile needs ---- */
 
-/* An octet of which a strip has pairs. */
-struct seen {
+/* An octet in which a strip has pairs, and which of its bits. */
+struct strip_octet {
     int32_t octet, bits;
 };
 
 static int by_octet(const void *a, const void *b)
 {
-    const struct seen *p = a, *q = b;
+    const struct strip_octet *p = a, *q = b;
     return (p->octet > q->octet) - (p->octet < q->octet);
 }
 
 static vic_status reserve(struct stage_scratch *scratch, size_t n, vic_error *err)
 {
-    return mem_grow(&scratch->seen, &scratch->seen_capacity, n, sizeof *scratch->seen, "keys of a tile", err);
+    return mem_grow(&scratch->octets, &scratch->octet_capacity, n, sizeof *scratch->octets, "keys of a tile", err);
 }
 
-/* What a strip sees of full blocks, rising; the end is marked.  Returns how many, with the mark. */
-static size_t see_full(const struct vic_pattern *p, int64_t strip, struct seen *out)
+/* Lists a strip's octets in full blocks, in rising order, with a mark at the end.  Returns how many, with the mark.
+ * */
+static size_t octets_of_full(const struct vic_pattern *p, int64_t strip, struct strip_octet *out)
 {
     size_t n = 0;
     bool rising = true;
     for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++)
         for (int32_t c = p->full_runs[r].first; c < p->full_runs[r].first + p->full_runs[r].count; c++)
             for (int half = 0; half < 2; half++) {
-                out[n] = (struct seen){ 2 * c + half, BITS_ALL };
+                out[n] = (struct strip_octet){ 2 * c + half, BITS_ALL };
                 rising = rising && (n == 0 || out[n - 1].octet <= out[n].octet);
                 n++;
             }
     if (!rising) qsort(out, n, sizeof *out, by_octet); /* runs of several images: all entries are alike */
-    out[n] = (struct seen){ INT32_MAX, BITS_NONE };
+    out[n] = (struct strip_octet){ INT32_MAX, BITS_NONE };
     return n + 1;
 }
 
-/* What a strip sees of one half of partial blocks first .. end - 1. */
-static size_t see_halves(const struct vic_pattern *p, int64_t first, int64_t end, int half, struct seen *out)
+/* Lists a strip's octets that are one half of partial blocks first .. end - 1. */
+static size_t octets_of_halves(const struct vic_pattern *p, int64_t first, int64_t end, int half,
+                               struct strip_octet *out)
 {
     size_t n = 0;
     for (int64_t i = first; i < end; i++) {
@@ -55,36 +58,37 @@ static size_t see_halves(const struct vic_pattern *p, int64_t first, int64_t end
             all &= bits[k];
         }
         if (any == 0) continue;
-        out[n++] =
-            (struct seen){ 2 * p->partial_cluster[i] + half, all == UINT64_MAX ? BITS_ALL : (int32_t)(2 * i + half) };
+        out[n++] = (struct strip_octet){ 2 * p->partial_cluster[i] + half,
+                                         all == UINT64_MAX ? BITS_ALL : (int32_t)(2 * i + half) };
     }
     return n;
 }
 
-/* The same of partial blocks, in which a cluster's images follow each other. */
-static size_t see_partial(const struct vic_pattern *p, int64_t strip, struct seen *out)
+/* The same as octets_of_full() for partial blocks, in which a cluster's images follow each other. */
+static size_t octets_of_partial(const struct vic_pattern *p, int64_t strip, struct strip_octet *out)
 {
     size_t n = 0;
     for (int64_t first = p->partial_ptr[strip], end; first < p->partial_ptr[strip + 1]; first = end) {
         for (end = first + 1;
              end < p->partial_ptr[strip + 1] && p->partial_cluster[end] == p->partial_cluster[first];)
             end++;
-        for (int half = 0; half < 2; half++) n += see_halves(p, first, end, half, out + n);
+        for (int half = 0; half < 2; half++) n += octets_of_halves(p, first, end, half, out + n);
     }
-    out[n] = (struct seen){ INT32_MAX, BITS_NONE };
+    out[n] = (struct strip_octet){ INT32_MAX, BITS_NONE };
     return n + 1;
 }
 
-static size_t most_seen(const struct vic_pattern *p, int64_t strip)
+static size_t most_octets(const struct vic_pattern *p, int64_t strip)
 {
     size_t clusters = (size_t)(p->partial_ptr[strip + 1] - p->partial_ptr[strip]);
     for (int64_t r = p->full_ptr[strip]; r < p->full_ptr[strip + 1]; r++) clusters += (size_t)p->full_runs[r].count;
-    return 2 * clusters + 2; /* marks */
+    return 2 * clusters + 2; /* and two marks */
 }
 
-/* The octets of all strips, rising; one that a strip sees several times is needed as often. */
-static vic_status merge(const struct seen *next[2 * MAX_PLACES], int lists, struct stage_list *list, size_t most,
-                        vic_error *err)
+/* Merges the lists of all strips into needs, in rising order; an octet that a strip lists several times is needed as
+ * often. */
+static vic_status merge(const struct strip_octet *next[2 * MAX_PLACES], int lists, struct stage_list *list,
+                        size_t most, vic_error *err)
 {
     TRY(mem_grow(&list->needs, &list->need_capacity, list->n_needs + most, sizeof *list->needs, "keys of a tile",
                  err));
@@ -110,16 +114,16 @@ static vic_status merge(const struct seen *next[2 * MAX_PLACES], int lists, stru
 static vic_status collect(const struct vic_pattern *p, int64_t first, int strips, struct stage_scratch *scratch,
                           struct stage_list *list, vic_error *err)
 {
-    const struct seen *next[2 * MAX_PLACES];
+    const struct strip_octet *next[2 * MAX_PLACES];
     size_t most = 0, n = 0;
     int here = p->strips - first < strips ? (int)(p->strips - first) : strips;
-    for (int s = 0; s < here; s++) most += most_seen(p, first + s);
+    for (int s = 0; s < here; s++) most += most_octets(p, first + s);
     TRY(reserve(scratch, most, err));
     for (int s = 0; s < here; s++) {
-        next[2 * s] = scratch->seen + n;
-        n += see_full(p, first + s, scratch->seen + n);
-        next[2 * s + 1] = scratch->seen + n;
-        n += see_partial(p, first + s, scratch->seen + n);
+        next[2 * s] = scratch->octets + n;
+        n += octets_of_full(p, first + s, scratch->octets + n);
+        next[2 * s + 1] = scratch->octets + n;
+        n += octets_of_partial(p, first + s, scratch->octets + n);
     }
     return merge(next, 2 * here, list, n, err);
 }
@@ -138,7 +142,7 @@ static void add_stage(struct stage_list *list, const int32_t *needs, int count)
     list->stages[list->n_stages++] = stage;
 }
 
-/* The first need from `begin` on of an octet that is not smaller. */
+/* The first need from `begin` on whose octet is not smaller. */
 static size_t find_octet(const struct stage_list *list, size_t begin, int64_t octet)
 {
     size_t end = list->n_needs;
@@ -152,8 +156,8 @@ static size_t find_octet(const struct stage_list *list, size_t begin, int64_t oc
     return begin;
 }
 
-/* Each strip's octets around the diagonal make a stage at the ring's front: taken first, it gives nearly every row a
- * score to set its reference by. */
+/* Makes a stage of each strip's octets around the diagonal.  These are a tile's first stages, and strips take theirs
+ * first: it gives nearly every row a score, and so its maximum. */
 static void make_diagonal_stages(struct stage_list *list, size_t begin, int64_t first, int strips)
 {
     for (int64_t strip = first; strip < first + strips; strip++) {
@@ -163,33 +167,33 @@ static void make_diagonal_stages(struct stage_list *list, size_t begin, int64_t 
              i < list->n_needs && list->needs[i].octet < (strip + 1) * STAGE_OCTETS; i++) {
             if (i > begin && list->needs[i].octet == list->needs[i - 1].octet) continue; /* under another image */
             chosen[count++] = (int32_t)i;
-            list->needs[i].placed = true;
+            list->needs[i].in_stage = true;
         }
         if (count > 0) add_stage(list, chosen, count);
     }
 }
 
-/* Octets that filled no stage of their class. */
+/* Needs that are not enough for a whole stage of their class. */
 struct left_over {
     int32_t need[CLASSES][2 * (STAGE_OCTETS - 1)];
     int count[CLASSES], all;
 };
 
-/* Whole stages of octets that the same strips need, full ones first: a stage needs masks for all of its users or for
- * none.  Returns the number of full ones. */
+/* Makes whole stages of octets that the same strips need; first of those that are full, so that a stage needs masks
+ * for all of its users or for none.  Returns the number of full stages. */
 static size_t make_class_stages(struct stage_list *list, size_t begin, int32_t *order, struct left_over *left)
 {
     size_t start[2 * CLASSES + 1] = { 0 }, n_full = 0;
     for (size_t i = begin; i < list->n_needs; i++) {
         const struct need *need = &list->needs[i];
-        if (!need->placed) start[(need->full ? 0 : CLASSES) + need->users + 1]++;
+        if (!need->in_stage) start[(need->full ? 0 : CLASSES) + need->users + 1]++;
     }
     for (int c = 0; c < 2 * CLASSES; c++) start[c + 1] += start[c];
     for (size_t i = begin; i < list->n_needs; i++) {
         const struct need *need = &list->needs[i];
-        if (!need->placed) order[start[(need->full ? 0 : CLASSES) + need->users]++] = (int32_t)i;
+        if (!need->in_stage) order[start[(need->full ? 0 : CLASSES) + need->users]++] = (int32_t)i;
     }
-    for (int c = 0; c < 2 * CLASSES; c++) { /* start[c] is now where class c ends */
+    for (int c = 0; c < 2 * CLASSES; c++) { /* class c now ends at start[c] */
         size_t at = c > 0 ? start[c - 1] : 0;
         for (; at + STAGE_OCTETS <= start[c]; at += STAGE_OCTETS) {
             add_stage(list, order + at, STAGE_OCTETS);
@@ -203,7 +207,8 @@ static size_t make_class_stages(struct stage_list *list, size_t begin, int32_t *
     return n_full;
 }
 
-/* Begin with the class of most strips, then add what brings the fewest new users, and of these what has most. */
+/* The class that is added next to a stage of `users`: of those that add the fewest new users, the one with most.  For
+ * an empty stage that is the class of most strips. */
 static unsigned next_class(const struct left_over *left, unsigned users)
 {
     unsigned best = 0;
@@ -218,6 +223,7 @@ static unsigned next_class(const struct left_over *left, unsigned users)
     return best;
 }
 
+/* Makes stages of octets that different strips need. */
 static void make_mixed_stages(struct stage_list *list, struct left_over *left)
 {
     int taken[CLASSES] = { 0 };
@@ -236,45 +242,46 @@ static void make_mixed_stages(struct stage_list *list, struct left_over *left)
     }
 }
 
-/* What a strip should have had of `n` stages when `place` of them have been put in order, and what it has had. */
+/* How many stages each strip needs, and how many of them are among the stages that have been put in order. */
 struct pace {
     double total[MAX_PLACES], so_far[MAX_PLACES];
 };
 
-static double pace_cost(const struct pace *pace, unsigned strips, size_t place, size_t n)
+/* How far strips would be from an even pace if stage number `at` of `n` were one that `strips` need. */
+static double pace_cost(const struct pace *pace, unsigned strips, size_t at, size_t n)
 {
     double cost = 0;
     for (int s = 0; s < MAX_PLACES; s++) {
-        double ahead = pace->so_far[s] + (double)(strips >> s & 1) - pace->total[s] * ((double)place + 1) / (double)n;
+        double ahead = pace->so_far[s] + (double)(strips >> s & 1) - pace->total[s] * ((double)at + 1) / (double)n;
         cost += ahead * ahead;
     }
     return cost;
 }
 
-/* So that every strip gets on evenly: at each place the stage that brings all closest to their share.  Stages of the
- * same strips are alike, so one of each class is looked at.  `scratch` [n]. */
+/* Orders stages so that every strip advances evenly: next comes the stage that brings all strips closest to an even
+ * pace.  Stages of the same strips are alike, so one of each class is compared.  `scratch` [n]. */
 static void order_stages(struct stage *stages, size_t n, struct stage *scratch)
 {
-    size_t next[CLASSES], end[CLASSES], at = 0;
+    size_t next[CLASSES], end[CLASSES], sorted = 0;
     struct pace pace = { 0 };
     for (unsigned c = 0; c < CLASSES; c++) { /* by class */
-        next[c] = at;
+        next[c] = sorted;
         for (size_t i = 0; i < n; i++)
-            if (stages[i].strips == c) scratch[at++] = stages[i];
-        end[c] = at;
+            if (stages[i].strips == c) scratch[sorted++] = stages[i];
+        end[c] = sorted;
         for (int s = 0; s < MAX_PLACES; s++) pace.total[s] += (double)((end[c] - next[c]) * (c >> s & 1));
     }
-    for (size_t place = 0; place < n; place++) {
+    for (size_t at = 0; at < n; at++) {
         unsigned best = 0;
         double best_cost = 1e300;
         for (unsigned c = 0; c < CLASSES; c++) {
             if (next[c] == end[c]) continue;
-            double cost = pace_cost(&pace, c, place, n);
+            double cost = pace_cost(&pace, c, at, n);
             if (cost >= best_cost) continue;
             best_cost = cost;
             best = c;
         }
-        stages[place] = scratch[next[best]++];
+        stages[at] = scratch[next[best]++];
         for (int s = 0; s < MAX_PLACES; s++) pace.so_far[s] += best >> s & 1;
     }
 }
@@ -285,7 +292,7 @@ vic_status stages_make(const struct vic_pattern *p, int64_t first, int strips, s
     size_t needs = list->n_needs, stages = list->n_stages, most, ordered, full;
     struct left_over left = { .all = 0 };
     TRY(collect(p, first, strips, scratch, list, err));
-    most = (list->n_needs - needs) / STAGE_OCTETS + 1 + MAX_PLACES; /* the last, and diagonal ones, may lack octets */
+    most = (list->n_needs - needs) / STAGE_OCTETS + 1 + MAX_PLACES; /* the last and diagonal stages may not be full */
     TRY(mem_grow(&scratch->order, &scratch->order_capacity, list->n_needs - needs, sizeof *scratch->order,
                  "keys of a tile", err));
     TRY(mem_grow(&scratch->stages, &scratch->stage_capacity, most, sizeof *scratch->stages, "stages of a tile", err));
@@ -294,7 +301,7 @@ vic_status stages_make(const struct vic_pattern *p, int64_t first, int strips, s
     ordered = list->n_stages;
     full = make_class_stages(list, needs, scratch->order, &left);
     make_mixed_stages(list, &left);
-    order_stages(list->stages + ordered, full, scratch->stages); /* those without masks first */
+    order_stages(list->stages + ordered, full, scratch->stages); /* stages without masks come first */
     order_stages(list->stages + ordered + full, list->n_stages - ordered - full, scratch->stages);
     if (list->n_stages - stages <= STEP_STAGE_MASK) return VIC_OK;
     return vic_fail(err, VIC_BAD_ARGUMENT, "rows with more than %d keys are too long for the GPU kernel",
@@ -310,15 +317,16 @@ void stage_list_free(struct stage_list *list)
 
 void stage_scratch_free(struct stage_scratch *scratch)
 {
-    free(scratch->seen);
+    free(scratch->octets);
     free(scratch->order);
     free(scratch->stages);
     *scratch = (struct stage_scratch){ 0 };
 }
 
-/* ---- who takes them ---- */
+/* ---- which places take them ---- */
 
-/* Diagonal stages are at the front of a tile. */
+/* Returns the diagonal stage of a place's strip, where the place takes it, else -1.  A tile's diagonal stages come
+ * first. */
 static int64_t diagonal_stage(const struct stage_run *run, int place)
 {
     for (int64_t i = 0; i < run->n && i < run->places; i++)
@@ -337,8 +345,8 @@ int64_t first_stage(const struct stage_run *run, int place)
     return -1;
 }
 
-/* The warpgroup splits of a strip take in turn the stages that the same strips need; the one that combines the others
- * begins last. */
+/* The warpgroup splits of a strip take turns at the stages that the same strips need; split 0, which combines the
+ * others, comes last. */
 static void choose_users(const struct stage_run *run)
 {
     int taken[CLASSES] = { 0 }, splits = run->warpgroup_splits;
@@ -351,7 +359,8 @@ static void choose_users(const struct stage_run *run)
     }
 }
 
-/* The diagonal stage is taken out of turn, so it does not count between the ones around it. */
+/* Marks stages that the place takes with all mask bits clear, so that the ring's invariant holds.  The diagonal stage
+ * is taken before its time, so it does not count between the stages around it. */
 static void keep_phase(const struct stage_run *run, int place, int reach)
 {
     int64_t n = run->n, last = -reach, diagonal = diagonal_stage(run, place);
@@ -363,7 +372,7 @@ static void keep_phase(const struct stage_run *run, int place, int reach)
     }
 }
 
-void stages_deal_out(const struct stage_run *run, int reach)
+void stages_assign(const struct stage_run *run, int reach)
 {
     choose_users(run);
     for (int s = 0; s < run->places; s++) keep_phase(run, s, reach);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stages of one tile: which octets of keys its strips need, gathered so that strips share them; and who takes
- * them. */
+/* The stages of one tile: which octets of keys its strips need, how these are put together so that strips share
+ * stages, and which places take each stage. */
 #ifndef VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
 #define VIC_KERNELS_CUDA_SM90_PLAN_STAGES_H
 
@@ -8,31 +8,31 @@
 #include "contract/pattern.h"
 #include "kernels/cuda/sm90/plan/tiles.h"
 
-/* Which bits of the pattern: half `bits % 2` of partial block `bits / 2`, or: */
+/* Which bits of the pattern a strip has in an octet: half `bits % 2` of partial block `bits / 2`, or one of these. */
 enum { BITS_NONE = -1, BITS_ALL = -2 };
 
-/* An octet that strips of the tile need.  A strip that sees an octet under several images needs it as often; images
- * do not matter otherwise, so strips share it even when they see it under different ones. */
+/* An octet that strips of the tile need.  A strip that has an octet under several images needs it as often.
+ * Otherwise images do not matter: strips share an octet even when they have it under different images. */
 struct need {
     int32_t octet;
-    uint8_t users;            /* bit per strip */
-    bool full;                /* all bits of every user */
-    bool placed;              /* it is in a stage */
-    int32_t bits[MAX_PLACES]; /* of each strip */
+    uint8_t users; /* a bit for each strip that needs it */
+    bool full;     /* every user has all bits of it */
+    bool in_stage;
+    int32_t bits[MAX_PLACES]; /* by strip */
 };
 
 struct stage {
-    int32_t need[STAGE_OCTETS]; /* of the piece; the first `octets` */
+    int32_t need[STAGE_OCTETS]; /* the first `octets` are indices into stage_list.needs */
     uint8_t octets;
-    uint8_t strips; /* which need it */
-    bool full;      /* all 64 x 64 pairs, for each of them */
-    /* By stages_deal_out(), bits per place: */
-    uint8_t users;  /* that need it */
-    uint8_t idle;   /* that take it with all bits clear (the ring's invariant: ring_place.cuh) */
-    uint8_t masked; /* that take it with mask words */
+    uint8_t strips; /* a bit for each strip that needs it */
+    bool full;      /* each of these strips has all 64 x 64 pairs */
+    /* A bit for each place, set by stages_assign(): */
+    uint8_t users;  /* places that need the stage */
+    uint8_t idle;   /* places that take it with all mask bits clear, to keep the ring's invariant (ring.cuh) */
+    uint8_t masked; /* places that take it with mask words */
 };
 
-/* The needs and stages of some tiles, one behind the other. */
+/* The needs and stages of some tiles, one tile behind the other. */
 struct stage_list {
     struct need *needs;
     struct stage *stages;
@@ -40,12 +40,12 @@ struct stage_list {
 };
 void stage_list_free(struct stage_list *list);
 
-/* What a worker needs to make one tile; reused from tile to tile. */
+/* Scratch with which a worker makes one tile; reused from tile to tile. */
 struct stage_scratch {
-    struct seen *seen;
+    struct strip_octet *octets;
     int32_t *order;
     struct stage *stages;
-    size_t seen_capacity, order_capacity, stage_capacity;
+    size_t octet_capacity, order_capacity, stage_capacity;
 };
 void stage_scratch_free(struct stage_scratch *scratch);
 
@@ -53,7 +53,7 @@ void stage_scratch_free(struct stage_scratch *scratch);
 vic_status stages_make(const struct vic_pattern *p, int64_t first, int strips, struct stage_scratch *scratch,
                        struct stage_list *list, vic_error *err);
 
-/* Some stages of a tile that are walked in one go: all, or those of a split. */
+/* Stages of a tile that follow each other: all, or those of a split. */
 struct stage_run {
     struct stage *stages;
     const struct need *needs;
@@ -62,8 +62,8 @@ struct stage_run {
     int places, warpgroup_splits;
 };
 
-/* Deals the stages out to the places, and keeps the ring's invariant for `reach` (layout.h). */
-void stages_deal_out(const struct stage_run *run, int reach);
+/* Assigns the stages to the places, and keeps the ring's invariant for `reach` (layout.h). */
+void stages_assign(const struct stage_run *run, int reach);
 
 static inline bool takes(const struct stage *stage, int place)
 {
@@ -76,8 +76,9 @@ static inline int strip_of(const struct stage_run *run, int place)
     return place / run->warpgroup_splits;
 }
 
-/* The stage that a place takes first: its strip's diagonal one, if it has it, although others may stand before it,
- * since the front of the ring is there together.  -1 = it takes none. */
+/* Returns the stage that a place takes first; -1 = it takes none.  This is its strip's diagonal stage, if the place
+ * takes that, even when it takes others that come before it: the first stages of a tile fit into the ring together.
+ * */
 int64_t first_stage(const struct stage_run *run, int place);
 
 #endif

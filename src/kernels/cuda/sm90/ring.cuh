@@ -4,21 +4,22 @@
 
 namespace sm90
 {
-// The ring's invariant.  A barrier has one bit of phase, so who waits for it must know that the phase before is over;
-// otherwise the bit of an old fill passes for that of a new one.  A warpgroup passes over stages, and so over fills.
+// The ring's invariant.  A barrier has one bit of phase.  Waiting on it requires that the previous phase is known to
+// be complete; otherwise the bit of an old fill is taken for that of a new one.  A warpgroup skips stages, and so
+// fills.
 //
 //     Of any 2 REACH <= RING consecutive stages of a CTA, combine stages included, each warpgroup takes at least one.
 //
-// That suffices, as each slot has two full barriers, for even and odd laps of the ring, and the phase before of a
-// barrier is the fill two laps ago: to issue the stage that the warpgroup took last, or any behind it, the producer
-// had issued all stages before it, among them one in the same slot a lap ago; and that only after the fill two laps
-// ago had been there and was used.
+// This suffices.  Each slot has two full barriers, for even and odd laps of the ring, so the previous phase of a
+// barrier is the fill of the slot two laps before.  When a warpgroup waits for a stage, it has taken one of the RING
+// stages before it.  Producers issue stages in order, so by then they had issued the slot's fill of one lap before;
+// and that they issue only after the fill of two laps before had come and was not needed any more.
 //
-// The planner keeps it (stages_deal_out(): where a place needs none of so many stages, it takes one with all bits
-// clear), tests/unit/kernels/sm90 checks it on lists, and attn_fwd_config has REACH.
+// The planner keeps the invariant: where a place needs none of so many stages, it takes one with all mask bits clear
+// (stages_assign()).  tests/unit/kernels/sm90 checks it on lists.  REACH is in attn_fwd_config.
 
-// All that a step needs, in one word, which one redux.sync brings to uniform registers.  Negative: STEP_END,
-// STEP_SPLIT.
+// All that a step needs, in one word, which one redux.sync copies to uniform registers.  STEP_END and STEP_SPLIT,
+// which are negative, stand for themselves.
 template <int D> struct step_word {
     using C = attn_fwd_config<D>;
     enum : uint32_t {
@@ -28,12 +29,13 @@ template <int D> struct step_word {
         MASK_SHIFT = 8,    // slot * WARPGROUPS + which mask of the stage
         MASK_MASK = 255,
     };
-    static_assert(2 * C::RING - 1 <= BARRIER_MASK && 1 << PARITY_SHIFT > BARRIER_MASK, "barriers");
-    static_assert(C::RING * C::WARPGROUPS - 1 <= MASK_MASK && MASK_MASK << MASK_SHIFT < STEP_MASKED, "masks");
+    static_assert(2 * C::RING - 1 <= BARRIER_MASK && 1 << PARITY_SHIFT > BARRIER_MASK, "barriers need more bits");
+    static_assert(C::RING * C::WARPGROUPS - 1 <= MASK_MASK && MASK_MASK << MASK_SHIFT < STEP_MASKED,
+                  "masks need more bits");
     static_assert(2 * C::REACH <= C::RING, "the ring's invariant");
     uint32_t word;
 
-    // `number` is the stage's among all of the CTA.
+    // `number` is that of the stage among all stages of the CTA.
     static __device__ __forceinline__ uint32_t make(uint32_t entry, uint32_t number)
     {
         const uint32_t lap = number / C::RING, slot = number - lap * C::RING;
@@ -63,14 +65,14 @@ template <int D> struct step_word {
     }
 };
 
-// Where a warpgroup stands in its strip's list and in the ring.
-template <int D> struct ring_place {
+// A warpgroup's walk over its strip's list.
+template <int D> struct list_walk {
     using C = attn_fwd_config<D>;
-    uint32_t begin = 0;       // stages and combine stages before the first of the item's tile
-    uint32_t loaded, list;    // the next 32 entries of the list, one a lane; where the ones after them are
-    uint32_t words, lane;     // the present 32, each made into a step_word; which lane comes next
-    step_word<D> at;          // of the step to take
-    uint32_t barrier, parity; // that says that its stage is there
+    uint32_t begin = 0;       // number of the first stage of the item's tile among all stages of the CTA
+    uint32_t loaded, list;    // the next 32 entries of the list, one in each lane; where the entries after them are
+    uint32_t words, lane;     // the present 32 entries, each made into a step_word; which lane is next
+    step_word<D> at;          // the step that is next
+    uint32_t barrier, parity; // its stage is in the ring when this barrier has completed the phase of this parity
 
     __device__ __forceinline__ void load(const attn_fwd_params &p)
     {
@@ -90,7 +92,7 @@ template <int D> struct ring_place {
         parity = at.parity();
         if (++lane == 32) prepare(p);
     }
-    // A new list: start() asks for the first entries, ready() waits for them.
+    // Begin a new list: start() loads the first entries, ready() waits for them.
     __device__ __forceinline__ void start(const attn_fwd_params &p, uint32_t first_entry)
     {
         list = first_entry + (threadIdx.x & 31);
@@ -114,7 +116,7 @@ template <int D> struct ring_place {
     {
         return at.empty();
     }
-    // This thread's mask bits, which come with the stage.
+    // This thread's mask bits, which are in the ring with the stage.
     __device__ __forceinline__ uint32_t bits() const
     {
         return ptx::ld_shared(at.mask() + 4 * (threadIdx.x & 127));

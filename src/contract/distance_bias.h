@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a radial table says between its points; kernels may compute it in single precision.
+/* The value of a distance-bias table at and between its points; kernels may compute it in single precision.
  *     x = d2 / cutoff^2 * (points - 1), m the whole part of x (at most points - 2), f = x - m
  *     both ends finite   b = (1 - f) table[m] + f table[m + 1]
  *     one end -inf       e^b is linear: b = table[m] + ln(1 - f), or table[m + 1] + ln f
  *     both ends -inf     b = -inf
  * So e^b has no jump wherever the table turns to -inf, and a table that ends in -inf takes an atom's weight to 0 as
  * it leaves the cutoff. */
-#ifndef VIC_CONTRACT_RADIAL_H
-#define VIC_CONTRACT_RADIAL_H
+#ifndef VIC_CONTRACT_DISTANCE_BIAS_H
+#define VIC_CONTRACT_DISTANCE_BIAS_H
 
 #include <math.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@ struct distance_bias {
 
 /* For 0 <= d2 < cutoff * cutoff, as the pair rule has it.  1 - f comes from the distance to the cutoff, which is
  * exact there: inside the cutoff b is finite next to a finite point. */
-static inline double radial_value(const float *table, int points, double d2, double cutoff)
+static inline double distance_bias_value(const float *table, int points, double d2, double cutoff)
 {
     double limit = cutoff * cutoff, intervals = points - 1, x = d2 / limit * intervals;
     int m = x < intervals - 1.0 ? (int)x : points - 2;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "contract/radial.h"
+#include "contract/distance_bias.h"
+
 #include "contract/pair_rule.h"
 #include "kernels/cpu/attention_cpu.h"
 
@@ -9,7 +10,7 @@ static void add_vectors(const double cell[3][3], const int32_t n[3], double r[3]
         for (int x = 0; x < 3; x++) r[x] += n[a] * cell[a][x];
 }
 
-void radial_place_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s)
+void bias_find_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s)
 {
     for (int i = 0; i < STRIP; i++) {
         int64_t row = strip * STRIP + i;
@@ -23,18 +24,18 @@ void radial_place_rows(const struct vic_pattern *p, int64_t strip, struct strip_
     }
 }
 
-void radial_place_keys(const struct vic_pattern *p, struct strip_scratch *s)
+void bias_find_keys(const struct vic_pattern *p, struct strip_scratch *s)
 {
-    for (int slot = 0; slot < s->slots; slot++) {
-        int64_t atom = p->k_order[s->rows[slot]];
-        double *r = s->k_position[slot];
+    for (int key = 0; key < s->chunk_keys; key++) {
+        int64_t atom = p->k_order[s->key_rows[key]];
+        double *r = s->k_position[key];
         for (int x = 0; x < 3; x++) r[x] = p->k_positions[3 * atom + x];
         if (p->k_wrap) add_vectors(p->cell, p->k_wrap[atom], r);
-        add_vectors(p->cell, p->images[s->images[slot]], r);
+        add_vectors(p->cell, p->images[s->key_images[key]], r);
     }
 }
 
-double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image)
+double bias_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image)
 {
     const struct vic_pattern *p = run->pattern;
     int64_t i = p->q_order[q_row], j = p->k_order[k_row];
@@ -42,5 +43,5 @@ double radial_exact(const struct cpu_run *run, const float *table, int64_t q_row
     for (int a = 0; a < 3; a++)
         n[a] = p->images[image][a] + (p->k_wrap ? p->k_wrap[j][a] : 0) - (p->q_wrap ? p->q_wrap[i][a] : 0);
     double d2 = pair_distance2(p->q_positions + 3 * i, p->k_positions + 3 * j, p->cell, n[0], n[1], n[2]);
-    return radial_value(table, run->args->bias.points, d2, p->cutoff);
+    return distance_bias_value(table, run->args->bias.points, d2, p->cutoff);
 }
