@@ -289,10 +289,10 @@ VIC_API vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, con
                                        vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_load(const char *path, vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 
-/* The cutoff pattern of the same atoms after they moved; positions as for vic_pattern_build_points(), cell NULL = as
- * before, threads 0 = all.  Frees the old pattern and puts the new one into *p, in the same memory where no plan
- * holds the old one (a plan keeps what it was made from).  On failure the old pattern is freed too, and *p is NULL.
- */
+/* The pattern of a cutoff or of the nearest, of the same atoms after they moved; positions as for
+ * vic_pattern_build_points(), cell NULL = as before, threads 0 = all.  Frees the old pattern and puts the new one
+ * into *p; on failure *p is what it was.  Where no plan holds the old one (a plan keeps what it was made from) its
+ * memory stays with the new one, for the update after this. */
 VIC_API vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
                                       const double cell[3][3], int threads, vic_error *err) VIC_CHECK_RESULT;
 

@@ -3,11 +3,11 @@
 #include "base/threads.h"
 #include "contract/block_walk.h"
 #include "device/permute.h"
-#include "pattern/build.h"
 #include "pattern/cutoff.h"
 #include "pattern/expand.h"
 #include "pattern/pattern.h"
 #include "pattern/statistics.h"
+#include "pattern/update.h"
 
 #include <string.h>
 
@@ -65,33 +65,10 @@ vic_status vic_pattern_build_points(int64_t n_q, const double *query_positions, 
 vic_status vic_pattern_update(vic_pattern **p, const double *query_positions, const double *key_positions,
                               const double cell[3][3], int threads, vic_error *err)
 {
-    vic_pattern *old = *p;
-    struct pattern_input input = { .n_q = old->n_q,
-                                   .n_k = old->one_set ? 0 : old->n_k,
-                                   .q_positions = query_positions,
-                                   .k_positions = key_positions,
-                                   .cutoff = old->cutoff,
-                                   .exclude_self = old->exclude_self };
-    struct pool *pool = NULL;
-    vic_status st = VIC_OK;
-    *p = NULL;
-    if (old->n_rules > 0)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "only the pattern of a cutoff follows its atoms, got one of kind %s",
-                      pattern_kind(old));
-    else if (old->one_set != (key_positions == NULL))
-        st = vic_fail(err, VIC_BAD_ARGUMENT,
-                      old->one_set ? "key_positions is not NULL, but the pattern is of one set of atoms with itself"
-                                   : "key_positions is NULL, but the pattern has keys of their own");
-    else if (!query_positions && old->n_q != 0)
-        st = vic_fail(err, VIC_BAD_ARGUMENT, "query_positions is NULL, but the pattern has %lld query atoms",
-                      (long long)old->n_q);
-    memcpy(input.cell, cell ? cell : (const double(*)[3])old->cell, sizeof input.cell);
-    memcpy(input.periodic, old->periodic, sizeof input.periodic);
-    if (st == VIC_OK) st = pool_create(threads, &pool, err);
-    if (st == VIC_OK)
-        st = pattern_rebuild(&input, old, pool, p, err);
-    else
-        pattern_release(old);
+    struct pool *pool;
+    vic_status st;
+    TRY(pool_create(threads, &pool, err));
+    st = pattern_update(p, query_positions, key_positions, cell, pool, err);
     pool_free(pool);
     return st;
 }

@@ -126,7 +126,8 @@ struct vic_pattern {
     struct full_run *full_runs;
 
     vic_pattern_info info;
-    int64_t references; /* changed through __atomic only (src/pattern/pattern.c) */
+    struct vic_pattern *spare; /* the pattern before an update, whose memory the next one takes; or NULL */
+    int64_t references;        /* changed through __atomic only (src/pattern/pattern.c) */
 };
 
 /* The image of the pair (query atom i, key atom j) in a block with this image, in terms of the positions as given. */

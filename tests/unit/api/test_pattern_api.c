@@ -235,15 +235,29 @@ static void update_refuses(void **state)
     vic_error err;
     vic_pattern *p = pattern(x, 4.0, 0);
     (void)state;
+    vic_pattern *kept = p, *same = pattern(x, 4.0, 0);
     CHECK_FAILS(vic_pattern_update(&p, x, x, NULL, 0, &err), VIC_BAD_ARGUMENT, "key_positions is not NULL");
-    assert_null(p);
-    p = pattern(x, 4.0, 14.0);
-    CHECK_FAILS(vic_pattern_update(&p, x, NULL, (const double(*)[3])cell, 0, &err), VIC_BAD_INPUT, "cell vector a");
-    assert_null(p);
-    p = pattern(x, 4.0, 14.0);
+    assert_ptr_equal(p, kept);
     x[7] = NAN;
     CHECK_FAILS(vic_pattern_update(&p, x, NULL, NULL, 0, &err), VIC_BAD_INPUT, "atom 2: coordinate y is nan");
-    assert_null(p);
+    assert_ptr_equal(p, kept);
+    check_same(p, same);
+    vic_pattern_free(p);
+    vic_pattern_free(same);
+    x[7] = 1.0;
+    p = kept = pattern(x, 4.0, 14.0);
+    same = pattern(x, 4.0, 14.0);
+    for (int step = 0; step < 3; step++) { /* also when there is memory of an update before */
+        CHECK_FAILS(vic_pattern_update(&p, x, NULL, (const double(*)[3])cell, 0, &err), VIC_BAD_INPUT,
+                    "cell vector a");
+        assert_ptr_equal(p, kept);
+        check_same(p, same);
+        CHECK_OK(vic_pattern_update(&p, x, NULL, NULL, 0, &err));
+        check_same(p, same);
+        kept = p;
+    }
+    vic_pattern_free(p);
+    vic_pattern_free(same);
     free(x);
 }
 
