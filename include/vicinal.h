@@ -298,9 +298,10 @@ VIC_API vic_status vic_pattern_exclude(vic_context *c, const vic_pattern *p, con
 VIC_API vic_status vic_pattern_transpose(vic_context *c, const vic_pattern *p, vic_pattern **out,
                                          vic_error *err) VIC_CHECK_RESULT;
 
-/* The cutoff pattern of the same points after they moved, without masks, ids and groups; a cell of NULL = as before.
- * Puts the new pattern into *p, in the memory of the old one where no plan holds it (a plan keeps what it was made
- * from).  On failure *p is the old pattern, unchanged. */
+/* The pattern of a cutoff or of the nearest after its points moved: positions, and a cell where that changed; masks,
+ * ids, groups and periodic axes stay as they are, and are left out here.  Frees the old pattern and puts the new one
+ * into *p; on failure *p is what it was.  Where no plan holds the old one (a plan keeps what it was made from) its
+ * memory stays with the new one, for the update after this. */
 VIC_API vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points *queries,
                                       const vic_points *keys, vic_error *err) VIC_CHECK_RESULT;
 

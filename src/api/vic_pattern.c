@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Constructors of patterns: arguments are checked and taken here, the work is in src/pattern. */
-#include "api/interim.h"
 #include "api/points.h"
 #include "context/context.h"
 #include "pattern/combine.h"
@@ -11,6 +10,7 @@
 #include "pattern/pairs.h"
 #include "pattern/ranges.h"
 #include "pattern/transpose.h"
+#include "pattern/update.h"
 
 #include <string.h>
 
@@ -77,6 +77,37 @@ vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const 
     return give_estimate(&o, &estimate, st, err);
 }
 
+/* What stays as it is need not be given. */
+static vic_status check_moved(const vic_points *given, const char *side, int64_t n, const struct point_set *set,
+                              vic_error *err)
+{
+    if (given && (set->mask || set->ids || set->groups))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s.%s: an update keeps those of the pattern: leave it out", side,
+                        set->mask  ? "mask"
+                        : set->ids ? "ids"
+                                   : "groups");
+    if (given && set->n != n)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s.positions: the pattern has %lld points, got %lld", side,
+                        (long long)n, (long long)set->n);
+    return VIC_OK;
+}
+
+static vic_status update(vic_pattern **p, const vic_points *queries, const vic_points *keys,
+                         struct points_taken *points, struct pool *pool, vic_error *err)
+{
+    const vic_pattern *old = *p;
+    double cell[3][3];
+    TRY(check_moved(queries, "queries", old->n_q, &points->queries, err));
+    TRY(check_moved(keys, "keys", old->n_k, &points->keys, err));
+    for (int axis = 0; points->queries.periodic && axis < 3; axis++)
+        if (points->queries.periodic[axis] != old->periodic[axis])
+            return vic_fail(err, VIC_BAD_ARGUMENT, "queries.periodic: the pattern is %speriodic along %c, and stays so",
+                            old->periodic[axis] ? "" : "not ", 'a' + axis);
+    if (points->queries.cells) memcpy(cell, points->queries.cells, sizeof cell);
+    return pattern_update(p, points->queries.positions, keys ? points->keys.positions : NULL,
+                          points->queries.cells ? (const double(*)[3])cell : NULL, pool, err);
+}
+
 vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points *queries, const vic_points *keys,
                               vic_error *err)
 {
@@ -85,8 +116,9 @@ vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points 
     NEED(p, "pattern", "expected a pointer to the pattern to update");
     NEED(*p, "pattern", "make one first, with vic_pattern_cutoff()");
     TRY(context_enter(c, &pool, err));
-    TRY(points_take(queries, keys, "updates", POINTS_GEOMETRY | POINTS_TWO_SETS, &points, err));
-    vic_status st = pattern_update(p, &points.queries, points.keys_or_null, pool, err);
+    TRY(points_take(queries, keys, "updates", POINTS_GEOMETRY | POINTS_TWO_SETS | POINTS_IDS | POINTS_GROUPS, &points,
+                    err));
+    vic_status st = update(p, queries, keys, &points, pool, err);
     points_drop(&points);
     return st;
 }

@@ -136,7 +136,8 @@ struct vic_pattern {
     /* What the pattern keeps in the memory of GPUs, made when it is first needed there: a list that only grows, its head
      * changed through __atomic only. */
     struct pattern_on_device *on_device;
-    int64_t references; /* changed through __atomic only (src/pattern/pattern.c) */
+    struct vic_pattern *spare; /* the pattern before an update, whose memory the next one takes; or NULL */
+    int64_t references;        /* changed through __atomic only (src/pattern/pattern.c) */
 };
 
 /* The image of the pair (query atom i, key atom j) in a block with this image, in terms of the positions as given. */

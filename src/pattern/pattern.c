@@ -43,6 +43,7 @@ vic_pattern *pattern_retain(const vic_pattern *p)
 void pattern_release(vic_pattern *p)
 {
     if (!p || __atomic_sub_fetch(&p->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+    pattern_release(p->spare);
     if (!p->one_set) {
         free(p->k_positions);
         free(p->k_order);

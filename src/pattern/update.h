@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIC_PATTERN_UPDATE_H
+#define VIC_PATTERN_UPDATE_H
+
+#include "base/threads.h"
+#include "contract/pattern.h"
+
+/* The cutoff pattern, or that of the nearest, of the same points after they moved: positions of queries and, of two
+ * sets, of keys; cell NULL = as before (and as it must be for several structures).  Masks, ids and groups stay.
+ *
+ * On failure *p is what it was.  Otherwise it is the new one, and the old one is released.  Where nobody else holds
+ * that and it has neither masks nor groups, its memory stays with the new one for the update after this, so that in a
+ * run of updates two patterns take turns in memory that is in use already. */
+vic_status pattern_update(vic_pattern **p, const double *q_positions, const double *k_positions,
+                          const double cell[3][3], struct pool *pool, vic_error *err);
+
+#endif
