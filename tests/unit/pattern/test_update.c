@@ -12,7 +12,7 @@ static void move(struct kinds *s, uint64_t *seed)
 
 static void expect_same(const char *what, const vic_pattern *p, const vic_pattern *fresh, struct pool *pool)
 {
-    struct expected e = pairs_of(fresh, pool);
+    struct expected e = pairs_there(fresh, pool);
     expect_pattern(what, p, &e, pool);
     CHECK(p->n_rules == fresh->n_rules && p->exclude_self == fresh->exclude_self, "%s: rules", what);
     assert_int_equal(p->info.boundary_pairs, fresh->info.boundary_pairs);
@@ -40,7 +40,7 @@ static void every_kind_that_can(void **state)
                 assert_ptr_equal(p, before);
             }
             for (int step = 0; k <= KIND_NEAREST_MASKED && step < 4; step++) {
-                struct expected kept = pairs_of(p, pool);
+                struct expected kept = pairs_there(p, pool);
                 double x = s.x[4];
                 before = p;
                 move(&s, &seed);
