@@ -132,7 +132,6 @@ struct vic_pattern {
     struct full_run *full_runs;
 
     vic_pattern_info info;
-    int64_t block128_count, block128_full, block128_grid;
     /* What the pattern keeps in the memory of GPUs, made when it is first needed there: a list that only grows, its head
      * changed through __atomic only. */
     struct pattern_on_device *on_device;

@@ -21,8 +21,8 @@ struct assembly {
     strip_source *source;
     void *context;
     int64_t tasks, wave_first, wave;
-    struct found *found;            /* [wave] */
-    struct strip_counter *counters; /* [workers] */
+    struct found *found;     /* [wave] */
+    struct fullest *fullest; /* [workers] */
     int workers;
     int64_t partial_capacity, run_capacity; /* of the pattern's arrays */
 };
@@ -42,10 +42,9 @@ static vic_status find_strip(const struct assembly *a, struct block_list *l, int
     size_t first = l->n, first_run = l->n_runs;
     TRY(a->source(a->context, strip, worker, l, err));
     TRY(block_list_close(l, first, number, err));
-    struct strip_blocks blocks = { l->partial_count[number], l->cluster + first,
-                                   l->bits + first,          l->pairs + first,
-                                   l->run_count[number],     l->runs ? l->runs + first_run : NULL };
-    strip_counter_add(&a->counters[worker], a->p, strip, &blocks);
+    struct strip_blocks blocks = { l->partial_count[number], l->bits + first, l->run_count[number],
+                                   l->runs ? l->runs + first_run : NULL };
+    fullest_add(&a->fullest[worker], &blocks);
     return VIC_OK;
 }
 
@@ -164,9 +163,7 @@ static vic_status prepare(struct assembly *a, vic_error *err)
     if (!p->full_ptr) TRY(mem_array(n, sizeof *p->full_ptr, "strips", &p->full_ptr, err));
     p->partial_ptr[0] = p->full_ptr[0] = 0;
     TRY(mem_array_zero((size_t)a->wave, sizeof *a->found, "tasks", &a->found, err));
-    TRY(mem_array_zero((size_t)a->workers, sizeof *a->counters, "workers", &a->counters, err));
-    for (int w = 0; w < a->workers; w++) TRY(strip_counter_make(p, &a->counters[w], err));
-    return VIC_OK;
+    return mem_array_zero((size_t)a->workers, sizeof *a->fullest, "workers", &a->fullest, err);
 }
 
 vic_status assemble(vic_pattern *p, struct pool *pool, strip_source *source, void *context, vic_error *err)
@@ -178,12 +175,11 @@ vic_status assemble(vic_pattern *p, struct pool *pool, strip_source *source, voi
     TRY_GOTO(pattern_find_symmetry(p, err), done);
     TRY_GOTO(prepare(&a, err), done);
     TRY_GOTO(run_waves(&a, pool, err), done);
-    strip_counters_tell(p, a.counters, a.workers);
+    fullest_report(p, a.fullest, a.workers);
     pattern_fill_info(p);
 done:
     for (int64_t t = 0; a.found && t < a.wave; t++) block_list_free(&a.found[t].list);
-    for (int w = 0; a.counters && w < a.workers; w++) strip_counter_free(&a.counters[w]);
     free(a.found);
-    free(a.counters);
+    free(a.fullest);
     return st;
 }

@@ -299,7 +299,6 @@ void pattern_fill_info(vic_pattern *p)
     info->blocks = p->n_partial + p->n_full;
     info->full_blocks = p->n_full;
     info->cutoff = p->cutoff;
-    p->block128_grid = ((p->n_q + 127) / 128) * ((p->n_k + 127) / 128);
     info->bytes = pattern_bytes(p);
     log_line("pattern",
              "%s of %lld queries and %lld keys: %lld pairs, %lld blocks (%lld full), %lld image%s, %zu bytes",

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a pattern looks like: pairs of rows, the fullest row, and the 128 x 128 blocks. */
+/* Pairs of rows, and the fullest row. */
 #include "pattern/statistics.h"
 
 #include "base/memory.h"
-#include "pattern/block_list.h"
 #include "pattern/pattern.h"
 #include "pattern/symmetry.h"
 
 #include <string.h>
-
-enum {
-    BIG = 128,
-    CLUSTERS_PER_BIG = BIG / CLUSTER,
-};
-
-/* ---- pairs of rows ---- */
 
 /* Two mask words at once. */
 typedef uint64_t words __attribute__((vector_size(16)));
@@ -71,9 +63,8 @@ static int64_t full_pairs(const struct strip_blocks *b)
 static struct strip_blocks blocks_of(const vic_pattern *p, int64_t strip)
 {
     int64_t first = p->partial_ptr[strip], run = p->full_ptr[strip];
-    return (struct strip_blocks){ p->partial_ptr[strip + 1] - first, p->partial_cluster + first,
-                                  p->partial_bits + first,           NULL,
-                                  p->full_ptr[strip + 1] - run,      p->full_runs + run };
+    return (struct strip_blocks){ p->partial_ptr[strip + 1] - first, p->partial_bits + first,
+                                  p->full_ptr[strip + 1] - run, p->full_runs + run };
 }
 
 void strip_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRIP])
@@ -97,7 +88,7 @@ void pattern_counts(const vic_pattern *p, int64_t *counts)
     }
 }
 
-static int64_t fullest_row(const struct strip_blocks *b)
+static int64_t strip_fullest(const struct strip_blocks *b)
 {
     uint64_t planes[PLANES], rows = ~(uint64_t)0;
     int64_t most = 0;
@@ -109,160 +100,46 @@ static int64_t fullest_row(const struct strip_blocks *b)
     return most + full_pairs(b);
 }
 
-/* ---- 128 x 128 blocks ---- */
-
-vic_status strip_counter_make(const vic_pattern *p, struct strip_counter *c, vic_error *err)
-{
-    size_t columns = (size_t)(p->n_k + BIG - 1) / BIG;
-    memset(c, 0, sizeof *c);
-    TRY(mem_array_zero(columns, sizeof *c->pairs, "block columns", &c->pairs, err));
-    TRY(mem_array(columns, sizeof *c->columns, "block columns", &c->columns, err));
-    if (p->n_images == 1) return VIC_OK;
-    return mem_array_zero((size_t)p->clusters, sizeof *c->full_in, "clusters", &c->full_in, err);
-}
-
-void strip_counter_free(struct strip_counter *c)
-{
-    free(c->pairs);
-    free(c->columns);
-    free(c->full_in);
-}
-
-static void add_pairs(struct strip_counter *c, int32_t cluster, int pairs)
-{
-    int32_t column = cluster / CLUSTERS_PER_BIG;
-    if (c->pairs[column] == 0) c->columns[c->n++] = column;
-    c->pairs[column] += pairs;
-}
-
-static void add_full(struct strip_counter *c, const struct full_run *run)
-{
-    for (int32_t cluster = run->first; cluster < run->first + run->count; cluster++) {
-        if (c->full_in) {
-            if (c->full_in[cluster] == c->strips) continue;
-            c->full_in[cluster] = c->strips;
-        }
-        add_pairs(c, cluster, BLOCK);
-    }
-}
-
-static void add_strip(struct strip_counter *c, const struct strip_blocks *b)
-{
-    c->strips++;
-    for (int64_t r = 0; r < b->runs; r++) add_full(c, &b->run[r]);
-    for (int64_t i = 0, end; i < b->partials; i = end) {
-        int32_t cluster = b->cluster[i];
-        for (end = i + 1; end < b->partials && b->cluster[end] == cluster;) end++;
-        if (c->full_in && c->full_in[cluster] == c->strips) continue;
-        if (end == i + 1) {
-            add_pairs(c, cluster, b->pairs ? b->pairs[i] : block_pairs(&b->bits[i]));
-            continue;
-        }
-        struct block_bits all = b->bits[i];
-        for (int64_t other = i + 1; other < end; other++)
-            for (int k = 0; k < CLUSTER; k++) all.key[k] |= b->bits[other].key[k];
-        add_pairs(c, cluster, block_pairs(&all));
-    }
-}
-
-static bool is_full(const vic_pattern *p, int64_t big, int32_t column, int32_t pairs)
-{
-    int64_t rows = p->n_q - big * BIG < BIG ? p->n_q - big * BIG : BIG;
-    int64_t keys = p->n_k - (int64_t)column * BIG < BIG ? p->n_k - (int64_t)column * BIG : BIG;
-    return pairs == rows * keys;
-}
-
-static void clear_row(struct strip_counter *c)
-{
-    for (int64_t i = 0; i < c->n; i++) c->pairs[c->columns[i]] = 0;
-    c->n = 0;
-}
-
-void strip_counter_add(struct strip_counter *c, const vic_pattern *p, int64_t strip, const struct strip_blocks *b)
-{
-    int64_t most = fullest_row(b), big = strip / STRIPS_PER_BIG;
-    if (most > c->max_pairs) c->max_pairs = most;
-    add_strip(c, b);
-    if (strip % STRIPS_PER_BIG != STRIPS_PER_BIG - 1 && strip != p->strips - 1) return;
-    c->big += c->n;
-    for (int64_t i = 0; i < c->n; i++) c->full_big += is_full(p, big, c->columns[i], c->pairs[c->columns[i]]);
-    clear_row(c);
-}
-
-void strip_counters_tell(vic_pattern *p, const struct strip_counter *counters, int workers)
-{
-    vic_pattern_info *info = &p->info;
-    info->max_pairs = p->block128_count = p->block128_full = 0;
-    for (int w = 0; w < workers; w++) {
-        if (counters[w].max_pairs > info->max_pairs) info->max_pairs = counters[w].max_pairs;
-        p->block128_count += counters[w].big;
-        p->block128_full += counters[w].full_big;
-    }
-}
-
 /* ---- of a pattern that is complete ---- */
+
+enum { TASK_STRIPS = 16 };
 
 struct job {
     const vic_pattern *p;
-    struct strip_counter *counters; /* [workers] */
+    struct fullest *fullest; /* [workers] */
 };
 
-static void statistics_task(void *context, int64_t big, int worker)
+static void statistics_task(void *context, int64_t task, int worker)
 {
     struct job *job = context;
-    int64_t end = (big + 1) * STRIPS_PER_BIG < job->p->strips ? (big + 1) * STRIPS_PER_BIG : job->p->strips;
-    for (int64_t strip = big * STRIPS_PER_BIG; strip < end; strip++) {
+    int64_t end = (task + 1) * TASK_STRIPS < job->p->strips ? (task + 1) * TASK_STRIPS : job->p->strips;
+    for (int64_t strip = task * TASK_STRIPS; strip < end; strip++) {
         struct strip_blocks b = blocks_of(job->p, strip);
-        strip_counter_add(&job->counters[worker], job->p, strip, &b);
+        fullest_add(&job->fullest[worker], &b);
     }
 }
 
 vic_status pattern_statistics(vic_pattern *p, struct pool *pool, vic_error *err)
 {
-    vic_status st = VIC_OK;
-    int workers = pool_threads(pool);
     struct job job = { .p = p };
-    TRY_GOTO(pattern_find_symmetry(p, err), done);
-    TRY_GOTO(mem_array_zero((size_t)workers, sizeof *job.counters, "workers", &job.counters, err), done);
-    for (int w = 0; w < workers; w++) TRY_GOTO(strip_counter_make(p, &job.counters[w], err), done);
-    pool_run(pool, (p->strips + STRIPS_PER_BIG - 1) / STRIPS_PER_BIG, statistics_task, &job);
-    strip_counters_tell(p, job.counters, workers);
+    TRY(pattern_find_symmetry(p, err));
+    TRY(mem_array_zero((size_t)pool_threads(pool), sizeof *job.fullest, "workers", &job.fullest, err));
+    pool_run(pool, (p->strips + TASK_STRIPS - 1) / TASK_STRIPS, statistics_task, &job);
+    fullest_report(p, job.fullest, pool_threads(pool));
     pattern_fill_info(p);
-done:
-    for (int w = 0; job.counters && w < workers; w++) strip_counter_free(&job.counters[w]);
-    free(job.counters);
-    return st;
+    free(job.fullest);
+    return VIC_OK;
 }
 
-static int by_column(const void *a, const void *b)
+void fullest_add(struct fullest *f, const struct strip_blocks *b)
 {
-    int32_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
+    int64_t most = strip_fullest(b);
+    if (most > f->pairs) f->pairs = most;
 }
 
-vic_status pattern_blocks128(const vic_pattern *p, int64_t *row_ptr, int32_t *column, uint8_t *full, vic_error *err)
+void fullest_report(vic_pattern *p, const struct fullest *f, int workers)
 {
-    vic_status st = VIC_OK;
-    int64_t rows = (p->n_q + BIG - 1) / BIG, at = 0;
-    struct strip_counter c;
-    TRY_GOTO(strip_counter_make(p, &c, err), done);
-    row_ptr[0] = 0;
-    for (int64_t big = 0; big < rows; big++) {
-        for (int64_t strip = big * STRIPS_PER_BIG; strip < (big + 1) * STRIPS_PER_BIG && strip < p->strips; strip++) {
-            struct strip_blocks b = blocks_of(p, strip);
-            add_strip(&c, &b);
-        }
-        qsort(c.columns, (size_t)c.n, sizeof *c.columns, by_column);
-        for (int64_t i = 0; i < c.n; i++) {
-            column[at] = c.columns[i];
-            full[at++] = is_full(p, big, c.columns[i], c.pairs[c.columns[i]]);
-        }
-        row_ptr[big + 1] = at;
-        clear_row(&c);
-    }
-done:
-    strip_counter_free(&c);
-    return st;
+    p->info.max_pairs = 0;
+    for (int w = 0; w < workers; w++)
+        if (f[w].pairs > p->info.max_pairs) p->info.max_pairs = f[w].pairs;
 }
