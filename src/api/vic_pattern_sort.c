@@ -5,8 +5,6 @@
 #include "context/context.h"
 #include "device/permute.h"
 
-#include <string.h>
-
 static vic_status check_shapes(const vic_tensor *in, const vic_tensor *out, int64_t n, vic_error *err)
 {
     if (in->ndim < 1 || in->ndim > 4 || in->ndim != out->ndim || in->dtype != out->dtype || in->shape[0] != n ||
@@ -75,32 +73,6 @@ static struct device_permutation permutation_of(const vic_tensor *in, const vic_
     };
 }
 
-/* ---- on the CPU ---- */
-
-enum { TASK_ROWS = 512 };
-
-struct permuting {
-    const struct device_permutation *m;
-    const int32_t *order;
-};
-
-static void permute_task(void *context, int64_t task, int worker)
-{
-    const struct permuting *p = context;
-    const struct device_permutation *m = p->m;
-    (void)worker;
-    for (int64_t row = task * TASK_ROWS; row < m->n && row < (task + 1) * TASK_ROWS; row++) {
-        const char *from = (const char *)m->from + (m->scatter ? row : p->order[row]) * m->from_row;
-        char *to = (char *)m->to + (m->scatter ? p->order[row] : row) * m->to_row;
-        for (int64_t a = 0; a < m->inner[0]; a++)
-            for (int64_t b = 0; b < m->inner[1]; b++)
-                memcpy(to + a * m->to_inner[0] + b * m->to_inner[1],
-                       from + a * m->from_inner[0] + b * m->from_inner[1], (size_t)m->run);
-    }
-}
-
-/* ---- both ---- */
-
 static vic_status permute(const vic_context *c, const vic_pattern *p, vic_side side, bool to_rows,
                           const vic_tensor *in, const vic_tensor *out, void *stream, vic_error *err)
 {
@@ -115,9 +87,8 @@ static vic_status permute(const vic_context *c, const vic_pattern *p, vic_side s
     TRY(check_shapes(in, out, side == VIC_KEY ? p->n_k : p->n_q, err));
     TRY(check_memory(in, out, err));
     struct device_permutation m = permutation_of(in, out, to_rows);
-    struct permuting work = { &m, side == VIC_KEY ? p->k_order : p->q_order };
     if (device_is_cpu(in->device)) {
-        pool_run(pool, (m.n + TASK_ROWS - 1) / TASK_ROWS, permute_task, &work);
+        cpu_permute(&m, side == VIC_KEY ? p->k_order : p->q_order, pool);
         return VIC_OK;
     }
     TRY(context_stream(c, in->device, stream, &s, err));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of a tensor in another order, in the memory of a GPU. */
+/* Rows of a tensor in another order. */
 #ifndef VIC_DEVICE_PERMUTE_H
 #define VIC_DEVICE_PERMUTE_H
 
-#include "base/status.h"
+#include "base/threads.h"
 #include "contract/pattern.h"
 
 #ifdef __cplusplus
@@ -20,7 +20,10 @@ struct device_permutation {
     bool scatter; /* row r goes to row order[r]; otherwise it comes from there */
 };
 
-/* By the pattern's order of a side, which the pattern keeps on the device from its first use there on (that use blocks,
+/* In memory of the CPU. */
+void cpu_permute(const struct device_permutation *m, const int32_t *order, struct pool *pool);
+
+/* On a GPU, by the pattern's order of a side, which the pattern keeps on the device from its first use there on (that use blocks,
  * and cannot be captured in a graph).  Enqueues on `stream`.  In a build without CUDA: NO_DEVICE. */
 vic_status device_permute(vic_device device, const struct device_permutation *m, const vic_pattern *p, vic_side side,
                           void *stream, vic_error *err);
