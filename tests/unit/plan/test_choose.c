@@ -125,16 +125,16 @@ static void nothing_fits(void **state)
     r.device.type = VIC_CUDA;
     CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
     assert_ptr_equal(strstr(err.text, "this build has no CUDA kernels: build vicinal where nvcc 12.3"), err.text);
-    assert_non_null(strstr(err.text, "slow and 3 more: on cpu only"));
+    assert_non_null(strstr(err.text, "slow and 3 more: runs on cpu only"));
     r.device.type = VIC_CPU;
     r.features |= FEATURE_DISTANCE_BIAS;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "lacks a distance bias");
+    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "does not support a distance bias");
     assert_non_null(strstr(err.text, "fast: does not support float32"));
-    assert_ptr_equal(strstr(err.text, "nothing here has a distance bias"), err.text);
+    assert_ptr_equal(strstr(err.text, "no kernel here supports a distance bias"), err.text);
     assert_null(chosen);
 }
 
-/* What excludes every row comes first: what the machine lacks, then what the request could change. */
+/* What excludes every kernel comes first: what the machine lacks, then what another request would change. */
 static void the_reason_comes_first(void **state)
 {
     static const struct kernel gpu = { .name = "gpu",
@@ -159,11 +159,10 @@ static void the_reason_comes_first(void **state)
                 "gpu and 1 more: does not support float32");
     assert_ptr_equal(strstr(err.text, "float32 runs on the CPU only: take dtype float16 or bfloat16; no kernel fits"),
                      err.text);
-    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL,
-                "; and besides, float32 runs on the CPU only");
+    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL, "; besides, float32 runs on the CPU only");
     assert_ptr_equal(strstr(err.text, "this machine has no such thing; "), err.text);
     r.shape.dtype = VIC_F64;
-    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "nothing runs in float64: take dtype");
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "no kernel supports float64: take dtype");
     r = request(VIC_F16, 64);
     r.device.type = VIC_CUDA;
     r.features |= FEATURE_DISTANCE_BIAS;
