@@ -53,8 +53,8 @@ static const struct kernel asked = { .name = "asked",
                                      .cost = 0.1,
                                      .only_by_name = true,
                                      .unavailable = can_run };
-static const struct kernel *const rows[] = { &slow, &fast, &absent, &asked };
-enum { ROWS = sizeof rows / sizeof *rows };
+static const struct kernel *const table[] = { &slow, &fast, &absent, &asked };
+enum { KERNELS = sizeof table / sizeof *table };
 
 static struct plan_request request(vic_dtype dtype, int dim)
 {
@@ -68,17 +68,17 @@ static void cheapest_that_fits(void **state)
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &fast);
     r = request(VIC_F32, 64);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 72);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 64);
     r.features |= FEATURE_GROUP_QUERY;
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
 }
 
@@ -89,16 +89,17 @@ static void forced(void **state)
     vic_error err;
     (void)state;
     r.kernel = "slow";
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r.kernel = "absent";
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "absent: this machine has no such thing");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
+                "absent: this machine has no such thing");
     r.kernel = "fats";
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
                 "this build has slow, fast, absent, asked");
     r.kernel = NULL;
     setenv("VIC_FORCE_KERNEL", "slow", 1);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     unsetenv("VIC_FORCE_KERNEL");
 }
@@ -110,9 +111,9 @@ static void only_by_name(void **state)
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "asked: must be requested by name");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "asked: must be requested by name");
     r.kernel = "asked";
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &asked);
 }
 
@@ -123,12 +124,12 @@ static void nothing_fits(void **state)
     vic_error err;
     (void)state;
     r.device.type = VIC_CUDA;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
     assert_ptr_equal(strstr(err.text, "this build has no CUDA kernels: build vicinal where nvcc 12.3"), err.text);
     assert_non_null(strstr(err.text, "slow and 3 more: runs on cpu only"));
     r.device.type = VIC_CPU;
     r.features |= FEATURE_DISTANCE_BIAS;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "does not support a distance bias");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "does not support a distance bias");
     assert_non_null(strstr(err.text, "fast: does not support float32"));
     assert_ptr_equal(strstr(err.text, "no kernel here supports a distance bias"), err.text);
     assert_null(chosen);
@@ -209,7 +210,7 @@ static void other_operations(void **state)
     vic_error err;
     (void)state;
     r.operation = ATTENTION_BACKWARD;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
                 "no kernel computes the gradients of attention yet");
     assert_non_null(strstr(err.text, "slow and 3 more: computes attention"));
     backward.operation = ATTENTION_BACKWARD;
