@@ -55,7 +55,7 @@ static vic_status check(const vic_tensor *t, const struct dense_form *f, vic_err
     return VIC_OK;
 }
 
-/* The span of memory that the tensor's elements lie in, copied from a GPU; `out` is the tensor there. */
+/* Copies the memory that the tensor's elements span from a GPU to *owned; *out is the tensor there. */
 static vic_status to_host(const vic_tensor *t, vic_tensor *out, void **owned, vic_error *err)
 {
     int64_t below = 0, above = 0, size = (int64_t)vic_dtype_size(t->dtype);
@@ -80,7 +80,7 @@ static bool is_dense(const vic_tensor *t, vic_dtype as, int columns)
     return t->stride[0] == 1 || t->shape[0] < 2;
 }
 
-/* One element; false where an integer does not fit. */
+/* Converts one element; returns false where an integer does not fit. */
 static bool convert(const void *from, vic_dtype is, void *to, vic_dtype as)
 {
     if (as == VIC_F64) {

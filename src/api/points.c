@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One set as it is taken. */
+/* A set of points that is being converted. */
 struct taking {
     const vic_points *given;
     const char *side, *way;
@@ -104,7 +104,7 @@ static vic_status take(const struct taking *t, vic_error *err)
     return take_cell(t, err);
 }
 
-/* The queries' cell is that of both. */
+/* The queries' cell is that of both sets; the keys may repeat it. */
 static vic_status check_keys_cell(const vic_points *q, const vic_points *k, vic_error *err)
 {
     int64_t n = q->groups > 0 ? q->groups : 1;

@@ -5,8 +5,8 @@
 
 static const double pi = 3.14159265358979323846;
 
-/* The kind's value at point m of `intervals`.  Envelopes need 1 - x without cancellation: (1 - x^2) / (1 + x), where
- * x^2 = m / intervals. */
+/* The value of a kind of bias at point m of `intervals`.  Envelopes need 1 - x without cancellation, which is
+ * (1 - x^2) / (1 + x) with x^2 = m / intervals. */
 static double value(vic_bias_kind kind, double a, double center, double width, double cutoff, int m, int intervals)
 {
     double x = sqrt((double)m / intervals), d = x * cutoff;
@@ -17,8 +17,8 @@ static double value(vic_bias_kind kind, double a, double center, double width, d
     case VIC_BIAS_COSINE: return 2.0 * log(sin(0.5 * pi * rest)); /* (1 + cos(pi x)) / 2 = sin(pi (1 - x) / 2)^2 */
     case VIC_BIAS_POLYNOMIAL: break;
     }
-    /* The polynomial has a threefold zero at 1 and no term from x to x^(a-1): it is (1 - x)^3 times the first `a`
-     * terms of the series of (1 - x)^-3, all of one sign. */
+    /* The polynomial has a triple zero at 1 and no terms x to x^(a-1), so it is (1 - x)^3 times the first `a` terms
+     * of the series of (1 - x)^-3, which all have one sign. */
     double series = 0.0;
     for (int k = (int)a - 1; k >= 0; k--) series = series * x + 0.5 * (k + 1) * (k + 2);
     return 3.0 * log(rest) + log(series);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this build and this machine have. */
+/* What this build and this machine have: kernels, switches and devices. */
 #include "base/switches.h"
 #include "device/devices.h"
 #include "kernels/kernels.h"
@@ -17,7 +17,8 @@ int vic_kernel_count(void)
     return kernel_table_size;
 }
 
-/* Of the devices of its kind: what the first one lacks, where none can run it. */
+/* Returns why none of the devices of the kernel's type can run it, which is what the first of them lacks; else NULL.
+ * */
 static const char *why_unavailable(const struct kernel *kernel)
 {
     char note[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Constructors of patterns: arguments are checked and taken here, the work is in src/pattern. */
+/* Constructors of patterns.  Arguments are checked and converted here; the work is done in src/pattern. */
 #include "api/points.h"
 #include "context/context.h"
 #include "pattern/combine.h"
@@ -16,7 +16,7 @@
 
 /* ---- options ---- */
 
-/* Options of a constructor to which exclude_self means something, or nothing. */
+/* Takes the options of a constructor; without `geometry` exclude_self does not apply to it. */
 static vic_status take_options(const vic_pattern_options *given, const char *way, bool geometry,
                                vic_pattern_options *out, vic_error *err)
 {
@@ -29,7 +29,7 @@ static vic_status take_options(const vic_pattern_options *given, const char *way
     return VIC_OK;
 }
 
-/* What was found of memory, also when that is why the call fails. */
+/* Gives the estimate of memory to the caller, also when the call fails because of it. */
 static vic_status give_estimate(const vic_pattern_options *o, const vic_pattern_estimate *found, vic_status st,
                                 vic_error *err)
 {
@@ -159,7 +159,7 @@ vic_status vic_pattern_blocks(vic_context *c, const vic_points *queries, const v
     return st;
 }
 
-/* A list of pairs as dense int32, and what of it is owned. */
+/* A list of pairs as dense int32 arrays. */
 struct pairs_taken {
     struct pair_list list;
     struct dense arrays[3];

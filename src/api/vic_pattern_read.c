@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What patterns hold, in the forms that others want, and patterns in files. */
+/* Reading patterns: their pairs and blocks in several forms; and patterns in files. */
 #include "base/memory.h"
 #include "base/threads.h"
 #include "context/context.h"
@@ -186,7 +186,7 @@ vic_status vic_pattern_save(const vic_pattern *p, const char *path, vic_error *e
 vic_status vic_pattern_save_to(const vic_pattern *p, int descriptor, const char *name, vic_error *err)
 {
     NEED(p, "pattern", make_one);
-    NEED(name, "name", "expected what errors shall call the file");
+    NEED(name, "name", "expected the name of the file for errors");
     return vnp_save_to(p, descriptor, name, err);
 }
 

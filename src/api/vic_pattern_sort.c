@@ -50,7 +50,7 @@ static vic_status check_memory(const vic_tensor *in, const vic_tensor *out, vic_
     return VIC_OK;
 }
 
-/* Bytes from one to the next along dimension `i`; a dimension that `t` has not, or of one, is not stepped along. */
+/* Bytes from one element to the next along dimension `i`; 0 for a dimension of size 1, or that `t` does not have. */
 static int64_t step(const vic_tensor *t, int i, bool has)
 {
     return has && t->shape[i] > 1 ? t->stride[i] * (int64_t)vic_dtype_size(t->dtype) : 0;

@@ -8,7 +8,7 @@ const char *cpu_lacks_baseline(void)
     return switch_disable_cpu_wrong();
 }
 
-/* __builtin_cpu_supports() asks the CPU once and includes whether the operating system saves the registers. */
+/* __builtin_cpu_supports() queries the CPU once, and checks that the operating system saves the registers. */
 const char *cpu_lacks_avx2(void)
 {
     if (switch_disable_cpu_wrong()) return switch_disable_cpu_wrong();

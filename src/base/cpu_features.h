@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this CPU and its operating system let us use, less what VIC_DISABLE_CPU leaves out. */
+/* The features of this CPU that its operating system supports and VIC_DISABLE_CPU does not disable. */
 #ifndef VIC_BASE_CPU_FEATURES_H
 #define VIC_BASE_CPU_FEATURES_H
 
-/* Each returns NULL when the code compiled for it may run, else a phrase that says why not; static. */
+/* Each returns NULL when code that is compiled for the feature may run, else a phrase for why not, which is static.
+ * */
 const char *cpu_lacks_baseline(void);
 const char *cpu_lacks_avx2(void);
 const char *cpu_lacks_avx512(void);

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <string.h>
 
-/* table[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes need eight look-ups that do not wait for
- * each other ("slicing by 8", Kounavis and Berry 2008). */
+/* table[k][b] is the CRC of byte b followed by k zero bytes, so that eight bytes need eight look-ups that do not wait
+ * for each other ("slicing by 8", Kounavis and Berry 2008). */
 static uint32_t table[8][256];
 static pthread_once_t made = PTHREAD_ONCE_INIT;
 

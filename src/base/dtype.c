@@ -42,7 +42,7 @@ vic_tensor vic_tensor_make(void *data, vic_dtype dtype, int ndim, const int64_t 
     for (int i = (ndim < VIC_MAX_DIMS ? ndim : VIC_MAX_DIMS) - 1; shape && i >= 0; i--) {
         t.shape[i] = shape[i];
         t.stride[i] = stride;
-        /* A tensor that no memory holds is refused where it is used. */
+        /* A tensor that does not fit into memory is refused where it is used. */
         if (__builtin_mul_overflow(stride, shape[i], &stride)) stride = INT64_MAX;
     }
     return t;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of devices, and what may stand for what; types and tensors are in vicinal.h. */
+/* Names of devices, and which memory can be used on which device; types and tensors are in vicinal.h. */
 #ifndef VIC_BASE_DTYPE_H
 #define VIC_BASE_DTYPE_H
 
@@ -11,11 +11,12 @@ extern "C" {
 
 const char *device_type_name(vic_device_type type); /* "cpu", "cuda", "pinned host", ...; static */
 
-/* "cuda:1", in `text`, which is returned. */
+/* Writes the device as "cuda:1" to `text`, and returns that. */
 enum { DEVICE_TEXT = 40 };
 const char *device_text(vic_device device, char text[DEVICE_TEXT]);
 
-/* Is memory of `a` as good as memory of `b`?  Pinned host memory is the CPU's, managed memory every GPU's. */
+/* Returns whether memory of `a` can be used like memory of `b`.  Pinned host memory can on the CPU, managed memory on
+ * every GPU. */
 bool device_same(vic_device a, vic_device b);
 bool device_is_cpu(vic_device device);  /* host memory, pinned or not */
 bool device_is_cuda(vic_device device); /* memory of a GPU, or managed */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fp16 and bf16 as bits, converted in plain integer C: exact one way, round to nearest even the other. */
+/* float16 and bfloat16 as bits, converted in plain C: exactly to float, with rounding to nearest even from float. */
 #ifndef VIC_BASE_HALF_H
 #define VIC_BASE_HALF_H
 
@@ -31,8 +31,8 @@ static inline uint16_t bf16_from_f32(float x)
     return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded); /* NaN stays NaN, and quiet */
 }
 
-/* Branch-free, so that loops over it vectorise: the exponent is re-based by an exact multiplication with 2^112, which
- * also normalises subnormals; infinities and NaNs get their exponent set by hand. */
+/* Without branches, so that loops over it vectorise.  An exact multiplication with 2^112 corrects the exponent, and
+ * also normalises subnormals; infinities and NaNs get their exponent separately. */
 static inline float f32_from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
@@ -42,14 +42,14 @@ static inline float f32_from_f16(uint16_t h)
     return f32_from_bits(sign | f32_bits(scaled) | special);
 }
 
-/* The choice as arithmetic: GCC makes branches of several in a row, and then no vectors. */
+/* Chooses by arithmetic, because GCC compiles several choices in a row to branches, and then uses no vectors. */
 static inline uint32_t half_choose(uint32_t condition, uint32_t yes, uint32_t no)
 {
     uint32_t mask = 0u - condition;
     return (yes & mask) | (no & ~mask);
 }
 
-/* Branch-free, too: all that it could be is computed, and one of it chosen. */
+/* Also without branches: all possible results are computed, and one is chosen. */
 static inline uint16_t f16_from_f32(float x)
 {
     uint32_t u = f32_bits(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;

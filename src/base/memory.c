@@ -10,17 +10,18 @@
 
 enum {
     ALIGNMENT = 64,  /* a cache line, and the widest vector register */
-    PAGE = 4096,     /* on x86; where pages are larger the wish may fail */
-    LARGE = 4 << 20, /* from here on huge pages are asked for */
+    PAGE = 4096,     /* on x86; where pages are larger the advice may be refused */
+    LARGE = 4 << 20, /* arrays of so many bytes or more get huge pages */
 };
 
-/* A first touch of 200 MB costs 50,000 page faults in small pages and 100 in huge ones.  A wish, no more: what comes
- * back does not matter. */
-static void ask_for_huge_pages(void *memory, size_t bytes)
+/* Advises the system to use huge pages: the first touch of 200 MB costs 50,000 page faults in small pages and 100 in
+ * huge ones.  The result is ignored. */
+static void advise_huge_pages(void *memory, size_t bytes)
 {
 #if defined(MADV_HUGEPAGE)
     if (!memory || bytes < LARGE) return;
-    /* Whole pages around it: a wish for a part would cut the mapping in two, and realloc() could not move it. */
+    /* The advice is for all pages that the array touches: otherwise the mapping would be cut in two, and realloc()
+     * could not move it. */
     size_t before = (uintptr_t)memory % PAGE, pages = (before + bytes + PAGE - 1) / PAGE;
     (void)madvise((char *)memory - before, pages * PAGE, MADV_HUGEPAGE);
 #else
@@ -35,9 +36,9 @@ vic_status mem_array(size_t count, size_t size, const char *what, void *out, vic
     void *memory = NULL;
     bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes <= (size_t)PTRDIFF_MAX - ALIGNMENT;
     if (fits) {
-        bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* what aligned_alloc asks for */
+        bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* aligned_alloc() requires a multiple */
         memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
-        ask_for_huge_pages(memory, bytes);
+        advise_huge_pages(memory, bytes);
     }
     memcpy(out, &memory, sizeof memory);
     if (!memory) return vic_fail(err, VIC_NO_MEMORY, "out of memory: %zu %s of %zu bytes each", count, what, size);
@@ -61,7 +62,7 @@ vic_status mem_resize(void *array, size_t count, size_t size, const char *what, 
     if (!__builtin_mul_overflow(count, size, &bytes) && bytes <= (size_t)PTRDIFF_MAX)
         resized = realloc(old, bytes ? bytes : 1);
     if (!resized) return vic_fail(err, VIC_NO_MEMORY, "out of memory: %zu %s of %zu bytes each", count, what, size);
-    ask_for_huge_pages(resized, bytes);
+    advise_huge_pages(resized, bytes);
     memcpy(array, &resized, sizeof resized);
     return VIC_OK;
 }

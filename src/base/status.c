@@ -57,8 +57,8 @@ static vic_status size_of(const void *given, const char *type, size_t *size, vic
 {
     memcpy(size, given, sizeof *size);
     if (*size >= sizeof *size && *size <= 65536) return VIC_OK;
-    return vic_fail(err, VIC_BAD_ARGUMENT, "%s.size is %zu: begin the struct with VIC_INIT(%s), or with .size = sizeof",
-                    type, *size, type);
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "%s.size is %zu: begin the struct with VIC_INIT(%s), or with .size = sizeof", type, *size, type);
 }
 
 vic_status struct_take(void *defaults, size_t known, const void *given, const char *type, vic_error *err)

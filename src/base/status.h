@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Failing in one expression, and passing a failure on. */
+/* Errors: returning one in a single expression, and passing one on. */
 #ifndef VIC_BASE_STATUS_H
 #define VIC_BASE_STATUS_H
 
@@ -10,7 +10,7 @@ extern "C" { /* the CUDA kernels are C++ */
 #endif
 
 /* Fill `err` (may be NULL) and return `status`:  return vic_fail(err, VIC_BAD_INPUT, "%s line %d: ...", ...);
- * The text says what was wrong, where, what was expected, what came, and how to fix it. */
+ * The text states what was wrong, where, what was expected, what was found, and how to fix it. */
 vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* For functions that own nothing. */
@@ -28,14 +28,16 @@ vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...) 
     } while (0)
 
 /* Structs that begin with their size (vicinal.h), from and to programs built against an older or newer header.
- * struct_take: copy over defaults; NULL `given` leaves them.  What a newer program sets that this library does not know
- * is BAD_ARGUMENT.  struct_need: the same where NULL is an error.  struct_give: fill what the caller has room for. */
+ * struct_take() copies what was given over the defaults; NULL leaves them.  It fails with BAD_ARGUMENT where a newer
+ * program sets what this library does not know.  struct_need() is the same, but NULL is an error.  struct_give()
+ * fills as much of the caller's struct as it has. */
 vic_status struct_take(void *defaults, size_t known, const void *given, const char *type, vic_error *err);
 vic_status struct_need(void *out, size_t known, const void *given, const char *type, vic_error *err);
 vic_status struct_give(void *out, const void *info, size_t known, const char *type, vic_error *err);
 vic_status reserved_check(const void *reserved, size_t n, const char *type, vic_error *err);
 
-/* In a function of the API: `type name` from what was given, its reserved members 0.  TAKE_STRUCT: NULL = defaults. */
+/* In a function of the API: declares `type name` and fills it from what was given, whose reserved members must be 0.
+ * With TAKE_STRUCT NULL stands for the defaults, with NEED_STRUCT it is an error. */
 #define TAKE_STRUCT(type, name, given, err)                                                                          \
     type name = VIC_INIT(type);                                                                                      \
     TRY(struct_take(&name, sizeof name, given, #type, err));                                                         \
@@ -45,13 +47,13 @@ vic_status reserved_check(const void *reserved, size_t n, const char *type, vic_
     TRY(struct_need(&name, sizeof name, given, #type, err));                                                         \
     TRY(reserved_check(name.reserved, sizeof name.reserved, #type, err))
 
-/* BAD_ARGUMENT for a pointer of the API that may not be NULL: NEED(p, "pattern", "build one first"). */
+/* Returns BAD_ARGUMENT for an argument of the API that may not be NULL: NEED(p, "pattern", "build one first"). */
 #define NEED(pointer, name, advice)                                                                                  \
     do {                                                                                                             \
         if (!(pointer)) return vic_fail(err, VIC_BAD_ARGUMENT, "%s is NULL: %s", name, advice);                      \
     } while (0)
 
-/* The same for where a call puts what it makes, which is NULL until it is made. */
+/* The same for the pointer to a call's result; the result is NULL until it is made. */
 #define NEED_OUT(out)                                                                                                \
     do {                                                                                                             \
         if (!(out)) return vic_fail(err, VIC_BAD_ARGUMENT, "out is NULL: expected where to put the result");         \

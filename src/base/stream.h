@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stream to a descriptor that the caller goes on owning. */
+/* A stream to a file descriptor that remains the caller's. */
 #ifndef VIC_BASE_STREAM_H
 #define VIC_BASE_STREAM_H
 
@@ -7,11 +7,12 @@
 
 #include <stdio.h>
 
-/* To write to a copy of `descriptor`, at its place; closing the stream leaves the descriptor open.  `name`: in
- * errors. BAD_ARGUMENT where it is not open, CANNOT_WRITE where it is, but not for writing. */
+/* Opens a stream that writes to a copy of `descriptor`, from its present position on; closing the stream leaves the
+ * descriptor open.  `name` is for errors.  BAD_ARGUMENT where the descriptor is not open, CANNOT_WRITE where it is
+ * not open for writing. */
 vic_status stream_to(int descriptor, const char *name, FILE **out, vic_error *err);
 
-/* Close it.  CANNOT_WRITE, with the system's reason, when anything that was written before did not arrive. */
+/* Closes the stream.  CANNOT_WRITE, with the system's reason, when something that was written could not be stored. */
 vic_status stream_close(FILE *stream, const char *name, vic_error *err);
 
 #endif

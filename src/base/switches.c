@@ -31,8 +31,8 @@ int switch_int(enum switch_id id, int otherwise)
     return (int)number;
 }
 
-/* The next word of a comma-separated list, without the blanks around it; NULL at the end.  Empty ones are left
- * out. */
+/* Returns the next word of a comma-separated list, without the blanks around it; NULL at the end.  Empty words are
+ * skipped. */
 static const char *next_word(const char **list, size_t *length)
 {
     while (**list) {
@@ -48,9 +48,9 @@ static const char *next_word(const char **list, size_t *length)
 
 static bool list_has(const char *list, const char *word, size_t length)
 {
-    size_t part;
-    for (const char *at = next_word(&list, &part); at; at = next_word(&list, &part))
-        if (part == length && strncmp(at, word, length) == 0) return true;
+    size_t n;
+    for (const char *at = next_word(&list, &n); at; at = next_word(&list, &n))
+        if (n == length && strncmp(at, word, length) == 0) return true;
     return false;
 }
 
@@ -59,7 +59,7 @@ bool switch_has_word(enum switch_id id, const char *word)
     return list_has(switch_value(id), word, strlen(word));
 }
 
-/* The first word that is none of those it may list, or NULL. */
+/* The first word in the switch's value that it does not know, or NULL. */
 static const char *wrong_word(enum switch_id id)
 {
     const char *list = switch_value(id);

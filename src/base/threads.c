@@ -21,13 +21,13 @@ struct worker {
 
 struct pool {
     int threads;
-    pid_t process; /* that made it */
-    int started; /* workers 1 .. started run; worker 0 is the caller of pool_run() */
+    pid_t process; /* which made the pool */
+    int started;   /* workers 1 .. started run; worker 0 is the caller of pool_run() */
     struct worker *workers;
-    pthread_mutex_t turn; /* one pool_run() at a time */
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t one_run; /* held by pool_run(), so that one runs at a time */
+    pthread_mutex_t lock;    /* guards the members below */
     pthread_cond_t work, idle;
-    uint64_t generation; /* rises with every job, so that a worker knows a new one */
+    uint64_t generation; /* counts calls of pool_run(), so that a worker recognises a new one */
     int busy;
     bool stop;
     pool_task *run;
@@ -93,7 +93,7 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
     pool->threads = threads;
     pool->process = getpid();
     atomic_init(&pool->next, 0);
-    pthread_mutex_init(&pool->turn, NULL);
+    pthread_mutex_init(&pool->one_run, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->idle, NULL);
@@ -104,7 +104,7 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
         w->index = i;
         int code = pthread_create(&w->thread, NULL, worker_main, w);
         if (code != 0) {
-            st = vic_fail(err, VIC_FAILED, "cannot start thread %d of %d: %s; ask for fewer threads", i + 1, threads,
+            st = vic_fail(err, VIC_FAILED, "cannot start thread %d of %d: %s; use fewer threads", i + 1, threads,
                           strerror(code));
             goto fail;
         }
@@ -129,7 +129,7 @@ bool pool_is_foreign(const struct pool *pool)
 
 void pool_free(struct pool *pool)
 {
-    if (!pool || pool_is_foreign(pool)) return; /* another process's mutexes may be locked for ever */
+    if (!pool || pool_is_foreign(pool)) return; /* after fork() its mutexes may be locked for ever */
     pthread_mutex_lock(&pool->lock);
     pool->stop = true;
     pthread_cond_broadcast(&pool->work);
@@ -138,7 +138,7 @@ void pool_free(struct pool *pool)
     pthread_cond_destroy(&pool->idle);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
-    pthread_mutex_destroy(&pool->turn);
+    pthread_mutex_destroy(&pool->one_run);
     free(pool->workers);
     free(pool);
 }
@@ -148,7 +148,7 @@ void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
     if (!pool)
         for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
     if (!pool || tasks <= 0) return;
-    pthread_mutex_lock(&pool->turn);
+    pthread_mutex_lock(&pool->one_run);
     pthread_mutex_lock(&pool->lock);
     pool->run = run;
     pool->context = context;
@@ -167,5 +167,5 @@ void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
         while (pool->busy > 0) pthread_cond_wait(&pool->idle, &pool->lock);
         pthread_mutex_unlock(&pool->lock);
     }
-    pthread_mutex_unlock(&pool->turn);
+    pthread_mutex_unlock(&pool->one_run);
 }

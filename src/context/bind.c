@@ -15,8 +15,8 @@ static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
 }
 
-/* Check a tensor against [batch,] dims[0] x ... and give base and strides.  `last_contiguous`: the last dimension is
- * the head's components. */
+/* Checks a tensor against the shape [batch,] expected[0] x ..., and sets *out to its address and strides.  With three
+ * dimensions the last is the head's components, and must be contiguous. */
 static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device device, vic_dtype dtype, int dims,
                               const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
 {
@@ -102,7 +102,7 @@ static vic_status bind_bias(const vic_plan *plan, const vic_tensor *t, struct di
                         (long long)t->stride[0], (long long)t->stride[1]);
     *out = (struct distance_bias){ t->data, (int)t->shape[1], t->shape[0] > 1 ? t->stride[0] : 0 };
     if (!device_is_cpu(plan->device)) return VIC_OK;
-    /* Against the millions of pairs that use it, reading the table costs nothing. */
+    /* Reading the table costs nothing beside the millions of pairs that use it. */
     for (int head = 0; head < t->shape[0]; head++)
         for (int m = 0; m < out->points; m++) {
             float b = out->table[head * out->head_stride + m];
@@ -120,7 +120,7 @@ static vic_status bind_scale(const vic_plan *plan, const vic_attention_args *a, 
         return vic_fail(err, VIC_BAD_ARGUMENT, "scale: expected a finite number (0 = 1/sqrt(head_dim)), got %g",
                         a->scale);
     if (a->zero_scale && a->scale != 0.0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "scale is %g, and zero_scale says that it is 0: leave one of them 0",
+        return vic_fail(err, VIC_BAD_ARGUMENT, "scale is %g, but zero_scale sets it to 0: leave one of them 0",
                         a->scale);
     *out = a->scale == 0.0 && !a->zero_scale ? 1.0 / sqrt((double)plan->shape.d_qk) : a->scale;
     return VIC_OK;

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "device/combine.h"
 #include "base/dtype.h"
 #include "base/half.h"
 #include "base/sizes.h"
 #include "context/context.h"
-#include "device/combine.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* Strides of (batch, row, head) of a tensor [batch,] rows x heads [x d]. */
+/* The strides of batch, row and head of a tensor [batch,] rows x heads [x d]. */
 static struct combine_tensor tensor_of(const vic_tensor *t, bool components)
 {
     int lead = t->ndim - (components ? 3 : 2);
-    return (struct combine_tensor){ t->data,
-                                    { lead ? t->stride[0] : 0, t->stride[lead], t->stride[lead + 1] } };
+    return (struct combine_tensor){ t->data, { lead ? t->stride[0] : 0, t->stride[lead], t->stride[lead + 1] } };
 }
 
-/* Against the shape of the first part: [batch,] rows x heads [x d]. */
+/* Checks a tensor against the shape of the first part, [batch,] rows x heads [x d]. */
 static vic_status check_tensor(const vic_tensor *t, const char *name, const vic_tensor *like, bool components,
                                vic_error *err)
 {
@@ -33,8 +32,8 @@ static vic_status check_tensor(const vic_tensor *t, const char *name, const vic_
         return vic_fail(err, VIC_BAD_ARGUMENT, "%s: expected memory of %s, like part_out[0], got that of %s", name,
                         device_text(like->device, there), device_text(t->device, here));
     if (!size_tensor_fits(t) || (components && t->shape[ndim - 1] > 1 && t->stride[ndim - 1] != 1))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "%s: the last dimension must be contiguous, and strides stay in memory",
-                        name);
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "%s: the last dimension must be contiguous, and strides stay in memory", name);
     return VIC_OK;
 }
 
@@ -60,8 +59,9 @@ static vic_status check(const vic_combine_args *a, vic_error *err)
     char name[64];
     const vic_tensor *first = a->part_out;
     if (a->parts < 1 || a->parts > COMBINE_PARTS || !a->part_out || !a->part_lse)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "parts: expected 1 to %d, with part_out and part_lse of each; got %lld",
-                        COMBINE_PARTS, (long long)a->parts);
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "parts: expected 1 to %d, with part_out and part_lse of each; got %lld", COMBINE_PARTS,
+                        (long long)a->parts);
     if (first->ndim < 3 || first->ndim > 4)
         return vic_fail(err, VIC_BAD_ARGUMENT, "part_out[0]: expected [batch,] rows x heads x d, got %d dimensions",
                         first->ndim);
@@ -114,8 +114,7 @@ static void set_element(const struct combine_tensor *t, vic_dtype dtype, int64_t
     if (dtype == VIC_F32)
         ((float *)t->data)[at] = (float)value;
     else
-        ((uint16_t *)t->data)[at] =
-            dtype == VIC_F16 ? f16_from_f32((float)value) : bf16_from_f32((float)value);
+        ((uint16_t *)t->data)[at] = dtype == VIC_F16 ? f16_from_f32((float)value) : bf16_from_f32((float)value);
 }
 
 static int64_t offset(const struct combine_tensor *t, const int64_t at[3])
@@ -123,7 +122,8 @@ static int64_t offset(const struct combine_tensor *t, const int64_t at[3])
     return at[0] * t->stride[0] + at[1] * t->stride[1] + at[2] * t->stride[2];
 }
 
-/* One row of one head.  All parts of an element are read before it is written, so out may be the first part. */
+/* Combines one row of one head.  An element of all parts is read before it is written, so the first part may be the
+ * output. */
 static void combine_row(const struct combine_problem *p, const int64_t at[3])
 {
     double weight[COMBINE_PARTS], most = -INFINITY, sum = 0;
@@ -131,8 +131,8 @@ static void combine_row(const struct combine_problem *p, const int64_t at[3])
         weight[k] = (double)((const float *)p->part_lse[k].data)[offset(&p->part_lse[k], at)];
         most = fmax(most, weight[k]);
     }
-    double reference = isinf(most) && most < 0 ? 0.0 : most;
-    for (int k = 0; k < p->parts; k++) sum += weight[k] = exp(weight[k] - reference);
+    double base = isinf(most) && most < 0 ? 0.0 : most;
+    for (int k = 0; k < p->parts; k++) sum += weight[k] = exp(weight[k] - base);
     for (int64_t c = 0; c < p->d; c++) {
         double value = 0;
         for (int k = 0; k < p->parts; k++)
@@ -140,8 +140,7 @@ static void combine_row(const struct combine_problem *p, const int64_t at[3])
                 value += weight[k] * element(&p->part_out[k], p->part_dtype, offset(&p->part_out[k], at) + c);
         set_element(&p->out, p->out_dtype, offset(&p->out, at) + c, sum == 0 ? 0 : value / sum);
     }
-    if (p->lse.data)
-        ((float *)p->lse.data)[offset(&p->lse, at)] = sum == 0 ? -INFINITY : (float)(reference + log(sum));
+    if (p->lse.data) ((float *)p->lse.data)[offset(&p->lse, at)] = sum == 0 ? -INFINITY : (float)(base + log(sum));
 }
 
 enum { TASK_ROWS = 64 };
@@ -152,8 +151,7 @@ static void combine_task(void *context, int64_t task, int worker)
     int64_t tasks = (p->rows + TASK_ROWS - 1) / TASK_ROWS, first = task % tasks * TASK_ROWS;
     (void)worker;
     for (int64_t row = first; row < p->rows && row < first + TASK_ROWS; row++)
-        for (int64_t head = 0; head < p->heads; head++)
-            combine_row(p, (const int64_t[]){ task / tasks, row, head });
+        for (int64_t head = 0; head < p->heads; head++) combine_row(p, (const int64_t[]){ task / tasks, row, head });
 }
 
 vic_status context_combine(const struct vic_context *c, const vic_combine_args *a, vic_error *err)

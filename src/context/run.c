@@ -4,7 +4,7 @@
 #include "context/context.h"
 #include "device/memory.h"
 
-/* Scratch of one call: the caller's, or taken and given back in the order of the stream. */
+/* The scratch of one call: the caller's, or memory that is allocated and freed in the order of the stream. */
 struct workspace {
     void *memory;
     bool own;
@@ -27,7 +27,8 @@ static vic_status workspace_take(const struct vic_context *c, const struct conte
     if (needed == 0) return VIC_OK;
     out->own = true;
     if (device_is_cpu(s->device)) return mem_array(needed, 1, "bytes of workspace", &out->memory, err);
-    if (!c || !c->options.allocate) return device_alloc_on(s->device, c ? c->scratch : NULL, needed, s->stream, &out->memory, err);
+    if (!c || !c->options.allocate)
+        return device_alloc_on(s->device, c ? c->scratch : NULL, needed, s->stream, &out->memory, err);
     out->memory = c->options.allocate(c->options.user, needed, s->stream);
     if (out->memory) return VIC_OK;
     return vic_fail(err, VIC_NO_MEMORY, "workspace: the context's allocate() gave no memory for %zu bytes", needed);
@@ -44,7 +45,7 @@ static void workspace_give(const struct vic_context *c, const struct context_str
         c->options.release(c->options.user, w->memory, s->stream);
 }
 
-/* A plan of the CPU runs on the threads of any context. */
+/* Sets *out to the stream for a plan; a plan for the CPU needs none, and runs on the threads of any context. */
 static vic_status stream_of(const struct vic_context *c, const vic_plan *plan, void *stream,
                             struct context_stream *out, vic_error *err)
 {

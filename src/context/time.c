@@ -32,8 +32,9 @@ static vic_status check_options(const vic_plan *plan, const vic_time_options *o,
     if (!gpu && (o->in_graph > 0 || o->cold))
         return vic_fail(err, VIC_BAD_ARGUMENT, "in_graph, cold: the plan is for the CPU; these need one for a GPU");
     if (o->in_graph > 0 && o->cold)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "cold: the launches of a graph find L2 as the one before left it: ask for one of the two");
+        return vic_fail(
+            err, VIC_BAD_ARGUMENT,
+            "in_graph, cold: L2 cannot be cleared between the launches of a graph; choose one of the two");
     return VIC_OK;
 }
 
@@ -48,7 +49,7 @@ static vic_status time_on_cpu(const struct vic_context *c, const vic_plan *plan,
     return VIC_OK;
 }
 
-/* Taken once, so that no launch pays for it. */
+/* Allocates workspace once, so that no launch has to. */
 static vic_status take_workspace(struct pool *pool, const vic_plan *plan, vic_attention_args *a, vic_error *err)
 {
     int64_t batch = a->q.ndim == 4 && a->q.shape[0] > 0 ? a->q.shape[0] : 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One attention problem as a kernel gets it: checked, strides in elements, nothing optional left to guess. */
+/* One attention problem as kernels take it: it has been checked, strides count elements, and defaults are filled in.
+ * */
 #ifndef VIC_CONTRACT_ATTENTION_H
 #define VIC_CONTRACT_ATTENTION_H
 

@@ -9,19 +9,19 @@
 struct pool; /* base/threads.h */
 struct kernel;
 
-/* A pattern made ready for one kernel: immutable, shared between threads. */
+/* A pattern made ready for one kernel.  It does not change and may be used by several threads at once. */
 struct vic_plan {
     struct vic_pattern *pattern; /* a reference of its own */
     struct attention_shape shape;
     vic_device device;
     bool pattern_order;
-    vic_bias bias; /* what runs bring */
+    vic_bias bias; /* the kind of bias that each run gives */
     const struct kernel *kernel;
 
-    /* What the kernel's prepare() fills in: */
-    int64_t computed_pairs; /* per head */
-    size_t bytes;           /* of memory; begins with this struct's */
-    void *kernel_data;      /* the kernel's own; NULL = nothing for release() to free */
+    /* Set by the kernel's prepare(): */
+    int64_t computed_pairs; /* for one head */
+    size_t bytes;           /* of memory, this struct included, which is counted before prepare() */
+    void *kernel_data;      /* only the kernel knows what it is; NULL = nothing for release() to free */
 };
 
 enum kernel_operation {
@@ -44,39 +44,40 @@ enum kernel_features {
     FEATURE_FLOAT32_OUT = 16, /* out in float32, where q, k and v are not */
 };
 
-/* With what a plan is run.  A kernel on the CPU uses the threads, one on a GPU the stream. */
+/* What a plan is run with.  A kernel on the CPU uses the threads, a kernel on a GPU the stream. */
 struct kernel_exec {
     struct pool *pool;
     void *stream;    /* NULL = CUDA's default stream */
-    void *workspace; /* as many bytes as workspace() says, in memory of the plan's device, aligned to 64 */
+    void *workspace; /* as many bytes as workspace() returns, in memory of the plan's device, aligned to 64 bytes */
 };
 
 struct kernel {
     const char *name; /* operation, direction, device, ...: "attn_fwd_cpu_avx2" */
 
-    /* What it can do, by which it is chosen. */
+    /* What the kernel can do; it is chosen by these. */
     enum kernel_operation operation;
     vic_device_type device;
     unsigned dtypes;   /* kernel_dtypes */
     unsigned features; /* kernel_features */
     int dim_min, dim_max, dim_step;
     double cost;       /* rank among the kernels that fit: smaller is better */
-    bool only_by_name; /* never chosen by itself, whatever its cost */
+    bool only_by_name; /* it must be requested by name, whatever its cost */
 
-    /* What its functions need to know about this kernel when several share them. */
+    /* What differs between kernels that have the same functions. */
     const void *instance;
 
-    /* NULL when `device` can run it, else a phrase that says what it lacks. */
+    /* Returns NULL when `device` can run it, else a phrase for what the device lacks. */
     const char *(*unavailable)(vic_device device);
-    /* Makes the plan's pattern ready on the threads of `pool`.  What it has put into kernel_data is released by the
-     * caller when it fails, too. */
+    /* Makes the plan's pattern ready on the threads of `pool`.  Also when it fails, the caller releases what it has
+     * put into kernel_data. */
     vic_status (*prepare)(struct vic_plan *plan, struct pool *pool, vic_error *err);
     /* Frees plan->kernel_data, which is not NULL. */
     void (*release)(struct vic_plan *plan);
-    /* Bytes of scratch for one run of `batch` items; `threads` are those of the pool it will run on. */
+    /* Returns the bytes of scratch for one run of `batch` entries on a pool of `threads` threads. */
     size_t (*workspace)(const struct vic_plan *plan, int threads, int64_t batch);
-    /* By operation.  On the CPU it blocks until done, on a GPU it enqueues.  Allocates and synchronises nothing.  On
-     * a GPU the tensors are in its memory; q_rows and k_rows are not looked at, as the plan has them there. */
+    /* Runs the operation.  On the CPU it blocks until done, on a GPU it enqueues.  Allocates and synchronises
+     * nothing.  On a GPU the tensors are in its memory, and q_rows and k_rows are not used, because the plan has them
+     * there. */
     union {
         vic_status (*launch)(const struct vic_plan *plan, const struct attention_args *args,
                              const struct kernel_exec *exec, vic_error *err);

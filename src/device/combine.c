@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The build without CUDA; with it, combine.cu. */
+/* For builds without CUDA; with CUDA combine.cu is used. */
 #include "device/combine.h"
 #include "device/cuda_check.h"
 

@@ -27,13 +27,14 @@ __device__ void write(const combine_tensor &t, vic_dtype dtype, int64_t at, floa
         static_cast<__nv_bfloat16 *>(t.data)[at] = __float2bfloat16(value);
 }
 
-// A warp has a row of a head: it reads all of the row before it writes, so the first part may be the output.
+// A warp combines a row of a head.  It reads a number of all parts before it writes the result, so the first part may
+// be the output.
 __global__ void combine_kernel(combine_problem p)
 {
-    const int64_t item = blockIdx.x * int64_t(WARPS) + threadIdx.y;
+    const int64_t number = blockIdx.x * int64_t(WARPS) + threadIdx.y;
     const int lane = static_cast<int>(threadIdx.x);
-    if (item >= p.batch * p.rows * p.heads) return;
-    const int64_t at[3] = { item / p.heads / p.rows, item / p.heads % p.rows, item % p.heads };
+    if (number >= p.batch * p.rows * p.heads) return;
+    const int64_t at[3] = { number / p.heads / p.rows, number / p.heads % p.rows, number % p.heads };
     auto offset = [&](const combine_tensor &t) {
         return at[0] * t.stride[0] + at[1] * t.stride[1] + at[2] * t.stride[2];
     };
@@ -42,8 +43,8 @@ __global__ void combine_kernel(combine_problem p)
         lse[k] = static_cast<const float *>(p.part_lse[k].data)[offset(p.part_lse[k])];
         most = fmaxf(most, lse[k]);
     }
-    const float reference = most == -INFINITY ? 0.0f : most;
-    for (int k = 0; k < p.parts; k++) sum += lse[k] = expf(lse[k] - reference); // now weights
+    const float base = most == -INFINITY ? 0.0f : most;
+    for (int k = 0; k < p.parts; k++) sum += lse[k] = expf(lse[k] - base); // from here on, the weights of the parts
     for (int64_t c = lane; c < p.d; c += WARP) {
         float value = 0;
         for (int k = 0; k < p.parts; k++)
@@ -52,7 +53,7 @@ __global__ void combine_kernel(combine_problem p)
     }
     __syncwarp();
     if (lane == 0 && p.lse.data)
-        static_cast<float *>(p.lse.data)[offset(p.lse)] = sum == 0 ? -INFINITY : reference + logf(sum);
+        static_cast<float *>(p.lse.data)[offset(p.lse)] = sum == 0 ? -INFINITY : base + logf(sum);
 }
 } // namespace
 
@@ -62,11 +63,11 @@ extern "C" vic_status device_combine(vic_device device, const combine_problem *p
     device_scope scope;
     combine_problem by_value = *p;
     void *arguments[] = { &by_value };
-    const int64_t items = p->batch * p->rows * p->heads;
-    if (items == 0 || p->d == 0) return VIC_OK;
+    const int64_t rows = p->batch * p->rows * p->heads;
+    if (rows == 0 || p->d == 0) return VIC_OK;
     TRY_GOTO(device_enter(&scope, device, err), done);
     TRY_GOTO(cuda_check(cudaLaunchKernel(reinterpret_cast<const void *>(combine_kernel),
-                                         dim3(static_cast<unsigned>((items + WARPS - 1) / WARPS)), dim3(WARP, WARPS),
+                                         dim3(static_cast<unsigned>((rows + WARPS - 1) / WARPS)), dim3(WARP, WARPS),
                                          arguments, 0, static_cast<cudaStream_t>(stream)),
                         "combining parts", err),
              done);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention over parts of the keys, put together: what vic_combine() says, on a GPU. */
+/* Combines attention over parts of the keys on a GPU, as vic_combine() does. */
 #ifndef VIC_DEVICE_COMBINE_H
 #define VIC_DEVICE_COMBINE_H
 
@@ -9,13 +9,13 @@
 extern "C" {
 #endif
 
-/* Strides count elements: of batch items, rows, heads. */
+/* The strides of batch entries, rows and heads count elements. */
 struct combine_tensor {
     void *data;
     int64_t stride[3];
 };
 
-enum { COMBINE_PARTS = 16 }; /* of one launch */
+enum { COMBINE_PARTS = 16 }; /* at most */
 struct combine_problem {
     int64_t batch, rows, heads, d;
     int parts;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CUDA's errors as statuses, and what every device call says in a build without CUDA. */
+/* CUDA's errors as statuses, and the error of every device call in a build without CUDA. */
 #ifndef VIC_DEVICE_CUDA_CHECK_H
 #define VIC_DEVICE_CUDA_CHECK_H
 
@@ -12,7 +12,7 @@
 static inline vic_status cuda_check(cudaError_t code, const char *what, vic_error *err)
 {
     if (code == cudaSuccess) return VIC_OK;
-    cudaGetLastError(); /* an error of a call, once told, must not be found again by the next one */
+    cudaGetLastError(); /* an error that has been reported must not be found again by the next call */
     return vic_fail(err,
                     code == cudaErrorMemoryAllocation ? VIC_NO_MEMORY
                     : code == cudaErrorNoDevice || code == cudaErrorInvalidDevice ||
@@ -22,14 +22,14 @@ static inline vic_status cuda_check(cudaError_t code, const char *what, vic_erro
                     "%s: %s (CUDA error %d)", what, cudaGetErrorString(code), (int)code);
 }
 
-/* For calls that tidy up after something whose outcome has been told. */
+/* For calls that release something, whose errors are not reported. */
 static inline void cuda_forget(cudaError_t code)
 {
     if (code != cudaSuccess) cudaGetLastError();
 }
 
-/* Work on a device, after which the caller's current device is as before: device_leave() follows device_enter()
- * whether that succeeded or not. */
+/* device_enter() makes a device current, and device_leave() the caller's device again.  device_leave() must follow
+ * device_enter() whether that succeeded or not. */
 struct device_scope {
     int before;
     bool changed;
@@ -38,7 +38,7 @@ struct device_scope {
 static inline vic_status device_enter(struct device_scope *s, vic_device device, vic_error *err)
 {
     s->changed = false;
-    TRY(cuda_check(cudaGetDevice(&s->before), "asking for the current GPU", err));
+    TRY(cuda_check(cudaGetDevice(&s->before), "querying the current GPU", err));
     if (s->before == device.index) return VIC_OK;
     s->changed = true;
     return cuda_check(cudaSetDevice(device.index), "choosing the GPU", err);

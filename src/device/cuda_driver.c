@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libcuda.so.1 belongs to the driver, so it is never linked: it is opened when someone asks, and its absence is an
- * answer like any other.  The few entry points are declared here, so that no CUDA header is needed. */
+/* libcuda.so.1 belongs to the driver, so it is not linked: it is opened when it is needed, and its absence is no
+ * error.  The few entry points are declared here, so that no CUDA header is needed. */
 #include "device/devices.h"
 
 #include <dlfcn.h>

@@ -6,8 +6,8 @@
 
 void cpu_describe(vic_device_info *info);
 
-/* A GPU by way of the driver library, opened at run time: fills *info where there is a GPU `index` (-1: of none), and
- * returns how many there are.  `note` [size] gets a sentence when there is none that can be used, else "". */
+/* Returns how many GPUs there are, and fills *info where there is a GPU `index` (-1: of none).  The driver library is
+ * opened at run time.  When no GPU can be used `note` [size] is set to a sentence for why not, else to "". */
 int cuda_describe(int index, vic_device_info *info, char *note, size_t size);
 
 #endif

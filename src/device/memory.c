@@ -16,7 +16,7 @@ done:
     return st;
 }
 
-/* An address says by itself whose memory it is: it is given back even when its device cannot be chosen. */
+/* CUDA knows by an address which device it belongs to, so memory is freed even when its device cannot be chosen. */
 void device_free(vic_device device, void *memory)
 {
     struct device_scope scope;
@@ -39,7 +39,7 @@ vic_status device_copy(vic_device to_device, void *to, vic_device from_device, c
                  done);
     else
         TRY_GOTO(cuda_check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copying to or from the GPU", err), done);
-    /* CUDA returns from copies between devices before they are done, and from short ones to a device. */
+    /* CUDA returns from copies between devices, and from short copies to a device, before they are done. */
     TRY_GOTO(cuda_check(cudaStreamSynchronize(NULL), "waiting for a copy", err), done);
 done:
     device_leave(&scope);
@@ -51,7 +51,7 @@ vic_status device_start(vic_device device, vic_error *err)
     struct device_scope scope;
     vic_status st;
     int count = 0;
-    TRY(cuda_check(cudaGetDeviceCount(&count), "asking for GPUs", err));
+    TRY(cuda_check(cudaGetDeviceCount(&count), "counting GPUs", err));
     if (device.index < 0 || device.index >= count)
         return vic_fail(err, VIC_NO_DEVICE, "there is no GPU %d: this machine has %d", device.index, count);
     TRY_GOTO(device_enter(&scope, device, err), done);

@@ -7,17 +7,18 @@
 
 vic_status device_alloc(vic_device device, size_t bytes, void **out, vic_error *err); /* 256-byte aligned */
 void device_free(vic_device device, void *memory);                                    /* NULL is fine */
-/* At least one of the two is a GPU.  Blocks until done. */
+/* Copies where at least one of the two devices is a GPU.  Blocks until done. */
 vic_status device_copy(vic_device to_device, void *to, vic_device from_device, const void *from, size_t bytes,
                        vic_error *err);
 
-/* NO_DEVICE with the reason when there is no GPU of that index, or none at all.  Starts CUDA on it, which takes 0.2 s
- * where nothing in the process has done so yet. */
+/* Starts CUDA on a GPU, which takes 0.2 s where nothing in the process has done so yet.  NO_DEVICE when there is no
+ * GPU of that index. */
 vic_status device_start(vic_device device, vic_error *err);
 /* Returns when all that was enqueued on the stream (NULL = the default stream) is done. */
 vic_status device_wait(vic_device device, void *stream, vic_error *err);
 
-/* Memory in the order of a stream, from a pool that keeps what is given back (NULL = the device's own pool). */
+/* Memory that is allocated and freed in the order of a stream, from a pool that keeps what is freed; a NULL pool is
+ * the device's own. */
 vic_status device_pool_create(vic_device device, void **pool, vic_error *err);
 void device_pool_free(vic_device device, void *pool); /* NULL is fine */
 vic_status device_alloc_on(vic_device device, void *pool, size_t bytes, void *stream, void **out, vic_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The build without CUDA; with it, permute.cu. */
+/* For builds without CUDA; with CUDA permute.cu is used. */
 #include "device/permute.h"
 #include "device/cuda_check.h"
 

@@ -8,20 +8,20 @@
 
 namespace
 {
-// A thread moves one T; neighbouring threads those that lie together.
+// A thread copies one T, and neighbouring threads copy neighbouring ones.
 template <typename T> __global__ void permute_kernel(device_permutation p, const int32_t *order)
 {
-    const int64_t pieces = p.run / static_cast<int64_t>(sizeof(T)), total = p.n * p.inner[0] * p.inner[1] * pieces;
+    const int64_t per_run = p.run / static_cast<int64_t>(sizeof(T)), total = p.n * p.inner[0] * p.inner[1] * per_run;
     for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < total;
          i += int64_t(gridDim.x) * blockDim.x) {
-        const int64_t piece = i % pieces, second = i / pieces % p.inner[1], rest = i / pieces / p.inner[1];
+        const int64_t in_run = i % per_run, second = i / per_run % p.inner[1], rest = i / per_run / p.inner[1];
         const int64_t first = rest % p.inner[0], row = rest / p.inner[0];
         const int64_t from = p.scatter ? row : order[row], to = p.scatter ? order[row] : row;
         const T *read = reinterpret_cast<const T *>(static_cast<const char *>(p.from) + from * p.from_row +
                                                     first * p.from_inner[0] + second * p.from_inner[1]);
         T *write = reinterpret_cast<T *>(static_cast<char *>(p.to) + to * p.to_row + first * p.to_inner[0] +
                                          second * p.to_inner[1]);
-        write[piece] = read[piece];
+        write[in_run] = read[in_run];
     }
 }
 
@@ -31,14 +31,15 @@ template <typename T> cudaError_t launch(const device_permutation *p, const int3
     const int64_t blocks = (total + 255) / 256;
     device_permutation by_value = *p;
     void *arguments[] = { &by_value, &order };
-    // Not <<< >>>: that looks the kernel up once and keeps a failure, and its own can be told from others' only by
-    // cudaGetLastError(), which also finds what the caller left there.
+    // Not <<< >>>: that looks the kernel up once and keeps a failure, and its errors are found only by
+    // cudaGetLastError(), which also returns errors that the caller left there.
     return cudaLaunchKernel(reinterpret_cast<const void *>(permute_kernel<T>),
                             dim3(static_cast<unsigned>(blocks < INT32_MAX ? blocks : INT32_MAX)), dim3(256),
                             arguments, 0, stream);
 }
 
-// As wide as every piece allows.  Dimensions that are not stepped along have strides of 0, so they do not count.
+// Copies in the widest type that all addresses and strides allow.  The stride of a dimension of size 1 is 0, which
+// allows any.
 cudaError_t launch_widest(const device_permutation *p, const int32_t *order, cudaStream_t stream)
 {
     const int64_t together = reinterpret_cast<intptr_t>(p->from) | reinterpret_cast<intptr_t>(p->to) | p->run |
@@ -81,11 +82,13 @@ const int32_t *find_kept(const vic_pattern *p, vic_device device, vic_side side)
 vic_status upload(vic_device device, const int32_t *order, size_t bytes, kept_order *kept, vic_error *err)
 {
     (void)device;
-    TRY(cuda_check(cudaMalloc(reinterpret_cast<void **>(&kept->order), bytes), "allocating GPU memory for the order", err));
+    TRY(cuda_check(cudaMalloc(reinterpret_cast<void **>(&kept->order), bytes), "allocating GPU memory for the order",
+                   err));
     return cuda_check(cudaMemcpy(kept->order, order, bytes, cudaMemcpyHostToDevice), "copying the order", err);
 }
 
-// Two threads may both bring it there: the pattern keeps both.
+// Sets *out to the order on the device, which is uploaded the first time.  Two threads may both do that; then the
+// pattern keeps both.
 vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const int32_t **out, vic_error *err)
 {
     const int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
@@ -120,7 +123,8 @@ extern "C" vic_status device_permute(vic_device device, const device_permutation
     if (m->n == 0 || m->inner[0] == 0 || m->inner[1] == 0 || m->run == 0) return VIC_OK;
     TRY_GOTO(device_enter(&scope, device, err), done);
     TRY_GOTO(keep(p, device, side, &order, err), done);
-    TRY_GOTO(cuda_check(launch_widest(m, order, static_cast<cudaStream_t>(stream)), "putting rows in order", err), done);
+    TRY_GOTO(cuda_check(launch_widest(m, order, static_cast<cudaStream_t>(stream)), "putting rows in order", err),
+             done);
 done:
     device_leave(&scope);
     return st;

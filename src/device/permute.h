@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* Row r is `inner[0]` x `inner[1]` runs of `run` bytes, which lie together; strides count bytes. */
+/* A row is `inner[0]` x `inner[1]` runs of `run` consecutive bytes; strides count bytes. */
 struct device_permutation {
     const void *from;
     void *to;
@@ -23,8 +23,8 @@ struct device_permutation {
 /* In memory of the CPU. */
 void cpu_permute(const struct device_permutation *m, const int32_t *order, struct pool *pool);
 
-/* On a GPU, by the pattern's order of a side, which the pattern keeps on the device from its first use there on (that
- * use blocks, and cannot be captured in a graph).  Enqueues on `stream`.  In a build without CUDA: NO_DEVICE. */
+/* Enqueues the permutation by a side's order on `stream`.  The pattern keeps the order on the device from its first
+ * use there on; that first use blocks, and cannot be captured in a graph.  In a build without CUDA: NO_DEVICE. */
 vic_status device_permute(vic_device device, const struct device_permutation *m, const vic_pattern *p, vic_side side,
                           void *stream, vic_error *err);
 

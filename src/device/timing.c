@@ -5,8 +5,8 @@
 
 #ifdef VIC_HAVE_CUDA
 
-/* Launches are enqueued this many at a time without waiting: what the host needs for a launch is then hidden behind
- * the launches before, and the events see the device alone. */
+/* So many launches are enqueued at a time without waiting.  Then the host's work for a launch is hidden behind the
+ * launches before, and the events measure the device alone. */
 enum { QUEUED = 500 };
 
 struct timer {
@@ -15,7 +15,7 @@ struct timer {
     int made;
     cudaGraph_t graph;
     cudaGraphExec_t replay; /* NULL: the work itself is launched */
-    void *flush;            /* memory whose writing drives everything else out of L2; NULL = warm */
+    void *flush;            /* memory that is written before each launch, to clear L2; NULL = L2 is left as it is */
     size_t flush_bytes;
     device_work *work;
     void *context;
@@ -40,11 +40,11 @@ static vic_status timer_open(struct timer *t, vic_device device, const vic_time_
     for (; t->made < 2 * QUEUED; t->made++)
         TRY(cuda_check(cudaEventCreate(&t->events[t->made]), "making an event", err));
     if (o->cold) {
-        TRY(cuda_check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device.index), "asking the GPU", err));
+        TRY(cuda_check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device.index), "querying the GPU", err));
         t->flush_bytes = 2 * (size_t)l2;
         TRY(cuda_check(cudaMalloc(&t->flush, t->flush_bytes), "allocating GPU memory to flush L2", err));
     }
-    /* What the default stream still does to the tensors (copies) must be over: this stream does not wait for it. */
+    /* Copies of the tensors on the default stream must be over, because this stream does not wait for them. */
     TRY(cuda_check(cudaDeviceSynchronize(), "waiting for the GPU", err));
     return o->in_graph > 0 ? capture(t, o->in_graph, err) : VIC_OK;
 }
@@ -71,14 +71,15 @@ static vic_status launch_once(struct timer *t, cudaEvent_t from, cudaEvent_t to,
     return cuda_check(cudaEventRecord(to, t->stream), "recording an event", err);
 }
 
-static vic_status time_queue(struct timer *t, int launches, double *seconds, double share, vic_error *err)
+/* Sets seconds[i] to the time of launch i, times `factor`. */
+static vic_status time_queue(struct timer *t, int launches, double *seconds, double factor, vic_error *err)
 {
     for (int i = 0; i < launches; i++) TRY(launch_once(t, t->events[2 * i], t->events[2 * i + 1], err));
     TRY(cuda_check(cudaStreamSynchronize(t->stream), "waiting for the GPU", err));
     for (int i = 0; i < launches; i++) {
         float ms;
         TRY(cuda_check(cudaEventElapsedTime(&ms, t->events[2 * i], t->events[2 * i + 1]), "reading the events", err));
-        seconds[i] = 1e-3 * (double)ms * share;
+        seconds[i] = 1e-3 * (double)ms * factor;
     }
     return VIC_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long work takes on a GPU, by events on the device itself. */
+/* How long work takes on a GPU, measured by events on the device itself. */
 #ifndef VIC_DEVICE_TIMING_H
 #define VIC_DEVICE_TIMING_H
 
@@ -9,7 +9,8 @@
 /* Enqueues the work once on `stream`. */
 typedef vic_status device_work(void *context, void *stream, vic_error *err);
 
-/* seconds [o->launches], as vic_attention_time() says; `o` has been checked.  In a build without CUDA: NO_DEVICE. */
+/* Sets seconds [o->launches] as described at vic_attention_time(); `o` has been checked.  In a build without CUDA:
+ * NO_DEVICE. */
 vic_status device_time(vic_device device, device_work *work, void *context, const vic_time_options *o,
                        double *seconds, vic_error *err);
 

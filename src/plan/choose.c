@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which kernel: filter by what it can do, rank by cost, and say why when none fits. */
+/* Choosing a kernel: of those that can do what is requested, the cheapest; and the reasons when none fits. */
 #include "base/switches.h"
 #include "plan/plan.h"
 
@@ -35,7 +35,7 @@ static const char *operation_words(enum kernel_operation operation)
     return operation == ATTENTION_BACKWARD ? "the gradients of attention" : "attention";
 }
 
-/* What a kernel may lack, the weightiest first: what no other request would fix stands before what another would. */
+/* What a kernel may lack: first what no other request would change, then what another request would. */
 enum lack {
     LACKS_OPERATION,
     LACKS_DEVICE,
@@ -47,14 +47,15 @@ enum lack {
     LACKS
 };
 
-/* What one kernel lacks for the request, `named` or not. */
+/* What one kernel lacks for the request. */
 struct lacking {
     const struct kernel *kernel;
     bool is[LACKS];
     char machine[128]; /* why this machine cannot run it */
 };
 
-/* Asked once: a GPU that did not answer may do so when it is asked again. */
+/* Fills *l and returns whether the kernel lacks anything; `named`: it was requested by name.  unavailable() is called
+ * once, because a GPU that did not answer may answer the next time. */
 static bool find_lacks(const struct kernel *kernel, const struct plan_request *r, bool named, struct lacking *l)
 {
     const char *reason = kernel->device == r->device.type ? kernel->unavailable(r->device) : NULL;
@@ -72,21 +73,21 @@ static bool find_lacks(const struct kernel *kernel, const struct plan_request *r
     return any;
 }
 
-/* A kernel's own lack as a phrase. */
+/* The first thing that a kernel lacks, as a phrase. */
 static void lack_phrase(const struct lacking *l, const struct plan_request *r, char *text, size_t size)
 {
     const struct kernel *kernel = l->kernel;
     if (l->is[LACKS_OPERATION])
         snprintf(text, size, "computes %s", operation_words(kernel->operation));
     else if (l->is[LACKS_DEVICE])
-        snprintf(text, size, "on %s only", device_name(kernel->device));
+        snprintf(text, size, "runs on %s only", device_name(kernel->device));
     else if (l->is[LACKS_DTYPE])
         snprintf(text, size, "does not support %s", vic_dtype_name(r->shape.dtype));
     else if (l->is[LACKS_DIMS])
-        snprintf(text, size, "head sizes %d to %d in steps of %d", kernel->dim_min, kernel->dim_max,
+        snprintf(text, size, "supports head sizes %d to %d in steps of %d", kernel->dim_min, kernel->dim_max,
                  kernel->dim_step);
     else if (l->is[LACKS_FEATURES])
-        snprintf(text, size, "lacks %s", feature_words(r->features & ~kernel->features));
+        snprintf(text, size, "does not support %s", feature_words(r->features & ~kernel->features));
     else if (l->is[LACKS_NAME])
         snprintf(text, size, "must be requested by name");
     else
@@ -95,7 +96,8 @@ static void lack_phrase(const struct lacking *l, const struct plan_request *r, c
 
 /* ---- when none fits ---- */
 
-/* The kernels that were looked at: those of the device, or the one forced. */
+/* A request that no kernel fits, and what each of the kernels lacks that were considered: those of the device, or the
+ * one forced. */
 struct refusal {
     const struct plan_request *request;
     const struct kernel *const *kernels;
@@ -104,6 +106,7 @@ struct refusal {
     int n;
 };
 
+/* Whether a kernel of another device supports the type and the features. */
 static bool others_have(const struct refusal *f, vic_dtype dtype, unsigned features)
 {
     for (int i = 0; i < f->all; i++)
@@ -124,7 +127,7 @@ static void dtype_reason(const struct refusal *f, char *text, size_t size)
         used = (size_t)snprintf(text, size, "%s runs on %s only", vic_dtype_name(dtype),
                                 device_words(here == VIC_CUDA ? VIC_CPU : VIC_CUDA));
     else
-        used = (size_t)snprintf(text, size, "nothing runs in %s", vic_dtype_name(dtype));
+        used = (size_t)snprintf(text, size, "no kernel supports %s", vic_dtype_name(dtype));
     static const vic_dtype dtypes[] = { VIC_F32, VIC_F16, VIC_BF16 };
     for (int i = 0, named = 0; i < 3; i++) {
         if (!(have & kernel_dtype(dtypes[i]))) continue;
@@ -133,7 +136,7 @@ static void dtype_reason(const struct refusal *f, char *text, size_t size)
     }
 }
 
-/* The reason of that kind, where it holds for every kernel. */
+/* Writes the reason of that kind as a phrase and returns true, where it holds for every kernel. */
 static bool common_reason(const struct refusal *f, enum lack kind, char *text, size_t size)
 {
     const struct attention_shape *s = &f->request->shape;
@@ -159,35 +162,37 @@ static bool common_reason(const struct refusal *f, enum lack kind, char *text, s
         return true;
     case LACKS_MACHINE: snprintf(text, size, "%.127s", f->lacking[0].machine); return true;
     case LACKS_DTYPE: dtype_reason(f, text, size); return true;
-    case LACKS_DIMS: snprintf(text, size, "no head sizes of %d and %d here", s->d_qk, s->d_v); return true;
+    case LACKS_DIMS:
+        snprintf(text, size, "no kernel here supports head sizes %d and %d", s->d_qk, s->d_v);
+        return true;
     case LACKS_FEATURES:
         if (!missing) return false;
         if (others_have(f, s->dtype, missing))
             snprintf(text, size, "%s runs on %s only", feature_words(missing),
                      device_words(f->request->device.type == VIC_CUDA ? VIC_CPU : VIC_CUDA));
         else
-            snprintf(text, size, "nothing here has %s", feature_words(missing));
+            snprintf(text, size, "no kernel here supports %s", feature_words(missing));
         return true;
     default: return false;
     }
 }
 
-/* "a and 5 more: has no float32; b: ...": kernels of one phrase together. */
+/* Lists what kernels lack, those with the same phrase together: "a and 5 more: does not support float32; b: ...". */
 static void list_lacks(const struct refusal *f, char *list, size_t size)
 {
     char phrase[160], other[160];
     size_t used = 0;
     for (int i = 0; i < f->n && used + 1 < size; i++) {
         int more = 0, length;
-        bool told = false;
+        bool listed = false;
         lack_phrase(&f->lacking[i], f->request, phrase, sizeof phrase);
         for (int j = 0; j < f->n; j++) {
             lack_phrase(&f->lacking[j], f->request, other, sizeof other);
             if (strcmp(phrase, other) != 0) continue;
-            told |= j < i;
+            listed |= j < i;
             more += j > i;
         }
-        if (told) continue;
+        if (listed) continue;
         length = snprintf(list + used, size - used, "%s%s", used ? "; " : "", f->lacking[i].kernel->name);
         used = used + (size_t)length < size ? used + (size_t)length : size - 1;
         if (more > 0)
@@ -205,8 +210,7 @@ static vic_status nothing_fits(const struct refusal *f, vic_error *err)
     size_t used = 0;
     for (int kind = 0; kind < LACKS; kind++) {
         if (!common_reason(f, (enum lack)kind, reason, sizeof reason)) continue;
-        used +=
-            (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; and besides, " : "", reason);
+        used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; besides, " : "", reason);
         if (kind <= LACKS_DEVICE || used + sizeof reason > sizeof reasons) break;
     }
     list_lacks(f, list, sizeof list);
@@ -226,6 +230,7 @@ static vic_status unknown_kernel(const char *name, const struct kernel *const *k
     return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", name, names);
 }
 
+/* Whether the kernel computes the operation on the requested device. */
 static bool is_of_help(const struct kernel *kernel, const struct plan_request *r)
 {
     return kernel->device == r->device.type && kernel->operation == r->operation;
@@ -239,7 +244,7 @@ vic_status plan_choose(const struct plan_request *request, const struct kernel *
     const struct kernel *best = NULL;
     struct lacking lacking[MOST_KERNELS];
     struct refusal refusal = { .request = request, .kernels = kernels, .all = count, .lacking = lacking };
-    bool known = false, some = false; /* that compute this on this device: then others are of no help */
+    bool known = false, some = false; /* `some`: some kernel is of help, and then others need not be named */
     *out = NULL;
     if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
     for (int i = 0; i < count; i++) some = some || is_of_help(kernels[i], request);

@@ -194,7 +194,7 @@ static void timing_runs_the_work(void **state)
     }
     vic_time_options both = ways[2];
     both.cold = true;
-    CHECK_FAILS(vic_attention_time(NULL, plan, &a, &both, seconds, &err), VIC_BAD_ARGUMENT, "ask for one of the two");
+    CHECK_FAILS(vic_attention_time(NULL, plan, &a, &both, seconds, &err), VIC_BAD_ARGUMENT, "choose one of the two");
     a.q.device.type = VIC_CPU; /* refused while a graph is captured: the next one must work */
     CHECK_FAILS(vic_attention_time(NULL, plan, &a, &ways[2], seconds, &err), VIC_BAD_ARGUMENT, "tensor q");
     a.q.device.type = VIC_CUDA;

@@ -123,13 +123,13 @@ static void head_sizes(void **state)
     }
 }
 
-static void items(void **state)
+static void entries(void **state)
 {
     (void)state;
     if (cannot_run()) skip();
     for (int t = 1; t < TYPES; t++)
         for (int order = 0; order < 2; order++) {
-            struct attention_case c = { .name = "items",
+            struct attention_case c = { .name = "entries",
                                         .n_q = 400,
                                         .n_k = -1,
                                         .heads = 3,
@@ -229,7 +229,7 @@ static void graphs_and_streams(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks),  cmocka_unit_test(head_sizes),         cmocka_unit_test(items),
+        cmocka_unit_test(blocks),  cmocka_unit_test(head_sizes),         cmocka_unit_test(entries),
         cmocka_unit_test(refusal), cmocka_unit_test(graphs_and_streams),
     };
     tested = VIC_CUDA;

@@ -102,11 +102,11 @@ static void set(const struct tensor *t, int64_t row, int head, int c, double x)
         memcpy(element_at(t, row, head, c), &half, sizeof half);
 }
 
-/* The same tensor, one item of it. */
-static struct tensor item_of(const struct tensor *t, int item)
+/* The same tensor, one entry of it. */
+static struct tensor entry_of(const struct tensor *t, int entry)
 {
     struct tensor one = *t;
-    one.view.data = (char *)t->view.data + item * t->view.batch_stride * (int64_t)element_size(t->dtype);
+    one.view.data = (char *)t->view.data + entry * t->view.batch_stride * (int64_t)element_size(t->dtype);
     return one;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cases of attention, one body for every kernel row of this machine: test_attention.c runs them on the CPU's
- * rows, tests/gpu/test_attention_gpu.c on a GPU's.  */
+/* The cases of attention, one body for every kernel that this machine can run: test_attention.c runs them on kernels
+ * of the CPU, tests/gpu/test_attention_gpu.c on those of a GPU. */
 #ifndef VIC_TESTS_ATTENTION_CASES_H
 #define VIC_TESTS_ATTENTION_CASES_H
 
@@ -193,7 +193,7 @@ static void test_scores_below_float(void **state)
           .exclude_self = true,
           .built = true },
         { .name = "first keys masked", .n_q = 130, .n_k = 540, .box = 1, .cutoff = 20, .line = true, .d_qk = 64 },
-        { .name = "several steps and parts", .n_q = 300, .n_k = -1, .box = 9, .cutoff = 30, .d_qk = 128 },
+        { .name = "several steps and splits", .n_q = 300, .n_k = -1, .box = 9, .cutoff = 30, .d_qk = 128 },
         { .name = "group-query", .n_q = 200, .n_k = 900, .box = 9, .cutoff = 5, .heads = 4, .kv_heads = 2 },
     };
     (void)state;
@@ -393,7 +393,7 @@ static void test_items_do_not_see_each_other(void **state)
     if (nothing_to_test()) skip();
     for (int t = first_type(); t < TYPES; t++)
         for (int order = 0; order < 2; order++) {
-            struct attention_case c = { .name = "items",
+            struct attention_case c = { .name = "entries",
                                         .n_q = SANITIZED == 2 ? 150 : 400,
                                         .n_k = -1,
                                         .box = SANITIZED == 2 ? 11 : 15,
@@ -406,7 +406,7 @@ static void test_items_do_not_see_each_other(void **state)
                                         .pattern_order = order };
             struct problem p;
             make_problem(&c, 6600, &p);
-            for_each_kernel(&p.shape, check_items, &p);
+            for_each_kernel(&p.shape, check_entries, &p);
             free_problem(&p);
         }
 }

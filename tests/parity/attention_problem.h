@@ -21,8 +21,8 @@ struct problem {
     vic_pattern *built; /* what `pattern` is a view of, where the library built it */
     struct attention_shape shape;
     struct tensor q, k, v, out, lse;
-    struct attention_args args; /* of the first item; a launch takes `items` from `first_item` on */
-    int first_item, items;
+    struct attention_args args; /* of the first entry; a launch takes `entries` from `first_entry` on */
+    int first_entry, entries;
     int64_t *all_rows;         /* atom -> row of q, out and lse */
     double *ref_out, *ref_lse; /* [batch, n_q, heads, ...] by atom */
     int64_t *pairs;            /* [n_q] by atom */
@@ -57,8 +57,8 @@ static void make_tensors(const struct attention_case *c, struct problem *p)
 
 static void fill(const struct tensor *t, uint64_t *state, double size)
 {
-    for (int item = 0; item < t->batch; item++) {
-        struct tensor one = item_of(t, item);
+    for (int entry = 0; entry < t->batch; entry++) {
+        struct tensor one = entry_of(t, entry);
         for (int64_t row = 0; row < t->rows; row++)
             for (int head = 0; head < t->heads; head++)
                 for (int c = 0; c < t->d; c++) set(&one, row, head, c, size * random_normal(state));
@@ -88,8 +88,8 @@ static double leading_key(enum values values, int64_t atom, double normal)
 /* Column 0 of q becomes `q`, that of k leading_key(), the others small: scores are q * k(atom) * scale. */
 static void steer(struct problem *p, enum values values, double q, double others)
 {
-    for (int item = 0; item < p->q.batch; item++) {
-        struct tensor queries = item_of(&p->q, item), keys = item_of(&p->k, item);
+    for (int entry = 0; entry < p->q.batch; entry++) {
+        struct tensor queries = entry_of(&p->q, entry), keys = entry_of(&p->k, entry);
         for (int64_t row = 0; row < queries.rows; row++)
             for (int head = 0; head < queries.heads; head++)
                 for (int c = 0; c < queries.d; c++)
@@ -169,15 +169,15 @@ static void make_pattern(const struct attention_case *c, uint64_t seed, struct p
     p->pattern = *p->built;
 }
 
-/* One item's arguments. */
-static struct attention_args item_args(const struct problem *p, int item)
+/* One entry's arguments. */
+static struct attention_args entry_args(const struct problem *p, int entry)
 {
     struct attention_args a = p->args;
-    a.q = item_of(&p->q, item).view;
-    a.k = item_of(&p->k, item).view;
-    a.v = item_of(&p->v, item).view;
-    a.out = item_of(&p->out, item).view;
-    if (a.lse.data) a.lse = item_of(&p->lse, item).view;
+    a.q = entry_of(&p->q, entry).view;
+    a.k = entry_of(&p->k, entry).view;
+    a.v = entry_of(&p->v, entry).view;
+    a.out = entry_of(&p->out, entry).view;
+    if (a.lse.data) a.lse = entry_of(&p->lse, entry).view;
     return a;
 }
 
@@ -195,7 +195,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
     p->shape = (struct attention_shape){ type_of(c), heads, c->kv_heads ? c->kv_heads : heads, d_qk,
                                          c->d_v ? c->d_v : d_qk };
     make_tensors(c, p);
-    p->items = p->q.batch;
+    p->entries = p->q.batch;
     p->args =
         (struct attention_args){ .q = p->q.view, .k = p->k.view, .v = p->v.view, .out = p->out.view, .batch = 1 };
     if (!c->no_lse) p->args.lse = p->lse.view;
@@ -207,15 +207,15 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
     p->args.bias = c->bias;
     make_values(c, p, &state);
 
-    p->ref_out = brute_alloc(p->items * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
-    p->ref_lse = brute_alloc(p->items * c->n_q * heads, sizeof(double));
+    p->ref_out = brute_alloc(p->entries * c->n_q * heads, sizeof(double) * (size_t)p->shape.d_v);
+    p->ref_lse = brute_alloc(p->entries * c->n_q * heads, sizeof(double));
     p->pairs = brute_alloc(c->n_q, sizeof *p->pairs);
     p->all_rows = brute_alloc(c->n_q, sizeof *p->all_rows);
     for (int64_t row = 0; row < c->n_q; row++)
         p->all_rows[p->pattern.q_order[row]] = c->pattern_order ? row : p->pattern.q_order[row];
-    for (int item = 0; item < p->items; item++) {
-        struct attention_args args = item_args(p, item);
-        int64_t vectors = item * c->n_q * heads;
+    for (int entry = 0; entry < p->entries; entry++) {
+        struct attention_args args = entry_args(p, entry);
+        int64_t vectors = entry * c->n_q * heads;
         CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &args, pools[7], c->n_q, NULL,
                                     p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, p->pairs, &err));
     }
@@ -258,12 +258,12 @@ static struct plan_request request_of(const struct problem *p, const struct kern
 static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int threads)
 {
     const struct plan_request request = request_of(p, kernel);
-    struct attention_args args = item_args(p, p->first_item);
+    struct attention_args args = entry_args(p, p->first_entry);
     vic_plan *plan;
     vic_error err;
-    args.batch = p->items;
+    args.batch = p->entries;
     CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[threads], &plan, &err));
-    size_t used = kernel->workspace(plan, threads, p->items), bytes = (used + 64 + 63) / 64 * 64;
+    size_t used = kernel->workspace(plan, threads, p->entries), bytes = (used + 64 + 63) / 64 * 64;
     unsigned char *workspace = aligned_alloc(64, bytes);
     CHECK(workspace != NULL, "out of memory");
     memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
@@ -306,12 +306,12 @@ static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, 
     const struct plan_request request = request_of(p, kernel);
     struct kernel used_kernel = *kernel;
     struct tensor *owners[] = { &p->q, p->k.buffer ? &p->k : &p->q, p->v.buffer ? &p->v : &p->q, &p->out, &p->lse };
-    struct attention_args args = item_args(p, p->first_item);
+    struct attention_args args = entry_args(p, p->first_entry);
     struct attention_tensor *views[] = { &args.q, &args.k, &args.v, &args.out, &args.lse };
     void *copies[5], *workspace;
     unsigned char *guard;
     vic_plan *plan = NULL;
-    args.batch = p->items;
+    args.batch = p->entries;
     if (prepare_instead) used_kernel.prepare = prepare_instead;
     st = plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, err);
     if (st != VIC_OK) return st;
@@ -320,7 +320,7 @@ static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, 
         copies[i] = packed ? copies[0] : to_gpu(owners[i]->buffer, owners[i]->bytes);
         move_view(views[i], owners[i]->buffer, copies[i]);
     }
-    size_t used = kernel->workspace(plan, 1, p->items);
+    size_t used = kernel->workspace(plan, 1, p->entries);
     guard = brute_alloc((int64_t)(used + GUARD), 1);
     memset(guard, 0xff, used + GUARD); /* NaNs: scratch must not be read before it is written */
     workspace = to_gpu(guard, used + GUARD);
@@ -365,8 +365,8 @@ static void check_poison(const struct tensor *t, const unsigned char *other, int
                          const char *what)
 {
     unsigned char *inside = brute_alloc((int64_t)t->bytes, 1);
-    for (int item = 0; item < t->batch; item++) {
-        struct tensor one = item_of(t, item);
+    for (int entry = 0; entry < t->batch; entry++) {
+        struct tensor one = entry_of(t, entry);
         for (int64_t row = 0; row < t->rows; row++)
             for (int head = 0; head < t->heads; head++)
                 memset(inside + (element_at(&one, row, head, 0) - (char *)t->buffer), 1,
@@ -419,21 +419,21 @@ static double lse_as_float(double lse)
     return isfinite(lse) ? fmin(fmax(lse, (double)-FLT_MAX), (double)FLT_MAX) : lse;
 }
 
-static void compare_item(const struct attention_case *c, const struct problem *p, int item, const char *what)
+static void compare_entry(const struct attention_case *c, const struct problem *p, int entry, const char *what)
 {
     double allowed = allowed_error(c), lse_allowed = tested == VIC_CUDA ? 1e-5 : 2e-6, difference2 = 0.0, size2 = 0.0;
     /* Large terms that cancel leave the error of the terms, not of the sum. */
     double cancelled = c->values != LARGE ? 0.0 : tested == VIC_CUDA ? 1e-3 : 1e-4;
-    struct tensor out = item_of(&p->out, item), lse = item_of(&p->lse, item);
+    struct tensor out = entry_of(&p->out, entry), lse = entry_of(&p->lse, entry);
     for (int64_t atom = 0; atom < p->pattern.n_q; atom++)
         for (int head = 0; head < p->shape.heads; head++) {
-            int64_t row = p->all_rows[atom], at = (item * p->pattern.n_q + atom) * p->shape.heads + head;
+            int64_t row = p->all_rows[atom], at = (entry * p->pattern.n_q + atom) * p->shape.heads + head;
             bool nothing = gives_nan(c, p->pairs[atom]);
             double expected = nothing ? NAN : lse_as_float(p->ref_lse[at]);
             for (int x = 0; x < p->shape.d_v; x++) {
                 double want = nothing ? NAN : p->ref_out[at * p->shape.d_v + x], got = get(&out, row, head, x);
                 CHECK(agrees(got, want, allowed * (4.0 + 2.0 * fabs(want))),
-                      "%s: out[item %d, atom %lld, head %d, %d]: expected %.9g, got %.9g", what, item,
+                      "%s: out[entry %d, atom %lld, head %d, %d]: expected %.9g, got %.9g", what, entry,
                       (long long)atom, head, x, want, got);
                 if (!isfinite(want)) continue;
                 difference2 += (got - want) * (got - want);
@@ -442,8 +442,8 @@ static void compare_item(const struct attention_case *c, const struct problem *p
             if (c->no_lse) continue;
             double got = get(&lse, row, head, 0);
             CHECK(agrees(got, expected, lse_allowed * (1.0 + fabs(expected)) + cancelled),
-                  "%s: lse[item %d, atom %lld, head %d]: expected %.9g, got %.9g", what, item, (long long)atom, head,
-                  expected, got);
+                  "%s: lse[entry %d, atom %lld, head %d]: expected %.9g, got %.9g", what, entry, (long long)atom,
+                  head, expected, got);
         }
     if (size2 > 0.0 && getenv("VIC_TEST_VERBOSE"))
         print_message("%s: relative error %.3g\n", what, sqrt(difference2 / size2));
@@ -453,7 +453,7 @@ static void compare_item(const struct attention_case *c, const struct problem *p
 
 static void compare(const struct attention_case *c, const struct problem *p, const char *what)
 {
-    for (int item = 0; item < p->items; item++) compare_item(c, p, item, what);
+    for (int entry = 0; entry < p->entries; entry++) compare_entry(c, p, entry, what);
 }
 
 static int start_pools(void **state)

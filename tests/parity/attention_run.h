@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running an attention case of the parity tests on rows: twice with different poison, then compared; items alone and
- * together.  Before anything else main() sets `tested`. */
+/* Running an attention case of the parity tests on kernels: twice with different poison, then compared; batch entries
+ * alone and together.  Before anything else main() sets `tested`. */
 #ifndef VIC_TESTS_ATTENTION_RUN_H
 #define VIC_TESTS_ATTENTION_RUN_H
 
@@ -35,7 +35,8 @@ static inline bool nothing_to_test(void)
     return true;
 }
 
-/* Calls `body` for every row of the CPU that this machine can run; of a GPU's, for the one that a plan would take. */
+/* Calls `body` for every kernel of the CPU that this machine can run; on a GPU, for the one that a plan would
+ * choose. */
 static inline void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel *, void *),
                                    void *context)
 {
@@ -128,8 +129,9 @@ static inline int first_type(void)
 static inline void check_rows_kept(const struct problem *p, const unsigned char *out, const unsigned char *lse,
                                    const bool *kept, const char *what)
 {
-    for (int item = 0; item < p->items; item++) {
-        struct tensor values = item_of(&p->out, p->first_item + item), sums = item_of(&p->lse, p->first_item + item);
+    for (int entry = 0; entry < p->entries; entry++) {
+        struct tensor values = entry_of(&p->out, p->first_entry + entry),
+                      sums = entry_of(&p->lse, p->first_entry + entry);
         for (int64_t row = 0; row < p->pattern.n_q; row++)
             for (int head = 0; kept[row] && head < p->shape.heads; head++) {
                 const char *at = element_at(&values, row, head, 0), *sum = element_at(&sums, row, head, 0);
@@ -142,25 +144,25 @@ static inline void check_rows_kept(const struct problem *p, const unsigned char 
     }
 }
 
-/* An item has the same bits alone, first of two, and in a batch of three. */
-static inline void check_items(const struct kernel *kernel, void *context)
+/* A batch entry has the same bits alone, first of two, and in a batch of three. */
+static inline void check_entries(const struct kernel *kernel, void *context)
 {
-    static const int parts[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
+    static const int ranges[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
     struct problem *p = context;
     bool *all = brute_alloc(p->pattern.n_q, sizeof *all);
     char what[160];
     for (int64_t row = 0; row < p->pattern.n_q; row++) all[row] = true;
     launch(kernel, p, 2, 0);
     unsigned char *out = copy_of(&p->out), *lse = copy_of(&p->lse);
-    for (size_t i = small() ? 3 : 0; i < sizeof parts / sizeof *parts; i++) {
-        p->first_item = parts[i][0];
-        p->items = parts[i][1];
-        snprintf(what, sizeof what, "%s, %d items from %d on", kernel->name, p->items, p->first_item);
+    for (size_t i = small() ? 3 : 0; i < sizeof ranges / sizeof *ranges; i++) {
+        p->first_entry = ranges[i][0];
+        p->entries = ranges[i][1];
+        snprintf(what, sizeof what, "%s, %d entries from %d on", kernel->name, p->entries, p->first_entry);
         launch(kernel, p, 2, 0xc5);
         check_rows_kept(p, out, lse, all, what);
     }
-    p->first_item = 0;
-    p->items = p->q.batch;
+    p->first_entry = 0;
+    p->entries = p->q.batch;
     free(out);
     free(lse);
     free(all);

@@ -17,8 +17,8 @@ typedef double value_of(uint64_t *state, int64_t row, int head, int c);
 
 static inline void write_values(const struct tensor *t, uint64_t *state, value_of *of)
 {
-    for (int item = 0; item < t->batch; item++) {
-        struct tensor one = item_of(t, item);
+    for (int entry = 0; entry < t->batch; entry++) {
+        struct tensor one = entry_of(t, entry);
         for (int64_t row = 0; row < t->rows; row++)
             for (int head = 0; head < t->heads; head++)
                 for (int c = 0; c < t->d; c++) set(&one, row, head, c, of(state, row, head, c));
@@ -28,9 +28,9 @@ static inline void write_values(const struct tensor *t, uint64_t *state, value_o
 static inline void refer(struct problem *p)
 {
     vic_error err;
-    for (int item = 0; item < p->items; item++) {
-        struct attention_args args = item_args(p, item);
-        int64_t vectors = item * p->pattern.n_q * p->shape.heads;
+    for (int entry = 0; entry < p->entries; entry++) {
+        struct attention_args args = entry_args(p, entry);
+        int64_t vectors = entry * p->pattern.n_q * p->shape.heads;
         CHECK_OK(attention_ref_rows(&p->pattern, &p->shape, &args, pools[7], p->pattern.n_q, NULL,
                                     p->ref_out + vectors * p->shape.d_v, p->ref_lse + vectors, NULL, &err));
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cases of attention on every row of the CPU, and what only the CPU promises. */
+/* The cases of attention on every kernel of the CPU, and what only the CPU promises. */
 #include "attention_cases.h"
 
 /* ---- NaN and infinity reach neighbours only ------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every row of the CPU against the reference on inputs that leave float32 (range.h), and what the others in the strip
- * have to do with it: nothing. */
+/* Every kernel of the CPU against the reference on inputs that leave float32 (range.h); such rows do not change the
+ * others of their strip. */
 #include "range.h"
 
 /* ---- Exponents over all of the type's range ------------------------------------------------------------------- */
@@ -44,7 +44,7 @@ static void test_random_exponents(void **state)
     CHECK(wide > rows / 5 && wide < rows, "%lld of %lld rows overflow", (long long)wide, (long long)rows);
 }
 
-/* The same, with values near float32's ends and scores that have no part in it. */
+/* The same, with values near float32's ends and ordinary scores. */
 static void test_values_at_the_ends(void **state)
 {
     static const int exponents[][2] = { { 120, 127 }, { -149, -126 }, { -149, -112 }, { -149, 127 } };
@@ -193,7 +193,7 @@ static void check_same_bits(const struct kernel *kernel, void *context)
     }
     free(out);
     free(lse);
-    check_items(kernel, p);
+    check_entries(kernel, p);
 }
 
 static void test_same_bits(void **state)

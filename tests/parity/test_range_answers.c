@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every row of the CPU on inputs that leave float32 (range.h) and whose results are known without a reference. */
+/* Every kernel of the CPU on inputs that leave float32 (range.h) and whose results are known without a reference. */
 #include "range.h"
 
 /* ---- Known answers --------------------------------------------------------------------------------------------- */
@@ -166,7 +166,8 @@ static void test_score_lost_on_the_way(void **state)
     free_problem(&p);
 }
 
-/* ---- With a distance bias ---------------------------------------------------------------------------------------- */
+/* ---- With a distance bias ----------------------------------------------------------------------------------------
+ * */
 
 /* Scores that are all the same leave the decision to the term, whatever their size; a pair whose term is -inf has no
  * weight, whatever its score. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns that are no cutoff, and many sizes, heads and items, on every row of the CPU. */
+/* Patterns that are no cutoff, and many sizes, heads and entries, on every kernel of the CPU. */
 #include "way_cases.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention over patterns that are no cutoff, and over many sizes, heads and items: for every row of this machine, as
- * attention_cases.h.  The reference decides the pairs by each way's definition, not by the blocks. */
+/* Attention over patterns that are no cutoff, and over many sizes, heads and entries: for every kernel of this
+ * machine, as in attention_cases.h.  The reference decides the pairs by each way's definition, not by the blocks. */
 #ifndef VIC_TESTS_WAY_CASES_H
 #define VIC_TESTS_WAY_CASES_H
 
@@ -100,7 +100,7 @@ static void test_every_size(void **state)
     }
 }
 
-static void test_many_heads_and_items(void **state)
+static void test_many_heads_and_entries(void **state)
 {
     static const int heads[][2] = { { 1, 1 }, { 64, 64 }, { 64, 8 }, { 16, 1 } };
     static const int batches[] = { 1, 2, 7, 64 };
@@ -117,24 +117,24 @@ static void test_many_heads_and_items(void **state)
                                         .heads = heads[i][0],
                                         .kv_heads = heads[i][1],
                                         .pattern_order = order };
-            struct attention_case items = { .name = "items",
-                                            .n_q = 70,
-                                            .n_k = -1,
-                                            .box = 9,
-                                            .cutoff = 5,
-                                            .built = true,
-                                            .heads = 3,
-                                            .d_qk = 16,
-                                            .batch = batches[i],
-                                            .pattern_order = order };
+            struct attention_case entries = { .name = "entries",
+                                              .n_q = 70,
+                                              .n_k = -1,
+                                              .box = 9,
+                                              .cutoff = 5,
+                                              .built = true,
+                                              .heads = 3,
+                                              .d_qk = 16,
+                                              .batch = batches[i],
+                                              .pattern_order = order };
             if (small() && order == 0) continue;
             run_case(&c, 9900 + i);
-            run_case(&items, 9950 + i);
+            run_case(&entries, 9950 + i);
         }
 }
 
 #define WAY_TESTS                                                                                                    \
     cmocka_unit_test(test_blocks), cmocka_unit_test(test_ways), cmocka_unit_test(test_every_size),                   \
-        cmocka_unit_test(test_many_heads_and_items)
+        cmocka_unit_test(test_many_heads_and_entries)
 
 #endif

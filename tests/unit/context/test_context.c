@@ -326,7 +326,7 @@ static void timed_with_other_options(void **state)
         { 2, 0, 1000001, false, false, "in_graph: expected 0 to 1000000" },
         { 2, 0, 3, false, false, "the plan is for the CPU" },
         { 2, 0, 0, true, false, "the plan is for the CPU" },
-        { 2, 0, 3, true, true, "ask for one of the two" },
+        { 2, 0, 3, true, true, "choose one of the two" },
     };
     struct system *s = *state;
     vic_attention_args a = s->args;

@@ -53,8 +53,8 @@ static const struct kernel asked = { .name = "asked",
                                      .cost = 0.1,
                                      .only_by_name = true,
                                      .unavailable = can_run };
-static const struct kernel *const rows[] = { &slow, &fast, &absent, &asked };
-enum { ROWS = sizeof rows / sizeof *rows };
+static const struct kernel *const table[] = { &slow, &fast, &absent, &asked };
+enum { KERNELS = sizeof table / sizeof *table };
 
 static struct plan_request request(vic_dtype dtype, int dim)
 {
@@ -68,17 +68,17 @@ static void cheapest_that_fits(void **state)
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &fast);
     r = request(VIC_F32, 64);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 72);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r = request(VIC_F16, 64);
     r.features |= FEATURE_GROUP_QUERY;
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
 }
 
@@ -89,16 +89,17 @@ static void forced(void **state)
     vic_error err;
     (void)state;
     r.kernel = "slow";
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     r.kernel = "absent";
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "absent: this machine has no such thing");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
+                "absent: this machine has no such thing");
     r.kernel = "fats";
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
                 "this build has slow, fast, absent, asked");
     r.kernel = NULL;
     setenv("VIC_FORCE_KERNEL", "slow", 1);
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
     unsetenv("VIC_FORCE_KERNEL");
 }
@@ -110,9 +111,9 @@ static void only_by_name(void **state)
     const struct kernel *chosen;
     vic_error err;
     (void)state;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "asked: must be requested by name");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "asked: must be requested by name");
     r.kernel = "asked";
-    CHECK_OK(plan_choose(&r, rows, ROWS, &chosen, &err));
+    CHECK_OK(plan_choose(&r, table, KERNELS, &chosen, &err));
     assert_ptr_equal(chosen, &asked);
 }
 
@@ -123,18 +124,18 @@ static void nothing_fits(void **state)
     vic_error err;
     (void)state;
     r.device.type = VIC_CUDA;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "float32 on cuda");
     assert_ptr_equal(strstr(err.text, "this build has no CUDA kernels: build vicinal where nvcc 12.3"), err.text);
-    assert_non_null(strstr(err.text, "slow and 3 more: on cpu only"));
+    assert_non_null(strstr(err.text, "slow and 3 more: runs on cpu only"));
     r.device.type = VIC_CPU;
     r.features |= FEATURE_DISTANCE_BIAS;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL, "lacks a distance bias");
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL, "does not support a distance bias");
     assert_non_null(strstr(err.text, "fast: does not support float32"));
-    assert_ptr_equal(strstr(err.text, "nothing here has a distance bias"), err.text);
+    assert_ptr_equal(strstr(err.text, "no kernel here supports a distance bias"), err.text);
     assert_null(chosen);
 }
 
-/* What excludes every row comes first: what the machine lacks, then what the request could change. */
+/* What excludes every kernel comes first: what the machine lacks, then what another request would change. */
 static void the_reason_comes_first(void **state)
 {
     static const struct kernel gpu = { .name = "gpu",
@@ -159,11 +160,10 @@ static void the_reason_comes_first(void **state)
                 "gpu and 1 more: does not support float32");
     assert_ptr_equal(strstr(err.text, "float32 runs on the CPU only: take dtype float16 or bfloat16; no kernel fits"),
                      err.text);
-    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL,
-                "; and besides, float32 runs on the CPU only");
+    CHECK_FAILS(plan_choose(&r, missing, 2, &chosen, &err), VIC_NO_KERNEL, "; besides, float32 runs on the CPU only");
     assert_ptr_equal(strstr(err.text, "this machine has no such thing; "), err.text);
     r.shape.dtype = VIC_F64;
-    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "nothing runs in float64: take dtype");
+    CHECK_FAILS(plan_choose(&r, present, 3, &chosen, &err), VIC_NO_KERNEL, "no kernel supports float64: take dtype");
     r = request(VIC_F16, 64);
     r.device.type = VIC_CUDA;
     r.features |= FEATURE_DISTANCE_BIAS;
@@ -210,7 +210,7 @@ static void other_operations(void **state)
     vic_error err;
     (void)state;
     r.operation = ATTENTION_BACKWARD;
-    CHECK_FAILS(plan_choose(&r, rows, ROWS, &chosen, &err), VIC_NO_KERNEL,
+    CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
                 "no kernel computes the gradients of attention yet");
     assert_non_null(strstr(err.text, "slow and 3 more: computes attention"));
     backward.operation = ATTENTION_BACKWARD;

@@ -4,7 +4,7 @@
 //   warpgroup W (the last)    producers: each warp gathers a panel of K or of V into the ring, by the copy engine
 //   warpgroups 0 .. W - 1     consumers: each takes a strip of the tile and, from the ring, the stages on its list
 // The kernel is persistent: CTA c works through items[item_first[c] .. item_first[c + 1]), once for every batch
-// entry. Read plan/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
+// entry.  Read plan/tiles.h and config.cuh first.  Method, drawing and numbers: docs/kernels/attn_fwd_sm90.md.
 #pragma once
 #include "kernels/cuda/sm90/combine.cuh"
 #include "kernels/cuda/sm90/item_walk.cuh"

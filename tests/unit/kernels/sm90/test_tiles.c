@@ -63,8 +63,7 @@ static void count_pattern(const vic_pattern *p, int64_t strip, uint8_t *counts)
                     counts[((int64_t)p->partial_cluster[i] * CLUSTER + c) * STRIP + r]++;
 }
 
-/* Adds the pairs in the list of a place in one split of a tile; `before` is the stages of the tile before the split's.
- */
+/* Adds the pairs in the list of a place in one split of a tile; `before`: stages of the tile before the split. */
 static void count_layout(const struct laid_out *o, const struct tile_strip *s, int64_t split, int64_t before,
                          uint8_t *counts)
 {
@@ -311,8 +310,8 @@ static void check_pattern(vic_pattern *p)
     vic_pattern_free(p);
 }
 
-/* Over how many warpgroups strips are split depends on how few and how long they are, and on whether they need the same
- * keys.  Where tiles are few and long, the longest are split over CTAs, over as many as there are or a multiple. */
+/* Over how many warpgroups strips are split depends on how few and how long they are, and on whether they need the
+ * same keys.  Where tiles are few and long, the longest are split over CTAs, over as many as there are or a multiple. */
 static void small_patterns_are_split(void **state)
 {
     static const struct {
