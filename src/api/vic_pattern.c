@@ -101,7 +101,8 @@ static vic_status update(vic_pattern **p, const vic_points *queries, const vic_p
     TRY(check_moved(keys, "keys", old->n_k, &points->keys, err));
     for (int axis = 0; points->queries.periodic && axis < 3; axis++)
         if (points->queries.periodic[axis] != old->periodic[axis])
-            return vic_fail(err, VIC_BAD_ARGUMENT, "queries.periodic: the pattern is %speriodic along %c, and stays so",
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "queries.periodic: the pattern is %speriodic along %c, and stays so",
                             old->periodic[axis] ? "" : "not ", 'a' + axis);
     if (points->queries.cells) memcpy(cell, points->queries.cells, sizeof cell);
     return pattern_update(p, points->queries.positions, keys ? points->keys.positions : NULL,

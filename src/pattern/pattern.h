@@ -14,7 +14,7 @@ vic_status pattern_new(int64_t n_q, int64_t n_k, bool one_set, vic_pattern **out
 vic_status pattern_new_like(const vic_pattern *p, vic_pattern **out, vic_error *err);
 
 vic_pattern *pattern_retain(const vic_pattern *p); /* any thread */
-void pattern_release(vic_pattern *p);        /* frees with the last reference; NULL is fine */
+void pattern_release(vic_pattern *p);              /* frees with the last reference; NULL is fine */
 
 /* Where queries are keys, both sides are the same arrays: to be called once those of the queries are there. */
 void pattern_share_sides(vic_pattern *p);

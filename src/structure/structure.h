@@ -25,8 +25,7 @@ void structure_free(struct vic_structure *s); /* NULL is fine */
 vic_structure_info structure_info(const struct vic_structure *s);
 
 vic_status structure_from_arrays(int64_t atoms, const double *positions, const double *cell, const bool *periodic,
-                                 const uint8_t *atomic_numbers, struct vic_structure **out,
-                                 vic_error *err);
+                                 const uint8_t *atomic_numbers, struct vic_structure **out, vic_error *err);
 
 /* Options are checked by the caller.  See vic_structure_read(). */
 vic_status structure_read(const char *path, const vic_read_options *options, struct vic_structure **out,

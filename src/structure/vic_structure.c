@@ -24,8 +24,8 @@ vic_status vic_structure_read(const char *path, const vic_read_options *options,
                         (int)o.duplicates);
     for (int i = 0; i < 3; ++i)
         if (o.supercell[i] < 0)
-            return vic_fail(err, VIC_BAD_ARGUMENT, "supercell[%d]: expected at least 1 repetition (0 = 1), found %d", i,
-                            o.supercell[i]);
+            return vic_fail(err, VIC_BAD_ARGUMENT, "supercell[%d]: expected at least 1 repetition (0 = 1), found %d",
+                            i, o.supercell[i]);
     if (o.max_atoms < 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "max_atoms: expected a limit, or 0 for the default, found %lld",
                         (long long)o.max_atoms);
@@ -34,9 +34,8 @@ vic_status vic_structure_read(const char *path, const vic_read_options *options,
     return structure_read(path, &o, out, err);
 }
 
-vic_status vic_structure_from_arrays(int64_t atoms, const double *positions, const double *cell,
-                                     const bool *periodic, const uint8_t *atomic_numbers, vic_structure **out,
-                                     vic_error *err)
+vic_status vic_structure_from_arrays(int64_t atoms, const double *positions, const double *cell, const bool *periodic,
+                                     const uint8_t *atomic_numbers, vic_structure **out, vic_error *err)
 {
     NEED_OUT(out);
     if (atoms < 0 || atoms > ATOMS_MOST)

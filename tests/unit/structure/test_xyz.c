@@ -88,8 +88,7 @@ static void test_ipi(void **state)
     (void)state;
     assert_string_equal(v.format, "xyz");
     assert_true(v.has_cell && v.periodic[0] && v.periodic[1] && v.periodic[2]);
-    assert_true(fabs(v.cell[0] - 20) < 1e-12 && fabs(v.cell[3] - 15) < 1e-12 &&
-                fabs(v.cell[8] - 40) < 1e-12);
+    assert_true(fabs(v.cell[0] - 20) < 1e-12 && fabs(v.cell[3] - 15) < 1e-12 && fabs(v.cell[8] - 40) < 1e-12);
     assert_true(fabs(v.cell[4] - 30 * sqrt(0.75)) < 1e-12);
     assert_string_equal(v.notes, "");
     vic_structure_free(s);
