@@ -325,3 +325,10 @@ def exclude(p, i, j, shift=None):
 
 def load(path):
     return Pattern("vic_pattern_load", str(path).encode())
+
+
+def value_of(member):
+    """A member of a struct as something that can be compared."""
+    if isinstance(member, c.Structure):
+        return bytes(member)
+    return list(member) if isinstance(member, c.Array) else member
