@@ -141,7 +141,7 @@ static void entries(void **state)
                                         .pattern_order = order };
             struct problem p;
             make_problem(&c, 400, &p);
-            check_items(row_of(c.dtype), &p);
+            check_entries(row_of(c.dtype), &p);
             free_problem(&p);
         }
 }
