@@ -29,7 +29,7 @@ struct driver {
     int (*device_attribute)(int *value, int attribute, int device);
 };
 
-/* C has no cast from void * to a function pointer; POSIX says that the bytes may be copied. */
+/* C has no cast from void * to a function pointer; POSIX allows copying the bytes. */
 static bool find(void *library, const char *name, void *function)
 {
     void *symbol = dlsym(library, name);

@@ -12,7 +12,7 @@ static struct cublas functions;
 static const struct cublas *loaded;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* C has no cast from void * to a function pointer; POSIX says that the bytes may be copied. */
+/* C has no cast from void * to a function pointer; POSIX allows copying the bytes. */
 static bool find(void *library, const char *name, void *function)
 {
     void *symbol = dlsym(library, name);
