@@ -464,6 +464,73 @@ def test_combinations_of_structures():
     assert vic.exclude(both, listed[:, 0], listed[:, 1]).info.groups == 30
 
 
+# ---- ranges, transposes ----
+
+def places(n, listed):
+    """The keys of a group, one after another, and the place among them of each of its n queries, which stand at the end."""
+    keys = np.concatenate([np.arange(a, b) for a, b in listed]) if len(listed) else np.empty(0, int)
+    return keys, len(keys) - n + np.arange(n)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [None, (20, -1), (0, 0), (-1, 7), (40, 3)])
+def test_ranges(causal, window):
+    """As packed sequences and pages of a cache are masked: by a key's place among its group's."""
+    rng = np.random.default_rng(61)
+    sizes, n_k = [0, 5, 130, 1, 64], 700
+    query_offsets, range_offsets, listed = [0], [0], []
+    mask = np.zeros((sum(sizes), n_k), bool)
+    for n in sizes:
+        cuts = np.sort(rng.choice(n_k, 6, replace=False))
+        own = [cuts[k:k + 2] for k in rng.permutation([0, 2, 4])]
+        keys, at = places(n, own)
+        place = np.arange(len(keys))[None] - at[:, None]
+        kept = np.ones(place.shape, bool)
+        if causal:
+            kept &= place <= 0
+        if window:
+            kept &= ((window[0] < 0) | (place >= -window[0])) & ((window[1] < 0) | (place <= window[1]))
+        mask[query_offsets[-1]:query_offsets[-1] + n, keys] = kept
+        listed += own
+        query_offsets.append(query_offsets[-1] + n)
+        range_offsets.append(len(listed))
+    p = vic.ranges(len(mask), n_k, query_offsets, range_offsets, listed, causal, window)
+    equal(p, of_mask(mask))
+    assert p.info.kind == b"ranges"
+
+
+@pytest.mark.parametrize("make", [
+    lambda x, cell: vic.build(vic.from_arrays(x, cell), 4.0), lambda x, cell: vic.nearest(vic.from_arrays(x, cell), 9),
+    lambda x, cell: vic.build(vic.Points(positions=x[:80], n=80, cell=cell), 4.0, x[50:]), lambda x, cell: vic.windows(200, 8, 24),
+])
+def test_transposes(make):
+    p = make(points(62, 200, 9.0), np.array([[9.0, 0, 0], [1.0, 9.0, 0], [0, 2.0, 9.0]]))
+    pairs = p.pairs()
+    turned = by_columns(np.column_stack([pairs[:, 1], pairs[:, 0], -pairs[:, 2:]]))
+    equal(vic.transpose(p), turned)
+    if p.info.symmetric:
+        assert np.array_equal(pairs, turned)
+
+
+# ---- neighbour lists ----
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True)])
+def test_neighbour_lists_as_ase_has_them(pbc):
+    positions, cell = points(63, 150, 9.0) - 4, np.array([[9.0, 0, 0], [1.0, 8.0, 0], [-2.0, 2.0, 7.0]])
+    p = vic.build(vic.from_arrays(positions, cell, pbc), 5.0, exclude_self=True)
+    found = p.neighbors()
+    expected = neighborlist.primitive_neighbor_list("ijSdD", pbc, cell, positions, 5.0)
+    order = np.lexsort((*expected[2].T[::-1], expected[1], expected[0]))
+    for name, a, b in zip("ijSdD", found, expected):
+        assert np.allclose(a, b[order], rtol=0, atol=1e-12), name
+    i, j, shift, d, vectors = p.neighbors(half=True)
+    assert len(i) * 2 == p.info.pairs and p.info.symmetric
+    both = np.concatenate([np.column_stack([i, j, shift]), np.column_stack([j, i, -shift])]).astype(np.int64)
+    assert np.array_equal(by_columns(both), p.pairs())
+    first = np.where(shift[:, 0] != 0, shift[:, 0], np.where(shift[:, 1] != 0, shift[:, 1], shift[:, 2]))
+    assert np.all((i < j) | ((i == j) & (first > 0)))
+
+
 # ---- files ----
 
 def every_kind():
@@ -483,6 +550,10 @@ def every_kind():
     yield "windows", vic.windows(260, 32, 128)
     yield "structures", vic.structures(offsets, positions, np.tile(np.eye(3) * 9, (12, 1, 1)), cutoff=4.0)
     yield "union", vic.unite(near, vic.exclude(vic.windows(260, 8, 24), [1], [2]))
+    yield "ids", vic.build(vic.Points(positions=x, n=260, ids=np.arange(260, 0, -1)), 3.0, exclude_self=True)
+    yield "ranges", vic.ranges(260, 77, [0, 100, 260], [0, 1, 3], [[0, 77], [5, 30], [40, 70]], causal=True)
+    yield "difference", vic.difference(near, vic.windows(260, 8, 24))
+    yield "transpose", vic.transpose(vic.nearest(s, 5))
     yield "nothing", vic.from_pairs(0, 0, [], [])
     yield "no pairs", vic.from_pairs(70, 30, [], [])
 
@@ -502,7 +573,7 @@ def test_files_keep_everything(tmp_path):
         assert path.read_bytes() == again.read_bytes(), name
         assert [x.name for x in tmp_path.iterdir() if "part" in x.name] == []
         seen.add(q.info.kind)
-    assert seen == {b"cutoff", b"blocks", b"pairs", b"nearest", b"windows", b"union"}
+    assert seen >= {b"cutoff", b"blocks", b"pairs", b"nearest", b"windows", b"union", b"ranges", b"difference"}
 
 
 def test_threads_change_nothing(tmp_path):
