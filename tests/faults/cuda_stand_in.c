@@ -81,6 +81,53 @@ cudaError_t stand_in_cudaFree(void *memory)
     return unmake(memory);
 }
 
+cudaError_t stand_in_cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream)
+{
+    (void)stream;
+    return stand_in_cudaMalloc(out, bytes);
+}
+
+cudaError_t stand_in_cudaMallocFromPoolAsync(void **out, size_t bytes, cudaMemPool_t pool, cudaStream_t stream)
+{
+    (void)pool;
+    (void)stream;
+    return stand_in_cudaMalloc(out, bytes);
+}
+
+cudaError_t stand_in_cudaFreeAsync(void *memory, cudaStream_t stream)
+{
+    (void)stream;
+    return unmake(memory);
+}
+
+cudaError_t stand_in_cudaMallocHost(void **out, size_t bytes)
+{
+    return stand_in_cudaMalloc(out, bytes);
+}
+
+cudaError_t stand_in_cudaFreeHost(void *memory)
+{
+    return unmake(memory);
+}
+
+cudaError_t stand_in_cudaMemPoolCreate(cudaMemPool_t *out, const struct cudaMemPoolProps *props)
+{
+    (void)props;
+    return make(out);
+}
+
+cudaError_t stand_in_cudaMemPoolDestroy(cudaMemPool_t pool)
+{
+    return unmake(pool);
+}
+
+cudaError_t stand_in_cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value)
+{
+    (void)pool;
+    (void)value;
+    return attribute == cudaMemPoolAttrReleaseThreshold ? cudaSuccess : cudaErrorInvalidValue;
+}
+
 cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
     (void)kind;

@@ -19,6 +19,14 @@ cudaError_t stand_in_cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr
 cudaError_t stand_in_cudaDeviceSynchronize(void);
 cudaError_t stand_in_cudaMalloc(void **out, size_t bytes);
 cudaError_t stand_in_cudaFree(void *memory);
+cudaError_t stand_in_cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream);
+cudaError_t stand_in_cudaMallocFromPoolAsync(void **out, size_t bytes, cudaMemPool_t pool, cudaStream_t stream);
+cudaError_t stand_in_cudaFreeAsync(void *memory, cudaStream_t stream);
+cudaError_t stand_in_cudaMallocHost(void **out, size_t bytes);
+cudaError_t stand_in_cudaFreeHost(void *memory);
+cudaError_t stand_in_cudaMemPoolCreate(cudaMemPool_t *out, const struct cudaMemPoolProps *props);
+cudaError_t stand_in_cudaMemPoolDestroy(cudaMemPool_t pool);
+cudaError_t stand_in_cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value);
 cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind);
 cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes);
 cudaError_t stand_in_cudaMemset(void *memory, int value, size_t bytes);

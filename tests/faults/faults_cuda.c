@@ -67,6 +67,15 @@ WRAP(cudaDeviceGetAttribute, (int *value, enum cudaDeviceAttr attribute, int dev
 WRAP(cudaDeviceSynchronize, (void), ())
 MAKES(cudaMalloc, (void **out, size_t bytes), (out, bytes), memory)
 UNMAKES(cudaFree, (void *memory), memory, memory)
+MAKES(cudaMallocAsync, (void **out, size_t bytes, cudaStream_t stream), (out, bytes, stream), memory)
+MAKES(cudaMallocFromPoolAsync, (void **out, size_t bytes, cudaMemPool_t pool, cudaStream_t stream),
+      (out, bytes, pool, stream), memory)
+MAKES(cudaMallocHost, (void **out, size_t bytes), (out, bytes), memory)
+UNMAKES(cudaFreeHost, (void *memory), memory, memory)
+MAKES(cudaMemPoolCreate, (cudaMemPool_t * out, const struct cudaMemPoolProps *props), (out, props), pools)
+UNMAKES(cudaMemPoolDestroy, (cudaMemPool_t pool), pool, pools)
+WRAP(cudaMemPoolSetAttribute, (cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value),
+     (pool, attribute, value))
 WRAP(cudaMemcpy, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind), (to, from, bytes, kind))
 WRAP(cudaMemcpyPeer, (void *to, int to_device, const void *from, int from_device, size_t bytes),
      (to, to_device, from, from_device, bytes))
@@ -96,6 +105,16 @@ MAKES(cudaLaunchKernel,
       (kernel, grid, block, arguments, shared, stream), launches)
 MAKES(cudaLaunchKernelExC, (const cudaLaunchConfig_t *config, const void *kernel, void **arguments),
       (config, kernel, arguments), launches)
+
+/* Gives the memory back in any case. */
+DECLARE(cudaFreeAsync, (void *memory, cudaStream_t stream))
+cudaError_t __wrap_cudaFreeAsync(void *memory, cudaStream_t stream)
+{
+    bool fail = faults_hit("cudaFreeAsync");
+    cudaError_t code = keep(real ? __real_cudaFreeAsync(memory, stream) : stand_in_cudaFreeAsync(memory, stream));
+    if (code == cudaSuccess && memory) counts.memory--;
+    return fail ? failure("cudaFreeAsync") : code;
+}
 
 /* Ends the capture in any case, and then has no graph to give. */
 DECLARE(cudaStreamEndCapture, (cudaStream_t stream, cudaGraph_t *out))

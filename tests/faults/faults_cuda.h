@@ -8,7 +8,7 @@
 
 /* What exists now, and how many kernels were launched since the start. */
 struct cuda_counts {
-    long memory, streams, events, graphs, replays, launches;
+    long memory, pools, streams, events, graphs, replays, launches;
 };
 
 bool cuda_calls_open(void); /* is there a GPU?  Before anything else */

@@ -77,6 +77,8 @@ static void check_counts(const struct cuda_operation *o, const char *failed, lon
     struct cuda_counts now = cuda_calls_counts();
     CHECK(now.memory == before->memory, "%s, %s (%ld) failing: %ld pieces of GPU memory are lost", o->name, failed, n,
           now.memory - before->memory);
+    CHECK(now.pools == before->pools, "%s, %s (%ld) failing: %ld pools of GPU memory are lost", o->name, failed, n,
+          now.pools - before->pools);
     CHECK(now.streams == before->streams && now.events == before->events,
           "%s, %s (%ld) failing: %ld streams and %ld events are lost", o->name, failed, n,
           now.streams - before->streams, now.events - before->events);
