@@ -24,8 +24,9 @@ static vic_status check_input(const vic_pattern *old, const struct moved *m, vic
                         pattern_kind(old));
     if (old->one_set != (m->k == NULL) && (old->one_set || old->n_k > 0))
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        old->one_set ? "keys is not NULL, but the pattern is of one set of points with itself: leave it NULL"
-                                     : "keys is NULL, but the pattern has keys of their own: give where they are");
+                        old->one_set
+                            ? "keys is not NULL, but the pattern is of one set of points with itself: leave it NULL"
+                            : "keys is NULL, but the pattern has keys of their own: give where they are");
     if (!m->q && old->n_q != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "queries.positions is NULL, but the pattern has %lld queries",
                         (long long)old->n_q);
