@@ -13,14 +13,17 @@ static double positions[3 * ATOMS];
 static float q[ATOMS * HEADS * DIM], out[ATOMS * HEADS * DIM];
 static double reference[ATOMS * HEADS * DIM];
 static const double cell[9] = { 14, 0, 0, 3, 13, 0, 0, 2, 12 };
-static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 };
+static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 },
+                     far_offsets[] = { 0, 25, 60 };
 static const int32_t sequences[][2] = { { 0, 50 }, { 50, ATOMS } };
+static int32_t ids[ATOMS];
 static vic_points atoms, two, far,
-    nowhere;                /* of the crystal; in two groups without it; the last 60; without places */
-static vic_pair_list pairs; /* with strides, so that it is copied */
+    nowhere;                   /* of the crystal; in two groups without it; the last 60; without places */
+static vic_points named[2][2]; /* [0]: `atoms` and `far` with ids; [1]: the same in two groups */
+static vic_pair_list pairs;    /* with strides, so that it is copied */
 static vic_range_list ranges;
 static vic_structure *crystal;
-static vic_pattern *made;
+static vic_pattern *made, *mixed; /* of `atoms` alone; of two sets, of several kinds */
 
 static void write_text(const char *path, const char *text)
 {
@@ -114,6 +117,44 @@ static void write_joined(void)
     vic_pattern_free(several);
 }
 
+/* Several structures in two sets of points with ids. */
+static void write_grouped(void)
+{
+    vic_pattern *p;
+    vic_error err;
+    CHECK_OK(vic_pattern_nearest(NULL, &named[1][0], &named[1][1], 6, NULL, &p, &err));
+    CHECK_OK(vic_pattern_save(p, "grouped.vnp", &err));
+    vic_pattern_free(p);
+}
+
+/* The nearest and a cutoff by ids, without listed pairs: what a transpose has to turn. */
+static void make_mixed(void)
+{
+    vic_pattern *near, *within, *both;
+    vic_error err;
+    CHECK_OK(vic_pattern_nearest(NULL, &named[0][0], &named[0][1], 6, NULL, &near, &err));
+    CHECK_OK(vic_pattern_cutoff(NULL, &named[0][0], &named[0][1], 4.0, NULL, &within, &err));
+    CHECK_OK(vic_pattern_union(NULL, near, within, &both, &err));
+    CHECK_OK(vic_pattern_exclude(NULL, both, &pairs, &mixed, &err));
+    CHECK_OK(vic_pattern_save(mixed, "mixed.vnp", &err));
+    vic_pattern_free(near);
+    vic_pattern_free(within);
+    vic_pattern_free(both);
+}
+
+static void make_named(void)
+{
+    for (int i = 0; i < ATOMS; i++) ids[i] = (i * 7) % ATOMS;
+    for (int grouped = 0; grouped < 2; grouped++)
+        for (int side = 0; side < 2; side++) {
+            vic_points *p = &named[grouped][side];
+            *p = side ? far : grouped ? two : atoms;
+            p->ids = tensor_of(ids, VIC_I32, 1, &p->n);
+            p->groups = grouped ? 2 : 0;
+            p->group_offsets = !grouped ? NULL : side ? far_offsets : offsets;
+        }
+}
+
 static void make_inputs(void)
 {
     static float coarse[3 * 60];
@@ -136,6 +177,7 @@ static void make_inputs(void)
                                .range_offsets = every,
                                .ranges = sequences[0],
                                .causal = true };
+    make_named();
 }
 
 void operations_setup(void)
@@ -155,11 +197,14 @@ void operations_setup(void)
     write_broken_tensors();
     write_archives();
     write_joined();
+    write_grouped();
+    make_mixed();
 }
 
 void operations_teardown(void)
 {
     vic_pattern_free(made);
+    vic_pattern_free(mixed);
     vic_structure_free(crystal);
 }
 
@@ -257,14 +302,20 @@ static vic_status construct(vic_context *c, const char *kind, vic_pattern **p, v
     static const uint8_t mask[ATOMS] = { 0, 1, 0, 1, 1 };
     const int64_t n = ATOMS;
     vic_points points = atoms;
+    const vic_pattern_options no_self = { .size = sizeof no_self, .exclude_self = true };
     if (strcmp(kind, "nearest") == 0) return vic_pattern_nearest(c, &atoms, NULL, 6, NULL, p, err);
+    if (strcmp(kind, "nearest by ids") == 0)
+        return vic_pattern_nearest(c, &named[0][0], &named[0][1], 6, &no_self, p, err);
+    if (strcmp(kind, "nearest in groups") == 0) return vic_pattern_nearest(c, &two, NULL, 6, NULL, p, err);
+    if (strcmp(kind, "nearest by ids in groups") == 0)
+        return vic_pattern_nearest(c, &named[1][0], &named[1][1], 6, &no_self, p, err);
     if (strcmp(kind, "windows") == 0) return vic_pattern_windows(c, &nowhere, 16, 64, NULL, p, err);
     if (strcmp(kind, "blocks") == 0) return vic_pattern_generate(c, "blocks:5x5:n=7,block=64", NULL, p, err);
     if (strcmp(kind, "pairs") == 0) return vic_pattern_pairs(c, &atoms, NULL, &pairs, NULL, p, err);
     if (strcmp(kind, "ranges") == 0) return vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, p, err);
     if (strcmp(kind, "union") == 0) return vic_pattern_union(c, made, made, p, err);
     if (strcmp(kind, "exclude") == 0) return vic_pattern_exclude(c, made, &pairs, p, err);
-    if (strcmp(kind, "transpose") == 0) return vic_pattern_transpose(c, made, p, err);
+    if (strcmp(kind, "transpose") == 0) return vic_pattern_transpose(c, mixed, p, err);
     if (strcmp(kind, "groups") == 0) return vic_pattern_cutoff(c, &two, NULL, 4.0, NULL, p, err);
     if (strcmp(kind, "points") == 0) return vic_pattern_cutoff(c, &atoms, &far, 4.0, NULL, p, err);
     if (strstr(kind, ".vnp")) return vic_pattern_load(c, kind, p, err);
@@ -274,11 +325,16 @@ static vic_status construct(vic_context *c, const char *kind, vic_pattern **p, v
 
 static vic_status make_pattern(const char *kind, vic_error *err)
 {
+    static const char *known; /* which had so many pairs with nothing failing, as each begins */
+    static int64_t pairs;
     vic_context *c = NULL;
     vic_pattern *p = NULL;
     vic_status st = two_threads(&c, err);
     if (st == VIC_OK) st = construct(c, kind, &p, err);
     vic_context_free(c);
+    if (p && known != kind) pairs = info_of(p).pairs;
+    if (p) assert_int_equal(info_of(p).pairs, pairs);
+    if (p) known = kind;
     return finish(st, &p);
 }
 
@@ -294,21 +350,30 @@ static vic_status subtract(const char *unused, vic_error *err)
     return st;
 }
 
-/* What cannot be done leaves the pattern as it was. */
-static vic_status update_pattern(const char *unused, vic_error *err)
+static double first_coordinate(const vic_pattern *p)
+{
+    const double *there;
+    vic_error err;
+    CHECK_OK(vic_pattern_positions(p, VIC_QUERY, &there, &err));
+    return there[0];
+}
+
+/* The third time in memory of the first.  What cannot be done leaves the pattern as it was. */
+static vic_status update_pattern(const char *kind, vic_error *err)
 {
     static double moved[3 * ATOMS];
     vic_points there = points_at(ATOMS, moved, NULL);
     vic_context *c = NULL;
     vic_pattern *p = NULL;
-    (void)unused;
-    for (int i = 0; i < 3 * ATOMS; i++) moved[i] = 0.9 * positions[i];
     vic_status st = two_threads(&c, err);
-    if (st == VIC_OK) st = vic_pattern_cutoff(c, &atoms, NULL, 4.0, NULL, &p, err);
-    if (st == VIC_OK) {
+    if (st == VIC_OK) st = construct(c, kind, &p, err);
+    for (int step = 1; step <= 3 && st == VIC_OK; step++) {
+        double before = first_coordinate(p);
+        for (int i = 0; i < 3 * ATOMS; i++) moved[i] = (1.0 - 0.1 * step) * positions[i];
         st = vic_pattern_update(c, &p, &there, NULL, err);
         assert_non_null(p);
-        assert_true((info_of(p).pairs == info_of(made).pairs) == (st != VIC_OK));
+        assert_true(first_coordinate(p) == (st == VIC_OK ? moved[0] : before));
+        assert_true(info_of(p).pairs > 0);
     }
     vic_context_free(c);
     vic_pattern_free(p);
@@ -350,24 +415,87 @@ static vic_status block_mask(const char *unused, vic_error *err)
     return vic_pattern_block_mask(NULL, made, &mask, err);
 }
 
-static vic_status attention(const char *check, vic_error *err)
+/* Output of all rows beside the reference's. */
+static vic_status compare(vic_context *c, const vic_plan *plan, const vic_attention_args *a, vic_error *err)
 {
-    const int64_t shape[] = { ATOMS, HEADS, DIM };
+    int64_t rows = a->q.shape[0];
+    TRY(vic_attention_reference(c, plan, a, rows, NULL, reference, NULL, NULL, err));
+    for (int64_t i = 0; i < rows * HEADS * DIM; i++) assert_true(fabs(reference[i] - (double)out[i]) < 1e-4);
+    return VIC_OK;
+}
+
+static vic_status attention_over(const vic_pattern *p, bool check, vic_error *err)
+{
     const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .heads = HEADS, .head_dim = DIM };
+    const int64_t queries[] = { info_of(p).n_q, HEADS, DIM }, keys[] = { info_of(p).n_k, HEADS, DIM };
     vic_attention_args a = VIC_INIT(vic_attention_args);
     vic_context *c = NULL;
     vic_plan *plan = NULL;
-    a.q = a.k = a.v = vic_tensor_make(q, VIC_F32, 3, shape);
-    a.out = vic_tensor_make(out, VIC_F32, 3, shape);
+    a.q = vic_tensor_make(q, VIC_F32, 3, queries);
+    a.k = a.v = vic_tensor_make(q, VIC_F32, 3, keys);
+    a.out = vic_tensor_make(out, VIC_F32, 3, queries);
     memset(out, 0, sizeof out);
     vic_status st = two_threads(&c, err);
-    if (st == VIC_OK) st = vic_plan_create(c, made, &o, &plan, err);
+    if (st == VIC_OK) st = vic_plan_create(c, p, &o, &plan, err);
     if (st == VIC_OK) st = vic_attention(c, plan, &a, err);
-    if (st == VIC_OK && check) st = vic_attention_reference(c, plan, &a, ATOMS, NULL, reference, NULL, NULL, err);
-    if (st == VIC_OK && check)
-        for (int i = 0; i < ATOMS * HEADS * DIM; i++) assert_true(fabs(reference[i] - (double)out[i]) < 1e-4);
+    if (st == VIC_OK && check) st = compare(c, plan, &a, err);
     vic_plan_free(plan);
     vic_context_free(c);
+    return st;
+}
+
+static vic_status attention(const char *check, vic_error *err)
+{
+    return attention_over(made, check != NULL, err);
+}
+
+/* The reference by the rules of several kinds, turned round. */
+static vic_status attention_by_rules(const char *unused, vic_error *err)
+{
+    vic_pattern *turned = NULL;
+    (void)unused;
+    vic_status st = vic_pattern_transpose(NULL, mixed, &turned, err);
+    if (st == VIC_OK) st = attention_over(turned, true, err);
+    vic_pattern_free(turned);
+    return st;
+}
+
+/* Twice the same part is that part. */
+static vic_status combine(const char *unused, vic_error *err)
+{
+    static float sum[ATOMS * HEADS * DIM], lse[ATOMS * HEADS];
+    const int64_t shape[] = { ATOMS, HEADS, DIM };
+    vic_tensor part = vic_tensor_make(q, VIC_F32, 3, shape), weight = vic_tensor_make(lse, VIC_F32, 2, shape);
+    const vic_combine_args a = { .size = sizeof a,
+                                 .parts = 2,
+                                 .part_out = (const vic_tensor[]){ part, part },
+                                 .part_lse = (const vic_tensor[]){ weight, weight },
+                                 .out = vic_tensor_make(sum, VIC_F32, 3, shape) };
+    vic_context *c = NULL;
+    (void)unused;
+    memset(sum, 0, sizeof sum);
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = vic_combine(c, &a, err);
+    vic_context_free(c);
+    if (st == VIC_OK) assert_memory_equal(sum, q, sizeof sum);
+    return st;
+}
+
+/* A context leaves nothing behind, nor does memory that a caller takes. */
+static vic_status context(const char *unused, vic_error *err)
+{
+    const vic_device cpu = { VIC_CPU, 0 };
+    vic_context *c[2] = { NULL, NULL };
+    void *memory = NULL;
+    (void)unused;
+    vic_status st = two_threads(&c[0], err);
+    if (st == VIC_OK) st = two_threads(&c[1], err);
+    if (st == VIC_OK) st = vic_memory_alloc(cpu, sizeof positions, &memory, err);
+    if (st == VIC_OK) st = vic_memory_copy(cpu, memory, cpu, positions, sizeof positions, err);
+    if (st == VIC_OK) assert_memory_equal(memory, positions, sizeof positions);
+    vic_memory_free(cpu, memory);
+    vic_context_free(c[0]);
+    vic_context_free(c[1]);
     return st;
 }
 
@@ -424,6 +552,9 @@ const struct operation library_operations[] = {
     { "pattern: two sets", make_pattern, "points", NULL, PLAIN },
     { "pattern: points left out", make_pattern, "masked", NULL, PLAIN },
     { "pattern: nearest", make_pattern, "nearest", NULL, PLAIN },
+    { "pattern: nearest of two sets by ids", make_pattern, "nearest by ids", NULL, PLAIN },
+    { "pattern: nearest in groups", make_pattern, "nearest in groups", NULL, PLAIN },
+    { "pattern: nearest of two sets by ids in groups", make_pattern, "nearest by ids in groups", NULL, PLAIN },
     { "pattern: windows", make_pattern, "windows", NULL, PLAIN },
     { "pattern: blocks", make_pattern, "blocks", NULL, PLAIN },
     { "pattern: pairs", make_pattern, "pairs", NULL, PLAIN },
@@ -433,14 +564,21 @@ const struct operation library_operations[] = {
     { "pattern: exclusion", make_pattern, "exclude", NULL, PLAIN },
     { "pattern: difference", subtract, NULL, NULL, PLAIN },
     { "pattern: transpose", make_pattern, "transpose", NULL, PLAIN },
-    { "pattern: update", update_pattern, NULL, NULL, PLAIN },
+    { "pattern: updates", update_pattern, "cutoff", NULL, PLAIN },
+    { "pattern: updates of the nearest", update_pattern, "nearest", NULL, PLAIN },
+    { "pattern: updates in groups", update_pattern, "groups", NULL, PLAIN },
     { "pattern: neighbours", list_pairs, NULL, NULL, PLAIN },
     { "pattern: block mask", block_mask, NULL, NULL, PLAIN },
     { "pattern: save", save_pattern, "out.vnp", "out.vnp", PLAIN },
     { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
     { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },
+    { "pattern: load structures of two sets with ids", make_pattern, "grouped.vnp", NULL, READS },
+    { "pattern: load rules of two sets", make_pattern, "mixed.vnp", NULL, READS },
     { "tiles", lay_out_tiles, "blocks:1x120:density=1", NULL, PLAIN },
     { "plan and attention", attention, NULL, NULL, PLAIN },
     { "attention and reference", attention, "check", NULL, PLAIN },
+    { "attention and reference by rules", attention_by_rules, NULL, NULL, PLAIN },
+    { "combine", combine, NULL, NULL, PLAIN },
+    { "contexts and memory", context, NULL, NULL, PLAIN },
 };
 const int library_operation_count = sizeof library_operations / sizeof *library_operations;

@@ -4,13 +4,11 @@
 
 #include "unit/pattern/expect.h"
 
-static const struct point_set *ranked_keys; /* whose ids rank: qsort() passes nothing */
+static const struct point_set *ranked_keys; /* whose ids rank */
 
-static int by_rank(const void *a, const void *b)
+static int by_rank(const struct expected_pair *p, const struct expected_pair *q)
 {
-    const struct expected_pair *p = a, *q = b;
     int64_t x = set_id(ranked_keys, p->j), y = set_id(ranked_keys, q->j);
-    if (p->i != q->i) return p->i < q->i ? -1 : 1;
     if (p->d2 != q->d2) return p->d2 < q->d2 ? -1 : 1;
     if (x != y) return x < y ? -1 : 1;
     for (int c = 0; c < 3; c++)
@@ -18,43 +16,43 @@ static int by_rank(const void *a, const void *b)
     return (p->j > q->j) - (p->j < q->j);
 }
 
-struct all {
+struct nearest {
     const struct point_set *q, *k;
     bool exclude_self;
+    int64_t count, first; /* where the pairs of the query at hand begin, in the order of their ranks */
     struct expected found;
 };
 
-static void add_all(void *context, int32_t i, int32_t j, const int32_t n[3], double d2)
+/* Keeps the pair where it is among the nearest of its query so far; each query's pairs come together. */
+static void keep_if_near(void *context, int32_t i, int32_t j, const int32_t n[3], double d2)
 {
-    struct all *a = context;
-    if (!a->exclude_self || !is_self_pair(a->q, a->k, i, j, d2)) expect_pair(&a->found, i, j, n, d2);
-}
-
-static void keep_nearest(struct expected *e, int64_t k)
-{
-    int64_t kept = 0, rank = 0;
-    if (e->n > 0) qsort(e->list, (size_t)e->n, sizeof *e->list, by_rank);
-    for (int64_t t = 0; t < e->n; t++) {
-        rank = t > 0 && e->list[t].i == e->list[t - 1].i ? rank + 1 : 0;
-        if (rank < k) e->list[kept++] = e->list[t];
-    }
-    e->n = kept;
+    struct nearest *a = context;
+    struct expected *e = &a->found;
+    const struct expected_pair one = { i, j, { n[0], n[1], n[2] }, d2 };
+    if (a->exclude_self && is_self_pair(a->q, a->k, i, j, d2)) return;
+    if (e->n > 0 && e->list[e->n - 1].i != i) a->first = e->n;
+    if (e->n - a->first < a->count)
+        expect_pair(e, i, j, n, d2);
+    else if (by_rank(&one, &e->list[e->n - 1]) > 0)
+        return;
+    int64_t at = e->n - 1;
+    for (; at > a->first && by_rank(&one, &e->list[at - 1]) < 0; at--) e->list[at] = e->list[at - 1];
+    e->list[at] = one;
 }
 
 static void check(const char *what, const struct point_set *q, const struct point_set *k, int64_t count, bool no_self,
                   int range)
 {
     const struct nearest_input in = { .k = count, .exclude_self = no_self };
-    struct all all = { q, k, no_self, { 0 } };
+    struct nearest expected = { q, k, no_self, count, 0, { 0 } };
     struct pool *pool;
     vic_pattern *p;
     vic_error err;
     CHECK_OK(pool_create(2, &pool, &err));
     CHECK_OK(pattern_nearest(q, k, &in, pool, &p, &err));
-    try_pairs(q, k, range, add_all, &all);
     ranked_keys = k ? k : q;
-    keep_nearest(&all.found, count);
-    expect_pattern(what, p, &all.found, pool);
+    try_pairs(q, k, range, keep_if_near, &expected);
+    expect_pattern(what, p, &expected.found, pool);
     pattern_release(p);
     pool_free(pool);
 }
