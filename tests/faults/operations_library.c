@@ -326,14 +326,14 @@ static vic_status construct(vic_context *c, const char *kind, vic_pattern **p, v
 static vic_status make_pattern(const char *kind, vic_error *err)
 {
     static const char *known; /* which had so many pairs with nothing failing, as each begins */
-    static int64_t pairs;
+    static int64_t known_pairs;
     vic_context *c = NULL;
     vic_pattern *p = NULL;
     vic_status st = two_threads(&c, err);
     if (st == VIC_OK) st = construct(c, kind, &p, err);
     vic_context_free(c);
-    if (p && known != kind) pairs = info_of(p).pairs;
-    if (p) assert_int_equal(info_of(p).pairs, pairs);
+    if (p && known != kind) known_pairs = info_of(p).pairs;
+    if (p) assert_int_equal(info_of(p).pairs, known_pairs);
     if (p) known = kind;
     return finish(st, &p);
 }
