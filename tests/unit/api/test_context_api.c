@@ -57,19 +57,36 @@ static int threads_running(void)
     return count;
 }
 
+/* The kernel lists a thread for a moment after it was joined. */
+static void wait_until_threads_are(int expected)
+{
+    while (threads_running() > expected) usleep(1000);
+    assert_int_equal(threads_running(), expected);
+}
+
 static int processors(void)
 {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
 }
 
+/* A sanitizer starts a thread of its own with the first one; that of the context has ended when there is one less. */
+static int threads_without_ours(void)
+{
+    vic_context *c = context_of(2);
+    int with = threads_running();
+    vic_context_free(c);
+    wait_until_threads_are(with - 1);
+    return with - 1;
+}
+
 static void threads_are_those_asked_for(void **state)
 {
-    int before = threads_running();
     vic_context_info info = VIC_INIT(vic_context_info);
     vic_error err;
     (void)state;
-    if (before < 0 || processors() < 0 || getenv("VIC_THREADS")) skip();
+    if (threads_running() < 0 || processors() < 0 || getenv("VIC_THREADS")) skip();
+    int before = threads_without_ours();
     for (int threads = 0; threads <= 2; threads++) {
         vic_context *c = context_of(threads);
         int expected = threads ? threads : processors();
@@ -80,7 +97,7 @@ static void threads_are_those_asked_for(void **state)
         assert_int_equal(threads_running(), before + expected - 1); /* the calling one is the first */
         CHECK_OK(vic_context_wait(c, &err));
         vic_context_free(c);
-        assert_int_equal(threads_running(), before);
+        wait_until_threads_are(before);
     }
     CHECK_OK(vic_context_get(NULL, &info, &err));
     assert_int_equal(info.threads, 1);
