@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of attention, the same as the CPU's, on a GPU's kernels; skipped where there is none. */
-#include "parity/attention_cases.h"
+#include "parity/lib/cases.h"
 
 #ifdef VIC_HAVE_CUDA
 #include "kernels/cuda/sm90/launch.h"

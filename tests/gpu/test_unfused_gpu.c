@@ -3,8 +3,8 @@
  * streams; skipped where there is no GPU or no cuBLAS. */
 #ifdef VIC_HAVE_CUDA
 
-#include "parity/attention_run.h"
-#include "parity/ways.h"
+#include "parity/lib/run.h"
+#include "parity/lib/ways.h"
 
 #include <cuda_runtime_api.h>
 
@@ -107,7 +107,7 @@ static void blocks(void **state)
     };
     (void)state;
     if (cannot_run()) skip();
-    for (size_t i = 0; i < BLOCK_CASES; i++) run_unfused(&block_cases[i], 100 + i);
+    for (size_t i = 0; i < block_case_count; i++) run_unfused(&block_cases[i], 100 + i);
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) run_unfused(&more[i], 200 + i);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are no cutoff, and many sizes, heads and entries, on a GPU's kernels; skipped where there is none. */
-#include "parity/way_cases.h"
+#include "parity/lib/way_cases.h"
 
 int main(void)
 {

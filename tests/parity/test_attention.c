@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of attention on every kernel of the CPU, and what only the CPU promises. */
-#include "attention_cases.h"
+#include "lib/cases.h"
 
 /* ---- NaN and infinity reach neighbours only ------------------------------------------------------------------ */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The distance bias: the reference against sums over images written out here, every CPU kernel against the reference,
  * and atoms that cross the cutoff. */
-#include "attention_problem.h"
+#include "lib/problem.h"
 
 #include "vicinal_dev.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From positions to results through the public API: patterns as the library builds them, every kernel, both orders of
  * rows, against the float64 reference, which knows neither blocks nor orders. */
-#include "brute_pattern.h"
+#include "lib/brute.h"
 #include "objects.h"
 #include "vicinal_dev.h"
 #include "vicinal_structure.h"

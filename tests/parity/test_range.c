@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every kernel of the CPU against the reference on inputs that leave float32 (range.h); such rows do not change the
  * others of their strip. */
-#include "range.h"
+#include "lib/range.h"
 
 /* ---- Exponents over all of the type's range ------------------------------------------------------------------- */
 

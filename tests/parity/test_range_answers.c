@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every kernel of the CPU on inputs that leave float32 (range.h) and whose results are known without a reference. */
-#include "range.h"
+#include "lib/range.h"
 
 /* ---- Known answers --------------------------------------------------------------------------------------------- */
 

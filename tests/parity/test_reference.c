@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reference against pairs found by brute force over a fixed range of images, and against known answers. */
 #include "base/threads.h"
-#include "brute_pattern.h"
 #include "kernels/ref/attention_ref.h"
+#include "lib/brute.h"
 
 enum { HEADS = 2, D = 8 };
 

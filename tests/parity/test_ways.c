@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Patterns that are no cutoff, and many sizes, heads and entries, on every kernel of the CPU. */
-#include "way_cases.h"
+#include "lib/way_cases.h"
 
 int main(void)
 {

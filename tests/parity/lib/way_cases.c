@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention over patterns that are no cutoff, and over many sizes, heads and entries: for every kernel of this
- * machine, as in attention_cases.h.  The reference decides the pairs by each way's definition, not by the blocks. */
-#ifndef VIC_TESTS_WAY_CASES_H
-#define VIC_TESTS_WAY_CASES_H
-
-#include "attention_run.h"
-#include "ways.h"
+#include "way_cases.h"
 
 static const struct attention_case way_cases[] = {
     { .name = "windows", .n_q = 300, .n_k = -1, .way = way_windows, .way_size = 32, .d_qk = 64 },
@@ -69,22 +63,21 @@ static void run_in_orders(const struct attention_case *cases, size_t count, uint
         }
 }
 
-static void test_blocks(void **state)
+void test_blocks(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
-    run_in_orders(block_cases, BLOCK_CASES, 9000);
+    run_in_orders(block_cases, block_case_count, 9000);
 }
 
-static void test_ways(void **state)
+void test_ways(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
     run_in_orders(way_cases, sizeof way_cases / sizeof *way_cases, 9200);
 }
 
-/* Every number of atoms from 1 to 200: strips, clusters and stages of every length. */
-static void test_every_size(void **state)
+void test_every_size(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
@@ -100,7 +93,7 @@ static void test_every_size(void **state)
     }
 }
 
-static void test_many_heads_and_entries(void **state)
+void test_many_heads_and_entries(void **state)
 {
     static const int heads[][2] = { { 1, 1 }, { 64, 64 }, { 64, 8 }, { 16, 1 } };
     static const int batches[] = { 1, 2, 7, 64 };
@@ -132,9 +125,3 @@ static void test_many_heads_and_entries(void **state)
             run_case(&entries, 9950 + i);
         }
 }
-
-#define WAY_TESTS                                                                                                    \
-    cmocka_unit_test(test_blocks), cmocka_unit_test(test_ways), cmocka_unit_test(test_every_size),                   \
-        cmocka_unit_test(test_many_heads_and_entries)
-
-#endif

@@ -1,35 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One attention case of the parity tests made ready: geometry, tensors, what the reference says, a launch with
- * poisoned outputs on the CPU or a GPU, and the comparison. */
-#ifndef VIC_TESTS_ATTENTION_PROBLEM_H
-#define VIC_TESTS_ATTENTION_PROBLEM_H
+#include "problem.h"
 
-#include "attention_case.h"
-#include "base/threads.h"
-#include "contract/kernel.h"
-#include "device/memory.h"
-#include "kernels/kernels.h"
-#include "kernels/ref/attention_ref.h"
-#include "plan/plan.h"
+struct pool *pools[8];
 
-#include <float.h>
-
-/* A case made ready: pattern, tensors, and what the reference says. */
-struct problem {
-    struct brute_points points;
-    struct vic_pattern pattern;
-    vic_pattern *built; /* what `pattern` is a view of, where the library built it */
-    struct attention_shape shape;
-    struct tensor q, k, v, out, lse;
-    struct attention_args args; /* of the first entry; a launch takes `entries` from `first_entry` on */
-    int first_entry, entries;
-    int64_t *all_rows;         /* atom -> row of q, out and lse */
-    double *ref_out, *ref_lse; /* [batch, n_q, heads, ...] by atom */
-    int64_t *pairs;            /* [n_q] by atom */
-};
-
-static struct pool *pools[8];            /* by number of threads */
-static vic_device_type tested = VIC_CPU; /* VIC_CPU, or VIC_CUDA where main() says so */
+vic_device_type tested = VIC_CPU;
+vic_status (*prepare_instead)(struct vic_plan *plan, struct pool *pool, vic_error *err);
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {
@@ -135,9 +110,8 @@ static void make_line(const struct attention_case *c, struct brute_points *point
     points->keep_order = true;
 }
 
-/* As the library makes it; of masks that are NULL all points take part. */
-static vic_pattern *case_pattern(const struct attention_case *c, const struct brute_points *in, const bool *mask,
-                                 const bool *key_mask)
+vic_pattern *case_pattern(const struct attention_case *c, const struct brute_points *in, const bool *mask,
+                          const bool *key_mask)
 {
     const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
     bool periodic = in->periodic[0] || in->periodic[1] || in->periodic[2];
@@ -169,8 +143,7 @@ static void make_pattern(const struct attention_case *c, uint64_t seed, struct p
     p->pattern = *p->built;
 }
 
-/* One entry's arguments. */
-static struct attention_args entry_args(const struct problem *p, int entry)
+struct attention_args entry_args(const struct problem *p, int entry)
 {
     struct attention_args a = p->args;
     a.q = entry_of(&p->q, entry).view;
@@ -181,7 +154,7 @@ static struct attention_args entry_args(const struct problem *p, int entry)
     return a;
 }
 
-static void make_problem(const struct attention_case *c, uint64_t seed, struct problem *p)
+void make_problem(const struct attention_case *c, uint64_t seed, struct problem *p)
 {
     uint64_t state = seed * 77 + 5;
     vic_error err;
@@ -221,7 +194,7 @@ static void make_problem(const struct attention_case *c, uint64_t seed, struct p
     }
 }
 
-static void free_problem(struct problem *p)
+void free_problem(struct problem *p)
 {
     if (p->built)
         vic_pattern_free(p->built);
@@ -239,15 +212,12 @@ static void free_problem(struct problem *p)
     free(p->all_rows);
 }
 
-static const vic_device the_gpu = { VIC_CUDA, 0 }, the_cpu = { VIC_CPU, 0 };
-
-/* Why the first device of its kind cannot run it, or NULL. */
-static const char *unavailable(const struct kernel *kernel)
+const char *unavailable(const struct kernel *kernel)
 {
     return kernel->unavailable((vic_device){ kernel->device, 0 });
 }
 
-static struct plan_request request_of(const struct problem *p, const struct kernel *kernel)
+struct plan_request request_of(const struct problem *p, const struct kernel *kernel)
 {
     return (struct plan_request){ .shape = p->shape,
                                   .device = { kernel->device, 0 },
@@ -274,7 +244,7 @@ static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int th
     plan_free(plan);
 }
 
-static void *to_gpu(const unsigned char *from, size_t bytes)
+void *to_gpu(const unsigned char *from, size_t bytes)
 {
     void *to = NULL;
     vic_error err;
@@ -283,7 +253,7 @@ static void *to_gpu(const unsigned char *from, size_t bytes)
     return to;
 }
 
-static void from_gpu(unsigned char *to, const void *from, size_t bytes)
+void from_gpu(unsigned char *to, const void *from, size_t bytes)
 {
     vic_error err;
     CHECK_OK(device_copy(the_cpu, to, the_gpu, from, bytes, &err));
@@ -295,11 +265,7 @@ static void move_view(struct attention_tensor *view, const unsigned char *host, 
     if (view->data) view->data = (char *)copy + ((unsigned char *)view->data - host);
 }
 
-/* Set by tests that want a plan made in another way than the kernel would. */
-static vic_status (*prepare_instead)(struct vic_plan *plan, struct pool *pool, vic_error *err);
-
-/* The status comes back, so that a test may ask for a refusal. */
-static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_error *err)
+vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_error *err)
 {
     enum { GUARD = 256 };
     vic_status st;
@@ -340,8 +306,7 @@ static vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, 
     return st;
 }
 
-/* Runs with out and lse poisoned by `poison` first. */
-static void launch(const struct kernel *kernel, struct problem *p, int threads, int poison)
+void launch(const struct kernel *kernel, struct problem *p, int threads, int poison)
 {
     vic_error err;
     memset(p->out.buffer, poison, p->out.bytes);
@@ -352,17 +317,14 @@ static void launch(const struct kernel *kernel, struct problem *p, int threads, 
         launch_on_cpu(kernel, p, threads);
 }
 
-static unsigned char *copy_of(const struct tensor *t)
+unsigned char *copy_of(const struct tensor *t)
 {
     unsigned char *copy = brute_alloc((int64_t)t->bytes, 1);
     memcpy(copy, t->buffer, t->bytes);
     return copy;
 }
 
-/* Bytes of `t` that belong to no element keep the poison; the elements are those of `other`, a run with a different
- * poison: so each was written. */
-static void check_poison(const struct tensor *t, const unsigned char *other, int poison, int other_poison,
-                         const char *what)
+void check_poison(const struct tensor *t, const unsigned char *other, int poison, int other_poison, const char *what)
 {
     unsigned char *inside = brute_alloc((int64_t)t->bytes, 1);
     for (int entry = 0; entry < t->batch; entry++) {
@@ -383,8 +345,7 @@ static void check_poison(const struct tensor *t, const unsigned char *other, int
     free(inside);
 }
 
-/* The same class of number, and close. */
-static bool agrees(double got, double want, double tolerance)
+bool agrees(double got, double want, double tolerance)
 {
     if (isnan(want)) return isnan(got);
     if (isinf(want)) return got == want;
@@ -413,8 +374,7 @@ static bool gives_nan(const struct attention_case *c, int64_t pairs)
     return tested == VIC_CUDA && below && pairs > 0;
 }
 
-/* An LSE beyond float32 is its last finite number. */
-static double lse_as_float(double lse)
+double lse_as_float(double lse)
 {
     return isfinite(lse) ? fmin(fmax(lse, (double)-FLT_MAX), (double)FLT_MAX) : lse;
 }
@@ -451,12 +411,12 @@ static void compare_entry(const struct attention_case *c, const struct problem *
           sqrt(difference2 / size2), allowed);
 }
 
-static void compare(const struct attention_case *c, const struct problem *p, const char *what)
+void compare(const struct attention_case *c, const struct problem *p, const char *what)
 {
     for (int entry = 0; entry < p->entries; entry++) compare_entry(c, p, entry, what);
 }
 
-static int start_pools(void **state)
+int start_pools(void **state)
 {
     static const int threads[] = { 1, 2, 3, 7 };
     vic_error err;
@@ -466,11 +426,9 @@ static int start_pools(void **state)
     return 0;
 }
 
-static int stop_pools(void **state)
+int stop_pools(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) pool_free(pools[i]);
     return 0;
 }
-
-#endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one attention case of the parity tests asks for, and tensors of any layout in bytes that are watched. */
-#ifndef VIC_TESTS_ATTENTION_CASE_H
-#define VIC_TESTS_ATTENTION_CASE_H
+#ifndef VIC_TESTS_PARITY_CASE_H
+#define VIC_TESTS_PARITY_CASE_H
 
 #include "base/half.h"
-#include "brute_pattern.h"
+#include "brute.h"
 #include "contract/attention.h"
 
 enum layout { ATOMS_HEADS, HEADS_ATOMS, PACKED_QKV, PADDED };
@@ -27,6 +27,7 @@ enum values {
 };
 
 struct attention_case;
+
 /* Another way to a pattern than a cutoff (ways.h); n_q, n_k and the points are the case's. */
 typedef vic_pattern *pattern_way(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
 
@@ -61,77 +62,23 @@ struct tensor {
 
 /* In the order of float32, float16, bfloat16. */
 static const vic_dtype types[] = { VIC_F32, VIC_F16, VIC_BF16 };
+
 enum { TYPES = sizeof types / sizeof *types };
 
-static inline vic_dtype type_of(const struct attention_case *c)
-{
-    return c->dtype ? c->dtype : VIC_F32;
-}
+vic_dtype type_of(const struct attention_case *c);
 
-static size_t element_size(vic_dtype dtype)
-{
-    return dtype == VIC_F32 ? 4 : 2;
-}
+size_t element_size(vic_dtype dtype);
 
-static char *element_at(const struct tensor *t, int64_t row, int head, int c)
-{
-    int64_t at = row * t->view.row_stride + head * t->view.head_stride + c;
-    return (char *)t->view.data + at * (int64_t)element_size(t->dtype);
-}
+char *element_at(const struct tensor *t, int64_t row, int head, int c);
 
-static double get(const struct tensor *t, int64_t row, int head, int c)
-{
-    const char *at = element_at(t, row, head, c);
-    uint16_t half;
-    float single;
-    if (t->dtype == VIC_F32) {
-        memcpy(&single, at, sizeof single);
-        return single;
-    }
-    memcpy(&half, at, sizeof half);
-    return t->dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
-}
+double get(const struct tensor *t, int64_t row, int head, int c);
 
-static void set(const struct tensor *t, int64_t row, int head, int c, double x)
-{
-    float single = (float)x;
-    uint16_t half = t->dtype == VIC_F16 ? f16_from_f32(single) : bf16_from_f32(single);
-    if (t->dtype == VIC_F32)
-        memcpy(element_at(t, row, head, c), &single, sizeof single);
-    else
-        memcpy(element_at(t, row, head, c), &half, sizeof half);
-}
+void set(const struct tensor *t, int64_t row, int head, int c, double x);
 
 /* The same tensor, one entry of it. */
-static struct tensor entry_of(const struct tensor *t, int entry)
-{
-    struct tensor one = *t;
-    one.view.data = (char *)t->view.data + entry * t->view.batch_stride * (int64_t)element_size(t->dtype);
-    return one;
-}
+struct tensor entry_of(const struct tensor *t, int entry);
 
 /* Odd strides where they may be; `even`: the 16 bytes that a GPU asks for in pattern order. */
-static struct tensor make_tensor(int batch, int64_t rows, int heads, int d, vic_dtype dtype, enum layout layout,
-                                 bool even)
-{
-    struct tensor t = { .rows = rows, .heads = heads, .d = d, .batch = batch, .dtype = dtype };
-    int64_t lead = 0;
-    t.view.row_stride = (int64_t)heads * d;
-    t.view.head_stride = d;
-    t.view.batch_stride = rows * heads * d;
-    if (layout == HEADS_ATOMS) {
-        t.view.row_stride = d;
-        t.view.head_stride = rows * d;
-    } else if (layout == PADDED) { /* memory before, between and after */
-        t.view.head_stride = d + (even ? 8 : 3);
-        t.view.row_stride = heads * t.view.head_stride + (even ? 8 : 5);
-        t.view.batch_stride = rows * t.view.row_stride + (even ? 16 : 1);
-        lead = even ? 8 : 7;
-    }
-    t.bytes = (size_t)(batch * t.view.batch_stride + 2 * lead) * element_size(dtype);
-    t.buffer = brute_alloc((int64_t)t.bytes, 1);
-    t.view.data = t.buffer + (size_t)lead * element_size(dtype);
-    return t;
-}
+struct tensor make_tensor(int batch, int64_t rows, int heads, int d, vic_dtype dtype, enum layout layout, bool even);
 
 #endif

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cases of attention, one body for every kernel that this machine can run: test_attention.c runs them on kernels
- * of the CPU, tests/gpu/test_attention_gpu.c on those of a GPU. */
-#ifndef VIC_TESTS_ATTENTION_CASES_H
-#define VIC_TESTS_ATTENTION_CASES_H
+#include "cases.h"
 
-#include "attention_run.h"
-
-static void test_sizes(void **state)
+void test_sizes(void **state)
 {
     static const int64_t sizes[] = { 0, 1, 15, 16, 17, 63, 64, 65, 129, 200 };
     (void)state;
@@ -33,7 +28,7 @@ static void test_sizes(void **state)
     }
 }
 
-static void test_geometries(void **state)
+void test_geometries(void **state)
 {
     static const struct attention_case cases[] = {
         { .name = "coincident", .n_q = 150, .n_k = -1, .box = 10, .cutoff = 3, .coincident = true },
@@ -69,7 +64,7 @@ static void test_geometries(void **state)
     RUN_ALL(cases, 1000);
 }
 
-static void test_head_sizes(void **state)
+void test_head_sizes(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
@@ -94,7 +89,7 @@ static void test_head_sizes(void **state)
         }
 }
 
-static void test_heads_and_layouts(void **state)
+void test_heads_and_layouts(void **state)
 {
     static const int heads[][2] = { { 1, 1 }, { 3, 3 }, { 6, 2 }, { 5, 1 } };
     (void)state;
@@ -120,7 +115,7 @@ static void test_heads_and_layouts(void **state)
                 }
 }
 
-static void test_values(void **state)
+void test_values(void **state)
 {
     static const struct attention_case cases[] = {
         { .name = "logits to 1e4", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4, .values = LOGITS_1E4, .scale = 1.0 },
@@ -180,8 +175,7 @@ static void test_values(void **state)
     RUN_ALL(cases, 5000);
 }
 
-/* Scores that float32 does not hold.  float16 holds no such q and k. */
-static void test_scores_below_float(void **state)
+void test_scores_below_float(void **state)
 {
     static const struct attention_case cases[] = {
         { .name = "all below float32", .n_q = 150, .n_k = -1, .box = 9, .cutoff = 4 },
@@ -210,8 +204,7 @@ static void test_scores_below_float(void **state)
         }
 }
 
-/* Patterns as the library builds them: near atoms in near rows, full blocks, shared clusters. */
-static void test_built_patterns(void **state)
+void test_built_patterns(void **state)
 {
     static const struct attention_case cases[] = {
         { .name = "thousands", .n_q = 3000, .n_k = -1, .box = 32, .cutoff = 7, .heads = 4, .d_qk = 64 },
@@ -259,9 +252,7 @@ static void test_built_patterns(void **state)
     }
 }
 
-/* Rows whose first pairs come in the second, third or fourth 64 keys of their strip, among rows that begin at once.
- */
-static void test_first_keys_masked(void **state)
+void test_first_keys_masked(void **state)
 {
     static const enum values values[] = { JUMPS, STEPS, NORMAL, GROWING, ALL_MINUS_1000, DEEP, LARGE };
     static const int sizes[] = { 32, 64, 128 };
@@ -292,7 +283,7 @@ static void test_first_keys_masked(void **state)
         }
 }
 
-static void test_batches(void **state)
+void test_batches(void **state)
 {
     static const struct attention_case cases[] = {
         { .name = "batch", .n_q = 200, .n_k = -1, .box = 12, .cutoff = 5, .d_qk = 64, .batch = 3 },
@@ -360,7 +351,7 @@ static void check_neighbours(const struct kernel *kernel, void *context)
     free(none);
 }
 
-static void test_rows_do_not_see_each_other(void **state)
+void test_rows_do_not_see_each_other(void **state)
 {
     static const int sizes[] = { 32, 64, 128 };
     (void)state;
@@ -387,7 +378,7 @@ static void test_rows_do_not_see_each_other(void **state)
             }
 }
 
-static void test_items_do_not_see_each_other(void **state)
+void test_items_do_not_see_each_other(void **state)
 {
     (void)state;
     if (nothing_to_test()) skip();
@@ -410,12 +401,3 @@ static void test_items_do_not_see_each_other(void **state)
             free_problem(&p);
         }
 }
-
-#define SHARED_TESTS                                                                                                 \
-    cmocka_unit_test(test_sizes), cmocka_unit_test(test_geometries), cmocka_unit_test(test_head_sizes),              \
-        cmocka_unit_test(test_heads_and_layouts), cmocka_unit_test(test_values),                                     \
-        cmocka_unit_test(test_scores_below_float), cmocka_unit_test(test_built_patterns),                            \
-        cmocka_unit_test(test_first_keys_masked), cmocka_unit_test(test_batches),                                    \
-        cmocka_unit_test(test_rows_do_not_see_each_other), cmocka_unit_test(test_items_do_not_see_each_other)
-
-#endif

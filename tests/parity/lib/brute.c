@@ -1,47 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns for tests, by brute force: every (query, key, image) of a range through the pair rule, put into contract
- * form.  Shares nothing with src/pattern but the contract. */
-#ifndef VIC_TESTS_BRUTE_PATTERN_H
-#define VIC_TESTS_BRUTE_PATTERN_H
-
-#include "contract/pair_rule.h"
-#include "contract/pattern.h"
-
-#include "objects.h"
+#include "brute.h"
 
 /* Images -4 .. 4 along periodic axes; a pair at the edge of the range fails the test. */
 enum { BRUTE_RANGE = 4, BRUTE_SIDE = 2 * BRUTE_RANGE + 1, BRUTE_IMAGES = BRUTE_SIDE * BRUTE_SIDE * BRUTE_SIDE };
-
-struct brute_points {
-    int64_t n_q, n_k; /* n_k 0 with one_set */
-    bool one_set, exclude_self;
-    bool keep_order; /* rows in the order of the atoms, not in a random one */
-    double *q, *k;   /* [n, 3]; k = q with one_set */
-    double cell[3][3];
-    bool periodic[3];
-    double cutoff;
-};
 
 struct brute_pair {
     int64_t query_row, key_row;
     int32_t image[3]; /* between wrapped copies: what contract images hold */
 };
 
-static inline void *brute_alloc(int64_t count, size_t size)
+void *brute_alloc(int64_t count, size_t size)
 {
     void *p = calloc(count > 0 ? (size_t)count : 1, size);
     CHECK(p != NULL, "out of memory");
     return p;
 }
 
-static inline int32_t *brute_identity(int64_t n)
+static int32_t *brute_identity(int64_t n)
 {
     int32_t *order = brute_alloc(n, sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = (int32_t)i;
     return order;
 }
 
-static inline int32_t *brute_permutation(int64_t n, uint64_t *state)
+static int32_t *brute_permutation(int64_t n, uint64_t *state)
 {
     int32_t *order = brute_identity(n);
     for (int64_t i = n - 1; i > 0; i--) {
@@ -53,7 +35,7 @@ static inline int32_t *brute_permutation(int64_t n, uint64_t *state)
     return order;
 }
 
-static inline int brute_compare_pairs(const void *left, const void *right)
+static int brute_compare_pairs(const void *left, const void *right)
 {
     const struct brute_pair *a = left, *b = right;
     int64_t keys[][2] = { { a->query_row / STRIP, b->query_row / STRIP },
@@ -66,7 +48,7 @@ static inline int brute_compare_pairs(const void *left, const void *right)
     return 0;
 }
 
-static inline int brute_compare_images(const void *left, const void *right)
+static int brute_compare_images(const void *left, const void *right)
 {
     const int32_t *a = left, *b = right;
     for (int i = 0; i < 3; i++)
@@ -76,7 +58,7 @@ static inline int brute_compare_images(const void *left, const void *right)
 
 /* Whether the shifted box around the keys comes within the cutoff of the box around the queries; nothing is lost with
  * the others, and they are most. */
-static inline bool brute_image_counts(const struct brute_points *in, const int32_t image[3], const double shift[3])
+static bool brute_image_counts(const struct brute_points *in, const int32_t image[3], const double shift[3])
 {
     const double *keys = in->one_set ? in->q : in->k;
     for (int x = 0; x < 3; x++) {
@@ -93,9 +75,7 @@ static inline bool brute_image_counts(const struct brute_points *in, const int32
     return true;
 }
 
-/* Fills *p (free with brute_free).  Orders are random permutations, wraps random where periodic.  counts, where not
- * NULL, gets the pairs of each query atom. */
-static inline void brute_build(const struct brute_points *in, uint64_t seed, struct vic_pattern *p, int64_t *counts)
+void brute_build(const struct brute_points *in, uint64_t seed, struct vic_pattern *p, int64_t *counts)
 {
     uint64_t state = seed;
     int64_t n_q = in->n_q, n_k = in->one_set ? in->n_q : in->n_k, n = 0, capacity = 1024;
@@ -214,14 +194,14 @@ static inline void brute_build(const struct brute_points *in, uint64_t seed, str
 }
 
 /* free() of what the contract shows as const. */
-static inline void brute_release(const void *p)
+static void brute_release(const void *p)
 {
     void *plain;
     memcpy(&plain, &p, sizeof plain);
     free(plain);
 }
 
-static inline void brute_free(struct vic_pattern *p)
+void brute_free(struct vic_pattern *p)
 {
     if (!p->one_set) {
         brute_release(p->k_order);
@@ -240,12 +220,8 @@ static inline void brute_free(struct vic_pattern *p)
 
 /* ---- Geometries ---------------------------------------------------------------------------------------------- */
 
-enum brute_cell { OPEN, CUBIC, SKEWED, SLAB, WIRE };
-
-/* n random points in a box of side `box` (or a cell of that size), some of them out of the cell; every third one on
- * top of another with `coincident`. */
-static inline struct brute_points brute_points(enum brute_cell kind, int64_t n_q, int64_t n_k, bool one_set,
-                                               double box, double cutoff, bool coincident, uint64_t seed)
+struct brute_points brute_points(enum brute_cell kind, int64_t n_q, int64_t n_k, bool one_set, double box,
+                                 double cutoff, bool coincident, uint64_t seed)
 {
     static const double cells[][3][3] = {
         [OPEN] = { { 0 } },
@@ -273,10 +249,8 @@ static inline struct brute_points brute_points(enum brute_cell kind, int64_t n_q
     return p;
 }
 
-static inline void brute_points_free(struct brute_points *p)
+void brute_points_free(struct brute_points *p)
 {
     free(p->q);
     if (!p->one_set) free(p->k);
 }
-
-#endif

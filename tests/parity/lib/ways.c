@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ways to a pattern other than a cutoff, as cases of attention ask for them, and the cases of block masks. */
-#ifndef VIC_TESTS_WAYS_H
-#define VIC_TESTS_WAYS_H
+#include "ways.h"
 
-#include "attention_case.h"
-#include "vicinal_dev.h"
+#include "problem.h"
 
-/* The points of both sides, which lie nowhere. */
-struct two_sets {
-    vic_points q, k;
-    const vic_points *keys; /* NULL = the queries */
-};
-
-static inline void sets_of(const struct brute_points *points, struct two_sets *s)
+static void sets_of(const struct brute_points *points, struct two_sets *s)
 {
     s->q = points_of(points->n_q);
     s->k = points_of(points->n_k);
     s->keys = points->one_set ? NULL : &s->k;
 }
 
-/* A third of the blocks; none in the third block row, all in the second. */
-static inline vic_pattern *way_blocks(const struct attention_case *c, const struct brute_points *points,
-                                      uint64_t seed)
+vic_pattern *way_blocks(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int64_t n_k = points->one_set ? c->n_q : c->n_k;
     int64_t rows = (c->n_q + c->way_size - 1) / c->way_size, columns = (n_k + c->way_size - 1) / c->way_size;
@@ -44,7 +33,7 @@ static inline vic_pattern *way_blocks(const struct attention_case *c, const stru
 }
 
 /* As the origin's: a square grid, a fifth of it. */
-static inline vic_pattern *way_grid(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+static vic_pattern *way_grid(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     char text[80];
     int grid = (int)c->n_q / c->way_size;
@@ -57,8 +46,7 @@ static inline vic_pattern *way_grid(const struct attention_case *c, const struct
     return p;
 }
 
-static inline vic_pattern *way_windows(const struct attention_case *c, const struct brute_points *points,
-                                       uint64_t seed)
+vic_pattern *way_windows(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     const vic_points nowhere = points_of(c->n_q);
     vic_pattern *p;
@@ -69,8 +57,7 @@ static inline vic_pattern *way_windows(const struct attention_case *c, const str
     return p;
 }
 
-static inline vic_pattern *way_nearest(const struct attention_case *c, const struct brute_points *points,
-                                       uint64_t seed)
+vic_pattern *way_nearest(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
     vic_points at = points_at(c->n_q, points->q, c->cell == OPEN ? NULL : &points->cell[0][0]);
@@ -83,8 +70,7 @@ static inline vic_pattern *way_nearest(const struct attention_case *c, const str
 }
 
 /* One pair in `way_size`. */
-static inline int64_t draw_pairs(const struct attention_case *c, int64_t n_k, uint64_t seed, int32_t **query,
-                                 int32_t **key)
+static int64_t draw_pairs(const struct attention_case *c, int64_t n_k, uint64_t seed, int32_t **query, int32_t **key)
 {
     int64_t n = 0;
     *query = brute_alloc(c->n_q * n_k, sizeof **query);
@@ -98,7 +84,7 @@ static inline int64_t draw_pairs(const struct attention_case *c, int64_t n_k, ui
     return n;
 }
 
-static inline vic_pattern *way_pairs(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+vic_pattern *way_pairs(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
@@ -113,8 +99,7 @@ static inline vic_pattern *way_pairs(const struct attention_case *c, const struc
     return p;
 }
 
-/* Within the cutoff or among the nearest. */
-static inline vic_pattern *way_union(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+vic_pattern *way_union(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     vic_pattern *near = case_pattern(c, points, NULL, NULL), *nearest = way_nearest(c, points, seed), *p;
     vic_error err;
@@ -124,8 +109,7 @@ static inline vic_pattern *way_union(const struct attention_case *c, const struc
     return p;
 }
 
-static inline vic_pattern *way_exclude(const struct attention_case *c, const struct brute_points *points,
-                                       uint64_t seed)
+vic_pattern *way_exclude(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int32_t *query, *key;
     int64_t n = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &query, &key);
@@ -139,8 +123,7 @@ static inline vic_pattern *way_exclude(const struct attention_case *c, const str
     return p;
 }
 
-static inline vic_pattern *way_masked(const struct attention_case *c, const struct brute_points *points,
-                                      uint64_t seed)
+vic_pattern *way_masked(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     bool *mask = brute_alloc(points->n_q, sizeof *mask), *key_mask = brute_alloc(points->n_k, sizeof *key_mask);
     for (int64_t i = 0; i < points->n_q; i++) mask[i] = random_bits(&seed) % 3 != 0;
@@ -151,9 +134,7 @@ static inline vic_pattern *way_masked(const struct attention_case *c, const stru
     return p;
 }
 
-/* Sequences of 1 to `way_size` points, packed: each point attends to those before it and to itself. */
-static inline vic_pattern *way_causal(const struct attention_case *c, const struct brute_points *points,
-                                      uint64_t seed)
+vic_pattern *way_causal(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int64_t *offsets = brute_alloc(c->n_q + 1, sizeof *offsets), *ranges = brute_alloc(c->n_q + 1, sizeof *ranges);
     int64_t n = 0;
@@ -184,9 +165,7 @@ static inline vic_pattern *way_causal(const struct attention_case *c, const stru
     return p;
 }
 
-/* Molecules of 1 to `way_size` atoms, of which several share a strip and some lie in two. */
-static inline vic_pattern *way_molecules(const struct attention_case *c, const struct brute_points *points,
-                                         uint64_t seed)
+vic_pattern *way_molecules(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     const vic_pattern_options o = { .size = sizeof o, .exclude_self = c->exclude_self };
     vic_points at = points_at(c->n_q, points->q, NULL);
@@ -205,7 +184,7 @@ static inline vic_pattern *way_molecules(const struct attention_case *c, const s
 }
 
 /* Whole square blocks: also what attn_fwd_unfused takes. */
-static const struct attention_case block_cases[] = {
+const struct attention_case block_cases[] = {
     { .name = "grid of 128", .n_q = 640, .n_k = -1, .way = way_grid, .way_size = 128, .heads = 1, .d_qk = 64 },
     { .name = "grid of 64", .n_q = 448, .n_k = -1, .way = way_grid, .way_size = 64, .d_qk = 128 },
     { .name = "blocks of 128", .n_q = 700, .n_k = -1, .way = way_blocks, .way_size = 128, .d_qk = 64 },
@@ -268,6 +247,4 @@ static const struct attention_case block_cases[] = {
       .no_lse = true },
     { .name = "one atom, one block", .n_q = 1, .n_k = 1, .way = way_blocks, .way_size = 128 },
 };
-enum { BLOCK_CASES = sizeof block_cases / sizeof *block_cases };
-
-#endif
+const size_t block_case_count = sizeof block_cases / sizeof *block_cases;

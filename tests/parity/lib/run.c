@@ -1,29 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running an attention case of the parity tests on kernels: twice with different poison, then compared; batch entries
- * alone and together.  Before anything else main() sets `tested`. */
-#ifndef VIC_TESTS_ATTENTION_RUN_H
-#define VIC_TESTS_ATTENTION_RUN_H
+#include "run.h"
 
-#include "attention_problem.h"
-
-#if defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 2 };
-#elif defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
-/* Fewer and smaller, for compute-sanitizer, and for ThreadSanitizer, under which all of them took ten minutes: what
- * it looks at, threads that share a pattern and a workspace, is the same in each. */
-static inline bool small(void)
+bool small(void)
 {
     const char *value = getenv("VIC_TEST_SMALL");
     return SANITIZED == 2 || (value && *value);
 }
 
-/* True, with a word of why, where this machine has no row to test. */
-static inline bool nothing_to_test(void)
+bool nothing_to_test(void)
 {
     const char *why = "this build has no CUDA";
     for (int i = 0; i < kernel_table_size; i++) {
@@ -35,10 +19,7 @@ static inline bool nothing_to_test(void)
     return true;
 }
 
-/* Calls `body` for every kernel of the CPU that this machine can run; on a GPU, for the one that a plan would
- * choose. */
-static inline void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel *, void *),
-                                   void *context)
+void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel *, void *), void *context)
 {
     const struct plan_request request = { .shape = *shape, .device = the_gpu };
     const struct kernel *chosen;
@@ -55,13 +36,7 @@ static inline void for_each_kernel(const struct attention_shape *shape, void (*b
     body(chosen, context);
 }
 
-struct checked {
-    const struct attention_case *c;
-    struct problem *p;
-    uint64_t seed;
-};
-
-static inline void check_kernel(const struct kernel *kernel, void *context)
+void check_kernel(const struct kernel *kernel, void *context)
 {
     struct checked *x = context;
     char what[256];
@@ -84,7 +59,7 @@ static inline void check_kernel(const struct kernel *kernel, void *context)
     free(lse);
 }
 
-static inline void run_one(const struct attention_case *c, uint64_t seed)
+static void run_one(const struct attention_case *c, uint64_t seed)
 {
     struct problem p;
     struct checked x = { c, &p, seed };
@@ -93,8 +68,7 @@ static inline void run_one(const struct attention_case *c, uint64_t seed)
     free_problem(&p);
 }
 
-/* What is float32 on the CPU runs in both half types on a GPU. */
-static inline void run_case(const struct attention_case *c, uint64_t seed)
+void run_case(const struct attention_case *c, uint64_t seed)
 {
     enum { MOST = SANITIZED == 2 ? 300 : 700, MOST_KEYS = 3000 };
     struct attention_case half = *c;
@@ -110,24 +84,18 @@ static inline void run_case(const struct attention_case *c, uint64_t seed)
     }
 }
 
-/* Of a loop over types: on a GPU run_case() makes both of float32. */
-static inline int types_to_run(void)
+int types_to_run(void)
 {
     return tested == VIC_CUDA ? 1 : TYPES;
 }
 
-/* Without run_case(): a GPU has no float32. */
-static inline int first_type(void)
+int first_type(void)
 {
     return tested == VIC_CUDA ? 1 : 0;
 }
 
-#define RUN_ALL(cases, seed)                                                                                         \
-    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++) run_case(&(cases)[i_], (seed) + i_)
-
-/* Do all elements of out and lse of these rows have the bits that they had in the copies? */
-static inline void check_rows_kept(const struct problem *p, const unsigned char *out, const unsigned char *lse,
-                                   const bool *kept, const char *what)
+void check_rows_kept(const struct problem *p, const unsigned char *out, const unsigned char *lse, const bool *kept,
+                     const char *what)
 {
     for (int entry = 0; entry < p->entries; entry++) {
         struct tensor values = entry_of(&p->out, p->first_entry + entry),
@@ -144,8 +112,7 @@ static inline void check_rows_kept(const struct problem *p, const unsigned char 
     }
 }
 
-/* A batch entry has the same bits alone, first of two, and in a batch of three. */
-static inline void check_entries(const struct kernel *kernel, void *context)
+void check_entries(const struct kernel *kernel, void *context)
 {
     static const int ranges[][2] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 1, 2 } };
     struct problem *p = context;
@@ -167,5 +134,3 @@ static inline void check_entries(const struct kernel *kernel, void *context)
     free(lse);
     free(all);
 }
-
-#endif

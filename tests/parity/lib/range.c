@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finite inputs that leave float32: scores that overflow in the end or on the way, sums of values that would, numbers
- * at float32's lower end, scales of any size.  What test_range.c and test_range_answers.c share. */
-#ifndef VIC_TESTS_RANGE_H
-#define VIC_TESTS_RANGE_H
-
-#include "attention_run.h"
-#include "contract/distance_bias.h"
-
-#include <float.h>
-
-enum { N = 120, POINTS = 20 };
+#include "range.h"
 
 /* ---- Problems whose values a test writes ---------------------------------------------------------------------- */
 
-typedef double value_of(uint64_t *state, int64_t row, int head, int c);
-
-static inline void write_values(const struct tensor *t, uint64_t *state, value_of *of)
+static void write_values(const struct tensor *t, uint64_t *state, value_of *of)
 {
     for (int entry = 0; entry < t->batch; entry++) {
         struct tensor one = entry_of(t, entry);
@@ -25,7 +13,7 @@ static inline void write_values(const struct tensor *t, uint64_t *state, value_o
     }
 }
 
-static inline void refer(struct problem *p)
+void refer(struct problem *p)
 {
     vic_error err;
     for (int entry = 0; entry < p->entries; entry++) {
@@ -36,7 +24,7 @@ static inline void refer(struct problem *p)
     }
 }
 
-static inline void write_problem(struct problem *p, uint64_t seed, value_of *q, value_of *k, value_of *v)
+void write_problem(struct problem *p, uint64_t seed, value_of *q, value_of *k, value_of *v)
 {
     write_values(&p->q, &seed, q);
     write_values(&p->k, &seed, k);
@@ -44,13 +32,13 @@ static inline void write_problem(struct problem *p, uint64_t seed, value_of *q, 
     refer(p);
 }
 
-static inline double normal(uint64_t *state, int64_t row, int head, int c)
+double normal(uint64_t *state, int64_t row, int head, int c)
 {
     (void)row, (void)head, (void)c;
     return random_normal(state);
 }
 
-static inline double zero(uint64_t *state, int64_t row, int head, int c)
+double zero(uint64_t *state, int64_t row, int head, int c)
 {
     (void)state, (void)row, (void)head, (void)c;
     return 0.0;
@@ -58,29 +46,18 @@ static inline double zero(uint64_t *state, int64_t row, int head, int c)
 
 /* ---- Comparison ------------------------------------------------------------------------------------------------ */
 
-/* What float32 may lose of one row and head.  A score that float32 holds is off by its terms' rounding, and so its
- * weight, relatively; that counts for nothing in rows that are done in double, those with a pair whose score is
- * surely beyond float32. */
-struct limits {
-    bool wide, pairs;
-    double scores;       /* the error of a score */
-    double values[128];  /* the largest |v| of the neighbours, by column */
-    double largest;      /* ... of all columns */
-    double most, fewest; /* neighbours' exact scores, without the bias */
-};
-
-static inline double distance2(const struct problem *p, int64_t atom, int64_t key)
+double distance2(const struct problem *p, int64_t atom, int64_t key)
 {
     return pair_distance2(p->points.q + 3 * atom, p->points.q + 3 * key, p->points.cell, 0, 0, 0);
 }
 
-static inline bool is_pair(const struct problem *p, int64_t atom, int64_t key)
+bool is_pair(const struct problem *p, int64_t atom, int64_t key)
 {
     return distance2(p, atom, key) < p->pattern.cutoff * p->pattern.cutoff &&
            !(p->points.exclude_self && key == atom);
 }
 
-static inline struct limits find_limits(const struct problem *p, int64_t atom, int head)
+struct limits find_limits(const struct problem *p, int64_t atom, int head)
 {
     int kv_head = head / (p->shape.heads / p->shape.kv_heads);
     struct limits l = { .most = -INFINITY, .fewest = INFINITY };
@@ -107,24 +84,17 @@ static inline struct limits find_limits(const struct problem *p, int64_t atom, i
     return l;
 }
 
-/* What rounding to the type leaves of a number, and its smallest one. */
-static inline double type_error(vic_dtype dtype)
+double type_error(vic_dtype dtype)
 {
     return dtype == VIC_F32 ? 0x1p-24 : dtype == VIC_F16 ? 0x1p-11 : 0x1p-8;
 }
 
-static inline double smallest(vic_dtype dtype)
+double smallest(vic_dtype dtype)
 {
     return dtype == VIC_F32 ? 0x1p-149 : dtype == VIC_F16 ? 0x1p-24 : 0x1p-133;
 }
 
-struct compared {
-    const struct problem *p;
-    const char *what;
-    int64_t rows, wide;
-};
-
-static inline void check_row(const struct kernel *kernel, struct compared *x, int64_t atom, int head)
+static void check_row(const struct kernel *kernel, struct compared *x, int64_t atom, int head)
 {
     const struct problem *p = x->p;
     struct limits l = find_limits(p, atom, head);
@@ -150,7 +120,7 @@ static inline void check_row(const struct kernel *kernel, struct compared *x, in
     }
 }
 
-static inline void check_kernel_in_range(const struct kernel *kernel, void *context)
+void check_kernel_in_range(const struct kernel *kernel, void *context)
 {
     struct compared *x = context;
     struct problem *p = (struct problem *)(uintptr_t)x->p;
@@ -165,26 +135,25 @@ static inline void check_kernel_in_range(const struct kernel *kernel, void *cont
     free(lse);
 }
 
-static inline struct attention_case case_of(vic_dtype dtype, int d)
+struct attention_case case_of(vic_dtype dtype, int d)
 {
     return (struct attention_case){
         .name = "range", .n_q = N, .n_k = -1, .box = 9, .cutoff = 4, .d_qk = d, .d_v = 24, .dtype = dtype
     };
 }
 
-static double q_value, k_value; /* of same_q(), same_k() */
-static int flip;                /* components from here on have the other sign */
+double q_value, k_value;
 
-static inline double same_q(uint64_t *state, int64_t row, int head, int c)
+int flip;
+
+double same_q(uint64_t *state, int64_t row, int head, int c)
 {
     (void)state, (void)row, (void)head, (void)c;
     return q_value;
 }
 
-static inline double same_k(uint64_t *state, int64_t row, int head, int c)
+double same_k(uint64_t *state, int64_t row, int head, int c)
 {
     (void)state, (void)row, (void)head;
     return c >= flip ? -k_value : k_value;
 }
-
-#endif
