@@ -19,8 +19,8 @@
  *   keeps no pointer to its inputs.  Borrowed pointers say so and live as long as the object they came from.
  * Errors.  A call that can fail returns a vic_status and, when `err` is not NULL, a text that says what was wrong,
  *   where, what was expected, what came, and what to do.  On failure `*out` is NULL and nothing else has changed.
- * NULL.  Only what says so may be NULL: `err`, a context, options, and members described as optional.  Any other NULL
- *   handle or pointer is answered with BAD_ARGUMENT.
+ * NULL.  Only what says so may be NULL: `err`, a context, options but for those of a plan, and members described as
+ *   optional.  Any other NULL handle or pointer is answered with BAD_ARGUMENT.
  * Contexts.  NULL = the calling thread alone, and the work is done when the call returns.  No call starts threads.
  * Threads.  Objects do not change after they are made, so any number of threads may read one at once.  There is no
  *   global state; a vic_error belongs to one thread at a time.
@@ -233,13 +233,14 @@ VIC_API vic_status vic_pattern_cutoff(vic_context *c, const vic_points *queries,
                                       double cutoff, const vic_pattern_options *options, vic_pattern **out,
                                       vic_error *err) VIC_CHECK_RESULT;
 
-/* The `count` nearest keys of each query by (distance, id, shift), the point itself among them unless excluded. */
+/* The `count` nearest keys of each query by (distance, id, shift, key number), the point itself among them unless
+ * excluded.  So that a domain decides ties as the whole does, it lists ghosts by rising shift. */
 VIC_API vic_status vic_pattern_nearest(vic_context *c, const vic_points *queries, const vic_points *keys,
                                        int64_t count, const vic_pattern_options *options, vic_pattern **out,
                                        vic_error *err) VIC_CHECK_RESULT;
 
 /* Points i .. i + query_window - 1, i = 0, query_window, ..., attend to the `key_window` points around their middle.
- * Of one set, without positions. */
+ * Both numbers are even, or both odd.  Of one set, without positions. */
 VIC_API vic_status vic_pattern_windows(vic_context *c, const vic_points *points, int64_t query_window,
                                        int64_t key_window, const vic_pattern_options *options, vic_pattern **out,
                                        vic_error *err) VIC_CHECK_RESULT;
@@ -291,7 +292,8 @@ VIC_API vic_status vic_pattern_union(vic_context *c, const vic_pattern *a, const
                                      vic_error *err) VIC_CHECK_RESULT;
 VIC_API vic_status vic_pattern_difference(vic_context *c, const vic_pattern *a, const vic_pattern *b,
                                           vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
-/* The pairs of `p` that are not listed; pairs listed that `p` does not have are no error. */
+/* The pairs of `p` that are not listed; pairs listed that `p` does not have are no error, a pair listed twice is one.
+ */
 VIC_API vic_status vic_pattern_exclude(vic_context *c, const vic_pattern *p, const vic_pair_list *list,
                                        vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
 /* Queries and keys change places: (j, i, -S) for each (i, j, S).  Where info.symmetric it has the same pairs. */
@@ -299,9 +301,9 @@ VIC_API vic_status vic_pattern_transpose(vic_context *c, const vic_pattern *p, v
                                          vic_error *err) VIC_CHECK_RESULT;
 
 /* The pattern of a cutoff or of the nearest after its points moved: positions, and a cell where that changed; masks,
- * ids, groups and periodic axes stay as they are, and are left out here.  Frees the old pattern and puts the new one
- * into *p; on failure *p is what it was.  Where no plan holds the old one (a plan keeps what it was made from) its
- * memory stays with the new one, for the update after this. */
+ * ids, groups and periodic axes stay as they are, and are left out here; max_bytes does not stay.  Frees the old
+ * pattern and puts the new one into *p; on failure *p is what it was.  Where no plan holds the old one (a plan keeps
+ * what it was made from) its memory stays with the new one, for the update after this. */
 VIC_API vic_status vic_pattern_update(vic_context *c, vic_pattern **p, const vic_points *queries,
                                       const vic_points *keys, vic_error *err) VIC_CHECK_RESULT;
 
@@ -330,7 +332,7 @@ typedef struct vic_pattern_info {
     double cell[9]; /* zeros along open axes, and with groups */
     bool periodic[3];
     bool one_set;   /* the queries are the keys */
-    bool symmetric; /* it is its own transpose */
+    bool symmetric; /* known to be its own transpose; lists, windows and ranges are not examined */
     bool positions; /* the pattern keeps positions */
     bool reserved_1[2];
     vic_device device; /* where the pattern lives */
@@ -402,7 +404,7 @@ typedef struct vic_plan_options {
     VIC_SIZE_OF(vic_plan_options);
     vic_device device;       /* where the tensors live; unknown = the context's, without one the CPU */
     vic_dtype dtype;         /* of q, k, v: F32, F16, BF16 */
-    vic_dtype out_dtype;     /* of out; unknown = dtype */
+    vic_dtype out_dtype;     /* of out; unknown = dtype.  No kernel of this version has F32 for other inputs */
     int32_t heads, kv_heads; /* 0 = 1; 0 = heads.  kv_heads divides heads: head h reads key head h kv_heads / heads */
     int32_t head_dim;        /* of q and k: 8 to 128 in steps of 8 */
     int32_t head_dim_v;      /* of v and out, likewise; 0 = head_dim */
@@ -488,8 +490,8 @@ typedef struct vic_combine_args {
     int64_t parts;
     const vic_tensor *part_out; /* [parts] each [batch,] n x heads x d; F32, F16 or BF16, all alike */
     const vic_tensor *part_lse; /* [parts] each float32 [batch,] n x heads */
-    vic_tensor out;             /* F32, F16 or BF16; may be the first part's */
-    vic_tensor lse;             /* float32, or none; may be the first part's */
+    vic_tensor out;             /* F32, F16 or BF16; may be a part's own tensor, exactly */
+    vic_tensor lse;             /* float32, or none; likewise */
     void *stream;
     uint64_t reserved[4];
 } vic_combine_args;

@@ -33,9 +33,13 @@ static vic_status take_positions(const struct taking *t, vic_error *err)
         return refuse(t, "positions", "do not depend on them: leave them out, and give n", err);
     if (g->n < 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "%s.n: expected 0 or more, got %lld", t->side, (long long)g->n);
+    int64_t n = g->n ? g->n : g->positions.ndim == 2 ? g->positions.shape[0] : 0;
+    if (n > INT32_MAX - STRIP)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "%s: expected 0 to %d points, got %lld", t->side, INT32_MAX - STRIP,
+                        (long long)n);
     const struct dense_form form = { name, VIC_F64, g->n ? g->n : -1, 3 };
     TRY(dense_take(&g->positions, &form, &t->owned[0], err));
-    t->set->n = g->n ? g->n : g->positions.ndim == 2 ? g->positions.shape[0] : 0;
+    t->set->n = n;
     t->set->positions = t->owned[0].data;
     return VIC_OK;
 }
@@ -109,7 +113,7 @@ static vic_status check_keys_cell(const vic_points *q, const vic_points *k, vic_
 {
     int64_t n = q->groups > 0 ? q->groups : 1;
     bool differs = k->cell && (!q->cell || memcmp(q->cell, k->cell, (size_t)n * 9 * sizeof *q->cell) != 0);
-    if (!differs && k->cell && k->periodic)
+    if (!differs && q->cell && k->periodic)
         for (int64_t i = 0; i < 3 * n; i++) differs |= k->periodic[i] != (q->periodic ? q->periodic[i] : true);
     if (!differs) return VIC_OK;
     return vic_fail(

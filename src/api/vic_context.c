@@ -18,6 +18,8 @@ vic_status vic_context_create(const vic_context_options *options, vic_context **
 vic_status vic_context_get(const vic_context *c, vic_context_info *out, vic_error *err)
 {
     vic_context_info info = VIC_INIT(vic_context_info);
+    struct pool *pool;
+    TRY(context_enter(c, &pool, err));
     info.device = c ? c->options.device : (vic_device){ VIC_CPU, 0 };
     info.threads = pool_threads(c ? c->pool : NULL);
     info.stream = c ? c->options.stream : NULL;
@@ -72,6 +74,6 @@ vic_status vic_memory_copy(vic_device to_device, void *to, vic_device from_devic
     if (bytes > 0) NEED(from, "from", "expected what to copy");
     if (device_is_cuda(to_device) || device_is_cuda(from_device))
         return device_copy(to_device, to, from_device, from, bytes, err);
-    if (bytes > 0) memcpy(to, from, bytes);
+    if (bytes > 0) memmove(to, from, bytes);
     return VIC_OK;
 }

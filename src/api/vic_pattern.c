@@ -99,6 +99,9 @@ static vic_status update(vic_pattern **p, const vic_points *queries, const vic_p
     double cell[3][3];
     TRY(check_moved(queries, "queries", old->n_q, &points->queries, err));
     TRY(check_moved(keys, "keys", old->n_k, &points->keys, err));
+    bool open = !old->periodic[0] && !old->periodic[1] && !old->periodic[2];
+    if (points->queries.cells && open)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "queries.cell: the pattern is periodic along no axis: leave it out");
     for (int axis = 0; points->queries.periodic && axis < 3; axis++)
         if (points->queries.periodic[axis] != old->periodic[axis])
             return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -225,6 +228,9 @@ vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const v
     TRY(take_options(options, "ranges", false, &o, err));
     NEED_STRUCT(vic_range_list, l, list, err);
     TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_range_list", err));
+    if (!l.window && (l.left != 0 || l.right != 0))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "left, right: they count with `window` alone: set it, or leave them 0");
     NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
     NEED(l.range_offsets, "range_offsets", "expected [groups + 1] numbers");
     TRY(points_take(queries, keys, "ranges", POINTS_TWO_SETS, &points, err));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows between the caller's order and the pattern's. */
 #include "base/dtype.h"
+#include "base/overlap.h"
 #include "base/sizes.h"
 #include "context/context.h"
 #include "device/permute.h"
@@ -41,8 +42,10 @@ static vic_status check_memory(const vic_tensor *in, const vic_tensor *out, vic_
                         (long long)in->stride[last], (long long)out->stride[last]);
     if (!empty && (!in->data || !out->data))
         return vic_fail(err, VIC_BAD_ARGUMENT, "%s: data is NULL", in->data ? "out" : "in");
-    if (!empty && in->data == out->data)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out are the same memory: sorting is not done in place");
+    if (tensors_overlap(in, out))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "in and out share memory: sorting is not done in place");
+    if (tensor_overlaps_itself(out))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "out: with its strides elements would overwrite each other");
     uintptr_t misaligned = ((uintptr_t)in->data | (uintptr_t)out->data) % vic_dtype_size(in->dtype);
     if (device_is_cuda(in->device) && misaligned)
         return vic_fail(err, VIC_BAD_ARGUMENT, "in and out: expected data aligned to its type, %zu bytes",

@@ -83,3 +83,20 @@ bool tensors_overlap(const vic_tensor *a, const vic_tensor *b)
     if (apart > most || apart < -most) return false;
     return reaches(&e, 0, 1 - size_a - apart, size_b - 1 - apart);
 }
+
+bool tensor_overlaps_itself(const vic_tensor *t)
+{
+    struct equation e = { .count = 0, .tries = MOST_TRIES };
+    int64_t size = (int64_t)vic_dtype_size(t->dtype), reach = size;
+    if (!has_elements(t)) return false;
+    for (int i = 0; i < t->ndim; i++)
+        for (int j = 0; j <= i; j++)
+            if (t->shape[i] > 1 && (t->stride[i] == 0 || (j < i && t->shape[j] > 1 && t->stride[i] == t->stride[j])))
+                return true;
+    add_tensor(&e, t, 1);
+    for (int i = e.count - 1; i >= 0; i--) {
+        if (e.axes[i].step < reach) return true;
+        reach += e.axes[i].step * (e.axes[i].to - e.axes[i].from);
+    }
+    return false;
+}

@@ -9,4 +9,8 @@
  * which no layout of nested dimensions does, the answer is yes. */
 bool tensors_overlap(const vic_tensor *a, const vic_tensor *b);
 
+/* May two elements of the tensor lie in one place?  No where each stride reaches over all that smaller strides reach;
+ * otherwise the answer is yes, also for the rare strides that interleave without meeting. */
+bool tensor_overlaps_itself(const vic_tensor *t);
+
 #endif

@@ -33,6 +33,29 @@ const char *vic_version(void)
     return VIC_VERSION;
 }
 
+/* Bytes of the UTF-8 character that begins here; 0 = there is none. */
+static int character(const unsigned char *p)
+{
+    int more = p[0] < 0x80                   ? 0
+               : p[0] >= 0xc2 && p[0] < 0xe0 ? 1
+               : p[0] >= 0xe0 && p[0] < 0xf0 ? 2
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 3
+                                             : -1;
+    for (int i = 1; i <= more; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    return more + 1;
+}
+
+/* Names of files may be any bytes, and a long text is cut anywhere: what is no character becomes a question mark. */
+static void keep_utf8(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p;) {
+        int bytes = character(p);
+        if (bytes == 0) *p = '?';
+        p += bytes ? bytes : 1;
+    }
+}
+
 vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...)
 {
     if (err) {
@@ -41,6 +64,7 @@ vic_status vic_fail(vic_error *err, vic_status status, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        keep_utf8(err->text);
     }
     return status;
 }

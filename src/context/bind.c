@@ -56,12 +56,10 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device 
 
 static vic_status check_written(const vic_tensor *t, const char *name, vic_error *err)
 {
-    for (int i = 0; i < t->ndim; i++)
-        if (t->shape[i] > 1 && t->stride[i] == 0)
-            return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "tensor %s: dimension %d has stride 0, so its elements would overwrite each other", name,
-                            i);
-    return VIC_OK;
+    if (!tensor_overlaps_itself(t)) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "tensor %s: with its strides elements would overwrite each other; give each a place of its own",
+                    name);
 }
 
 static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, int others,

@@ -2,6 +2,7 @@
 #include "device/combine.h"
 #include "base/dtype.h"
 #include "base/half.h"
+#include "base/overlap.h"
 #include "base/sizes.h"
 #include "context/context.h"
 
@@ -34,6 +35,34 @@ static vic_status check_tensor(const vic_tensor *t, const char *name, const vic_
     if (!size_tensor_fits(t) || (components && t->shape[ndim - 1] > 1 && t->stride[ndim - 1] != 1))
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "%s: the last dimension must be contiguous, and strides stay in memory", name);
+    return VIC_OK;
+}
+
+static bool is_same(const vic_tensor *a, const vic_tensor *b)
+{
+    bool same = a->data == b->data && a->dtype == b->dtype && a->ndim == b->ndim;
+    for (int i = 0; same && i < a->ndim; i++) same = a->stride[i] == b->stride[i] || a->shape[i] < 2;
+    return same;
+}
+
+/* A part's own tensor may be written over, as all of a row is read before it is written; nothing else that is read. */
+static vic_status check_apart(const vic_combine_args *a, const vic_tensor *written, const char *name, bool is_lse,
+                              vic_error *err)
+{
+    if (!written->data) return VIC_OK;
+    if (tensor_overlaps_itself(written))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "%s: with its strides elements would overwrite each other; give each a place of its own",
+                        name);
+    for (int64_t k = 0; k < a->parts; k++) {
+        const vic_tensor *own = is_lse ? &a->part_lse[k] : &a->part_out[k];
+        const vic_tensor *other = is_lse ? &a->part_out[k] : &a->part_lse[k];
+        if ((tensors_overlap(written, own) && !is_same(written, own)) || tensors_overlap(written, other))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "%s overlaps a tensor of part %lld in memory: give it memory of its own, or exactly the "
+                            "memory, type and strides of that part's %s",
+                            name, (long long)k, name);
+    }
     return VIC_OK;
 }
 
@@ -77,7 +106,11 @@ static vic_status check(const vic_combine_args *a, vic_error *err)
                         "out, lse: expected float32, float16 or bfloat16, and float32; got %s and %s",
                         vic_dtype_name(a->out.dtype), vic_dtype_name(a->lse.dtype));
     TRY(check_tensor(&a->out, "out", first, true, err));
-    return a->lse.data ? check_tensor(&a->lse, "lse", first, false, err) : VIC_OK;
+    if (a->lse.data) TRY(check_tensor(&a->lse, "lse", first, false, err));
+    TRY(check_apart(a, &a->out, "out", false, err));
+    TRY(check_apart(a, &a->lse, "lse", true, err));
+    if (!a->lse.data || !tensors_overlap(&a->out, &a->lse)) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT, "lse overlaps out in memory: give it memory of its own");
 }
 
 static struct combine_problem problem_of(const vic_combine_args *a)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/dtype.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "context/context.h"
 #include "device/memory.h"
 
@@ -19,11 +20,31 @@ static vic_status check_workspace(const vic_attention_args *args, size_t needed,
                     needed, args->workspace_size, args->workspace);
 }
 
+/* Scratch may not lie over a tensor. */
+static vic_status check_workspace_apart(const vic_attention_args *a, vic_error *err)
+{
+    const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out, &a->lse };
+    static const char *const names[] = { "q", "k", "v", "bias", "out", "lse" };
+    const vic_tensor scratch = { .data = a->workspace,
+                                 .dtype = VIC_U8,
+                                 .ndim = 1,
+                                 .shape = { a->workspace_size < INT64_MAX ? (int64_t)a->workspace_size : INT64_MAX },
+                                 .stride = { 1 } };
+    for (int i = 0; i < 6; i++)
+        if (tensors[i]->data && tensors_overlap(&scratch, tensors[i]))
+            return vic_fail(err, VIC_BAD_ARGUMENT,
+                            "workspace overlaps tensor %s in memory: give it memory of its own", names[i]);
+    return VIC_OK;
+}
+
 static vic_status workspace_take(const struct vic_context *c, const struct context_stream *s,
                                  const vic_attention_args *args, size_t needed, struct workspace *out, vic_error *err)
 {
     *out = (struct workspace){ args->workspace, false };
-    if (args->workspace) return check_workspace(args, needed, err);
+    if (args->workspace) {
+        TRY(check_workspace(args, needed, err));
+        return check_workspace_apart(args, err);
+    }
     if (needed == 0) return VIC_OK;
     out->own = true;
     if (device_is_cpu(s->device)) return mem_array(needed, 1, "bytes of workspace", &out->memory, err);

@@ -52,7 +52,7 @@ static vic_status fill(vic_pattern *p, const struct pattern_input *in, struct po
     struct placed placed;
     struct tile_source tiles = { 0 };
     double start = clock_seconds();
-    p->exclude_self = in->exclude_self && (p->one_set || in->q_ids);
+    p->exclude_self = in->exclude_self && (p->one_set || in->q_ids || in->k_ids);
     p->cutoff = in->cutoff;
     pattern_set_cell(p, in->cell, in->periodic);
     TRY(keep_ids(p, in, err));

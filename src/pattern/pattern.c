@@ -179,7 +179,9 @@ const char *pattern_kind(const vic_pattern *p)
 {
     static const char *const names[RULE_KINDS] = { "cutoff",  "cutoff", "nearest",   "blocks",     "pairs",
                                                    "windows", "union",  "exclusion", "difference", "ranges" };
-    return names[p->n_rules > 0 ? p->rules[p->n_rules - 1].kind : RULE_CUTOFF];
+    const struct pattern_rule *last = p->n_rules > 0 ? &p->rules[p->n_rules - 1] : NULL;
+    if (last && last->transposed) return "transpose";
+    return names[last ? last->kind : RULE_CUTOFF];
 }
 
 vic_status pattern_add_rule(vic_pattern *p, enum pattern_rule_kind kind, struct pattern_rule **out, vic_error *err)

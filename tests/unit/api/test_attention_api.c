@@ -136,7 +136,7 @@ static void tensors_are_checked(void **state)
     CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor out: data is not aligned");
     a = s->args;
     a.out.stride[1] = 0;
-    CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT, "stride 0");
+    CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT, "overwrite each other");
     a = s->args;
     a.q.device.type = VIC_CUDA;
     CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT, "another device");
@@ -162,8 +162,7 @@ static void tensors_are_checked(void **state)
                 "tensor lse: expected shape [150 x 4], with a batch");
     a.lse = vic_tensor_make(s->lse, VIC_F32, 2, (const int64_t[]){ N, HEADS });
     a.lse.stride[0] = 0;
-    CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT,
-                "tensor lse: dimension 0 has stride 0");
+    CHECK_FAILS(vic_attention(s->context, s->plan, &a, &err), VIC_BAD_ARGUMENT, "tensor lse: with its strides");
     const int64_t two[] = { 2, N, HEADS, DIM };
     a = s->args;
     a.q = vic_tensor_make(s->q, VIC_F32, 4, two); /* the others have no batch */

@@ -261,11 +261,42 @@ static void arguments(void **state)
     CHECK_OK(vic_combine(NULL, &a, &err));
 }
 
+/* A part's own memory, exactly, may be written over; all else that would be read after it was written is refused. */
+static void in_place(void **state)
+{
+    static struct parts p;
+    static float expected[SIZE], lse[LSE];
+    vic_combine_args a = { .size = sizeof a, .parts = PARTS, .part_out = p.out, .part_lse = p.lse_of };
+    vic_error err;
+    (void)state;
+    parts_make(&p, VIC_F32);
+    a.out = vic_tensor_make(expected, VIC_F32, 3, shape);
+    a.lse = vic_tensor_make(lse, VIC_F32, 2, shape);
+    CHECK_OK(vic_combine(NULL, &a, &err));
+    a.out = p.out[1];
+    a.lse = p.lse_of[1];
+    CHECK_OK(vic_combine(NULL, &a, &err));
+    assert_memory_equal(p.value[1], expected, sizeof expected);
+    assert_memory_equal(p.lse[1], lse, sizeof lse);
+    a.out.dtype = VIC_F16;
+    CHECK_FAILS(vic_combine(NULL, &a, &err), VIC_BAD_ARGUMENT, "out overlaps a tensor of part 1");
+    a.out = p.out[0];
+    a.out.data = p.value[0] + HEADS * DIM;
+    a.out.shape[0] = ROWS;
+    CHECK_FAILS(vic_combine(NULL, &a, &err), VIC_BAD_ARGUMENT, "out overlaps a tensor of part");
+    a.out = vic_tensor_make(expected, VIC_F32, 3, shape);
+    a.lse = vic_tensor_make(expected, VIC_F32, 2, shape);
+    CHECK_FAILS(vic_combine(NULL, &a, &err), VIC_BAD_ARGUMENT, "lse overlaps out");
+    a.lse = vic_tensor_make(lse, VIC_F32, 2, shape);
+    a.lse.stride[0] = 1;
+    CHECK_FAILS(vic_combine(NULL, &a, &err), VIC_BAD_ARGUMENT, "overwrite each other");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(types),        cmocka_unit_test(forms),     cmocka_unit_test(batches),
-        cmocka_unit_test(of_attention), cmocka_unit_test(arguments),
+        cmocka_unit_test(types),        cmocka_unit_test(forms),    cmocka_unit_test(batches),
+        cmocka_unit_test(of_attention), cmocka_unit_test(in_place), cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests_name("api_combine", tests, NULL, NULL);
 }

@@ -329,6 +329,34 @@ static void numbers_beyond_int32(void **state)
                 "key: entry 0 is beyond");
 }
 
+/* Ids of one side alone: those of the other are its numbers. */
+static void ids_of_one_side(void **state)
+{
+    enum { FEW = 20 };
+    double at[3 * FEW];
+    int32_t id[FEW];
+    const int64_t n = FEW;
+    const vic_pattern_options o = { .size = sizeof o, .exclude_self = true };
+    (void)state;
+    for (int i = 0; i < 3 * FEW; i++) at[i] = i;
+    for (int i = 0; i < FEW; i++) id[i] = i;
+    for (int sides = 0; sides < 4; sides++) {
+        vic_points q = points_at(FEW, at, NULL), k = q;
+        vic_pattern *p;
+        vic_error err;
+        if (sides & 1) q.ids = tensor_of(id, VIC_I32, 1, &n);
+        if (sides & 2) k.ids = tensor_of(id, VIC_I32, 1, &n);
+        CHECK_OK(vic_pattern_cutoff(NULL, &q, &k, 0.5, &o, &p, &err));
+        assert_int_equal(info_of(p).pairs, sides ? 0 : FEW);
+        vic_pattern_free(p);
+        CHECK_OK(vic_pattern_nearest(NULL, &q, &k, 1, &o, &p, &err));
+        vic_neighbors l = neighbors_of(p, false);
+        for (int64_t i = 0; i < l.pairs; i++) assert_true((l.i[i] == l.j[i]) == (sides == 0));
+        neighbors_free(&l);
+        vic_pattern_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +365,7 @@ int main(void)
         cmocka_unit_test(masks_of_two_sets),   cmocka_unit_test(ids_say_which_point_is_which),
         cmocka_unit_test(ids_of_no_use),       cmocka_unit_test(the_cell_is_that_of_the_queries),
         cmocka_unit_test(lists_of_any_type),   cmocka_unit_test(numbers_beyond_int32),
+        cmocka_unit_test(ids_of_one_side),
     };
     return cmocka_run_group_tests_name("api_points", tests, NULL, NULL);
 }

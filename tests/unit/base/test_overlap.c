@@ -4,6 +4,8 @@
 
 #include "base/overlap.h"
 
+#include <string.h>
+
 enum { ROOM = 4000, MIDDLE = 2000 };
 
 static char memory[ROOM];
@@ -133,9 +135,32 @@ static void large_tensors(void **state)
     assert_true(tensors_overlap(&q, &out)); /* by one component of the next head */
 }
 
+/* Strides under which elements of one tensor would lie on each other. */
+static void of_itself(void **state)
+{
+    static float place[400];
+    static const struct {
+        int64_t shape[3], stride[3];
+        bool overlaps;
+    } cases[] = {
+        { { 5, 4, 8 }, { 32, 8, 1 }, false },  { { 5, 4, 8 }, { 8, 40, 1 }, false },
+        { { 5, 4, 8 }, { 8, 8, 1 }, true },    { { 5, 4, 8 }, { 32, 7, 1 }, true },
+        { { 5, 4, 8 }, { 0, 8, 1 }, true },    { { 1, 4, 8 }, { 0, 8, 1 }, false },
+        { { 5, 4, 8 }, { -32, 8, 1 }, false }, { { 5, 0, 8 }, { 0, 0, 1 }, false },
+        { { 5, 4, 8 }, { 31, 8, 1 }, true },   { { 5, 4, 8 }, { 80, 16, 2 }, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vic_tensor t = vic_tensor_make(place + 200, VIC_F32, 3, cases[i].shape);
+        memcpy(t.stride, cases[i].stride, sizeof cases[i].stride);
+        CHECK(tensor_overlaps_itself(&t) == cases[i].overlaps, "case %zu", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(random_layouts), cmocka_unit_test(packed_layouts),
-                                        cmocka_unit_test(nothing_to_share), cmocka_unit_test(large_tensors) };
+                                        cmocka_unit_test(nothing_to_share), cmocka_unit_test(large_tensors),
+                                        cmocka_unit_test(of_itself) };
     return cmocka_run_group_tests_name("base_overlap", tests, NULL, NULL);
 }
