@@ -60,8 +60,7 @@ static vic_status to_host(const vic_tensor *t, vic_tensor *out, void **owned, vi
 {
     int64_t below = 0, above = 0, size = (int64_t)vic_dtype_size(t->dtype);
     for (int i = 0; i < t->ndim; i++) {
-        int64_t reach = (t->shape[i] - 1) * t->stride[i];
-        if (t->shape[i] < 1) reach = 0;
+        int64_t reach = t->shape[i] < 2 ? 0 : (t->shape[i] - 1) * t->stride[i];
         *(reach < 0 ? &below : &above) += reach;
     }
     size_t bytes = (size_t)((above - below + 1) * size);
@@ -124,7 +123,7 @@ vic_status dense_take(const vic_tensor *t, const struct dense_form *form, struct
         out->data = t->data;
         return VIC_OK;
     }
-    if (!device_is_cpu(t->device)) TRY_GOTO(to_host(t, &host, &copied, err), done);
+    if (!device_is_cpu(t->device) && t->shape[0] > 0) TRY_GOTO(to_host(t, &host, &copied, err), done);
     size_t n = (size_t)t->shape[0] * (size_t)(form->columns ? form->columns : 1);
     TRY_GOTO(mem_array(n ? n : 1, vic_dtype_size(form->as), form->name, &out->owned, err), done);
     TRY_GOTO(convert_all(&host, form, out->owned, err), done);

@@ -117,8 +117,8 @@ static vic_status block_mask(const vic_pattern *p, vic_block_mask *m, vic_error 
 {
     vic_status st = VIC_OK;
     int32_t *own = NULL;
-    m->rows = (p->n_q + m->query_block - 1) / m->query_block;
-    m->columns = (p->n_k + m->key_block - 1) / m->key_block;
+    m->rows = block_mask_count(p->n_q, m->query_block);
+    m->columns = block_mask_count(p->n_k, m->key_block);
     TRY_GOTO(mem_array((size_t)m->rows, 2 * sizeof *own, "rows of blocks", &own, err), done);
     struct block_mask_arrays arrays = { .kv_num_blocks = m->kv_num_blocks ? m->kv_num_blocks : own,
                                         .full_kv_num_blocks =

@@ -34,9 +34,10 @@ static void add_axis(struct equation *e, struct axis x)
 static void add_tensor(struct equation *e, const vic_tensor *t, int sign)
 {
     for (int i = 0; i < t->ndim; i++) {
-        int64_t step = t->stride[i] * (int64_t)vic_dtype_size(t->dtype) * sign, last = t->shape[i] - 1;
-        if (last > 0 && step != 0)
-            add_axis(e, step > 0 ? (struct axis){ step, 0, last } : (struct axis){ -step, -last, 0 });
+        int64_t last = t->shape[i] - 1;
+        if (last < 1 || t->stride[i] == 0) continue; /* never stepped along: any stride */
+        int64_t step = t->stride[i] * (int64_t)vic_dtype_size(t->dtype) * sign;
+        add_axis(e, step > 0 ? (struct axis){ step, 0, last } : (struct axis){ -step, -last, 0 });
     }
 }
 

@@ -121,7 +121,7 @@ vic_status pattern_block_mask(const vic_pattern *p, int64_t rows, int64_t keys, 
     if (rows < GROUP || rows % GROUP != 0 || keys < CLUSTER || keys % CLUSTER != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "rows, keys: expected multiples of %d, got %lld and %lld", GROUP,
                         (long long)rows, (long long)keys);
-    size_t columns = (size_t)((p->n_k + keys - 1) / keys);
+    size_t columns = (size_t)block_mask_count(p->n_k, keys);
     TRY_GOTO(mem_array_zero((size_t)p->clusters, sizeof *b.slot, "clusters", &b.slot, err), done);
     TRY_GOTO(mem_array_zero(columns, sizeof *b.pairs, "block columns", &b.pairs, err), done);
     TRY_GOTO(mem_array(columns, sizeof *b.columns, "block columns", &b.columns, err), done);

@@ -16,6 +16,12 @@ struct block_mask_arrays {
     int64_t stride;              /* at least the largest number in a row; ceil(n_k / keys) always is */
 };
 
+/* Of how many blocks of `size` rows n rows are, whatever the size. */
+static inline int64_t block_mask_count(int64_t n, int64_t size)
+{
+    return n / size + (n % size != 0);
+}
+
 /* Blocks of `rows` query rows by `keys` key rows, both multiples of 16, in the order of the pattern's rows.
  * BAD_ARGUMENT for other sizes, and where a row has more blocks than the stride. */
 vic_status pattern_block_mask(const vic_pattern *p, int64_t rows, int64_t keys, const struct block_mask_arrays *out,

@@ -20,13 +20,19 @@ struct operation {
     enum operation_kind kind;
 };
 
+extern const struct operation structure_operations[];
 extern const struct operation library_operations[];
 extern const struct operation cli_operations[];
-extern const int library_operation_count, cli_operation_count;
+extern const int structure_operation_count, library_operation_count, cli_operation_count;
+
+/* What it is for is done when the file is refused for what is in it. */
+vic_status refused(vic_status st, vic_error *err);
 
 vic_status command(const char *line, vic_error *err); /* "info seed.pdb", with exactly one space between words */
 
 void write_archives(void);   /* deflated.npz, wide.npz (zip64), mask.npz, pairs.npy and skip.npy, for seed.extxyz */
+void structures_setup(void); /* files of structures, and what is broken; called by operations_setup() */
+void structures_teardown(void);
 void operations_setup(void); /* makes the files, with nothing failing */
 void operations_teardown(void);
 

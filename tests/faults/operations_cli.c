@@ -24,7 +24,7 @@ vic_status command(const char *line, vic_error *err)
 }
 
 /* Refused for what is in the file, which is named last. */
-static vic_status refused(const char *line, vic_error *err)
+static vic_status refused_file(const char *line, vic_error *err)
 {
     vic_status st = command(line, err);
     assert_int_not_equal(st, VIC_OK);
@@ -56,12 +56,12 @@ const struct operation cli_operations[] = {
     { "vicinal pattern --pairs .npy", command, "pattern seed.extxyz --threads 1 --pairs pairs.npy", NULL, READS },
     { "vicinal pattern --skip", command, "pattern seed.extxyz --cutoff 3 --threads 1 --skip skip.npy", NULL, READS },
     { "vicinal pattern: a mask", command, "pattern mask.npz --threads 1", NULL, READS },
-    { "broken .npy", refused,
+    { "broken .npy", refused_file,
       "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.npy --k bad.npy --v bad.npy", NULL, READS },
-    { "broken .safetensors", refused,
+    { "broken .safetensors", refused_file,
       "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q bad.safetensors --k bad.safetensors --v "
       "bad.safetensors",
       NULL, READS },
-    { "broken .npz", refused, "pattern seed.extxyz --threads 1 --pairs bad.npz", NULL, READS },
+    { "broken .npz", refused_file, "pattern seed.extxyz --threads 1 --pairs bad.npz", NULL, READS },
 };
 const int cli_operation_count = sizeof cli_operations / sizeof *cli_operations;

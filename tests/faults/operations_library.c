@@ -3,9 +3,6 @@
 
 #include "kernels/cuda/sm90/plan/layout.h"
 #include "vicinal_dev.h"
-#include "vicinal_structure.h"
-
-#include <zlib.h>
 
 enum { ATOMS = 120, HEADS = 2, DIM = 16 };
 
@@ -15,96 +12,14 @@ static double reference[ATOMS * HEADS * DIM];
 static const double cell[9] = { 14, 0, 0, 3, 13, 0, 0, 2, 12 };
 static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 },
                      far_offsets[] = { 0, 25, 60 };
-static const int32_t sequences[][2] = { { 0, 50 }, { 50, ATOMS } };
+static const int32_t sequences[][2] = { { 0, 50 }, { 50, ATOMS } }, other_column[] = { 1, 0 };
 static int32_t ids[ATOMS];
 static vic_points atoms, two, far,
     nowhere;                   /* of the crystal; in two groups without it; the last 60; without places */
 static vic_points named[2][2]; /* [0]: `atoms` and `far` with ids; [1]: the same in two groups */
 static vic_pair_list pairs;    /* with strides, so that it is copied */
 static vic_range_list ranges;
-static vic_structure *crystal;
-static vic_pattern *made, *mixed; /* of `atoms` alone; of two sets, of several kinds */
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-static const char pdb[] = "CRYST1   20.000   21.000   22.000  90.00 100.00  90.00 P 1 21 1      4\n"
-                          "ATOM      1  N   ALA A   1       0.000   2.000   3.250  1.00 10.00           N\n"
-                          "ATOM      2  CA AALA A   1       1.500   2.000   3.250  0.60 10.00           C\n"
-                          "ATOM      3  CA BALA A   1       1.600   2.000   3.250  0.40 10.00           C\n"
-                          "HETATM    4  O   HOH B   2       9.000   9.000   9.000  0.50 20.00           O\n";
-
-/* Each ends in what a broken one (bad.*) has in its place. */
-static const struct {
-    const char *ending, *text, *last, *broken;
-} texts[] = {
-    { "pdb", pdb, "END\n", "ATOM      5  N   ALA A   3       0.000     x.0   3.250  1.00 10.00           N\n" },
-    { "cif",
-      "data_x\n_cell.length_a 20\n_cell.length_b 21\n_cell.length_c 22\n_cell.angle_alpha 90\n"
-      "_cell.angle_beta 90\n_cell.angle_gamma 90\n_symmetry.space_group_name_H-M 'P 21 21 21'\nloop_\n"
-      "_atom_site.type_symbol\n_atom_site.label_atom_id\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site."
-      "Cartn_z\nC C 1 2 3\nO O 3 2 ",
-      "1\n", "\n" },
-    { "small.cif",
-      "data_x\n_cell_length_a 5\n_cell_length_b 5\n_cell_length_c 5.4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
-      "_cell_angle_gamma 120\n_symmetry_space_group_name_H-M 'P 31 2 1'\nloop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
-      "-y,x-y,z+1/3\n-x+y,-x,z+2/3\ny,x,-z\n-x,-x+y,1/3-z\nx-y,-y,2/"
-      "3-z\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
-      "_atom_site_fract_y\n_atom_site_fract_z\nSi1 0.47 0 0\nO1 0.4 0.2 ",
-      "0.1\n", "?\n" },
-    { "gro",
-      "title\n    2\n    1SOL     OW    1   0.126   1.624   1.679\n    1SOL    HW1    2   0.190   1.661   1.747\n",
-      "   1.82060   1.82060   1.82060\n", "   1.82060\n" },
-    { "xyz", "2\nwater\nO 0 0 0\nH 0.757 0.586", " 0\n", "\n" },
-    { "extxyz", "2\nLattice=\"5 0 0 0 5 0 0 1 5\" Properties=species:S:1:pos:R:3 pbc=\"T T F\"\nSi 0 0 0\nO 1.5 1 ",
-      "2\n", "inf\n" },
-    { "poscar", "NaCl\n1.0\n5.6 0 0\n0 5.6 0\n0 0 5.6\nNa Cl\n1 1\nSelective dynamics\nDirect\n0 0 0 T T F\n",
-      "0.5 0.5 0.5 T T T\n", "0.5 0.5\n" },
-    { "old.poscar", "O\n1.0\n5.6 0 0\n0 5.6 0\n0 0 5.6\n2\nCartesian\n0 0 0\n", "1 2 3\n", "1 2\n" },
-    { "lammps",
-      "title\n\n2 atoms\n2 atom types\n0 10 xlo xhi\n0 11 ylo yhi\n0 12 zlo zhi\n1 0 2 xy xz yz\n\nMasses\n\n1 "
-      "15.999\n"
-      "2 1.008\n\nAtoms\n\n1 1 1 -0.8 1 2 3 0 0 -1\n",
-      "2 1 2 .4 4 5 6 0 1 0\n", "2 1 9 .4 4 5 6 0 1 0\n" },
-    { "rst7",
-      "title\n    3\n   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n   7.0000000   "
-      "8.0000000"
-      "   9.0000000\n",
-      "  30.0000000  31.0000000  32.0000000  90.0000000 100.0000000  90.0000000\n", "  30.0000000  31.0000000\n" },
-};
-
-static void write_structures(void)
-{
-    gzFile gz = gzopen("seed.pdb.gz", "wb"), cut = gzopen("bad.pdb.gz", "wb");
-    assert_non_null(gz);
-    assert_non_null(cut);
-    assert_int_equal(gzwrite(gz, pdb, sizeof pdb - 1), sizeof pdb - 1);
-    assert_int_equal(gzclose(gz), Z_OK);
-    assert_int_equal(gzwrite(cut, "nonsense\n", 9), 9);
-    assert_int_equal(gzclose(cut), Z_OK);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        for (int broken = 0; broken < 2; broken++) {
-            char path[64], text[2048];
-            snprintf(path, sizeof path, "%s.%s", broken ? "bad" : "seed", texts[i].ending);
-            assert_true(snprintf(text, sizeof text, "%s%s", texts[i].text, broken ? texts[i].broken : texts[i].last) <
-                        (int)sizeof text);
-            write_text(path, text);
-        }
-}
-
-static void write_broken_tensors(void)
-{
-    write_text("empty", "");
-    write_text("bad.npy", "\x93NUMPY\1");
-    write_text("bad.npz", "PK\3\4 and nothing after it, not even the record at its end");
-    write_text("bad.safetensors", "\1\1\1\1\1\1\1\1{}");
-    write_text("bad.vnp", "\x89VNP\r\n\x1a\n and no more");
-}
+static vic_pattern *made, *mixed, *windowed; /* of `atoms` alone; of two sets, of several kinds; of places in a row */
 
 /* Several structures, and a union. */
 static void write_joined(void)
@@ -117,11 +32,14 @@ static void write_joined(void)
     vic_pattern_free(several);
 }
 
-/* Several structures in two sets of points with ids. */
+/* Several structures in two sets of points with ids; and ranges. */
 static void write_grouped(void)
 {
     vic_pattern *p;
     vic_error err;
+    CHECK_OK(vic_pattern_ranges(NULL, &nowhere, NULL, &ranges, NULL, &p, &err));
+    CHECK_OK(vic_pattern_save(p, "ranges.vnp", &err));
+    vic_pattern_free(p);
     CHECK_OK(vic_pattern_nearest(NULL, &named[1][0], &named[1][1], 6, NULL, &p, &err));
     CHECK_OK(vic_pattern_save(p, "grouped.vnp", &err));
     vic_pattern_free(p);
@@ -186,15 +104,14 @@ void operations_setup(void)
     vic_error err;
     for (int i = 0; i < 3 * ATOMS; i++) positions[i] = 13.0 * random_uniform(&state);
     for (int i = 0; i < ATOMS * HEADS * DIM; i++) q[i] = (float)random_normal(&state);
-    write_structures();
+    structures_setup();
     make_inputs();
-    CHECK_OK(vic_structure_from_arrays(ATOMS, positions, cell, NULL, NULL, &crystal, &err));
     made = cutoff_pattern(&atoms, 4.0);
+    windowed = windows_pattern(ATOMS, 16, 64);
     CHECK_OK(vic_pattern_save(made, "seed.vnp", &err));
     CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.npy", &err));
     CHECK_OK(command("run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --json -o seed.safetensors", &err));
     CHECK_OK(command("pattern seed.extxyz --cutoff 3 --threads 1 --json --pairs-out seed.npz", &err));
-    write_broken_tensors();
     write_archives();
     write_joined();
     write_grouped();
@@ -205,56 +122,8 @@ void operations_teardown(void)
 {
     vic_pattern_free(made);
     vic_pattern_free(mixed);
-    vic_structure_free(crystal);
-}
-
-static void check_structure(const vic_structure *s)
-{
-    vic_structure_info info = VIC_INIT(vic_structure_info);
-    vic_error err;
-    CHECK_OK(vic_structure_get(s, &info, &err));
-    assert_true(info.atoms >= 2);
-}
-
-static vic_status read_file(const char *path, vic_error *err)
-{
-    vic_read_options o = VIC_INIT(vic_read_options);
-    vic_structure *s;
-    o.symmetry = strstr(path, ".pdb") || strstr(path, ".cif");
-    o.supercell[0] = 2;
-    if (strstr(path, ".xyz")) o.supercell[0] = 1;
-    vic_status st = vic_structure_read(path, &o, &s, err);
-    assert_true((st == VIC_OK) == (s != NULL));
-    if (s) check_structure(s);
-    vic_structure_free(s);
-    return st;
-}
-
-/* What it is for is done when the file is refused for what is in it. */
-static vic_status refused(vic_status st, vic_error *err)
-{
-    assert_int_not_equal(st, VIC_OK);
-    if (st != VIC_BAD_INPUT) return st;
-    err->status = VIC_OK;
-    return VIC_OK;
-}
-
-static vic_status read_broken(const char *path, vic_error *err)
-{
-    vic_structure *s;
-    vic_status st = vic_structure_read(path, NULL, &s, err);
-    assert_null(s);
-    return refused(st, err);
-}
-
-static vic_status read_no_model(const char *path, vic_error *err)
-{
-    vic_read_options o = VIC_INIT(vic_read_options);
-    vic_structure *s;
-    o.model = 7;
-    vic_status st = vic_structure_read(path, &o, &s, err);
-    assert_null(s);
-    return refused(st, err);
+    vic_pattern_free(windowed);
+    structures_teardown();
 }
 
 static vic_status load_broken(const char *path, vic_error *err)
@@ -263,21 +132,6 @@ static vic_status load_broken(const char *path, vic_error *err)
     vic_status st = vic_pattern_load(NULL, path, &p, err);
     assert_null(p);
     return refused(st, err);
-}
-
-static vic_status from_arrays(const char *unused, vic_error *err)
-{
-    vic_structure *s;
-    (void)unused;
-    vic_status st = vic_structure_from_arrays(ATOMS, positions, cell, NULL, NULL, &s, err);
-    assert_true((st == VIC_OK) == (s != NULL));
-    vic_structure_free(s);
-    return st;
-}
-
-static vic_status write_structure(const char *path, vic_error *err)
-{
-    return vic_structure_write(crystal, path, "value", positions, err);
 }
 
 /* By address: the call that fills it is an argument too. */
@@ -296,31 +150,49 @@ static vic_status two_threads(vic_context **c, vic_error *err)
     return vic_context_create(&o, c, err);
 }
 
-/* The constructor of that name. */
+/* Of all points of the crystal, or of those that a mask leaves: where they are, or nowhere. */
+static vic_status construct_masked(vic_context *c, const char *kind, const vic_tensor *mask, vic_pattern **p,
+                                   vic_error *err)
+{
+    const vic_block_list blocks = { .size = sizeof blocks, .block = 64, .row_ptr = every, .column = other_column };
+    const vic_pattern_options room = { .size = sizeof room, .max_bytes = (size_t)1 << 19 };
+    vic_points points = atoms, places = nowhere;
+    points.mask = places.mask = *mask;
+    if (strcmp(kind, "nearest") == 0) return vic_pattern_nearest(c, &points, NULL, 6, NULL, p, err);
+    if (strcmp(kind, "windows") == 0) return vic_pattern_windows(c, &places, 16, 64, NULL, p, err);
+    if (strcmp(kind, "blocks") == 0) return vic_pattern_blocks(c, &places, NULL, &blocks, NULL, p, err);
+    if (strcmp(kind, "pairs") == 0) return vic_pattern_pairs(c, &points, NULL, &pairs, NULL, p, err);
+    if (strcmp(kind, "ranges") == 0) return vic_pattern_ranges(c, &places, NULL, &ranges, NULL, p, err);
+    return vic_pattern_cutoff(c, &points, NULL, 4.0, strcmp(kind, "cutoff, estimated") == 0 ? &room : NULL, p, err);
+}
+
+/* In groups, or of two sets. */
+static vic_status construct_sets(vic_context *c, const char *kind, vic_pattern **p, vic_error *err)
+{
+    const vic_pattern_options no_self = { .size = sizeof no_self, .exclude_self = true };
+    const vic_points *named_sets = named[strcmp(kind, "nearest by ids in groups") == 0];
+    if (strcmp(kind, "groups") == 0) return vic_pattern_cutoff(c, &two, NULL, 4.0, NULL, p, err);
+    if (strcmp(kind, "two sets") == 0) return vic_pattern_cutoff(c, &atoms, &far, 4.0, NULL, p, err);
+    if (strcmp(kind, "nearest in groups") == 0) return vic_pattern_nearest(c, &two, NULL, 6, NULL, p, err);
+    return vic_pattern_nearest(c, &named_sets[0], &named_sets[1], 6, &no_self, p, err);
+}
+
+/* What is described so. */
 static vic_status construct(vic_context *c, const char *kind, vic_pattern **p, vic_error *err)
 {
-    static const uint8_t mask[ATOMS] = { 0, 1, 0, 1, 1 };
+    static uint8_t some[ATOMS];
     const int64_t n = ATOMS;
-    vic_points points = atoms;
-    const vic_pattern_options no_self = { .size = sizeof no_self, .exclude_self = true };
-    if (strcmp(kind, "nearest") == 0) return vic_pattern_nearest(c, &atoms, NULL, 6, NULL, p, err);
-    if (strcmp(kind, "nearest by ids") == 0)
-        return vic_pattern_nearest(c, &named[0][0], &named[0][1], 6, &no_self, p, err);
-    if (strcmp(kind, "nearest in groups") == 0) return vic_pattern_nearest(c, &two, NULL, 6, NULL, p, err);
-    if (strcmp(kind, "nearest by ids in groups") == 0)
-        return vic_pattern_nearest(c, &named[1][0], &named[1][1], 6, &no_self, p, err);
-    if (strcmp(kind, "windows") == 0) return vic_pattern_windows(c, &nowhere, 16, 64, NULL, p, err);
-    if (strcmp(kind, "blocks") == 0) return vic_pattern_generate(c, "blocks:5x5:n=7,block=64", NULL, p, err);
-    if (strcmp(kind, "pairs") == 0) return vic_pattern_pairs(c, &atoms, NULL, &pairs, NULL, p, err);
-    if (strcmp(kind, "ranges") == 0) return vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, p, err);
+    const bool masked = strncmp(kind, "masked ", 7) == 0;
+    vic_tensor mask = tensor_of(masked ? some : NULL, VIC_U8, 1, &n);
+    for (int i = 0; i < ATOMS; i++) some[i] = i % 7 != 3;
+    if (strstr(kind, ".vnp")) return vic_pattern_load(c, kind, p, err);
+    if (strcmp(kind, "generated") == 0) return vic_pattern_generate(c, "blocks:5x5:n=7,block=64", NULL, p, err);
     if (strcmp(kind, "union") == 0) return vic_pattern_union(c, made, made, p, err);
+    if (strcmp(kind, "union of two orders") == 0) return vic_pattern_union(c, made, windowed, p, err);
     if (strcmp(kind, "exclude") == 0) return vic_pattern_exclude(c, made, &pairs, p, err);
     if (strcmp(kind, "transpose") == 0) return vic_pattern_transpose(c, mixed, p, err);
-    if (strcmp(kind, "groups") == 0) return vic_pattern_cutoff(c, &two, NULL, 4.0, NULL, p, err);
-    if (strcmp(kind, "points") == 0) return vic_pattern_cutoff(c, &atoms, &far, 4.0, NULL, p, err);
-    if (strstr(kind, ".vnp")) return vic_pattern_load(c, kind, p, err);
-    if (strcmp(kind, "masked") == 0) points.mask = tensor_of(mask, VIC_U8, 1, &n);
-    return vic_pattern_cutoff(c, &points, NULL, 4.0, NULL, p, err);
+    if (strstr(kind, "groups") || strstr(kind, "ids") || strstr(kind, "sets")) return construct_sets(c, kind, p, err);
+    return construct_masked(c, kind + (masked ? 7 : 0), &mask, p, err);
 }
 
 static vic_status make_pattern(const char *kind, vic_error *err)
@@ -521,46 +393,27 @@ static vic_status lay_out_tiles(const char *text, vic_error *err)
 }
 
 const struct operation library_operations[] = {
-    { "read PDB", read_file, "seed.pdb", NULL, READS },
-    { "read PDB, gzipped", read_file, "seed.pdb.gz", NULL, READS },
-    { "read mmCIF", read_file, "seed.cif", NULL, READS },
-    { "read GRO", read_file, "seed.gro", NULL, READS },
-    { "read XYZ", read_file, "seed.xyz", NULL, READS },
-    { "read extXYZ", read_file, "seed.extxyz", NULL, READS },
-    { "read CIF", read_file, "seed.small.cif", NULL, READS },
-    { "read POSCAR", read_file, "seed.poscar", NULL, READS },
-    { "read POSCAR without elements", read_file, "seed.old.poscar", NULL, READS },
-    { "read LAMMPS data", read_file, "seed.lammps", NULL, READS },
-    { "read Amber", read_file, "seed.rst7", NULL, READS },
-    { "broken PDB", read_broken, "bad.pdb", NULL, READS },
-    { "broken gzip", read_broken, "bad.pdb.gz", NULL, READS },
-    { "broken mmCIF", read_broken, "bad.cif", NULL, READS },
-    { "broken CIF", read_broken, "bad.small.cif", NULL, READS },
-    { "broken GRO", read_broken, "bad.gro", NULL, READS },
-    { "broken XYZ", read_broken, "bad.xyz", NULL, READS },
-    { "broken extXYZ", read_broken, "bad.extxyz", NULL, READS },
-    { "broken POSCAR", read_broken, "bad.poscar", NULL, READS },
-    { "broken LAMMPS data", read_broken, "bad.lammps", NULL, READS },
-    { "broken Amber", read_broken, "bad.rst7", NULL, READS },
-    { "no such model", read_no_model, "seed.pdb", NULL, READS },
-    { "empty file", read_broken, "empty", NULL, READS },
     { "broken .vnp", load_broken, "bad.vnp", NULL, READS },
-    { "structure from arrays", from_arrays, NULL, NULL, PLAIN },
-    { "write PDB", write_structure, "out.pdb", "out.pdb", PLAIN },
-    { "write extXYZ", write_structure, "out.extxyz", "out.extxyz", PLAIN },
     { "pattern: cutoff", make_pattern, "cutoff", NULL, PLAIN },
-    { "pattern: two sets", make_pattern, "points", NULL, PLAIN },
-    { "pattern: points left out", make_pattern, "masked", NULL, PLAIN },
+    { "pattern: two sets", make_pattern, "two sets", NULL, PLAIN },
+    { "pattern: cutoff within so many bytes", make_pattern, "cutoff, estimated", NULL, PLAIN },
+    { "pattern: points left out of a cutoff", make_pattern, "masked cutoff", NULL, PLAIN },
+    { "pattern: points left out of the nearest", make_pattern, "masked nearest", NULL, PLAIN },
+    { "pattern: points left out of windows", make_pattern, "masked windows", NULL, PLAIN },
+    { "pattern: points left out of blocks", make_pattern, "masked blocks", NULL, PLAIN },
+    { "pattern: points left out of pairs", make_pattern, "masked pairs", NULL, PLAIN },
+    { "pattern: points left out of ranges", make_pattern, "masked ranges", NULL, PLAIN },
     { "pattern: nearest", make_pattern, "nearest", NULL, PLAIN },
     { "pattern: nearest of two sets by ids", make_pattern, "nearest by ids", NULL, PLAIN },
     { "pattern: nearest in groups", make_pattern, "nearest in groups", NULL, PLAIN },
     { "pattern: nearest of two sets by ids in groups", make_pattern, "nearest by ids in groups", NULL, PLAIN },
     { "pattern: windows", make_pattern, "windows", NULL, PLAIN },
-    { "pattern: blocks", make_pattern, "blocks", NULL, PLAIN },
+    { "pattern: blocks", make_pattern, "generated", NULL, PLAIN },
     { "pattern: pairs", make_pattern, "pairs", NULL, PLAIN },
     { "pattern: ranges", make_pattern, "ranges", NULL, PLAIN },
     { "pattern: several structures", make_pattern, "groups", NULL, PLAIN },
     { "pattern: union", make_pattern, "union", NULL, PLAIN },
+    { "pattern: union of two orders", make_pattern, "union of two orders", NULL, PLAIN },
     { "pattern: exclusion", make_pattern, "exclude", NULL, PLAIN },
     { "pattern: difference", subtract, NULL, NULL, PLAIN },
     { "pattern: transpose", make_pattern, "transpose", NULL, PLAIN },
@@ -573,6 +426,7 @@ const struct operation library_operations[] = {
     { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
     { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },
     { "pattern: load structures of two sets with ids", make_pattern, "grouped.vnp", NULL, READS },
+    { "pattern: load ranges", make_pattern, "ranges.vnp", NULL, READS },
     { "pattern: load rules of two sets", make_pattern, "mixed.vnp", NULL, READS },
     { "tiles", lay_out_tiles, "blocks:1x120:density=1", NULL, PLAIN },
     { "plan and attention", attention, NULL, NULL, PLAIN },

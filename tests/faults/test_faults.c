@@ -32,7 +32,14 @@ static long failures, survived;
 
 static const struct operation *operation(int i)
 {
+    if (i < structure_operation_count) return &structure_operations[i];
+    i -= structure_operation_count;
     return i < library_operation_count ? &library_operations[i] : &cli_operations[i - library_operation_count];
+}
+
+static int operation_count(void)
+{
+    return structure_operation_count + library_operation_count + cli_operation_count;
 }
 
 static int entries(const char *path)
@@ -211,7 +218,7 @@ static void many_reads(void **state)
     const char *full = getenv("VIC_TEST_FULL");
     int times = full && *full ? 10000 : 300, done = 0;
     (void)state;
-    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+    for (int i = 0; i < operation_count(); i++) {
         const struct operation *o = operation(i);
         vic_error err;
         if (o->kind != READS) continue;
@@ -253,7 +260,7 @@ static void reads_in_pieces(void **state)
 {
     int shorter = 0;
     (void)state;
-    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+    for (int i = 0; i < operation_count(); i++) {
         const struct operation *o = operation(i);
         vic_error err;
         if (o->kind != READS) continue;
@@ -297,11 +304,11 @@ static int teardown(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[96];
+    struct CMUnitTest tests[128];
     size_t count = 0;
     /* nohup and a shell's background jobs have some ignored, and what is ignored stays so for the command */
     for (int i = 0; i < SIGNALS; i++) signal(signals[i], SIG_DFL);
-    for (int i = 0; i < library_operation_count + cli_operation_count; i++) {
+    for (int i = 0; i < operation_count(); i++) {
         const struct operation *o = operation(i);
         union {
             const struct operation *in;

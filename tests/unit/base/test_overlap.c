@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "base/overlap.h"
+#include "base/sizes.h"
 
 #include <string.h>
 
@@ -120,6 +121,38 @@ static void nothing_to_share(void **state)
     assert_false(tensors_overlap(&t, &far));
 }
 
+/* No stride of a dimension of one matters, and none is too large to be compared: under sanitizers this says more. */
+static void huge_strides(void **state)
+{
+    static const int64_t strides[] = { INT64_MIN, INT64_MAX, INT64_MAX / 2 };
+    (void)state;
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++) {
+        vic_tensor t = vic_tensor_make(memory + MIDDLE, VIC_F32, 3, (const int64_t[]){ 3, 1, 4 }), other = t;
+        t.stride[1] = strides[i];
+        assert_true(tensors_overlap(&t, &other));
+        other.data = memory;
+        assert_false(tensors_overlap(&t, &other));
+        assert_false(tensors_overlap(&other, &t));
+    }
+}
+
+/* The two reach as far from each other as strides may: one forwards, one backwards. */
+static void opposite_strides(void **state)
+{
+    vic_tensor up = vic_tensor_make(memory + MIDDLE, VIC_F64, 2, (const int64_t[]){ 2, 2 }), down = up;
+    (void)state;
+    up.stride[0] = INT64_MAX / 2;
+    while (!size_tensor_fits(&up)) up.stride[0] -= INT64_MAX / 512;
+    down.stride[0] = -up.stride[0];
+    assert_true(tensors_overlap(&up, &down));
+    down.data = memory;
+    assert_false(tensors_overlap(&up, &down));
+    assert_false(tensors_overlap(&down, &up));
+    down.data = memory + ROOM;
+    assert_false(tensors_overlap(&up, &down));
+    assert_false(tensors_overlap(&down, &up));
+}
+
 /* A million rows: no more work than for a few. */
 static void large_tensors(void **state)
 {
@@ -159,8 +192,9 @@ static void of_itself(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_layouts), cmocka_unit_test(packed_layouts),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_layouts),   cmocka_unit_test(packed_layouts),
                                         cmocka_unit_test(nothing_to_share), cmocka_unit_test(large_tensors),
+                                        cmocka_unit_test(huge_strides),     cmocka_unit_test(opposite_strides),
                                         cmocka_unit_test(of_itself) };
     return cmocka_run_group_tests_name("base_overlap", tests, NULL, NULL);
 }
