@@ -285,7 +285,7 @@ static void updates_of_other_points(void **state)
         p = before = kinds_pattern(&s, KIND_NEAREST, pool);
         CHECK_OK(pattern_transpose(p, pool, &turned, &err));
         CHECK_FAILS(pattern_update(&turned, s.x, NULL, NULL, pool, &err), VIC_BAD_ARGUMENT,
-                    "got one of kind nearest");
+                    "got one of kind transpose");
         if (!groups) { /* with the same cell the nearest are the same */
             struct expected there = pairs_there(p, pool);
             CHECK_OK(pattern_update(&p, s.x, NULL, cell, pool, &err));
