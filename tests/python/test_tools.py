@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -65,6 +66,26 @@ def test_layers_finds_a_forbidden_include(tree, path, text, arrow):
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"{path}:2: ") and arrow in lines[0], done.stdout
+
+
+@pytest.mark.parametrize("caller, fails", [("src/context/a.c.o", False), ("src/pattern/a.c.o", True)])
+def test_layers_finds_a_forbidden_call(tmp_path, caller, fails):
+    """A call needs no include: what an object needs and who defines it say it."""
+    def compiled(path, text):
+        source = tmp_path / "x.c"
+        source.write_text(text)
+        target = tmp_path / "objects" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-c", source, "-o", target], check=True)
+
+    compiled("src/base/filler.c.o", "int filler;")
+    for i in range(60):
+        shutil.copy(tmp_path / "objects/src/base/filler.c.o", tmp_path / f"objects/src/base/filler{i}.c.o")
+    compiled("src/plan/b.c.o", "void plan_it(void) {}")
+    compiled(caller, "void plan_it(void); void go(void) { plan_it(); }")
+    done = tool("check_layers.py", "--calls", tmp_path / "objects")
+    assert done.returncode == fails, done.stdout
+    assert ("src/pattern/a.c calls plan_it() of src/plan/b.c" in done.stdout) == fails
 
 
 def test_links_accepts_what_leads_somewhere(tree):
