@@ -54,9 +54,8 @@ static const struct {
       "0.5 0.5 0.5 T T T\n", "0.5 0.5\n" },
     { "old.poscar", "O\n1.0\n5.6 0 0\n0 5.6 0\n0 0 5.6\n2\nCartesian\n0 0 0\n", "1 2 3\n", "1 2\n" },
     { "lammps",
-      "title\n\n2 atoms\n2 atom types\n0 10 xlo xhi\n0 11 ylo yhi\n0 12 zlo zhi\n1 0 2 xy xz yz\n\nMasses\n\n1 "
-      "15.999\n"
-      "2 1.008\n\nAtoms\n\n1 1 1 -0.8 1 2 3 0 0 -1\n",
+      "title\n\n2 atoms\n2 atom types\n0 10 xlo xhi\n0 11 ylo yhi\n0 12 zlo zhi\n1 0 2 xy xz yz\n\nAtom "
+      "Type Labels\n\n1 O\n2 H\n\nMasses\n\n1 15.999\n2 1.008\n\nAtoms\n\n1 1 1 -0.8 1 2 3 0 0 -1\n",
       "2 1 2 .4 4 5 6 0 1 0\n", "2 1 9 .4 4 5 6 0 1 0\n" },
     { "rst7",
       "title\n    3\n   1.0000000   2.0000000   3.0000000   4.0000000   5.0000000   6.0000000\n   7.0000000   "

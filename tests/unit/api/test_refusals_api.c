@@ -89,6 +89,44 @@ static void tensors_of_no_use(void **state)
     assert_null(p);
 }
 
+/* Lists of one dimension, of which the first says how many there are. */
+static void lists_of_more_dimensions(void **state)
+{
+    vic_points q = points();
+    vic_pair_list list = { .size = sizeof list,
+                           .query = tensor_of(numbers, VIC_I64, 2, (const int64_t[]){ 2, 3 }),
+                           .key = tensor_of(numbers, VIC_I64, 1, (const int64_t[]){ 2 }) };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    CHECK_FAILS(vic_pattern_pairs(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT,
+                "query: expected shape [n], got 2 dimensions");
+    list.query.ndim = 1;
+    list.key.ndim = 0;
+    CHECK_FAILS(vic_pattern_pairs(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT,
+                "key: expected shape [2], got 0 dimensions");
+}
+
+/* Said to be on a GPU where there is none. */
+static void positions_on_no_gpu(void **state)
+{
+    vic_device_info info = VIC_INIT(vic_device_info);
+    vic_points q = points();
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    if (vic_device_get(1, &info, &err) == VIC_OK) skip(); /* this machine has one */
+    q.positions.device = (vic_device){ VIC_CUDA, 0 };
+    vic_status st = vic_pattern_cutoff(NULL, &q, NULL, 2.0, NULL, &p, &err);
+    assert_true(st == VIC_NO_DEVICE || st == VIC_NO_KERNEL || st == VIC_FAILED);
+    assert_true(err.text[0] && !p);
+    q.positions.shape[0] = q.n = 0; /* of which there is nothing to copy */
+    q.positions.stride[0] = INT64_MIN;
+    CHECK_OK(vic_pattern_cutoff(NULL, &q, NULL, 2.0, NULL, &p, &err));
+    assert_int_equal(info_of(p).n_q, 0);
+    vic_pattern_free(p);
+}
+
 /* One point: whatever its strides, it lies dense. */
 static void strides_of_one_point(void **state)
 {
@@ -388,6 +426,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(positions_without_a_number),
         cmocka_unit_test(tensors_of_no_use),
+        cmocka_unit_test(lists_of_more_dimensions),
+        cmocka_unit_test(positions_on_no_gpu),
         cmocka_unit_test(strides_of_one_point),
         cmocka_unit_test(members_that_a_way_does_not_take),
         cmocka_unit_test(groups_without_offsets),

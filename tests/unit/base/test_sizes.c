@@ -44,6 +44,12 @@ static void test_reach_of_tensors(void **state)
         memcpy(t.stride, tensors[i].stride, sizeof tensors[i].stride);
         CHECK(size_tensor_fits(&t) == tensors[i].fits, "tensor %zu", i);
     }
+    vic_tensor t = { .dtype = VIC_F32, .ndim = -1 };
+    assert_false(size_tensor_fits(&t));
+    t.ndim = VIC_MAX_DIMS;
+    assert_true(size_tensor_fits(&t));
+    t.ndim++;
+    assert_false(size_tensor_fits(&t));
 }
 
 int main(void)

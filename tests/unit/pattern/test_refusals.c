@@ -157,6 +157,22 @@ static void cells_of_no_use(void **state)
         }
 }
 
+static void numbers_of_atoms(void **state)
+{
+    const int64_t wrong[] = { -1, (int64_t)INT32_MAX - STRIP + 1, INT64_MAX }, ptr[] = { 0, 0 };
+    const struct block_mask none = { 16, ptr, NULL };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (size_t t = 0; t < sizeof wrong / sizeof *wrong; t++)
+        for (int side = 0; side < 2; side++) {
+            const struct point_set few = { .n = 16 }, many = { .n = wrong[t] };
+            CHECK_FAILS(pattern_from_blocks(side ? &few : &many, side ? &many : &few, &none, pool, &p, &err),
+                        VIC_BAD_ARGUMENT, "a pattern holds 0 to");
+            assert_null(p);
+        }
+}
+
 /* ---- lists ---- */
 
 static void pairs_of_no_atoms(void **state)
@@ -314,11 +330,12 @@ static int free_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sets_that_differ),       cmocka_unit_test(positions_that_differ),
-        cmocka_unit_test(structures_that_differ), cmocka_unit_test(numbers_of_groups),
-        cmocka_unit_test(cells_of_no_use),        cmocka_unit_test(pairs_of_no_atoms),
-        cmocka_unit_test(ranges_of_nothing),      cmocka_unit_test(masks_of_other_blocks),
-        cmocka_unit_test(requests_of_no_sense),   cmocka_unit_test(updates_of_other_points),
+        cmocka_unit_test(sets_that_differ),        cmocka_unit_test(positions_that_differ),
+        cmocka_unit_test(structures_that_differ),  cmocka_unit_test(numbers_of_groups),
+        cmocka_unit_test(numbers_of_atoms),        cmocka_unit_test(cells_of_no_use),
+        cmocka_unit_test(pairs_of_no_atoms),       cmocka_unit_test(ranges_of_nothing),
+        cmocka_unit_test(masks_of_other_blocks),   cmocka_unit_test(requests_of_no_sense),
+        cmocka_unit_test(updates_of_other_points),
     };
     return cmocka_run_group_tests_name("pattern_refusals", tests, make_pool, free_pool);
 }
