@@ -25,10 +25,11 @@ static vic_status check_workspace_apart(const vic_attention_args *a, vic_error *
 {
     const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out, &a->lse };
     static const char *const names[] = { "q", "k", "v", "bias", "out", "lse" };
+    const int64_t most = INT64_MAX / 16; /* no tensor reaches further (size_tensor_fits) */
     const vic_tensor scratch = { .data = a->workspace,
                                  .dtype = VIC_U8,
                                  .ndim = 1,
-                                 .shape = { a->workspace_size < INT64_MAX ? (int64_t)a->workspace_size : INT64_MAX },
+                                 .shape = { a->workspace_size < (size_t)most ? (int64_t)a->workspace_size : most },
                                  .stride = { 1 } };
     for (int i = 0; i < 6; i++)
         if (tensors[i]->data && tensors_overlap(&scratch, tensors[i]))

@@ -254,6 +254,63 @@ static void updates_of_what_stays(void **state)
     CHECK_FAILS(vic_pattern_update(NULL, &missing, &q, NULL, &err), VIC_BAD_ARGUMENT, "make one first");
     assert_ptr_equal(p, before);
     vic_pattern_free(p);
+    other = points();
+    p = cutoff_pattern(&other, 2.0);
+    other.cell = cell;
+    CHECK_FAILS(vic_pattern_update(NULL, &p, &other, NULL, &err), VIC_BAD_ARGUMENT,
+                "queries.cell: the pattern is periodic along no axis");
+    vic_pattern_free(p);
+}
+
+/* left and right mean something with a window alone. */
+static void ranges_with_half_a_window(void **state)
+{
+    const int64_t first[] = { 0, N }, ptr[] = { 0, 1 };
+    const int32_t range[] = { 0, N };
+    vic_points q = points_of(N);
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        vic_range_list list = {
+            .size = sizeof list, .groups = 1, .query_offsets = first, .range_offsets = ptr, .ranges = range
+        };
+        *(side ? &list.right : &list.left) = 3;
+        CHECK_FAILS(vic_pattern_ranges(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+        list.window = true;
+        CHECK_OK(vic_pattern_ranges(NULL, &q, NULL, &list, NULL, &p, &err));
+        assert_int_equal(info_of(p).pairs, N + 3 * N - 6); /* its own key and three more, but at the end */
+        vic_pattern_free(p);
+    }
+}
+
+static void workspace_that_is_a_tensor(void **state)
+{
+    static float values[64 * N], out[64 * N];
+    const int64_t shape[] = { N, 1, 64 };
+    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .head_dim = 64 };
+    vic_points q = points();
+    vic_pattern *p = cutoff_pattern(&q, 2.0);
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    vic_plan *plan;
+    size_t bytes;
+    vic_error err;
+    (void)state;
+    CHECK_OK(vic_plan_create(NULL, p, &o, &plan, &err));
+    CHECK_OK(vic_plan_workspace(NULL, plan, 1, &bytes, &err));
+    char *memory = aligned_alloc(64, (bytes + sizeof values + 63) / 64 * 64);
+    assert_true(memory && bytes > 0);
+    a.q = a.k = tensor_of(values, VIC_F32, 3, shape);
+    a.v = tensor_of(memory + bytes - 4, VIC_F32, 3, shape);
+    a.out = tensor_of(out, VIC_F32, 3, shape);
+    a.workspace = memory;
+    a.workspace_size = bytes;
+    CHECK_FAILS(vic_attention(NULL, plan, &a, &err), VIC_BAD_ARGUMENT, "workspace overlaps tensor v in memory");
+    a.workspace_size = SIZE_MAX; /* as large as can be said */
+    CHECK_FAILS(vic_attention(NULL, plan, &a, &err), VIC_BAD_ARGUMENT, "workspace overlaps tensor");
+    free(memory);
+    vic_plan_free(plan);
+    vic_pattern_free(p);
 }
 
 /* ---- what a pattern is asked for ---- */
@@ -355,6 +412,10 @@ static void sorting(void **state)
     CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT, "out: data is NULL");
     CHECK_FAILS(vic_pattern_unsort(NULL, p, VIC_KEY, &out, &in, NULL, &err), VIC_BAD_ARGUMENT, "in: data is NULL");
     out.data = to;
+    out.stride[0] = 0;
+    CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT,
+                "elements would overwrite each other");
+    out.stride[0] = 1;
     out.device.type = in.device.type = VIC_DEVICE_UNKNOWN;
     CHECK_FAILS(vic_pattern_sort(NULL, p, VIC_QUERY, &in, &out, NULL, &err), VIC_BAD_ARGUMENT, "an unknown device");
     vic_pattern_free(p);
@@ -433,6 +494,8 @@ int main(void)
         cmocka_unit_test(groups_without_offsets),
         cmocka_unit_test(cells_of_both_sides),
         cmocka_unit_test(updates_of_what_stays),
+        cmocka_unit_test(ranges_with_half_a_window),
+        cmocka_unit_test(workspace_that_is_a_tensor),
         cmocka_unit_test(sides),
         cmocka_unit_test(lists_of_one_array),
         cmocka_unit_test(block_masks),
