@@ -234,8 +234,7 @@ vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const v
     NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
     NEED(l.range_offsets, "range_offsets", "expected [groups + 1] numbers");
     TRY(points_take(queries, keys, "ranges", POINTS_TWO_SETS, &points, err));
-    int64_t after = l.window ? l.right : -1;
-    if (l.causal && after != 0) after = 0;
+    int64_t after = l.causal ? 0 : l.window ? l.right : -1;
     const struct ranges_input ranges = { l.groups, l.query_offsets,        l.range_offsets,
                                          l.ranges, l.window ? l.left : -1, after };
     vic_status st = pattern_ranges(&points.queries, points.keys_or_null, &ranges, pool, out, err);

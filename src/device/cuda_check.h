@@ -28,6 +28,14 @@ static inline void cuda_forget(cudaError_t code)
     if (code != cudaSuccess) cudaGetLastError();
 }
 
+/* From memory of the host to the current device, and done when it returns: cudaMemcpy() may return while the last bytes
+ * are still on their way, and a stream that does not wait for the default stream would run before they are there. */
+static inline vic_status cuda_upload(void *to, const void *from, size_t bytes, const char *what, vic_error *err)
+{
+    TRY(cuda_check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), what, err));
+    return cuda_check(cudaStreamSynchronize(NULL), what, err);
+}
+
 /* device_enter() makes a device current, and device_leave() the caller's device again.  device_leave() must follow
  * device_enter() whether that succeeded or not. */
 struct device_scope {

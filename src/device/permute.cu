@@ -79,12 +79,11 @@ const int32_t *find_kept(const vic_pattern *p, vic_device device, vic_side side)
     return nullptr;
 }
 
-vic_status upload(vic_device device, const int32_t *order, size_t bytes, kept_order *kept, vic_error *err)
+vic_status upload(const int32_t *order, size_t bytes, kept_order *kept, vic_error *err)
 {
-    (void)device;
     TRY(cuda_check(cudaMalloc(reinterpret_cast<void **>(&kept->order), bytes), "allocating GPU memory for the order",
                    err));
-    return cuda_check(cudaMemcpy(kept->order, order, bytes, cudaMemcpyHostToDevice), "copying the order", err);
+    return cuda_upload(kept->order, order, bytes, "copying the order", err);
 }
 
 // Sets *out to the order on the device, which is uploaded the first time.  Two threads may both do that; then the
@@ -99,7 +98,7 @@ vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const in
     kept->base.release = kept_free;
     kept->device = device;
     kept->side = side;
-    vic_status st = upload(device, side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t), kept, err);
+    vic_status st = upload(side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t), kept, err);
     if (st != VIC_OK) {
         kept_free(&kept->base);
         return st;

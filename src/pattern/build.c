@@ -27,6 +27,7 @@ static vic_status check_memory(const vic_pattern *p, const struct placed *placed
 /* An old pattern that nobody else can see, made ready to become the new one: it keeps its arrays. */
 static void reset(vic_pattern *p)
 {
+    pattern_leave_devices(p);
     free(p->images);
     p->images = NULL;
     p->n_images = p->n_partial = p->n_full = 0;

@@ -40,6 +40,15 @@ vic_pattern *pattern_retain(const vic_pattern *p)
     return shared.out;
 }
 
+void pattern_leave_devices(vic_pattern *p)
+{
+    for (struct pattern_on_device *d = p->on_device, *next; d; d = next) {
+        next = d->next;
+        d->release(d);
+    }
+    p->on_device = NULL;
+}
+
 void pattern_release(vic_pattern *p)
 {
     if (!p || __atomic_sub_fetch(&p->references, 1, __ATOMIC_ACQ_REL) > 0) return;
@@ -66,10 +75,7 @@ void pattern_release(vic_pattern *p)
     free(p->cells);
     for (int64_t r = 0; r < p->n_rules; r++) rule_free(&p->rules[r]);
     free(p->rules);
-    for (struct pattern_on_device *d = p->on_device, *next; d; d = next) {
-        next = d->next;
-        d->release(d);
-    }
+    pattern_leave_devices(p);
     free(p);
 }
 

@@ -15,6 +15,8 @@ vic_status pattern_new_like(const vic_pattern *p, vic_pattern **out, vic_error *
 
 vic_pattern *pattern_retain(const vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);              /* frees with the last reference; NULL is fine */
+/* Releases what is kept of it on GPUs, which no longer holds when its memory becomes another pattern. */
+void pattern_leave_devices(vic_pattern *p);
 
 /* Where queries are keys, both sides are the same arrays: to be called once those of the queries are there. */
 void pattern_share_sides(vic_pattern *p);

@@ -89,11 +89,43 @@ static void memory_takes_turns(void **state)
     pool_free(pool);
 }
 
+static int released;
+
+static void release_kept(struct pattern_on_device *kept)
+{
+    (void)kept;
+    released++;
+}
+
+/* What is kept of a pattern on a GPU goes before its memory holds other orders. */
+static void nothing_stays_on_a_gpu(void **state)
+{
+    struct pattern_on_device kept = { NULL, release_kept };
+    struct pool *pool;
+    struct kinds s;
+    vic_pattern *p, *first;
+    vic_error err;
+    (void)state;
+    CHECK_OK(pool_create(1, &pool, &err));
+    kinds_make(&s, 81, false, false);
+    p = first = kinds_pattern(&s, KIND_CUTOFF, pool);
+    p->on_device = &kept;
+    CHECK_OK(pattern_update(&p, s.x, NULL, NULL, pool, &err));
+    CHECK_OK(pattern_update(&p, s.x, NULL, NULL, pool, &err));
+    assert_ptr_equal(p, first); /* in the memory of the first */
+    assert_null(p->on_device);
+    assert_int_equal(released, 1);
+    pattern_release(p);
+    kinds_free(&s);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_that_can),
         cmocka_unit_test(memory_takes_turns),
+        cmocka_unit_test(nothing_stays_on_a_gpu),
     };
     return cmocka_run_group_tests_name("pattern_update", tests, NULL, NULL);
 }

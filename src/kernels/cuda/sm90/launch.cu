@@ -215,8 +215,7 @@ static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedu
     times->fill = watch->lap();
     vic_status st = cuda_check(cudaMalloc(&d->memory, memory.bytes()), "allocating the plan's GPU memory", err);
     times->memory = watch->lap();
-    if (st == VIC_OK)
-        st = cuda_check(cudaMemcpy(d->memory, host, memory.bytes(), cudaMemcpyHostToDevice), "copying the plan", err);
+    if (st == VIC_OK) st = cuda_upload(d->memory, host, memory.bytes(), "copying the plan", err);
     std::free(host);
     TRY(st);
     times->copy = watch->lap();
