@@ -1,34 +1,28 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The C headers as ctypes sees them: structs, constants and functions, read from include/, so that none is written twice.
 
-    header = c_header.read()             vicinal.h, vicinal_structure.h, vicinal_dev.h
-    header.structs["vic_points"]()       an instance; where the struct begins with its size, that is filled in
-    header.constants["VIC_F32"]
-    library = header.load(PATH...)       shared libraries; library.vic_version() and so on with their types set
+    tools/c_header.py            writes python/vicinal/_declarations.py
+    tools/c_header.py --check    fails where that file is not what the headers say
 
-It reads what these headers are written in and no more; tests/python/test_header.py holds it against a compiler.
+It reads what these headers are written in and no more; tests/python/test_header.py holds the result against a compiler.
 """
-import ctypes as c
 import pathlib
 import re
+import sys
 
-INCLUDE = pathlib.Path(__file__).resolve().parent.parent / "include"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+INCLUDE = ROOT / "include"
+WRITTEN = ROOT / "python" / "vicinal" / "_declarations.py"
 FILES = ("vicinal.h", "vicinal_structure.h", "vicinal_dev.h")
-PLAIN = {"void": None, "bool": c.c_bool, "char": c.c_char, "int": c.c_int, "size_t": c.c_size_t, "float": c.c_float,
-         "double": c.c_double, "int32_t": c.c_int32, "int64_t": c.c_int64, "uint8_t": c.c_uint8,
-         "uint64_t": c.c_uint64}
-
-
-class Sized(c.Structure):
-    def __init__(self, **members):
-        super().__init__(size=c.sizeof(self), **members)
-
-
-class Library:
-    """The functions of several libraries."""
+PLAIN = {"void": "None", "bool": "c.c_bool", "char": "c.c_char", "int": "c.c_int", "size_t": "c.c_size_t",
+         "float": "c.c_float", "double": "c.c_double", "int32_t": "c.c_int32", "int64_t": "c.c_int64",
+         "uint8_t": "c.c_uint8", "uint64_t": "c.c_uint64"}
 
 
 class Header:
+    """Types are the text of the ctypes type."""
+
     def __init__(self):
         self.structs, self.constants, self.functions, self.types = {}, {}, {}, dict(PLAIN)
 
@@ -36,7 +30,7 @@ class Header:
         """Of `const char` and "*": a pointer is c_void_p, but a string is c_char_p."""
         base = words.replace("const", "").strip()
         if stars:
-            return c.c_char_p if base == "char" and stars == "*" else c.c_void_p
+            return "c.c_char_p" if base == "char" and stars == "*" else "c.c_void_p"
         return self.types[base]
 
     def constant(self, text):
@@ -55,12 +49,11 @@ class Header:
             words, rest = re.fullmatch(r"((?:const )?\w+)\s*(.*)", declaration, re.S).groups()
             for stars, name, length in re.findall(r"(\**)\s*(\w+)(?:\[(\w+)\])?\s*(?:,|$)", rest):
                 kind = self.type(words, stars)
-                yield name, kind * self.constant(length) if length else kind
+                yield name, f"{kind} * {self.constant(length)}" if length else kind
 
     def struct(self, name, body):
-        fields = list(self.members(body))
-        base = Sized if fields[0][0] == "size" else c.Structure
-        self.structs[name] = self.types[name] = type(name, (base,), {"_fields_": fields})
+        self.structs[name] = list(self.members(body))
+        self.types[name] = name
 
     def function(self, result, name, arguments):
         words, stars = re.fullmatch(r"(.*?)\s*(\**)", result).groups()
@@ -83,7 +76,7 @@ class Header:
         for match in re.finditer(pattern, text, re.S):
             enum, enumerators, anonymous, struct, body, _, result, function, arguments = match.groups()
             if enum:
-                self.types[enum] = c.c_int
+                self.types[enum] = "c.c_int"
             if enum or anonymous:
                 self.enumerators(enumerators or anonymous)
             elif struct:
@@ -91,20 +84,44 @@ class Header:
             elif function:
                 self.function(" ".join(result.split()), function, " ".join(arguments.split()))
 
-    def load(self, *paths):
-        """The functions of all libraries; those that a library lacks are missing."""
-        library = Library()
-        for handle in [c.CDLL(str(path)) for path in paths]:
-            for name, (result, arguments) in self.functions.items():
-                if hasattr(handle, name):
-                    function = getattr(handle, name)
-                    function.restype, function.argtypes = result, arguments
-                    setattr(library, name, function)
-        return library
-
 
 def read(include=INCLUDE):
     header = Header()
     for file in FILES:
         header.parse((pathlib.Path(include) / file).read_text(encoding="utf-8"))
     return header
+
+
+def written(header):
+    """The text of _declarations.py."""
+    lines = ["# SPDX-License-Identifier: Apache-2.0",
+             '"""What include/ declares, for ctypes.  Written by tools/c_header.py: change the headers instead."""',
+             "import ctypes as c", "", "",
+             "class Sized(c.Structure):", '    """Begins with its size, which is filled in."""', "",
+             "    def __init__(self, **members):", "        super().__init__(size=c.sizeof(self), **members)"]
+    for name, fields in header.structs.items():
+        lines += ["", "", f"class {name}({'Sized' if fields[0][0] == 'size' else 'c.Structure'}):",
+                  "    _fields_ = ["]
+        lines += [f'        ("{member}", {kind}),' for member, kind in fields] + ["    ]"]
+    lines += ["", "", "STRUCTS = {"] + [f'    "{name}": {name},' for name in header.structs] + ["}"]
+    lines += ["CONSTANTS = {"] + [f'    "{name}": {value},' for name, value in header.constants.items()
+                                  if not name.endswith("_")] + ["}"]
+    lines += ["FUNCTIONS = {  # result, arguments"]
+    lines += [f'    "{name}": ({result}, [{", ".join(arguments)}]),'
+              for name, (result, arguments) in header.functions.items()]
+    return "\n".join(lines + ["}", ""])
+
+
+def main(words):
+    text = written(read())
+    if words == ["--check"]:
+        if not WRITTEN.is_file() or WRITTEN.read_text(encoding="utf-8") != text:
+            sys.exit(f"{WRITTEN.relative_to(ROOT)} is not what include/ says: run tools/c_header.py")
+    elif words:
+        sys.exit(__doc__)
+    else:
+        WRITTEN.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

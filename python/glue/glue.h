@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the Python package adds to the library, libvicinal_python.so: patterns by number, with the plans made of them,
+ * and the operators of torch and JAX, which take such a number.  Built from C alone: neither torch nor JAX is needed.
+ *
+ * A number is never used twice, so that one whose pattern is gone is an error and no other pattern.  Any thread may
+ * call at any time.  After fork() the child goes on with contexts of its own. */
+#ifndef VICINAL_GLUE_H
+#define VICINAL_GLUE_H
+
+#include "vicinal.h"
+
+/* Takes over the pattern; a number above 0, or 0 when there is no memory (and the pattern is freed). */
+VIC_API int64_t vicpy_keep(vic_pattern *p);
+/* Frees the pattern and its plans, once no call uses them any more. */
+VIC_API void vicpy_drop(int64_t number);
+/* Borrowed; NULL when there is none. */
+VIC_API vic_pattern *vicpy_pattern(int64_t number);
+/* vic_pattern_update(): the number stays, its plans go. */
+VIC_API vic_status vicpy_update(int64_t number, const vic_points *queries, const vic_points *keys, vic_error *err);
+
+/* The context of the process for a device, borrowed; made when first asked for. */
+VIC_API vic_status vicpy_context(vic_device device, vic_context **out, vic_error *err);
+/* Threads of the CPU, 0 = all that the process may use; of calls from now on. */
+VIC_API vic_status vicpy_set_threads(int32_t threads, vic_error *err);
+
+/* What the plan for these options is like, made if it is not there yet. */
+VIC_API vic_status vicpy_plan_get(int64_t number, const vic_plan_options *options, vic_plan_info *out,
+                                  vic_error *err);
+/* vic_attention() by the plan for these tensors; made if it is not there yet, but not while a CUDA graph is captured. */
+VIC_API vic_status vicpy_attention(int64_t number, const vic_attention_args *args, bool pattern_order,
+                                   vic_error *err);
+
+/* Registers vicinal::attn with torch.  libtorch_cpu: a handle of dlopen(); libtorch_cuda: likewise or NULL.  Returns
+ * NULL, or the name of what this torch lacks (static). */
+VIC_API const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda);
+
+/* ---- Between the files of this folder ---- */
+
+struct planned; /* a plan in use */
+
+/* The plan for tensors like those of `args`.  `out` is given back by plan_give(). */
+vic_status plan_take(int64_t number, const vic_attention_args *args, bool pattern_order, struct planned **out,
+                     vic_error *err);
+void plan_give(struct planned *plan);
+/* Bytes of scratch; runs it in the process's context. */
+vic_status planned_workspace(const struct planned *plan, int64_t batch, size_t *bytes, vic_error *err);
+vic_status planned_run(const struct planned *plan, const vic_attention_args *args, vic_error *err);
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Patterns by number, their plans, and the contexts of the process. */
+#include "glue.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_GPUS = 64, INDEX_BITS = 24 };
+
+struct planned {
+    struct planned *next;
+    vic_plan_options key;
+    vic_plan *plan;
+    int uses;      /* calls under way, and 1 for the list that it is in */
+    bool captured; /* in a CUDA graph */
+};
+
+/* A number is place | generation << INDEX_BITS. */
+struct kept {
+    int64_t number;
+    vic_pattern *pattern; /* NULL = the place is free */
+    struct planned *plans;
+    struct kept *next_free;
+};
+
+/* `lock` is held for moments; `making` while a plan or a context is made, so that none is made twice.  Who needs both
+ * takes `making` first. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, making = PTHREAD_MUTEX_INITIALIZER;
+static struct kept **places; /* each of its own, so that a place stays where it is */
+static struct kept *free_places;
+static int64_t n_places, room;
+static vic_context *cpu, *gpus[MAX_GPUS];
+static int32_t cpu_threads;
+
+static vic_status say(vic_error *err, vic_status status, const char *text)
+{
+    if (err) {
+        err->status = status;
+        snprintf(err->text, sizeof err->text, "%s", text);
+    }
+    return status;
+}
+
+/* ---- fork() ---- */
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&making);
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&making);
+}
+
+/* A context's threads are not in the child, which makes its own; plans of the CPU go on, in the new one. */
+static void in_child(void)
+{
+    cpu = NULL;
+    memset(gpus, 0, sizeof gpus);
+    after_fork();
+}
+
+__attribute__((constructor)) static void watch_fork(void)
+{
+    pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* ---- Contexts ---- */
+
+static vic_status context_of(vic_device device, vic_context **out, vic_error *err)
+{
+    vic_context_options o = VIC_INIT(vic_context_options);
+    vic_context **place = &cpu;
+    if (device.type == VIC_CUDA) {
+        if (device.index < 0 || device.index >= MAX_GPUS) return say(err, VIC_NO_DEVICE, "no GPU has such an index");
+        place = &gpus[device.index];
+    }
+    *out = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (*out) return VIC_OK;
+    o.device = device;
+    o.threads = device.type == VIC_CUDA ? 0 : cpu_threads;
+    if (vic_context_create(&o, out, err)) return err ? err->status : VIC_FAILED;
+    __atomic_store_n(place, *out, __ATOMIC_RELEASE);
+    return VIC_OK;
+}
+
+vic_status vicpy_context(vic_device device, vic_context **out, vic_error *err)
+{
+    pthread_mutex_lock(&making);
+    vic_status st = context_of(device, out, err);
+    pthread_mutex_unlock(&making);
+    return st;
+}
+
+/* The context before stays for the calls that are in it: a few kilobytes and sleeping threads. */
+vic_status vicpy_set_threads(int32_t threads, vic_error *err)
+{
+    vic_context *fresh;
+    pthread_mutex_lock(&making);
+    cpu_threads = threads;
+    __atomic_store_n(&cpu, NULL, __ATOMIC_RELEASE);
+    vic_status st = context_of((vic_device){ VIC_CPU, 0 }, &fresh, err);
+    pthread_mutex_unlock(&making);
+    return st;
+}
+
+/* ---- Patterns ---- */
+
+/* The place of a number, with `lock` held; NULL when its pattern is gone. */
+static struct kept *find(int64_t number)
+{
+    int64_t place = number & (((int64_t)1 << INDEX_BITS) - 1);
+    if (number <= 0 || place >= n_places || places[place]->number != number || !places[place]->pattern) return NULL;
+    return places[place];
+}
+
+static struct kept *free_place(void)
+{
+    struct kept *k = free_places;
+    if (k) {
+        free_places = k->next_free;
+        k->number += (int64_t)1 << INDEX_BITS;
+        return k;
+    }
+    if (n_places == (int64_t)1 << INDEX_BITS) return NULL;
+    if (n_places == room) {
+        int64_t more = room ? 2 * room : 64;
+        struct kept **grown = realloc(places, (size_t)more * sizeof *grown);
+        if (!grown) return NULL;
+        places = grown;
+        room = more;
+    }
+    if (!(k = calloc(1, sizeof *k))) return NULL;
+    k->number = n_places | (int64_t)1 << INDEX_BITS;
+    places[n_places++] = k;
+    return k;
+}
+
+int64_t vicpy_keep(vic_pattern *p)
+{
+    int64_t number = 0;
+    pthread_mutex_lock(&lock);
+    struct kept *k = free_place();
+    if (k) {
+        k->pattern = p;
+        number = k->number;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!k) vic_pattern_free(p);
+    return number;
+}
+
+vic_pattern *vicpy_pattern(int64_t number)
+{
+    pthread_mutex_lock(&lock);
+    struct kept *k = find(number);
+    vic_pattern *p = k ? k->pattern : NULL;
+    pthread_mutex_unlock(&lock);
+    return p;
+}
+
+/* Takes the plans out of their list, with `lock` held. */
+static struct planned *plans_out(struct kept *k)
+{
+    struct planned *plans = k->plans;
+    k->plans = NULL;
+    return plans;
+}
+
+/* Those that no call uses are freed; the others by the call that ends last. */
+static void plans_free(struct planned *plan)
+{
+    while (plan) {
+        struct planned *next = plan->next;
+        plan_give(plan);
+        plan = next;
+    }
+}
+
+void vicpy_drop(int64_t number)
+{
+    struct planned *plans = NULL;
+    vic_pattern *p = NULL;
+    pthread_mutex_lock(&lock);
+    struct kept *k = find(number);
+    if (k) {
+        p = k->pattern;
+        k->pattern = NULL;
+        k->next_free = free_places;
+        free_places = k;
+        plans = plans_out(k);
+    }
+    pthread_mutex_unlock(&lock);
+    plans_free(plans);
+    vic_pattern_free(p);
+}
+
+vic_status vicpy_update(int64_t number, const vic_points *queries, const vic_points *keys, vic_error *err)
+{
+    vic_context *c;
+    vic_status st;
+    pthread_mutex_lock(&making);
+    pthread_mutex_lock(&lock);
+    struct kept *k = find(number);
+    bool captured = false;
+    struct planned *plans = NULL;
+    if (k) {
+        for (struct planned *p = k->plans; p; p = p->next) captured = captured || p->captured;
+        if (!captured) plans = plans_out(k);
+    }
+    pthread_mutex_unlock(&lock);
+    plans_free(plans);
+    if (!k)
+        st = say(err, VIC_BAD_ARGUMENT, "the pattern is gone");
+    else if (captured)
+        st = say(err, VIC_BAD_ARGUMENT,
+                 "a CUDA graph was captured with this pattern, and would go on with the old one: make a new pattern, "
+                 "and capture anew");
+    else if (!(st = context_of((vic_device){ VIC_CPU, 0 }, &c, err)))
+        st = vic_pattern_update(c, &k->pattern, queries, keys, err);
+    pthread_mutex_unlock(&making);
+    return st;
+}
+
+/* ---- Plans ---- */
+
+/* CUDA's own word on whether work on a stream is being recorded into a graph. */
+static bool capturing(void *stream)
+{
+    static int (*ask)(void *, int *);
+    static bool looked;
+    int answer = 0;
+    if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
+        void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+        *(void **)&ask = driver ? dlsym(driver, "cuStreamIsCapturing") : NULL;
+        __atomic_store_n(&looked, true, __ATOMIC_RELEASE);
+    }
+    return ask && ask(stream == VIC_STREAM_DEFAULT ? NULL : stream, &answer) == 0 && answer != 0;
+}
+
+static vic_plan_options options_of(const vic_attention_args *a, bool pattern_order)
+{
+    const int axis = a->q.ndim - 2; /* heads; what is wrong with the dimensions vic_attention() says */
+    vic_plan_options o = VIC_INIT(vic_plan_options);
+    o.device = a->q.device;
+    if (o.device.type == VIC_CPU) o.device.index = 0;
+    o.dtype = a->q.dtype;
+    o.out_dtype = a->out.dtype;
+    o.heads = (int32_t)a->q.shape[axis];
+    o.kv_heads = (int32_t)a->k.shape[axis];
+    o.head_dim = (int32_t)a->q.shape[axis + 1];
+    o.head_dim_v = (int32_t)a->v.shape[axis + 1];
+    o.bias = a->bias.data ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
+    o.pattern_order = pattern_order;
+    return o;
+}
+
+static struct planned *look_up(struct kept *k, const vic_plan_options *key)
+{
+    for (struct planned *p = k->plans; p; p = p->next)
+        if (memcmp(&p->key, key, sizeof *key) == 0) return p;
+    return NULL;
+}
+
+/* With `making` held. */
+static vic_status make(struct kept *k, const vic_plan_options *key, struct planned **out, vic_error *err)
+{
+    vic_context *c;
+    vic_status st;
+    struct planned *p = calloc(1, sizeof *p);
+    if (!p) return say(err, VIC_NO_MEMORY, "no memory for a plan");
+    p->key = *key;
+    p->uses = 1;
+    st = context_of(key->device, &c, err);
+    if (!st) st = vic_plan_create(c, k->pattern, key, &p->plan, err);
+    if (st) {
+        free(p);
+        return st;
+    }
+    pthread_mutex_lock(&lock);
+    p->next = k->plans;
+    k->plans = p;
+    pthread_mutex_unlock(&lock);
+    *out = p;
+    return VIC_OK;
+}
+
+static vic_status take(int64_t number, const vic_plan_options *key, bool in_graph, struct planned **out,
+                       vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct planned *p = NULL;
+    pthread_mutex_lock(&lock);
+    struct kept *k = find(number);
+    if (k && (p = look_up(k, key))) p->uses++;
+    pthread_mutex_unlock(&lock);
+    if (k && !p) {
+        if (in_graph)
+            return say(err, VIC_BAD_ARGUMENT,
+                       "there is no plan yet for these tensors, and none can be made while a CUDA graph is captured: "
+                       "call attention once with such tensors before the capture");
+        pthread_mutex_lock(&making);
+        pthread_mutex_lock(&lock);
+        if ((k = find(number)) && (p = look_up(k, key))) p->uses++;
+        pthread_mutex_unlock(&lock);
+        if (k && !p && !(st = make(k, key, &p, err))) {
+            pthread_mutex_lock(&lock);
+            p->uses++;
+            pthread_mutex_unlock(&lock);
+        }
+        pthread_mutex_unlock(&making);
+    }
+    if (!k)
+        return say(err, VIC_BAD_ARGUMENT,
+                   "the pattern of this call is gone: keep it as long as anything that was made from it is in use, a "
+                   "compiled function, a graph or a backward pass to come");
+    if (p && in_graph) p->captured = true;
+    *out = p;
+    return st;
+}
+
+vic_status plan_take(int64_t number, const vic_attention_args *args, bool pattern_order, struct planned **out,
+                     vic_error *err)
+{
+    if (args->q.ndim < 3 || args->q.ndim > 4 || args->k.ndim != args->q.ndim || args->v.ndim != args->q.ndim)
+        return say(err, VIC_BAD_ARGUMENT,
+                   "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
+    vic_plan_options key = options_of(args, pattern_order);
+    bool in_graph = key.device.type == VIC_CUDA && capturing(args->stream);
+    vic_status st = take(number, &key, in_graph, out, err);
+    if (st == VIC_NO_KERNEL && key.device.type == VIC_CUDA && key.dtype == VIC_F32)
+        say(err, st,
+            "float32 on a GPU: its kernels take float16 and bfloat16 (softmax and sums are float32 all the same). Give "
+            "compute_dtype=torch.float16 or torch.bfloat16, which casts q, k and v and the result back, or call under "
+            "torch.autocast(\"cuda\")");
+    return st;
+}
+
+/* What vic_plan_free() does on a GPU waits for the work that uses the plan. */
+void plan_give(struct planned *plan)
+{
+    pthread_mutex_lock(&lock);
+    bool last = --plan->uses == 0;
+    pthread_mutex_unlock(&lock);
+    if (!last) return;
+    vic_plan_free(plan->plan);
+    free(plan);
+}
+
+/* The context as it is now: after fork(), or with another number of threads, it is not the one of the plan. */
+static vic_status context_now(const struct planned *plan, vic_context **out, vic_error *err)
+{
+    *out =
+        __atomic_load_n(plan->key.device.type == VIC_CUDA ? &gpus[plan->key.device.index] : &cpu, __ATOMIC_ACQUIRE);
+    return *out ? VIC_OK : vicpy_context(plan->key.device, out, err);
+}
+
+vic_status planned_workspace(const struct planned *plan, int64_t batch, size_t *bytes, vic_error *err)
+{
+    vic_context *c;
+    vic_status st = context_now(plan, &c, err);
+    return st ? st : vic_plan_workspace(c, plan->plan, batch, bytes, err);
+}
+
+vic_status planned_run(const struct planned *plan, const vic_attention_args *args, vic_error *err)
+{
+    vic_context *c;
+    vic_status st = context_now(plan, &c, err);
+    return st ? st : vic_attention(c, plan->plan, args, err);
+}
+
+vic_status vicpy_plan_get(int64_t number, const vic_plan_options *options, vic_plan_info *out, vic_error *err)
+{
+    struct planned *plan;
+    vic_status st = take(number, options, false, &plan, err);
+    if (st) return st;
+    st = vic_plan_get(plan->plan, out, err);
+    plan_give(plan);
+    return st;
+}
+
+vic_status vicpy_attention(int64_t number, const vic_attention_args *args, bool pattern_order, vic_error *err)
+{
+    struct planned *plan;
+    vic_status st = plan_take(number, args, pattern_order, &plan, err);
+    if (st) return st;
+    st = planned_run(plan, args, err);
+    plan_give(plan);
+    return st;
+}

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library through ctypes: where it is, how it is called, and its errors as exceptions.
+
+The libraries lie in the package's folder lib, where `pip install` puts them, or beside the file that the environment
+variable VIC_LIBRARY names (a build's libvicinal.so).  Every call releases Python's global lock.
+"""
+import ctypes as c
+import os
+import pathlib
+
+from ._declarations import CONSTANTS, FUNCTIONS, STRUCTS
+
+LIBRARIES = ("libvicinal.so", "libvicinal_structure.so", "libvicinal_python.so")
+
+
+class Error(Exception):
+    """A call of vicinal failed; the text says what was wrong, where, what was expected, and what to do."""
+
+    status = "FAILED"
+
+
+class ArgumentError(Error, ValueError):
+    """An argument is not accepted."""
+
+    status = "BAD_ARGUMENT"
+
+
+class InputError(Error, ValueError):
+    """The content of a file or an array cannot be used."""
+
+    status = "BAD_INPUT"
+
+
+class FileError(Error, OSError):
+    """A file cannot be read or written."""
+
+    status = "CANNOT_READ"
+
+
+class DeviceError(Error, RuntimeError):
+    """There is no such device, or no kernel for what was asked."""
+
+    status = "NO_DEVICE"
+
+
+class OutOfMemory(Error, MemoryError):
+    """There is not enough memory, or not as much as max_bytes allows."""
+
+    status = "NO_MEMORY"
+
+
+ERRORS = {CONSTANTS["VIC_" + name]: kind for name, kind in (
+    ("BAD_ARGUMENT", ArgumentError), ("BAD_INPUT", InputError), ("CANNOT_READ", FileError),
+    ("CANNOT_WRITE", FileError), ("NO_DEVICE", DeviceError), ("NO_KERNEL", DeviceError), ("NO_MEMORY", OutOfMemory),
+    ("FAILED", Error))}
+
+# The functions of python/glue/glue.h, as the headers' are in _declarations.py.
+GLUE = {
+    "vicpy_keep": (c.c_int64, [c.c_void_p]),
+    "vicpy_drop": (None, [c.c_int64]),
+    "vicpy_pattern": (c.c_void_p, [c.c_int64]),
+    "vicpy_update": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vicpy_context": (c.c_int, [STRUCTS["vic_device"], c.c_void_p, c.c_void_p]),
+    "vicpy_set_threads": (c.c_int, [c.c_int32, c.c_void_p]),
+    "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
+    "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
+}
+
+
+def _find():
+    """Paths of LIBRARIES; those that a build lacks are left out."""
+    given = os.environ.get("VIC_LIBRARY")
+    folder = pathlib.Path(given).parent if given else pathlib.Path(__file__).parent / "lib"
+    paths = []
+    for name in LIBRARIES:
+        # A wheel has no links, so that the name there is the one that the loader asks for: libvicinal.so.0.2.
+        path = next((p for p in [folder / name, *sorted(folder.glob(name + ".*"))] if p.is_file()), None)
+        if path:
+            paths.append(path)
+    if not paths or not paths[0].name.startswith("libvicinal.so"):
+        raise ImportError(f"libvicinal.so is not in {folder}: install the package (pip install .), or let "
+                          "VIC_LIBRARY name a build's libvicinal.so")
+    return paths
+
+
+class Library:
+    """The functions of several shared libraries, with their types set; one that a build lacks is missing."""
+
+    def __init__(self, paths):
+        self.paths = [str(path) for path in paths]
+        self.handles = [c.CDLL(path) for path in self.paths]
+        for handle in self.handles:
+            for name, (result, arguments) in {**FUNCTIONS, **GLUE}.items():
+                if not hasattr(self, name) and hasattr(handle, name):
+                    function = getattr(handle, name)
+                    function.restype, function.argtypes = result, arguments
+                    setattr(self, name, function)
+
+
+_library = None
+
+
+def library():
+    """The one of this process, loaded when it is first needed."""
+    global _library
+    if _library is None:
+        _library = Library(_find())
+    return _library
+
+
+def fail(error):
+    """Raise what a vic_error says."""
+    raise ERRORS.get(error.status, Error)(error.text.decode())
+
+
+def call(name, *arguments):
+    """A function whose last argument is the error; raises a kind of Error."""
+    error = STRUCTS["vic_error"]()
+    if getattr(library(), name)(*arguments, c.addressof(error)) != 0:
+        fail(error)
+
+
+def make(name, *arguments):
+    """The handle that a function hands out before its error, as an int."""
+    handle = c.c_void_p()
+    call(name, *arguments, c.addressof(handle))
+    return handle.value
+
+
+def filled(function, struct, handle):
+    """What a getter tells of a handle."""
+    info = STRUCTS[struct]()
+    call(function, handle, c.addressof(info))
+    return info
+
+
+CPU, CUDA = CONSTANTS["VIC_CPU"], CONSTANTS["VIC_CUDA"]
+MAX_DIMS = CONSTANTS["VIC_MAX_DIMS"]
+DTYPES = {name: CONSTANTS["VIC_" + short] for name, short in (
+    ("int32", "I32"), ("int64", "I64"), ("uint8", "U8"), ("float16", "F16"), ("float32", "F32"), ("float64", "F64"),
+    ("bfloat16", "BF16"), ("bool", "BOOL"))}
+
+
+def tensor(address, dtype, shape, stride, device=CPU, index=0):
+    """A vic_tensor of memory at `address`; dtype by name; strides in elements."""
+    t = STRUCTS["vic_tensor"](data=address, dtype=DTYPES[dtype], ndim=len(shape))
+    t.device.type, t.device.index = device, index
+    for axis, (n, step) in enumerate(zip(shape, stride)):
+        t.shape[axis], t.stride[axis] = n, step
+    return t
+
+
+def array_tensor(array):
+    """A vic_tensor of a NumPy array, which must outlive it; none of None."""
+    if array is None:
+        return STRUCTS["vic_tensor"]()
+    return tensor(array.ctypes.data, array.dtype.name, array.shape, [s // array.itemsize for s in array.strides])
+
+
+def pointer(array):
+    """The address of a NumPy array; None of None."""
+    return None if array is None else array.ctypes.data
+
+
+def context(device=CPU, index=0):
+    """The context of this process for a device (a borrowed address): for the CPU its threads."""
+    return make("vicpy_context", STRUCTS["vic_device"](type=device, index=index))
