@@ -49,6 +49,9 @@ class OutOfMemory(Error, MemoryError):
     status = "NO_MEMORY"
 
 
+for _kind in (Error, ArgumentError, InputError, FileError, DeviceError, OutOfMemory):
+    _kind.__module__ = "vicinal"  # where they are looked for
+
 ERRORS = {CONSTANTS["VIC_" + name]: kind for name, kind in (
     ("BAD_ARGUMENT", ArgumentError), ("BAD_INPUT", InputError), ("CANNOT_READ", FileError),
     ("CANNOT_WRITE", FileError), ("NO_DEVICE", DeviceError), ("NO_KERNEL", DeviceError), ("NO_MEMORY", OutOfMemory),

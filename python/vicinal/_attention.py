@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vicinal.attention()."""
+import ctypes as c
+import math
+import sys
+
+import numpy as np
+
+from . import _c
+from ._bias import DistanceBias
+from ._pattern import Pattern
+from ._points import host_array, is_torch
+
+_torch_attention = None  # _torch.attention, once there has been a tensor
+
+
+def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sorted=False, backend="auto",
+              compute_dtype=None):
+    """Softmax attention over the pairs of a pattern:
+
+        out[i, h] = sum over pairs (i, j, S) of softmax(scale * q[i, h] . k[j, h] + b) v[j, h]
+
+    q     [queries, heads, d] or [batch, queries, heads, d]: NumPy or torch, on the CPU or a GPU.  Any strides do, so
+          x.transpose(1, 2) of [batch, heads, queries, d] is taken as it lies
+    k, v  [keys, kv_heads, d] and [keys, kv_heads, d_v], or with batch; kv_heads divides heads
+    scale         of the scores; None = 1 / sqrt(d)
+    bias          a vicinal.DistanceBias, b as a function of the pair's distance
+    return_lse    also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
+    sorted        all tensors are in the pattern's order (pattern.sort), which saves permuting them
+    backend       "auto": kernels; "reference": plain torch or NumPy over the list of pairs, for small systems, with
+                  first and second derivatives, and float64
+    compute_dtype torch.float16 or torch.bfloat16 (or their names): q, k and v are cast to it and the result back
+
+    float32, float16 and bfloat16 on the CPU, float16 and bfloat16 on Hopper GPUs; sums are float32.  d and d_v up to
+    128; those that are no multiples of 8 are padded with zeros.  Queries without a pair give zeros.  Returns out
+    [.., queries, heads, d_v] in the type of q, or (out, lse).  On a GPU it runs on torch's current stream.
+    Raises ArgumentError or DeviceError.
+    """
+    global _torch_attention
+    if _torch_attention is not None and isinstance(q, sys.modules["torch"].Tensor):
+        return _torch_attention(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
+    if is_torch(q):
+        from ._torch import attention as _torch_attention
+        return _torch_attention(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
+    return _numpy(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
+
+
+def check(q, k, v, pattern, bias, backend):
+    """What is wrong with the arguments, whatever they are made of."""
+    if not isinstance(pattern, Pattern):
+        raise _c.ArgumentError(f"pattern: expected what vicinal.pattern() makes, got {type(pattern).__name__}")
+    if backend not in ("auto", "reference"):
+        raise _c.ArgumentError(f"backend: expected 'auto' or 'reference', got {backend!r}")
+    if bias is not None and not isinstance(bias, DistanceBias):
+        raise _c.ArgumentError(f"bias: expected a vicinal.DistanceBias, got {type(bias).__name__}")
+    for x, name, points in ((q, "q", pattern.n_queries), (k, "k", pattern.n_keys), (v, "v", pattern.n_keys)):
+        if x.ndim not in (3, 4) or x.ndim != q.ndim:
+            raise _c.ArgumentError(f"{name}: expected [n, heads, d] or [batch, n, heads, d], alike in q, k and v, got shape "
+                                   f"{tuple(x.shape)}")
+        if x.shape[-3] != points:
+            hint = ""
+            if x.ndim == 4 and x.shape[2] == points:
+                hint = f"; is it [batch, heads, n, d]? Then give {name}.transpose(1, 2)"
+            raise _c.ArgumentError(f"{name}: the pattern has {points:,} {'queries' if name == 'q' else 'keys'}, got shape "
+                                   f"{tuple(x.shape)}{hint}")
+        if x.dtype != q.dtype:
+            raise _c.ArgumentError(f"{name}: expected the type of q, {q.dtype}, got {x.dtype}")
+        if x.ndim == 4 and x.shape[0] != q.shape[0]:
+            raise _c.ArgumentError(f"{name}: expected the batch of q, {q.shape[0]}, got shape {tuple(x.shape)}")
+    if k.shape[-1] != q.shape[-1]:
+        raise _c.ArgumentError(f"k: expected the head size of q, {q.shape[-1]}, got shape {tuple(k.shape)}")
+    if v.shape[-2] != k.shape[-2] or k.shape[-2] < 1 or q.shape[-2] % k.shape[-2]:
+        raise _c.ArgumentError(f"k, v: expected as many heads in both, a divisor of the {q.shape[-2]} of q, got "
+                               f"{k.shape[-2]} and {v.shape[-2]}")
+    if bias is not None and pattern.cutoff is None:
+        raise _c.ArgumentError("bias: a bias of distance needs a pattern with a cutoff, up to which its table reaches; "
+                               f"got {pattern!r}")
+
+
+def _padded(x):
+    """The last dimension filled up with zeros to a multiple of 8."""
+    more = -x.shape[-1] % 8
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, more)]) if more else x
+
+
+def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
+    q, k, v = (host_array(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
+    check(q, k, v, pattern, bias, backend)
+    dtype, d_v = q.dtype, v.shape[-1]
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    if backend == "reference":
+        from .reference import attention_numpy
+        out, lse = attention_numpy(*(x if x.ndim == 4 else x[None] for x in (q, k, v)), pattern, scale, bias, in_order)
+        out, lse = out.astype(dtype), lse.astype(np.float64 if dtype == np.float64 else np.float32)
+        if q.ndim == 3:
+            out, lse = out[0], lse[0]
+        return (out, lse) if return_lse else out
+    if compute_dtype is not None:
+        q, k, v = (x.astype(np.dtype(compute_dtype)) for x in (q, k, v))
+    if q.dtype.name not in ("float32", "float16", "bfloat16"):
+        raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32)), or take "
+                               "backend='reference', which computes in float64")
+    q, k, v = _padded(q), _padded(k), _padded(v)
+    q, k, v = (x if x.strides[-1] == x.itemsize or x.shape[-1] < 2 else np.ascontiguousarray(x) for x in (q, k, v))
+    out, lse = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype), np.empty(q.shape[:-1], np.float32)
+    args = _c.STRUCTS["vic_attention_args"](scale=scale, zero_scale=scale == 0.0)
+    if bias is not None:
+        table = np.ascontiguousarray(host_array(bias.table, "table"), np.float32)
+        args.bias = _c.array_tensor(table)
+    for name, x in (("q", q), ("k", k), ("v", v), ("out", out), ("lse", lse)):
+        setattr(args, name, _c.array_tensor(x))
+    _c.call("vicpy_attention", pattern._number, c.addressof(args), bool(in_order))
+    out = out[..., :d_v] if out.shape[-1] != d_v else out
+    out = out if out.dtype == dtype else out.astype(dtype)
+    return (out, lse) if return_lse else out
+

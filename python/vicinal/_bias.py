@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Biases: what is added to a pair's score."""
+import ctypes as c
+
+import numpy as np
+
+from . import _c
+from ._points import host_array, is_torch
+
+KINDS = {"linear": 0, "gaussian": 1, "cosine": 2, "polynomial": 3}
+POINTS = _c.CONSTANTS["VIC_BIAS_POINTS"]
+
+
+class DistanceBias:
+    """b_h(d) added to the score of a pair at distance d, of a pattern with a cutoff.
+
+    table   float32 [heads or 1, points]: value m at d^2 = cutoff^2 m / (points - 1), linear in d^2 in between; -inf is
+            weight 0, and next to it e^b is linear.  NumPy, or torch, then learnable through the reference's gradients
+    cutoff  of the pattern, A; the makers below need it
+
+    Made by linear(), gaussian(), cosine() and polynomial(), which can be added.  The CPU alone has kernels for it.
+    """
+
+    def __init__(self, table):
+        if not is_torch(table):
+            table = np.ascontiguousarray(host_array(table, "table"), np.float32)
+        if table.ndim != 2 or table.shape[1] < 2:
+            raise _c.ArgumentError(f"table: expected [heads or 1, points >= 2], got shape {tuple(table.shape)}")
+        self.table = table
+
+    @classmethod
+    def _term(cls, kind, cutoff, *parameters):
+        """One row a head: parameters are numbers, or vectors with one for each head."""
+        a, center, width = np.broadcast_arrays(*(np.atleast_1d(np.asarray(p, np.float64)) for p in parameters))
+        table = np.zeros((len(a), POINTS), np.float32)
+        for row, values in zip(table, zip(a, center, width)):
+            _c.call("vic_bias_add", KINDS[kind], *map(float, values), float(cutoff), POINTS, row.ctypes.data)
+        return cls(table)
+
+    @classmethod
+    def linear(cls, a, cutoff):
+        """a d: a < 0 favours near atoms (ALiBi's slopes); a number, or one for each head."""
+        return cls._term("linear", cutoff, a, 0.0, 1.0)
+
+    @classmethod
+    def gaussian(cls, a, center, width, cutoff):
+        """a exp(-(d - center)^2 / (2 width^2)), in A."""
+        return cls._term("gaussian", cutoff, a, center, width)
+
+    @classmethod
+    def cosine(cls, cutoff):
+        """ln((1 + cos(pi d / cutoff)) / 2), so that weights fade out at the cutoff (Behler and Parrinello 2007)."""
+        return cls._term("cosine", cutoff, 0.0, 0.0, 1.0)
+
+    @classmethod
+    def polynomial(cls, cutoff, p=6):
+        """The envelope of DimeNet (Gasteiger 2020), as its logarithm; p >= 1."""
+        return cls._term("polynomial", cutoff, p, 0.0, 1.0)
+
+    def __add__(self, other):
+        if not isinstance(other, DistanceBias):
+            return NotImplemented
+        if self.table.shape[1] != other.table.shape[1]:
+            raise _c.ArgumentError(f"tables of {self.table.shape[1]} and {other.table.shape[1]} points cannot be added")
+        return DistanceBias(self.table + other.table)
+
+    def __repr__(self):
+        return f"<vicinal.DistanceBias, {self.table.shape[0]} heads, {self.table.shape[1]} points>"

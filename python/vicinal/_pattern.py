@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns: which pairs there are."""
+import ctypes as c
+import os
+import sys
+import threading
+import weakref
+
+import numpy as np
+
+from . import _c
+from ._points import Points, host_array, is_torch, vector
+
+SIDES = {"query": _c.CONSTANTS["VIC_QUERY"], "key": _c.CONSTANTS["VIC_KEY"]}
+by_number = weakref.WeakValueDictionary()  # for operators, which know a pattern by its number
+_late = []  # numbers of patterns that went while a CUDA graph was captured, which nothing may be freed in
+
+
+def _drop(number):
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+        _late.append(number)
+        return
+    while _late:
+        _c.library().vicpy_drop(_late.pop())
+    _c.library().vicpy_drop(number)
+
+
+class Pattern:
+    """Which pairs (query i, key j, lattice shift S) there are; made by vicinal.pattern() and the like.
+
+    It is made once for a set of positions and used for any number of calls of vicinal.attention(), on any device; plans
+    for them are kept with it.  Answers come as NumPy arrays, or as torch tensors where the positions were one, on their
+    device.  A pattern is freed when nothing refers to it.  It can be pickled and copied.  Any number of threads may use
+    one.
+    """
+
+    def __init__(self, handle, like=None):
+        number = _c.library().vicpy_keep(handle)
+        if not number:
+            raise _c.OutOfMemory("no memory for a pattern")
+        self._number, self._like = number, like
+        self._lock = threading.RLock()
+        self._pairs = {}  # of the reference, by device
+        self._info = self._ask()
+        self._finalizer = weakref.finalize(self, _drop, number)
+        by_number[number] = self
+
+    def _ask(self):
+        return _c.filled("vic_pattern_get", "vic_pattern_info", _c.library().vicpy_pattern(self._number))
+
+    def _call(self, name, *arguments, context=True):
+        """A function of the pattern."""
+        with self._lock:
+            first = (_c.context(),) if context else ()
+            return _c.call(name, *first, _c.library().vicpy_pattern(self._number), *arguments)
+
+    def _as_given(self, array):
+        """A NumPy array as the caller's positions were."""
+        if self._like is None:
+            return array
+        import torch
+        return torch.from_numpy(array).to(self._like)
+
+    # ---- what it is ----
+
+    n_queries = property(lambda self: self._info.n_q, doc="Number of queries.")
+    n_keys = property(lambda self: self._info.n_k, doc="Number of keys.")
+    n_pairs = property(lambda self: self._info.pairs, doc="Number of pairs (i, j, S).")
+    max_pairs = property(lambda self: self._info.max_pairs, doc="Largest number of pairs of one query.")
+    kind = property(lambda self: self._info.kind.decode(), doc='"cutoff", "nearest", "windows", ...')
+    cutoff = property(lambda self: self._info.cutoff or None, doc="A; None where pairs were not chosen by distance alone.")
+    n_structures = property(lambda self: self._info.groups, doc="Number of structures that no pair joins.")
+    symmetric = property(lambda self: self._info.symmetric, doc="Known to be its own transpose.")
+    one_set = property(lambda self: self._info.one_set, doc="The queries are the keys.")
+    nbytes = property(lambda self: self._info.bytes, doc="Memory held by the pattern, without plans.")
+    fill = property(lambda self: self._info.pairs / max(1, 1024 * self._info.blocks),
+                    doc="Part of the 64 x 16 blocks' pairs that are pairs of the pattern.")
+
+    @property
+    def cell(self):
+        """[3, 3] float64, zeros along open axes; None where no axis is periodic."""
+        cell = np.array(self._info.cell).reshape(3, 3)
+        return cell if np.any(cell) else None
+
+    @property
+    def pbc(self):
+        """[3] bool."""
+        return np.array(self._info.periodic, bool)
+
+    @property
+    def positions(self):
+        """[n_queries, 3] float64, A: those that it was made from; None where it was made without."""
+        return self._positions("query")
+
+    def _positions(self, side):
+        if not self._info.positions:
+            return None
+        n = self.n_queries if side == "query" else self.n_keys
+        with self._lock:
+            address = _c.c.c_void_p()
+            self._call("vic_pattern_positions", SIDES[side], c.addressof(address), context=False)
+            return np.ctypeslib.as_array(c.cast(address, c.POINTER(c.c_double)), (n, 3)).copy() if n else \
+                np.zeros((0, 3))
+
+    def __repr__(self):
+        i = self._info
+        points = f"{i.n_q:,} points" if i.one_set else f"{i.n_q:,} queries, {i.n_k:,} keys"
+        what = f"cutoff {i.cutoff:g} A" if i.cutoff else self.kind
+        axes = "".join(axis for axis, on in zip("xyz", i.periodic) if on)
+        words = [points]
+        if i.groups > 1:
+            words.append(f"{i.groups:,} structures")
+        words.append(f"{i.pairs:,} pairs ({i.pairs / max(1, i.n_q):.1f} a query, at most {i.max_pairs:,})")
+        if i.positions:
+            words.append(f"periodic along {axes}" if axes else "not periodic")
+        words.append(f"{i.bytes / 1e6:.3g} MB")
+        return f"<vicinal.Pattern, {what}: {', '.join(words)}>"
+
+    # ---- pairs ----
+
+    def neighbors(self, quantities="ijS", *, half=False):
+        """Pairs as ASE's neighbor_list gives them: one array for each letter, a tuple where there are several.
+
+        i, j   [pairs] int64: query and key; i rises, under it j, then S
+        S      [pairs, 3] int64 shift: the key is at positions[j] + S @ cell
+        d      [pairs] float64 distance, A;   D   [pairs, 3] float64 positions[j] + S @ cell - positions[i]
+        half   of (i, j, S) and (j, i, -S) only the first; for symmetric patterns
+        """
+        wrong = set(quantities) - set("ijSdD")
+        if wrong or not quantities:
+            raise _c.ArgumentError(f"quantities: expected letters of 'ijSdD', got {quantities!r}")
+        with self._lock:
+            n, shapes = self.n_pairs, {"i": (), "j": (), "S": (3,), "d": (), "D": (3,)}
+            if half:
+                count = _c.STRUCTS["vic_neighbors"](half=True)
+                self._call("vic_pattern_neighbors", c.addressof(count))
+                n = count.pairs
+            arrays = {letter: np.empty((n, *shapes[letter]), np.int32 if letter in "ijS" else np.float64)
+                      for letter in set(quantities)}
+            listed = _c.STRUCTS["vic_neighbors"](
+                pairs=n, half=half, **{letter: array.ctypes.data for letter, array in arrays.items()})
+            self._call("vic_pattern_neighbors", c.addressof(listed))
+        arrays = {letter: self._as_given(array.astype(np.int64) if letter in "ijS" else array)
+                  for letter, array in arrays.items()}
+        answer = tuple(arrays[letter] for letter in quantities)
+        return answer if len(answer) > 1 else answer[0]
+
+    def edge_index(self, *, flow="source_to_target"):
+        """[2, pairs] int64 as torch_geometric has it: row 0 the keys (sources), row 1 the queries (targets)."""
+        if flow not in ("source_to_target", "target_to_source"):
+            raise _c.ArgumentError(f"flow: expected 'source_to_target' or 'target_to_source', got {flow!r}")
+        i, j = self._host_pairs("ij")
+        return self._as_given(np.stack([j, i] if flow == "source_to_target" else [i, j]))
+
+    def _host_pairs(self, quantities):
+        like, self_like = None, self._like
+        with self._lock:
+            self._like = like
+            try:
+                return self.neighbors(quantities)
+            finally:
+                self._like = self_like
+
+    def counts(self):
+        """[n_queries] int64: number of pairs of each query."""
+        counts = np.empty(self.n_queries, np.int64)
+        self._call("vic_pattern_counts", counts.ctypes.data, context=False)
+        return self._as_given(counts)
+
+    def to_dense(self):
+        """[n_queries, n_keys] bool: whether there is a pair, under any shift.  Quadratic."""
+        mask = np.empty((self.n_queries, self.n_keys), np.uint8)
+        self._call("vic_pattern_dense", mask.ctypes.data, context=False)
+        return self._as_given(mask != 0)
+
+    def to_block_mask(self, block_size=128, device=None):
+        """The pattern as a BlockMask of FlexAttention, with its mask_mod, for tensors in the pattern's order.
+
+        block_size   rows of a block, a multiple of 16, or (query rows, key rows)
+        device       of the mask; None = that of the positions, or the CPU
+
+        In the pattern's order rows that attend to each other stand together; sort() brings q, k and v into it and
+        unsort() the result back:  out = pattern.unsort(flex_attention(sort(q), sort(k), sort(v), block_mask=mask)).
+        Pairs under several shifts count once, which FlexAttention has no word for: such a pattern is refused.
+        """
+        from ._flex import block_mask
+        return block_mask(self, block_size, device)
+
+    # ---- order ----
+
+    def order(self, side="query"):
+        """[n] int64: the point that stands in each row of the pattern's order."""
+        return self._as_given(self._order(side))
+
+    def _order(self, side):
+        if side not in SIDES:
+            raise _c.ArgumentError(f"side: expected 'query' or 'key', got {side!r}")
+        n = self.n_queries if side == "query" else self.n_keys
+        with self._lock:
+            address = c.c_void_p()
+            self._call("vic_pattern_order", SIDES[side], c.addressof(address), context=False)
+            rows = np.ctypeslib.as_array(c.cast(address, c.POINTER(c.c_int32)), (n,)) if n else np.zeros(0, np.int32)
+            return rows.astype(np.int64)
+
+    def sort(self, x, side="query", dim=None):
+        """x with its points in the pattern's order.  Their dimension is `dim`, or the one before heads and head size:
+        0 of [n, ...] with up to three dimensions, 1 of [batch, n, heads, d]."""
+        return self._moved(x, self._order(side), dim)
+
+    def unsort(self, x, side="query", dim=None):
+        """What sort() did, undone."""
+        order = self._order(side)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return self._moved(x, back, dim)
+
+    def _moved(self, x, rows, dim):
+        if dim is None:
+            dim = 1 if x.ndim == 4 else 0
+        if x.shape[dim] != len(rows):
+            raise _c.ArgumentError(f"expected {len(rows):,} points along dimension {dim}, got shape {tuple(x.shape)}")
+        if is_torch(x):
+            import torch
+            return x.index_select(dim, torch.from_numpy(rows).to(x.device))
+        return np.take(host_array(x, "x"), rows, dim)
+
+    # ---- other patterns from it ----
+
+    def _of_two(self, name, other):
+        if not isinstance(other, Pattern):
+            return NotImplemented
+        with self._lock:
+            first, second = (_c.library().vicpy_pattern(p._number) for p in (self, other))
+            return Pattern(_c.make(name, _c.context(), first, second), self._like)
+
+    def __or__(self, other):
+        """The pairs of either; both of the same points and cell."""
+        return self._of_two("vic_pattern_union", other)
+
+    def __sub__(self, other):
+        """The pairs that the other does not have; both of the same points and cell."""
+        return self._of_two("vic_pattern_difference", other)
+
+    def exclude(self, i, j, S=None):
+        """The pattern without the pairs (i, j, S): vectors of integers; S [pairs, 3], None = any shift."""
+        listed = PairList(i, j, S)
+        with self._lock:
+            return Pattern(_c.make("vic_pattern_exclude", _c.context(), _c.library().vicpy_pattern(self._number),
+                                   c.addressof(listed.c)), self._like)
+
+    def transpose(self):
+        """Queries and keys change places: (j, i, -S) for each (i, j, S)."""
+        with self._lock:
+            return Pattern(_c.make("vic_pattern_transpose", _c.context(), _c.library().vicpy_pattern(self._number)),
+                           self._like)
+
+    def update_(self, positions, *, keys=None, cell=None):
+        """Take new positions (A) and, where it changed, a new cell; in place, and returns the pattern.
+
+        For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and the
+        pattern's order are of the new positions from then on.
+        """
+        queries = Points(positions, cell=cell)
+        others = None if keys is None else Points(keys, side="keys")
+        if cell is None:
+            queries.c.cell, queries.c.periodic = None, None  # the pattern's own
+        with self._lock:
+            _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
+            self._pairs.clear()
+            self._info = self._ask()
+        return self
+
+    # ---- plans ----
+
+    def prepare(self, heads, head_dim, *, dtype="float32", device="cpu", kv_heads=None, head_dim_v=None, sorted=False):
+        """Make the plan that attention on such tensors needs, which its first call makes otherwise; what the plan is like,
+        as a dict: kernel, computed_pairs (executed for each head), bytes.
+
+        dtype    "float32", "float16" or "bfloat16", or torch's;   device   "cpu", "cuda", "cuda:1", or torch's
+        """
+        kind, _, index = str(device).partition(":")
+        if kind not in ("cpu", "cuda"):
+            raise _c.ArgumentError(f"device: expected 'cpu' or 'cuda', got {device!r}")
+        o = _c.STRUCTS["vic_plan_options"](
+            heads=heads, kv_heads=heads if kv_heads is None else kv_heads, head_dim=head_dim,
+            head_dim_v=head_dim if head_dim_v is None else head_dim_v, pattern_order=sorted)
+        name = str(dtype).rpartition(".")[2]
+        if name not in _c.DTYPES:
+            raise _c.ArgumentError(f"dtype: expected 'float32', 'float16' or 'bfloat16', got {dtype!r}")
+        o.dtype = o.out_dtype = _c.DTYPES[name]
+        o.device.type, o.device.index = _c.CUDA if kind == "cuda" else _c.CPU, int(index or 0)
+        info = _c.STRUCTS["vic_plan_info"]()
+        _c.call("vicpy_plan_get", self._number, c.addressof(o), c.addressof(info))
+        return {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
+
+    # ---- files, copies, pictures ----
+
+    def save(self, path):
+        """Write a .vnp file, which vicinal.load() and the command read."""
+        self._call("vic_pattern_save", os.fsencode(path), context=False)
+
+    def __reduce__(self):
+        with self._lock:
+            memory = os.memfd_create("pattern.vnp")
+            try:
+                self._call("vic_pattern_save_to", memory, b"pattern.vnp", context=False)
+                size = os.lseek(memory, 0, os.SEEK_END)
+                content = bytearray(size)
+                at = 0
+                while at < size:
+                    at += os.preadv(memory, [memoryview(content)[at:]], at)
+            finally:
+                os.close(memory)
+        return _from_bytes, (bytes(content), None if self._like is None else str(self._like))
+
+    def __copy__(self):
+        make, arguments = self.__reduce__()
+        return make(*arguments)
+
+    def __deepcopy__(self, memo):
+        return self.__copy__()
+
+    def plot(self, ax=None, **options):
+        """Draw the blocks that hold pairs, rows and columns in the pattern's order; returns the matplotlib Axes."""
+        from ._plot import plot
+        return plot(self, ax, **options)
+
+
+def _from_bytes(content, like):
+    memory = os.memfd_create("pattern.vnp")
+    try:
+        at = 0
+        while at < len(content):
+            at += os.pwrite(memory, content[at:at + (1 << 30)], at)
+        pattern = load(f"/proc/self/fd/{memory}")
+    finally:
+        os.close(memory)
+    if like is not None:
+        import torch
+        device = torch.device(like)
+        pattern._like = device if device.type != "cuda" or torch.cuda.is_available() else torch.device("cpu")
+    return pattern
+
+
+class PairList:
+    """Vectors i, j and, with shifts, S [pairs, 3], as the vic_pair_list `.c`."""
+
+    def __init__(self, i, j, S=None):
+        self.i, self.j = vector(i, "i", np.int64), vector(j, "j", np.int64)
+        if len(self.i) != len(self.j):
+            raise _c.ArgumentError(f"i, j: expected as many of each, got {len(self.i):,} and {len(self.j):,}")
+        self.S = None if S is None else np.ascontiguousarray(host_array(S, "S"), np.int64)
+        if self.S is not None and self.S.shape != (len(self.i), 3):
+            raise _c.ArgumentError(f"S: expected [{len(self.i)}, 3] whole numbers, got shape {self.S.shape}")
+        self.c = _c.STRUCTS["vic_pair_list"](query=_c.array_tensor(self.i), key=_c.array_tensor(self.j),
+                                             shift=_c.array_tensor(self.S))
+
+
+def _made(function, queries, keys, *arguments, options=None):
+    """A pattern by one of the constructors."""
+    others = () if function == "vic_pattern_windows" else (None if keys is None else keys.address,)
+    handle = _c.make(function, _c.context(), queries.address, *others, *arguments,
+                     None if options is None else c.addressof(options))
+    return Pattern(handle, queries.like)
+
+
+def _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens, key_mask, key_ids):
+    queries = Points(positions, cell=cell, pbc=pbc, batch=batch, cu_seqlens=cu_seqlens, mask=mask, ids=ids)
+    if keys is None:
+        for given, name in ((key_batch, "key_batch"), (key_cu_seqlens, "key_cu_seqlens"), (key_mask, "key_mask"),
+                            (key_ids, "key_ids")):
+            if given is not None:
+                raise _c.ArgumentError(f"{name}: there are no keys of their own; give keys=, or leave it out")
+        return queries, None
+    others = Points(keys, batch=key_batch, cu_seqlens=key_cu_seqlens, mask=key_mask, ids=key_ids, side="keys")
+    others.c.cell, others.c.periodic = None, None
+    return queries, others
+
+
+def _options(exclude_self, max_bytes):
+    return _c.STRUCTS["vic_pattern_options"](exclude_self=bool(exclude_self),
+                                             max_bytes=0 if max_bytes is None else int(max_bytes))
+
+
+def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
+            exclude_self=False, keys=None, key_batch=None, key_cu_seqlens=None, key_mask=None, key_ids=None,
+            max_bytes=None):
+    """All pairs closer than `cutoff` (A): j with |positions[j] + S @ cell - positions[i]| < cutoff, under every shift S.
+
+    positions     [atoms, 3] in A: a NumPy array, a torch tensor of any device, anything with __dlpack__ or __array__;
+                  or a vicinal.Structure, ASE Atoms, a biotite AtomArray, an MDAnalysis Universe or AtomGroup, or
+                  torch_geometric Data, whose cell, periodicity and batch are taken too
+    cell          [3, 3] rows a, b, c (A), three lengths, or a, b, c, alpha, beta, gamma; of a batch one, or one each
+    pbc           True, False or three of them; None: all axes where there is a cell
+    batch         [atoms] structure of each atom, rising from 0 (torch_geometric's); no pair joins two structures
+    cu_seqlens    [structures + 1] in place of batch: the first atom of each, and the number of all
+    mask          [atoms] bool: False is in no pair
+    ids           [atoms] integers: the same number is the same atom, for exclude_self and ties
+    exclude_self  without the pairs of an atom with itself; with its own image under a shift it still is one
+    keys, key_... a second set, to which the queries `positions` attend; in the same cell
+    max_bytes     OutOfMemory before a pattern is built that would take more
+
+    Decided in float64 on the positions as given.  Raises ArgumentError, InputError or OutOfMemory.
+    """
+    queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
+                              key_mask, key_ids)
+    return _made("vic_pattern_cutoff", queries, others, float(cutoff), options=_options(exclude_self, max_bytes))
+
+
+def nearest(positions, count, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
+            exclude_self=False, keys=None, key_batch=None, key_cu_seqlens=None, key_mask=None, key_ids=None,
+            max_bytes=None):
+    """The `count` nearest keys of each query, itself among them unless excluded; the rest as in vicinal.pattern()."""
+    queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
+                              key_mask, key_ids)
+    return _made("vic_pattern_nearest", queries, others, int(count), options=_options(exclude_self, max_bytes))
+
+
+def _number(n, what):
+    """A number of points, or the points themselves."""
+    if isinstance(n, (int, np.integer)):
+        return {"given": None, "n": int(n)}
+    return {"given": n}
+
+
+def windows(n, query_window=32, key_window=128, *, batch=None, cu_seqlens=None, mask=None):
+    """AlphaFold 3's sequence-local windows: points i .. i + query_window - 1, i = 0, query_window, ..., attend to the
+    `key_window` points around their middle.  n: number of points, or positions.  Windows are of each structure alone."""
+    points = Points(**_number(n, "n"), batch=batch, cu_seqlens=cu_seqlens, mask=mask)
+    return _made("vic_pattern_windows", points, None, int(query_window), int(key_window))
+
+
+def blocks(layout, block_size=128, *, n=None, n_keys=None):
+    """A block mask: block (I, J) is all pairs of queries I block_size .. and keys J block_size ...
+
+    layout      [rows, columns] bool or numbers (dense), or a SciPy sparse matrix
+    block_size  points of a block, a multiple of 16
+    n, n_keys   numbers of queries and keys; None = all of the layout's blocks
+    """
+    if hasattr(layout, "tocsr"):
+        matrix = layout.tocsr()
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        shape, row_ptr, column = matrix.shape, matrix.indptr, matrix.indices
+    else:
+        dense = host_array(layout, "layout")
+        if dense.ndim != 2:
+            raise _c.ArgumentError(f"layout: expected [rows, columns], got shape {dense.shape}")
+        rows, column = np.nonzero(dense)
+        shape, row_ptr = dense.shape, np.searchsorted(rows, np.arange(dense.shape[0] + 1))
+    row_ptr, column = np.ascontiguousarray(row_ptr, np.int64), np.ascontiguousarray(column, np.int32)
+    sizes = [block_size * blocks if given is None else int(given) for given, blocks in zip((n, n_keys), shape)]
+    for size, count, name in zip(sizes, shape, ("n", "n_keys")):
+        if -(-size // block_size) != count:
+            raise _c.ArgumentError(f"{name}: {size:,} points are {-(-size // block_size):,} blocks of {block_size}, and the "
+                                   f"layout has {count:,}")
+    listed = _c.STRUCTS["vic_block_list"](block=block_size, row_ptr=row_ptr.ctypes.data, column=column.ctypes.data)
+    queries = Points(None, n=sizes[0])
+    keys = None if sizes[0] == sizes[1] and n_keys is None else Points(None, n=sizes[1])
+    return _made("vic_pattern_blocks", queries, keys, c.addressof(listed))
+
+
+def pairs(i, j, S=None, *, n=None, n_keys=None, positions=None, keys=None, cell=None, pbc=None):
+    """The pairs listed: vectors i, j of integers, and S [pairs, 3] of shifts; each once.
+
+    n, n_keys        numbers of queries and keys; n_keys None: the queries are the keys
+    positions, keys  in place of numbers, for d and D of neighbors()
+    """
+    if (n is None) == (positions is None):
+        raise _c.ArgumentError("n, positions: expected one of them, which says how many points there are")
+    listed = PairList(i, j, S)
+    queries = Points(positions, n=n, cell=cell, pbc=pbc)
+    others = None
+    if n_keys is not None or keys is not None:
+        others = Points(keys, n=n_keys, side="keys")
+        others.c.cell, others.c.periodic = None, None
+    made = _made("vic_pattern_pairs", queries, others, c.addressof(listed.c))
+    if made._like is None and is_torch(i):
+        made._like = i.device
+    return made
+
+
+def ranges(query_offsets, range_offsets, ranges, *, n_keys=None, causal=False, window=None):
+    """Groups of consecutive queries, each with ranges of keys: packed sequences, documents, pages of a cache.
+
+    query_offsets  [groups + 1]: group g is queries query_offsets[g] .. query_offsets[g + 1] - 1
+    range_offsets  [groups + 1]: its ranges
+    ranges         [ranges, 2]: keys first .. end - 1; no key twice in a group
+    n_keys         None: the queries are the keys
+    causal         only keys up to the query's own place; of n queries and m keys of a group query r has place m - n + r
+    window         (left, right): keys at most so many places before and behind; None or -1 = all
+    """
+    q, r = vector(query_offsets, "query_offsets", np.int64), vector(range_offsets, "range_offsets", np.int64)
+    keys = np.ascontiguousarray(host_array(ranges, "ranges"), np.int32)
+    if keys.ndim != 2 or keys.shape[1] != 2:
+        raise _c.ArgumentError(f"ranges: expected [ranges, 2], got shape {keys.shape}")
+    if len(q) < 1 or len(q) != len(r):
+        raise _c.ArgumentError(f"query_offsets, range_offsets: expected groups + 1 of each, got {len(q)} and {len(r)}")
+    if r[0] != 0 or r[-1] != len(keys):
+        raise _c.ArgumentError(f"range_offsets: expected numbers from 0 to the {len(keys):,} ranges, got {r[0]} .. {r[-1]}")
+    left, right = (-1, -1) if window is None else (-1 if side is None else int(side) for side in window)
+    listed = _c.STRUCTS["vic_range_list"](
+        groups=len(q) - 1, query_offsets=q.ctypes.data, range_offsets=r.ctypes.data, ranges=keys.ctypes.data,
+        causal=bool(causal), window=window is not None, left=left, right=right)
+    return _made("vic_pattern_ranges", Points(None, n=int(q[-1])), None if n_keys is None else
+                 Points(None, n=int(n_keys)), c.addressof(listed))
+
+
+def load(path):
+    """Read a pattern from a .vnp file, checked throughout."""
+    return Pattern(_c.make("vic_pattern_load", _c.context(), os.fsencode(path)))
