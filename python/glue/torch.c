@@ -88,7 +88,7 @@ static handle keep(struct call *c, handle t)
 static bool fail(struct call *c, vic_status status, const char *text)
 {
     c->err.status = status;
-    strncpy(c->err.text, text, sizeof c->err.text - 1);
+    snprintf(c->err.text, sizeof c->err.text, "%s", text);
     return false;
 }
 
@@ -226,7 +226,9 @@ static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *o
 
 static void call(uint64_t *stack, bool biased)
 {
-    struct call c = { .n = 0 };
+    struct call c; /* a kilobyte that need not be cleared */
+    c.n = 0;
+    c.err.text[0] = '\0';
     handle out = NULL, lse = NULL;
     const bool good = attend(&c, stack, biased, &out, &lse);
     for (int i = 0; i < c.n; i++)
