@@ -60,6 +60,7 @@ ERRORS = {CONSTANTS["VIC_" + name]: kind for name, kind in (
 # The functions of python/glue/glue.h, as the headers' are in _declarations.py.
 GLUE = {
     "vicpy_keep": (c.c_int64, [c.c_void_p]),
+    "vicpy_hold": (c.c_int, [c.c_int64, c.c_void_p]),
     "vicpy_drop": (None, [c.c_int64]),
     "vicpy_pattern": (c.c_void_p, [c.c_int64]),
     "vicpy_update": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
@@ -68,6 +69,9 @@ GLUE = {
     "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
     "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
+    "vicpy_jax_instantiate": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_cpu": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_cuda": (c.c_void_p, [c.c_void_p]),
 }
 
 
