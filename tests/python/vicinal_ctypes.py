@@ -88,8 +88,8 @@ def read(path, **options):
 def from_arrays(positions, cell=None, periodic=None, numbers=None):
     positions, cell = array(positions, float), array(cell, float)
     periodic, numbers = array(periodic, bool), array(numbers, np.uint8)
-    return Structure(make("vic_structure_from_arrays", len(positions), pointer(positions), pointer(cell), pointer(periodic),
-                          pointer(numbers)))
+    return Structure(make("vic_structure_from_arrays", len(positions), pointer(positions), pointer(cell),
+                          pointer(periodic), pointer(numbers)))
 
 
 def array(values, dtype):
