@@ -13,7 +13,7 @@
 
 #include <dlfcn.h>
 #include <math.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef void *handle; /* of a tensor; owned */
@@ -88,7 +88,7 @@ static handle keep(struct call *c, handle t)
 static bool fail(struct call *c, vic_status status, const char *text)
 {
     c->err.status = status;
-    strncpy(c->err.text, text, sizeof c->err.text - 1);
+    snprintf(c->err.text, sizeof c->err.text, "%s", text);
     return false;
 }
 
@@ -226,12 +226,18 @@ static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *o
 
 static void call(uint64_t *stack, bool biased)
 {
-    struct call c = { .n = 0 };
+    struct call c; /* a kilobyte that need not be cleared */
+    c.n = 0;
+    c.err.text[0] = '\0';
     handle out = NULL, lse = NULL;
     const bool good = attend(&c, stack, biased, &out, &lse);
     for (int i = 0; i < c.n; i++)
         if (!good || (c.own[i] != out && c.own[i] != lse)) torch.delete(c.own[i]);
-    if (!good) torch.check(false, "vicinal::attention", __FILE__, __LINE__, c.err.text); /* throws */
+    if (!good) {
+        char text[sizeof c.err.text + 16];
+        snprintf(text, sizeof text, "vicinal: %s", c.err.text); /* by which _torch.py knows it */
+        torch.check(false, __func__, __FILE__, __LINE__, text); /* throws */
+    }
     stack[0] = (uint64_t)(uintptr_t)out;
     stack[1] = (uint64_t)(uintptr_t)lse;
 }

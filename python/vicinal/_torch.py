@@ -215,33 +215,38 @@ _nan = math.nan
 def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     """vicinal.attention() of torch tensors."""
     # The usual case first, in few steps: a call takes a few microseconds.
-    if bias is None and compute_dtype is None and backend == "auto" and not (
-            q.size(-1) & 7 or v.size(-1) & 7 or _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-        try:
+    try:
+        if bias is None and compute_dtype is None and backend == "auto" and not (
+                q.size(-1) & 7 or v.size(-1) & 7 or
+                _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
             out, lse = _attn(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
-        except (RuntimeError, AttributeError) as error:
-            _explain(error, q, k, v, pattern, bias, backend)
-        return (out, lse) if return_lse else out
+            return (out, lse) if return_lse else out
+    except (RuntimeError, TypeError, AttributeError, _c.Error) as error:
+        _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
+
+
+def _tensors(k, v):
+    for x, name in ((k, "k"), (v, "v")):
+        if not is_torch(x):
+            raise _c.ArgumentError(f"{name}: expected a torch tensor, as q is, got {type(x).__name__}") from None
 
 
 def _explain(error, q, k, v, pattern, bias, backend):
     """Raise what the arguments have wrong, or else the error itself."""
-    for x, name in ((k, "k"), (v, "v")):
-        if not is_torch(x):
-            raise _c.ArgumentError(f"{name}: expected a torch tensor, as q is, got {type(x).__name__}") from None
+    _tensors(k, v)
     check(q, k, v, pattern, bias, backend)
     for x, name in ((k, "k"), (v, "v")):
         if x.device != q.device:
             raise _c.ArgumentError(f"{name}: expected the device of q, {q.device}, got {x.device}") from None
     if q.device.type not in ("cpu", "cuda"):
         raise _c.DeviceError(f"q: there are kernels for the CPU and for CUDA, not for {q.device.type}") from None
-    if isinstance(error, _c.Error) or "vicinal::attention" not in str(error):
+    text = str(error).partition("vicinal: ")[2].partition("\nException raised from")[0]  # of torch.c
+    if isinstance(error, _c.Error) or not text:
         raise error
     if q.dtype == torch.float64:
-        raise _c.ArgumentError("q: expected float32, float16 or bfloat16, got float64: cast it, or take "
-                               "backend='reference', which computes in float64") from None
-    text = str(error).partition("\nException raised from")[0]
+        text = ("q: expected float32, float16 or bfloat16, got float64: cast it, or take backend='reference', which "
+                "computes in float64")
     raise (_c.DeviceError if q.is_cuda else _c.ArgumentError)(text) from None
 
 
@@ -254,13 +259,14 @@ def _compute_type(given):
 
 def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     """Gradients, biases, casts, paddings and the reference."""
+    _tensors(k, v)
     check(q, k, v, pattern, bias, backend)
     given, d_v = q.dtype, v.shape[-1]
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     table = None
     if bias is not None:
         table = bias.table if is_torch(bias.table) else torch.from_numpy(bias.table)
-        table = table.to(q.device, torch.float32)
+        table = table.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
     if backend == "reference":
         out, lse = _reference(q, k, v, table, pattern, scale, in_order)
         return (out, lse) if return_lse else out
@@ -279,7 +285,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
                 out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
         else:
             out, lse = _kernel(q, k, v, table, pattern._number, scale, in_order)
-    except RuntimeError as error:
+    except (RuntimeError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     if d_v % 8:
         out = out[..., :d_v]
