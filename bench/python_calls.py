@@ -56,16 +56,19 @@ def measure(device):
         ("q", q), ("k", k), ("v", v), ("out", out), ("lse", lse))})
     if gpu:
         args.stream = torch.cuda.current_stream().cuda_stream or 1
+        workspace = torch.empty(1 << 22, dtype=torch.uint8, device=device)
+        args.workspace, args.workspace_size = workspace.data_ptr(), workspace.numel()
     error = _c.STRUCTS["vic_error"]()
     call, where = _c.library().vicpy_attention, (pattern._number, c.addressof(args), False, c.addressof(error))
     raw, number, nan = torch.ops.vicinal.attn.default, pattern._number, float("nan")
     clock = queued if gpu else least
     found = {
-        "the C call, through ctypes with its arguments made before": clock(lambda: call(*where)),
+        "the C call, through ctypes with its arguments (and workspace) made before": clock(lambda: call(*where)),
         "an empty C function through ctypes": clock(lambda: _c.library().vicpy_pattern(0)),
         "torch.empty twice, the results": clock(lambda: (torch.empty_like(q), torch.empty(n, heads, device=device))),
         "torch.ops.vicinal.attn": clock(lambda: raw(q, k, v, number, nan, False)),
         "vicinal.attention": clock(lambda: vicinal.attention(q, k, v, pattern)),
+        "vicinal.attention, return_lse": clock(lambda: vicinal.attention(q, k, v, pattern, return_lse=True)),
     }
     if gpu:
         graph, calls = torch.cuda.CUDAGraph(), 100

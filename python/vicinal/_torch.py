@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vicinal.attention() of torch tensors, and the operators under it.
 
-    vicinal::attn, attn_biased     the kernels, without gradients; registered from C (python/glue/torch.c), or by ctypes
+    vicinal::attn, attn_lse, attn_biased   the kernels, without gradients; registered from C (python/glue/torch.c), or by ctypes
                                    where this torch lacks what that needs
     vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Attention
     vicinal::attention_backward    its gradients, by the reference
@@ -19,8 +19,10 @@ from ._attention import check
 from ._pattern import by_number
 from ._points import is_torch
 
-SCHEMA = "(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> (Tensor, Tensor)"
-SCHEMA_BIASED = SCHEMA.replace("v, ", "v, Tensor table, ", 1)
+REST = "SymInt pattern, float scale, bool sorted) -> "
+SCHEMAS = ("attn(Tensor q, Tensor k, Tensor v, " + REST + "Tensor",
+           "attn_lse(Tensor q, Tensor k, Tensor v, " + REST + "(Tensor, Tensor)",
+           "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " + REST + "(Tensor, Tensor)")
 _library = torch.library.Library("vicinal", "FRAGMENT")  # registrations last as long as this
 
 
@@ -64,12 +66,14 @@ from_c = os.environ.get("VIC_TORCH_OPERATOR", "c") != "ctypes"
 lacks = _register() if from_c else "VIC_TORCH_OPERATOR=ctypes"
 if lacks is not None:
     from_c = False
-    _library.define("attn" + SCHEMA)
-    _library.define("attn_biased" + SCHEMA_BIASED)
+    for _schema in SCHEMAS:
+        _library.define(_schema)
     for _device in ("CPU", "CUDA"):
-        _library.impl("attn", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest), _device)
+        _library.impl("attn", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest)[0], _device)
+        _library.impl("attn_lse", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest), _device)
         _library.impl("attn_biased", _by_ctypes, _device)
 _attn = torch.ops.vicinal.attn.default
+_attn_lse = torch.ops.vicinal.attn_lse.default
 _attn_biased = torch.ops.vicinal.attn_biased.default
 
 
@@ -100,14 +104,17 @@ def _vmap(operator):
             x = x.unsqueeze(0).expand(n, *x.shape) if dim is None else x.movedim(dim, 0)
             folded.append(x if x.ndim == 4 else x.flatten(0, 1))
         results = operator(*folded, *rest)
+        single = torch.is_tensor(results)
+        results = [results] if single else list(results)
         if q.ndim - (in_dims[0] is not None) == 4:
             results = [x.unflatten(0, (n, -1)) for x in results]
-        return tuple(results), (0, 0)
+        return (results[0], 0) if single else (tuple(results), (0, 0))
     return mapped
 
 
-for _name, _operator in (("attn", _attn), ("attn_biased", _attn_biased)):
-    torch.library.register_fake("vicinal::" + _name, _shapes, lib=_library)
+for _name, _operator in (("attn", _attn), ("attn_lse", _attn_lse), ("attn_biased", _attn_biased)):
+    torch.library.register_fake("vicinal::" + _name, _shapes if _operator is not _attn else lambda *x: _shapes(*x)[0],
+                                lib=_library)
     torch.library.register_vmap("vicinal::" + _name, _vmap(_operator), lib=_library)
     for _device, _key in (("cuda", "AutocastCUDA"), ("cpu", "AutocastCPU")):
         _library.impl(_name, _autocast(_operator, _device, getattr(torch._C.DispatchKey, _key)), _key)
@@ -115,7 +122,7 @@ for _name, _operator in (("attn", _attn), ("attn_biased", _attn_biased)):
 
 def _kernel(q, k, v, table, pattern, scale, in_order):
     if table is None:
-        return _attn(q, k, v, pattern, scale, in_order)
+        return _attn_lse(q, k, v, pattern, scale, in_order)
     return _attn_biased(q, k, v, table, pattern, scale, in_order)
 
 
@@ -219,8 +226,7 @@ def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, comp
         if bias is None and compute_dtype is None and backend == "auto" and not (
                 q.size(-1) & 7 or v.size(-1) & 7 or
                 _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-            out, lse = _attn(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
-            return (out, lse) if return_lse else out
+            return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
     except (RuntimeError, TypeError, AttributeError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)

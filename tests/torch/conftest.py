@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the Python package that need torch.  VIC_LIBRARY names libvicinal.so; PYTHONPATH has python/, or the package
-is installed."""
+"""Tests of the Python package that need torch.  VIC_LIBRARY names libvicinal.so."""
 import os
-import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "python"))
 torch = pytest.importorskip("torch")
 
 

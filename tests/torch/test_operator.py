@@ -260,7 +260,8 @@ def test_opcheck(device):
     tests = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
     for shape in ((200, 2, 16), (3, 200, 2, 16)):
         q, k, v = tensors(shape, dtype, device)
-        torch.library.opcheck(raw(), (q, k, v, pattern._number, 0.25, False), test_utils=tests)
+        for name in ("attn", "attn_lse"):
+            torch.library.opcheck(raw(name), (q, k, v, pattern._number, 0.25, False), test_utils=tests)
     if device == "cpu":
         plain = vicinal.pattern(points(), 5.0)
         table = torch.from_numpy(vicinal.DistanceBias.cosine(5.0).table)
