@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch's tests run in the same process
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 
@@ -33,8 +34,14 @@ def gpus():
         return []
 
 
+@pytest.fixture(autouse=True)
+def on_the_cpu():
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
+def device(request, on_the_cpu):
     if request.param == "gpu" and not gpus():
         pytest.skip("JAX sees no GPU")
     with jax.default_device(jax.devices(request.param)[0]):
