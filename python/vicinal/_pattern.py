@@ -322,7 +322,14 @@ class Pattern:
         return self.__copy__()
 
     def plot(self, ax=None, **options):
-        """Draw the blocks that hold pairs, rows and columns in the pattern's order; returns the matplotlib Axes."""
+        """Draw the blocks that hold pairs, rows and columns in the pattern's order; returns the matplotlib Axes.
+
+        ax         where to draw; None makes a figure of its own
+        pixels     at most so many along an edge, blocks are put together for it; None: those of the axes
+        colorbar   whether a scale of the shares stands beside it
+
+        Needs matplotlib: pip install vicinal[plot].
+        """
         from ._plot import plot
         return plot(self, ax, **options)
 
