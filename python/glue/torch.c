@@ -103,9 +103,8 @@ static vic_tensor tensor_of(handle t)
     torch.get_strides(t, &strides);
     torch.get_dtype(t, &dtype);
     torch.get_device_type(t, &type);
-    torch.get_device_index(t, &index);
-    v.device.type = type == code.cuda ? VIC_CUDA : VIC_CPU;
-    v.device.index = type == code.cuda ? index : 0;
+    if (type == code.cuda) torch.get_device_index(t, &index);
+    v.device = (vic_device){ type == code.cuda ? VIC_CUDA : VIC_CPU, index };
     v.dtype = dtype == code.float32    ? VIC_F32
               : dtype == code.float16  ? VIC_F16
               : dtype == code.bfloat16 ? VIC_BF16
@@ -129,20 +128,17 @@ static int32_t number_of(vic_dtype dtype)
                                : code.float32;
 }
 
-/* A new row-major tensor of the call's own, beside `like`. */
-static bool empty(struct call *c, const vic_tensor *like, int ndim, const int64_t *shape, vic_dtype dtype,
-                  handle *out)
+/* A new row-major tensor of the call's own, on a device; *seen is what it is like. */
+static bool empty(struct call *c, vic_device device, int ndim, const int64_t *shape, vic_dtype dtype, handle *out,
+                  vic_tensor *seen)
 {
-    int64_t stride[VIC_MAX_DIMS], step = 1;
-    for (int i = ndim - 1; i >= 0; i--) {
-        stride[i] = step;
-        step *= shape[i];
-    }
-    const bool gpu = like->device.type == VIC_CUDA;
-    if (torch.empty_strided(ndim, shape, stride, number_of(dtype), gpu ? code.cuda : code.cpu, like->device.index,
+    const bool gpu = device.type == VIC_CUDA;
+    *seen = vic_tensor_make(NULL, dtype, ndim, shape);
+    seen->device = device;
+    if (torch.empty_strided(ndim, shape, seen->stride, number_of(dtype), gpu ? code.cuda : code.cpu, device.index,
                             out))
         return fail(c, VIC_NO_MEMORY, "torch has no memory for the result");
-    keep(c, *out);
+    torch.get_data_ptr(keep(c, *out), &seen->data);
     return true;
 }
 
@@ -162,14 +158,14 @@ static bool lies_well(const vic_tensor *t)
 static bool take(struct call *c, uint64_t value, vic_tensor *out)
 {
     handle t = keep(c, (handle)(uintptr_t)value), copy; // NOLINT(performance-no-int-to-ptr): how torch hands it over
+    vic_tensor given;
     *out = tensor_of(t);
     if (out->dtype == VIC_DTYPE_UNKNOWN)
         return fail(c, VIC_BAD_ARGUMENT, "q, k and v: expected float32, float16 or bfloat16 tensors of a CPU or GPU");
     if (lies_well(out)) return true;
-    if (!empty(c, out, out->ndim, out->shape, out->dtype, &copy)) return false;
-    if (torch.copy_(copy, t, 0)) return fail(c, VIC_FAILED, "torch could not copy a tensor");
-    *out = tensor_of(copy);
-    return true;
+    given = *out;
+    if (!empty(c, given.device, given.ndim, given.shape, given.dtype, &copy, out)) return false;
+    return torch.copy_(copy, t, 0) == 0 || fail(c, VIC_FAILED, "torch could not copy a tensor");
 }
 
 static bool stream_of(struct call *c, const vic_tensor *q, void **out)
@@ -193,7 +189,9 @@ static bool run(struct call *c, vic_attention_args *a, int64_t pattern, bool sor
     if (gpu) good = planned_workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1, &bytes, &c->err) == VIC_OK;
     if (good && bytes) {
         const int64_t size[] = { (int64_t)bytes };
-        good = empty(c, &a->q, 1, size, VIC_U8, &scratch) && torch.get_data_ptr(scratch, &a->workspace) == 0;
+        vic_tensor seen;
+        good = empty(c, a->q.device, 1, size, VIC_U8, &scratch, &seen);
+        a->workspace = seen.data;
         a->workspace_size = bytes;
     }
     good = good && planned_run(plan, a, &c->err) == VIC_OK;
@@ -220,11 +218,9 @@ static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *o
                     "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
     memcpy(shape, a.q.shape, sizeof shape);
     shape[a.q.ndim - 1] = a.v.shape[a.q.ndim - 1];
-    if (!stream_of(c, &a.q, &a.stream) || !empty(c, &a.q, a.q.ndim, shape, a.q.dtype, out) ||
-        !empty(c, &a.q, a.q.ndim - 1, shape, VIC_F32, lse))
+    if (!stream_of(c, &a.q, &a.stream) || !empty(c, a.q.device, a.q.ndim, shape, a.q.dtype, out, &a.out) ||
+        !empty(c, a.q.device, a.q.ndim - 1, shape, VIC_F32, lse, &a.lse))
         return false;
-    a.out = tensor_of(*out);
-    a.lse = tensor_of(*lse);
     return run(c, &a, (int64_t)rest[0], (rest[2] & 1) != 0);
 }
 

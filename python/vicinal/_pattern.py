@@ -98,7 +98,7 @@ class Pattern:
             return None
         n = self.n_queries if side == "query" else self.n_keys
         with self._lock:
-            address = _c.c.c_void_p()
+            address = c.c_void_p()
             self._call("vic_pattern_positions", SIDES[side], c.addressof(address), context=False)
             return np.ctypeslib.as_array(c.cast(address, c.POINTER(c.c_double)), (n, 3)).copy() if n else \
                 np.zeros((0, 3))
@@ -127,40 +127,33 @@ class Pattern:
         d      [pairs] float64 distance, A;   D   [pairs, 3] float64 positions[j] + S @ cell - positions[i]
         half   of (i, j, S) and (j, i, -S) only the first; for symmetric patterns
         """
+        answer = tuple(self._as_given(array) for array in self._list(quantities, half))
+        return answer if len(answer) > 1 else answer[0]
+
+    def _list(self, quantities, half=False):
+        """What neighbors() answers, as a list of NumPy arrays."""
         wrong = set(quantities) - set("ijSdD")
         if wrong or not quantities:
             raise _c.ArgumentError(f"quantities: expected letters of 'ijSdD', got {quantities!r}")
         with self._lock:
-            n, shapes = self.n_pairs, {"i": (), "j": (), "S": (3,), "d": (), "D": (3,)}
+            n = self.n_pairs
             if half:
                 count = _c.STRUCTS["vic_neighbors"](half=True)
                 self._call("vic_pattern_neighbors", c.addressof(count))
                 n = count.pairs
-            arrays = {letter: np.empty((n, *shapes[letter]), np.int32 if letter in "ijS" else np.float64)
-                      for letter in set(quantities)}
+            arrays = {letter: np.empty((n, 3) if letter in "SD" else n, np.int32 if letter in "ijS" else np.float64)
+                      for letter in quantities}
             listed = _c.STRUCTS["vic_neighbors"](
                 pairs=n, half=half, **{letter: array.ctypes.data for letter, array in arrays.items()})
             self._call("vic_pattern_neighbors", c.addressof(listed))
-        arrays = {letter: self._as_given(array.astype(np.int64) if letter in "ijS" else array)
-                  for letter, array in arrays.items()}
-        answer = tuple(arrays[letter] for letter in quantities)
-        return answer if len(answer) > 1 else answer[0]
+        return [arrays[letter].astype(np.int64) if letter in "ijS" else arrays[letter] for letter in quantities]
 
     def edge_index(self, *, flow="source_to_target"):
         """[2, pairs] int64 as torch_geometric has it: row 0 the keys (sources), row 1 the queries (targets)."""
         if flow not in ("source_to_target", "target_to_source"):
             raise _c.ArgumentError(f"flow: expected 'source_to_target' or 'target_to_source', got {flow!r}")
-        i, j = self._host_pairs("ij")
+        i, j = self._list("ij")
         return self._as_given(np.stack([j, i] if flow == "source_to_target" else [i, j]))
-
-    def _host_pairs(self, quantities):
-        like, self_like = None, self._like
-        with self._lock:
-            self._like = like
-            try:
-                return self.neighbors(quantities)
-            finally:
-                self._like = self_like
 
     def counts(self):
         """[n_queries] int64: number of pairs of each query."""
