@@ -20,7 +20,7 @@ def block_mask(pattern, block_size, device):
     if device is None:
         device = "cpu" if pattern._like is None else pattern._like
     with pattern._lock:
-        i, j = pattern._host_pairs("ij")
+        i, j = pattern._list("ij")
         _refuse_shifts(pattern, i, j)
         lists = _lists(pattern, sizes)
         base, words = _bits(pattern, i, j, lists, sizes, device)
