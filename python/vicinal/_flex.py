@@ -50,13 +50,13 @@ def _refuse_shifts(pattern, i, j):
         at = twice[0]
         shifts = np.count_nonzero((i == i[at]) & (j == j[at]))
         raise _c.ArgumentError(
-            f"to_block_mask: query {i[at]:,} has key {j[at]:,} under {shifts} shifts of the cell, each with a weight of its "
-            "own, and FlexAttention's mask can only say that a pair is there: use vicinal.attention(), a smaller cutoff, "
-            "or a supercell, in which each image is an atom of its own")
+            f"to_block_mask: query {i[at]:,} has key {j[at]:,} under {shifts} shifts of the cell, each with a weight "
+            "of its own, and FlexAttention's mask can only say that a pair is there: use vicinal.attention(), a "
+            "smaller cutoff, or a supercell, in which each image is an atom of its own")
 
 
 def _lists(pattern, sizes):
-    """kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices; a column for each block of keys, as torch has it."""
+    """kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices, with room for all blocks of a row."""
     mask = _c.STRUCTS["vic_block_mask"](query_block=sizes[0], key_block=sizes[1])
     pattern._call("vic_pattern_block_mask", c.addressof(mask))
     mask.width = mask.columns

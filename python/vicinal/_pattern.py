@@ -187,8 +187,9 @@ class Pattern:
         unsort() the result back; FlexAttention has heads before rows:
 
             flex = torch.compile(flex_attention, dynamic=False)  # on CPUs dynamic shapes do not compile (torch 2.15)
-            out = pattern.unsort(flex(*(pattern.sort(x).transpose(0, 1)[None] for x in (q, k, v)), block_mask=mask)[0]
-                                 .transpose(0, 1))
+            q, k, v = pattern.sort(q), pattern.sort(k, "key"), pattern.sort(v, "key")  # [n, heads, d]
+            out = flex(*(x.transpose(0, 1)[None] for x in (q, k, v)), block_mask=mask)[0].transpose(0, 1)
+            out = pattern.unsort(out)
 
         The mask holds a bit for each pair of rows in a block that has some of its pairs, and 4 bytes for each place of
         the grid of blocks.  A pair under several shifts has several weights, which no mask can say: such a pattern is
@@ -268,12 +269,12 @@ class Pattern:
     def update_(self, positions, *, keys=None, cell=None):
         """Take new positions (A) and, where it changed, a new cell; in place, and returns the pattern.
 
-        positions, keys   as in vicinal.pattern(); the cell of ASE Atoms and the like is taken with them, and their periodic
-                          axes must be those of the pattern.  Of several structures positions alone, whose cells stay
+        positions, keys   as in vicinal.pattern(); the cell of ASE Atoms and the like is taken with them, and their
+                          periodic axes must be those of the pattern.  Of several structures positions alone: cells stay
         cell              None: that of the positions, or else the pattern's
 
-        For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and the
-        pattern's order are of the new positions from then on.
+        For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and
+        the pattern's order are of the new positions from then on.
         """
         queries, others = two_sets({"given": positions}, None if keys is None else {"given": keys}, cell)
         self._check_moved(queries, others, cell)
@@ -296,8 +297,8 @@ class Pattern:
             if points.n != n:
                 raise _c.ArgumentError(f"{side}: the pattern has {n:,} points, got {points.n:,}: make a new pattern")
             if points.offsets is not None:
-                raise _c.ArgumentError(f"{side}: an update keeps the structures of the pattern: give the positions alone "
-                                       "(data.pos)")
+                raise _c.ArgumentError(f"{side}: an update keeps the structures of the pattern: give the positions "
+                                       "alone (data.pos)")
         if queries.cell is not None and self.n_structures > 1:
             raise _c.ArgumentError("cell: the cells of several structures stay what they are: " + (
                 "give the positions alone" if cell is None else "make a new pattern"))
@@ -440,7 +441,8 @@ def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=No
     """
     queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
                               key_mask, key_ids)
-    return _made("vic_pattern_cutoff", queries, others, length(cutoff, "cutoff"), options=_options(exclude_self, max_bytes))
+    return _made("vic_pattern_cutoff", queries, others, length(cutoff, "cutoff"),
+                 options=_options(exclude_self, max_bytes))
 
 
 def nearest(positions, count, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
@@ -463,8 +465,8 @@ def windows(n, query_window=32, key_window=128, *, batch=None, cu_seqlens=None, 
     """
     query_window, key_window = whole(query_window, "query_window", 1), whole(key_window, "key_window", 1)
     if (query_window - key_window) % 2:
-        raise _c.ArgumentError("query_window, key_window: expected both even or both odd, so that the keys can be centred, "
-                               f"got {query_window} and {key_window}")
+        raise _c.ArgumentError("query_window, key_window: expected both even or both odd, so that the keys can be "
+                               f"centred, got {query_window} and {key_window}")
     given = {"given": None, "n": n} if isinstance(n, (numbers.Number, np.generic)) else {"given": n}
     points = Points(**given, batch=batch, cu_seqlens=cu_seqlens, mask=mask).without_positions()
     if not points.c.groups:
@@ -507,8 +509,8 @@ def blocks(layout, block_size=128, *, n=None, n_keys=None):
              zip((n, n if one_set else n_keys), shape, ("n", "n_keys"))]
     for size, count, name in zip(sizes, shape, ("n", "n_keys")):
         if -(-size // block_size) != count:
-            raise _c.ArgumentError(f"{name}: {size:,} points are {-(-size // block_size):,} blocks of {block_size}, and the "
-                                   f"layout has {count:,}")
+            raise _c.ArgumentError(f"{name}: {size:,} points are {-(-size // block_size):,} blocks of {block_size}, "
+                                   f"and the layout has {count:,}")
     listed = _c.STRUCTS["vic_block_list"](block=block_size, row_ptr=row_ptr.ctypes.data, column=column.ctypes.data)
     keys = None if one_set else Points(None, n=sizes[1], side="keys")
     return _made("vic_pattern_blocks", Points(None, n=sizes[0]), keys, c.addressof(listed))
@@ -554,8 +556,8 @@ def ranges(query_offsets, range_offsets, ranges, *, n_keys=None, causal=False, w
         except (TypeError, ValueError):
             raise _c.ArgumentError(f"window: expected (left, right), got {window!r}") from None
         window = [-1 if side is None else whole(side, "window", -1) for side in (left, right)]
-    return _ranges(Points(None, n=int(q[-1])), None if n_keys is None else Points(None, n=n_keys, side="keys"), q, r, keys,
-                   causal, window)
+    others = None if n_keys is None else Points(None, n=n_keys, side="keys")
+    return _ranges(Points(None, n=int(q[-1])), others, q, r, keys, causal, window)
 
 
 def _ranges(queries, others, query_offsets, range_offsets, ranges, causal=False, window=None):

@@ -12,8 +12,8 @@ from . import _c
 
 ARRAYS = "a NumPy array, a torch tensor, or anything with __dlpack__ or __array__"
 POSITIONS = ("positions [atoms, 3] (a NumPy array, a torch tensor, anything with __dlpack__ or __array__), "
-             "a vicinal.Structure, ASE Atoms, a biotite AtomArray, an MDAnalysis Universe or AtomGroup, or torch_geometric "
-             "Data")
+             "a vicinal.Structure, ASE Atoms, a biotite AtomArray, an MDAnalysis Universe or AtomGroup, or "
+             "torch_geometric Data")
 
 
 # ---- Numbers and arrays ----
@@ -57,14 +57,14 @@ def host_array(x, what, expected=ARRAYS):
     """x as a NumPy array in memory of the CPU: a view where that is possible, else a copy."""
     if isinstance(x, np.ndarray):
         if np.ma.is_masked(x):
-            raise _c.ArgumentError(f"{what}: {np.ma.count_masked(x):,} entries are masked, and what they hold is no value: "
-                                   "leave them out, or fill them and say by mask= which points take no part")
+            raise _c.ArgumentError(f"{what}: {np.ma.count_masked(x):,} entries are masked, and what they hold is no "
+                                   "value: leave them out, or fill them and say by mask= which points take no part")
         return np.asarray(x)
     try:
         array = _converted(x)
     except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise _c.ArgumentError(f"{what}: expected {expected}, got {type(x).__name__}, which is no array in memory of the CPU "
-                               f"({error})") from error
+        raise _c.ArgumentError(f"{what}: expected {expected}, got {type(x).__name__}, which is no array in memory of "
+                               f"the CPU ({error})") from error
     if array.dtype == object:
         raise _c.ArgumentError(f"{what}: expected {expected}, got {type(x).__name__}")
     return array
@@ -83,7 +83,7 @@ def _converted(x):
 
 
 def integers(x, what, dtype, shape=None):
-    """x as a contiguous array of an integer `dtype`, of this shape where one is given (-1: any length); None of None."""
+    """x as a contiguous array of an integer `dtype`, of this shape where one is given (-1: any); None of None."""
     if x is None:
         return None
     array = host_array(x, what)
@@ -116,10 +116,9 @@ def flags(x, what, n):
     array = host_array(x, what)
     if array.shape != (n,):
         raise _c.ArgumentError(f"{what}: expected one True or False for each of {n:,} points, got shape {array.shape}")
-    if array.dtype != bool and array.size and not (np.issubdtype(array.dtype, np.integer) and
-                                                   np.isin(array, (0, 1)).all()):
+    if array.dtype != bool and array.size and not (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()):
         raise _c.ArgumentError(f"{what}: expected True or False for each point, got {array.dtype}"
-                               f"{' with other numbers than 0 and 1' if np.issubdtype(array.dtype, np.integer) else ''}")
+                               f"{' with other numbers than 0 and 1' if array.dtype.kind in 'iu' else ''}")
     return np.ascontiguousarray(array, np.uint8)
 
 
@@ -129,8 +128,8 @@ def lattice(cell, groups=None):
     """A cell as [3, 3] float64, rows a, b, c in A; with groups [groups, 3, 3].  None where there is none.
 
     Taken are 3 x 3 numbers, three lengths, or lengths and angles in degrees (a, b, c, alpha, beta, gamma); of several
-    structures one of these, or [groups, 3, 3], [groups, 6], or [3 groups, 3] (torch_geometric joins cells so).  A cell of
-    zeros is none.
+    structures one of these, or [groups, 3, 3], [groups, 6], or [3 groups, 3] (torch_geometric joins cells so).
+    A cell of zeros is none.
     """
     if cell is None:
         return None
@@ -163,11 +162,11 @@ def _one_cell(array, groups):
     if array.shape == (3,):
         return np.diag(array)
     if array.shape != (3, 3):
-        more = (f"; of {groups} structures one of these, or [{groups}, 3, 3], or [{groups}, 6] (empty structures at the end "
-                "are said by cu_seqlens=)" if groups else
+        more = (f"; of {groups} structures one of these, or [{groups}, 3, 3], or [{groups}, 6] (empty structures at "
+                "the end are said by cu_seqlens=)" if groups else
                 "; cells of several structures need batch= or cu_seqlens=" if array.ndim == 3 else "")
-        raise _c.ArgumentError("cell: expected 3 x 3 numbers (rows a, b, c in A), three lengths, or a, b, c, alpha, beta, "
-                               f"gamma, got shape {array.shape}{more}")
+        raise _c.ArgumentError("cell: expected 3 x 3 numbers (rows a, b, c in A), three lengths, or a, b, c, alpha, "
+                               f"beta, gamma, got shape {array.shape}{more}")
     return array
 
 
@@ -199,8 +198,8 @@ def axes(pbc, groups=None):
     if many and array.shape == (3 * groups,):  # torch_geometric joins vectors
         array = array.reshape(groups, 3)
     if array.shape != (3,) and not (many and array.shape == (groups, 3)):
-        raise _c.ArgumentError(f"pbc: expected True, False or three of them{f', or [{groups}, 3]' if many else ''}, got "
-                               f"shape {array.shape}")
+        raise _c.ArgumentError(f"pbc: expected True, False or three of them{f', or [{groups}, 3]' if many else ''}, "
+                               f"got shape {array.shape}")
     return np.array(np.broadcast_to(array, (groups, 3))) if many else array
 
 
@@ -210,7 +209,8 @@ def offsets_of(batch, cu_seqlens, n, name="batch"):
         return None
     prefix = name[:-len("batch")]
     if batch is not None and cu_seqlens is not None:
-        raise _c.ArgumentError(f"{name}, {prefix}cu_seqlens: expected one of them; both say which points belong together")
+        raise _c.ArgumentError(f"{name}, {prefix}cu_seqlens: expected one of them; both say which points belong "
+                               "together")
     if cu_seqlens is not None:
         offsets = integers(cu_seqlens, prefix + "cu_seqlens", np.int64, (-1,))
         if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != n or np.any(np.diff(offsets) < 0):
@@ -221,12 +221,12 @@ def offsets_of(batch, cu_seqlens, n, name="batch"):
     wrong = np.flatnonzero(np.diff(batch) < 0)
     if len(wrong) or (n and batch[0] < 0):
         where = int(wrong[0]) + 1 if len(wrong) else 0
-        raise _c.ArgumentError(f"{name}: expected structure numbers from 0 that do not fall, got {batch[where]} at point "
-                               f"{where}: sort the points by structure")
+        raise _c.ArgumentError(f"{name}: expected structure numbers from 0 that do not fall, got {batch[where]} at "
+                               f"point {where}: sort the points by structure")
     last = int(batch[-1]) if n else -1
     if last > 64 * n + 65536:
-        raise _c.ArgumentError(f"{name}: {n:,} points are said to be in {last + 1:,} structures, nearly all of them empty: "
-                               "expected numbers from 0 without gaps")
+        raise _c.ArgumentError(f"{name}: {n:,} points are said to be in {last + 1:,} structures, nearly all of them "
+                               "empty: expected numbers from 0 without gaps")
     return np.searchsorted(batch, np.arange(last + 2)).astype(np.int64)
 
 
@@ -241,12 +241,12 @@ class Points:
     groups    there are at least so many structures: more than the batch says are empty ones behind
     """
 
-    def __init__(self, given, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None, side="positions",
-                 n=None, groups=0):
+    def __init__(self, given, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
+                 side="positions", n=None, groups=0):
         self.like, self.kept = None, given
         if given is None and n is None:
             raise _c.ArgumentError(f"{side}: expected {POSITIONS}, got None")
-        positions, own_cell, own_pbc, own_batch, own_groups = (None,) * 4 + (0,) if given is None else _taken(given, side)
+        positions, own_cell, own_pbc, own_batch, own_groups = _taken(given, side)
         prefix = "key_" if side == "keys" else ""
         self.positions = None
         if given is not None:
@@ -261,8 +261,8 @@ class Points:
         self.cell = lattice(own_cell if cell is None else cell, self.groups)
         self.pbc = axes((own_pbc if cell is None else None) if pbc is None else pbc, self.groups)
         if self.cell is None and self.pbc is not None and np.any(self.pbc):
-            raise _c.ArgumentError("pbc: an axis is periodic" + ("" if pbc is not None else f" by the {type(given).__name__}") +
-                                   ", but there is no cell: give cell=, or pbc=False")
+            who = "" if pbc is not None else f" by the {type(given).__name__}"
+            raise _c.ArgumentError(f"pbc: an axis is periodic{who}, but there is no cell: give cell=, or pbc=False")
         self.mask, self.ids = flags(mask, prefix + "mask", n), integers(ids, prefix + "ids", np.int64, (n,))
         self.c = _c.STRUCTS["vic_points"](n=n)
         self.c.positions = _c.array_tensor(self.positions)
@@ -314,9 +314,9 @@ def two_sets(queries, keys, cell=None, **given):
         keys._set_offsets()
     elif first != second:
         lacking = "key_batch" if keys.offsets is None else "batch" if queries.offsets is None else "batch, key_batch"
-        raise _c.ArgumentError(f"{lacking}: the positions are of {first:,} structure{'s' * (first > 1)} and the keys of "
-                               f"{second:,}: expected as many of both, in the same sequence; say of both by batch and "
-                               "key_batch (or cu_seqlens and key_cu_seqlens) which point belongs to which")
+        raise _c.ArgumentError(f"{lacking}: the positions are of {first:,} structure{'s' * (first > 1)} and the keys "
+                               f"of {second:,}: expected as many of both, in the same sequence; say of both by batch "
+                               "and key_batch (or cu_seqlens and key_cu_seqlens) which point belongs to which")
     if cell is None:
         _check_cells(queries, keys)
     return queries, keys
@@ -333,8 +333,8 @@ def _check_cells(queries, keys):
     (cell, pbc), (key_cell, key_pbc) = effective(queries), effective(keys)
     n = min(len(cell), len(key_cell))  # those behind are empty
     if not np.array_equal(pbc[:n], key_pbc[:n]) or not np.allclose(cell[:n], key_cell[:n], rtol=1e-6, atol=1e-6):
-        raise _c.ArgumentError("keys: they come with a cell or periodic axes that differ from those of the positions, and "
-                               "there is one cell for both: give cell= (and pbc=) for both")
+        raise _c.ArgumentError("keys: they come with a cell or periodic axes that differ from those of the positions, "
+                               "and there is one cell for both: give cell= (and pbc=) for both")
 
 
 def _positions(x, side):
@@ -357,6 +357,8 @@ def _positions(x, side):
 def _taken(x, side):
     """(positions, cell, pbc, batch, structures) of what a caller gives; None, and 0, where it does not say."""
     from ._structure import Structure
+    if x is None:
+        return None, None, None, None, 0
     if isinstance(x, (str, bytes, os.PathLike)):
         raise _c.ArgumentError(f"{side}: expected {POSITIONS}, got {_shown(x)}: a file is read by vicinal.read(path)")
     if isinstance(x, Structure):
@@ -371,7 +373,7 @@ def _taken(x, side):
     if hasattr(x, "coord") and hasattr(x, "array_length"):  # biotite AtomArray, AtomArrayStack
         if np.ndim(x.coord) == 3:
             if len(x.coord) != 1:
-                raise _c.ArgumentError(f"{side}: a biotite AtomArrayStack of {len(x.coord)} models: choose one, stack[0]")
+                raise _c.ArgumentError(f"{side}: an AtomArrayStack of {len(x.coord)} models: choose one, stack[0]")
             return x.coord[0], None if x.box is None else x.box[0], None, None, 0
         return x.coord, x.box, None, None, 0
     if hasattr(x, "pos") and is_torch(x.pos):  # torch_geometric Data, Batch
