@@ -43,6 +43,14 @@ class Pattern:
     for them are kept with it.  Answers come as NumPy arrays, or as torch tensors where the positions were one, on their
     device.  A pattern is freed when nothing refers to it.  It can be pickled and copied.  Any number of threads may use
     one.
+
+    n_queries, n_keys, n_pairs   numbers of queries, keys and pairs (i, j, S)
+    max_pairs      largest number of pairs of one query
+    kind           "cutoff", "nearest", "windows", "blocks", "pairs", "ranges", "union", ...
+    cutoff         A; None where pairs were not chosen by distance alone
+    n_structures   number of structures that no pair joins
+    symmetric      known to be its own transpose;   one_set   the queries are the keys
+    nbytes         memory held by the pattern, without plans
     """
 
     def __init__(self, handle, like=None):
@@ -52,12 +60,16 @@ class Pattern:
         self._number, self._like = number, like
         self._lock = threading.RLock()
         self._pairs = {}  # of the reference, by device
-        self._info = self._ask()
+        self._ask()
         self._finalizer = weakref.finalize(self, _drop, number)
         by_number[number] = self
 
     def _ask(self):
-        return _c.filled("vic_pattern_get", "vic_pattern_info", _c.library().vicpy_pattern(self._number))
+        """Sets what the pattern is like: plain attributes, which torch.compile can read."""
+        self._info = info = _c.filled("vic_pattern_get", "vic_pattern_info", _c.library().vicpy_pattern(self._number))
+        self.n_queries, self.n_keys, self.n_pairs, self.max_pairs = info.n_q, info.n_k, info.pairs, info.max_pairs
+        self.kind, self.cutoff, self.n_structures = info.kind.decode(), info.cutoff or None, info.groups
+        self.symmetric, self.one_set, self.nbytes = info.symmetric, info.one_set, info.bytes
 
     def _call(self, name, *arguments, context=True):
         """A function of the pattern."""
@@ -74,18 +86,10 @@ class Pattern:
 
     # ---- what it is ----
 
-    n_queries = property(lambda self: self._info.n_q, doc="Number of queries.")
-    n_keys = property(lambda self: self._info.n_k, doc="Number of keys.")
-    n_pairs = property(lambda self: self._info.pairs, doc="Number of pairs (i, j, S).")
-    max_pairs = property(lambda self: self._info.max_pairs, doc="Largest number of pairs of one query.")
-    kind = property(lambda self: self._info.kind.decode(), doc='"cutoff", "nearest", "windows", ...')
-    cutoff = property(lambda self: self._info.cutoff or None, doc="A; None where pairs were not chosen by distance alone.")
-    n_structures = property(lambda self: self._info.groups, doc="Number of structures that no pair joins.")
-    symmetric = property(lambda self: self._info.symmetric, doc="Known to be its own transpose.")
-    one_set = property(lambda self: self._info.one_set, doc="The queries are the keys.")
-    nbytes = property(lambda self: self._info.bytes, doc="Memory held by the pattern, without plans.")
-    fill = property(lambda self: self._info.pairs / max(1, 1024 * self._info.blocks),
-                    doc="Part of the 64 x 16 blocks' pairs that are pairs of the pattern.")
+    @property
+    def fill(self):
+        """Part of the 64 x 16 blocks' pairs that are pairs of the pattern."""
+        return self.n_pairs / max(1, 1024 * self._info.blocks)
 
     @property
     def cell(self):
@@ -284,7 +288,7 @@ class Pattern:
         with self._lock:
             _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
             self._pairs.clear()
-            self._info = self._ask()
+            self._ask()
         return self
 
     def _check_moved(self, queries, others, cell):
