@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _c
 
-EMPTY, FULL, FIRST = 0, 1, 2  # places among the bits of blocks; those of partial blocks begin at FIRST
+FULL, FIRST = 1, 2  # places of the bits of blocks: 0 empty ones, FULL full ones, and partial ones from FIRST on
 
 
 def block_mask(pattern, block_size, device):

@@ -317,22 +317,24 @@ def two_sets(queries, keys, cell=None, **given):
         raise _c.ArgumentError(f"{lacking}: the positions are of {first:,} structure{'s' * (first > 1)} and the keys "
                                f"of {second:,}: expected as many of both, in the same sequence; say of both by batch "
                                "and key_batch (or cu_seqlens and key_cu_seqlens) which point belongs to which")
-    if cell is None:
-        _check_cells(queries, keys)
+    if cell is None and keys.cell is not None:
+        _check_cells(queries, keys, given.get("pbc") is not None)
     return queries, keys
 
 
-def _check_cells(queries, keys):
-    """Keys may come with a cell (ASE Atoms and the like), which must be that of the queries."""
-    def effective(points):
+def _check_cells(queries, keys, for_both):
+    """Keys may come with a cell (ASE Atoms and the like), which must be that of the queries.
+
+    for_both   the periodic axes of the queries are those of the keys, whatever these say
+    """
+    effective = []
+    for points in (queries, keys):
         cell = np.zeros((1, 3, 3)) if points.cell is None else points.cell.reshape(-1, 3, 3)
-        pbc = np.any(cell, axis=-1) & (True if points.pbc is None else points.pbc.reshape(-1, 3))
-        return cell * pbc[..., None], pbc
-    if keys.cell is None:
-        return
-    (cell, pbc), (key_cell, key_pbc) = effective(queries), effective(keys)
-    n = min(len(cell), len(key_cell))  # those behind are empty
-    if not np.array_equal(pbc[:n], key_pbc[:n]) or not np.allclose(cell[:n], key_cell[:n], rtol=1e-6, atol=1e-6):
+        pbc = queries.pbc if for_both else points.pbc
+        periodic = np.any(cell, axis=-1) & (True if pbc is None else pbc.reshape(-1, 3)[:len(cell)])
+        effective.append(cell * periodic[..., None])
+    n = min(map(len, effective))  # structures behind those are empty
+    if not np.allclose(effective[0][:n], effective[1][:n], rtol=1e-6, atol=1e-6):
         raise _c.ArgumentError("keys: they come with a cell or periodic axes that differ from those of the positions, "
                                "and there is one cell for both: give cell= (and pbc=) for both")
 

@@ -557,9 +557,11 @@ def test_wrong_atoms_are_explained():
     with pytest.raises(vicinal.ArgumentError, match="periodic by the Atoms, but there is no cell"):
         vicinal.pattern(atoms, 3.0)
     keys = ase.Atoms("H30", positions=X, cell=[9, 9, 9], pbc=True)
-    for given in ({}, {"cell": None, "pbc": False}):
-        with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell .* differ .* give cell="):
-            vicinal.pattern(X, 3.0, keys=keys, **given)
+    with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell .* differ .* give cell="):
+        vicinal.pattern(X, 3.0, keys=keys)
+    same(vicinal.pattern(X, 3.0, keys=keys, pbc=False), vicinal.pattern(X, 3.0, keys=X))
+    same(vicinal.pattern(keys, 3.0, keys=keys, pbc=[1, 0, 1]),
+         vicinal.pattern(X, 3.0, keys=X, cell=[9, 9, 9], pbc=[1, 0, 1]))
     other = keys.copy()
     other.cell = [9, 9, 8]
     with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell"):
