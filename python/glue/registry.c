@@ -397,8 +397,7 @@ bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size
 /* The context as it is now: after fork(), or with another number of threads, it is not the one of the plan. */
 static vic_status context_now(const struct planned *plan, vic_context **out, vic_error *err)
 {
-    *out =
-        __atomic_load_n(plan->key.device.type == VIC_CUDA ? &gpus[plan->key.device.index] : &cpu, __ATOMIC_ACQUIRE);
+    *out = __atomic_load_n(place_of(plan->key.device), __ATOMIC_ACQUIRE);
     return *out ? VIC_OK : vicpy_context(plan->key.device, out, err);
 }
 
