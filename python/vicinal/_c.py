@@ -82,10 +82,16 @@ class Library:
         self.handles = [c.CDLL(path) for path in self.paths]
         for handle in self.handles:
             for name, (result, arguments) in FUNCTIONS.items():
-                if not hasattr(self, name) and hasattr(handle, name):
+                if name not in vars(self) and hasattr(handle, name):
                     function = getattr(handle, name)
                     function.restype, function.argtypes = result, arguments
                     setattr(self, name, function)
+
+    def __getattr__(self, name):  # of one that is missing
+        if name.startswith("vic_structure_"):
+            raise Error("this build of vicinal reads no structure files (VIC_STRUCTURE_FILES=OFF): build it with "
+                        "VIC_STRUCTURE_FILES=ON, or take positions from another program")
+        raise AttributeError(f"{name} is in none of {', '.join(self.paths)}: these belong to another version")
 
 
 _library = None
