@@ -5,11 +5,16 @@ import os
 import sys
 
 
+from . import __path__  # of an editable install two folders: the sources, and what was built
+
+
 def binary():
     """The C command: in the package's folder bin, or beside the library that VIC_LIBRARY names."""
     library = os.environ.get("VIC_LIBRARY")
-    return os.path.join(os.path.dirname(library) if library else os.path.join(os.path.dirname(__file__), "bin"),
-                        "vicinal")
+    if library:
+        return os.path.join(os.path.dirname(library), "vicinal")
+    paths = [os.path.join(folder, "bin", "vicinal") for folder in __path__]
+    return next(filter(os.path.exists, paths), paths[0])
 
 
 def main():

@@ -87,6 +87,20 @@ def test_without_a_binary(tmp_path):
     assert done.returncode == 1 and str(tmp_path / "vicinal") in done.stderr and "pip install" in done.stderr
 
 
+def test_an_editable_install(tmp_path):
+    """The package then has two folders: its sources, and what was built of C."""
+    built = [tmp_path / "bin/vicinal", tmp_path / "lib/libvicinal.so.0.2"]
+    for file in built:
+        file.parent.mkdir()
+        file.touch()
+    done = python("-c", f"""if True:
+        import vicinal
+        vicinal.__path__.append({str(tmp_path)!r})
+        import vicinal.__main__, vicinal._c
+        print(vicinal.__main__.binary(), *vicinal._c._find())""", env=environment(VIC_LIBRARY=""))
+    assert done.stdout.split() == [str(file) for file in built], done.stderr
+
+
 def test_a_build_without_readers(tmp_path):
     for name in ("libvicinal.so", "libvicinal_python.so"):
         shutil.copy(LIBRARY.parent / name, tmp_path)

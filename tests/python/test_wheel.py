@@ -76,7 +76,7 @@ def unpacked(built, tmp_path_factory):
 def test_sdist(built):
     with tarfile.open(built[0]) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
-    assert {"PKG-INFO", "CMakeLists.txt", "LICENSE", "include/vicinal.h", "third_party/gemmi/LICENSE.txt"} <= names
+    assert {"PKG-INFO", "CMakeLists.txt", "LICENSE", "include/vicinal.h"} <= names
     assert not [name for name in names if name.startswith(("build/", ".git/", "shared/"))]
 
 
