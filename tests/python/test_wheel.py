@@ -85,12 +85,12 @@ def test_contents(built, unpacked):
         modes = {info.filename: info.external_attr >> 16 for info in wheel.infolist()}
     links = [name for name, mode in modes.items() if mode & 0o170000 == 0o120000]
     info = next(name.split("/")[0] for name in modes if name.endswith(".dist-info/METADATA"))
-    sources = {f"vicinal/{path.name}" for path in (ROOT / "python/vicinal").glob("*.py")}
+    sources = {str(path.relative_to(ROOT / "python")) for path in (ROOT / "python/vicinal").rglob("*.py")}
     files = {name for name in modes if not name.startswith(info)}
     assert not links
     assert files == sources | {f"vicinal/lib/{name}" for name in LIBRARIES} | {"vicinal/bin/vicinal"}
     assert modes["vicinal/bin/vicinal"] & 0o111
-    assert len([name for name in modes if name.startswith(info + "/licenses/")]) == 3
+    assert [name for name in modes if name.startswith(info + "/licenses/")] == [info + "/licenses/LICENSE"]
 
 
 def test_metadata(built, unpacked):
