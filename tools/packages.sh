@@ -6,6 +6,8 @@
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
 TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
+# For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.
+SANITIZE_PACKAGES=(clang)
 # For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
 CI_PACKAGES=(clang-format valgrind clang clang-tidy cppcheck shellcheck)
 
