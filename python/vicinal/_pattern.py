@@ -33,6 +33,14 @@ class Pattern:
     for them are kept with it.  Answers come as NumPy arrays, or as torch tensors where the positions were one, on their
     device.  A pattern is freed when nothing refers to it.  It can be pickled and copied.  Any number of threads may use
     one.
+
+    n_queries, n_keys, n_pairs   numbers of queries, keys and pairs (i, j, S)
+    max_pairs      largest number of pairs of one query
+    kind           "cutoff", "nearest", "windows", "blocks", "pairs", "ranges", "union", ...
+    cutoff         A; None where pairs were not chosen by distance alone
+    n_structures   number of structures that no pair joins
+    symmetric      known to be its own transpose;   one_set   the queries are the keys
+    nbytes         memory held by the pattern, without plans
     """
 
     def __init__(self, handle, like=None):
@@ -42,12 +50,16 @@ class Pattern:
         self._number, self._like = number, like
         self._lock = threading.RLock()
         self._pairs = {}  # of the reference, by device
-        self._info = self._ask()
+        self._ask()
         self._finalizer = weakref.finalize(self, _drop, number)
         by_number[number] = self
 
     def _ask(self):
-        return _c.filled("vic_pattern_get", "vic_pattern_info", _c.library().vicpy_pattern(self._number))
+        """Sets what the pattern is like: plain attributes, which torch.compile can read."""
+        self._info = info = _c.filled("vic_pattern_get", "vic_pattern_info", _c.library().vicpy_pattern(self._number))
+        self.n_queries, self.n_keys, self.n_pairs, self.max_pairs = info.n_q, info.n_k, info.pairs, info.max_pairs
+        self.kind, self.cutoff, self.n_structures = info.kind.decode(), info.cutoff or None, info.groups
+        self.symmetric, self.one_set, self.nbytes = info.symmetric, info.one_set, info.bytes
 
     def _call(self, name, *arguments, context=True):
         """A function of the pattern."""
@@ -64,18 +76,10 @@ class Pattern:
 
     # ---- what it is ----
 
-    n_queries = property(lambda self: self._info.n_q, doc="Number of queries.")
-    n_keys = property(lambda self: self._info.n_k, doc="Number of keys.")
-    n_pairs = property(lambda self: self._info.pairs, doc="Number of pairs (i, j, S).")
-    max_pairs = property(lambda self: self._info.max_pairs, doc="Largest number of pairs of one query.")
-    kind = property(lambda self: self._info.kind.decode(), doc='"cutoff", "nearest", "windows", ...')
-    cutoff = property(lambda self: self._info.cutoff or None, doc="A; None where pairs were not chosen by distance alone.")
-    n_structures = property(lambda self: self._info.groups, doc="Number of structures that no pair joins.")
-    symmetric = property(lambda self: self._info.symmetric, doc="Known to be its own transpose.")
-    one_set = property(lambda self: self._info.one_set, doc="The queries are the keys.")
-    nbytes = property(lambda self: self._info.bytes, doc="Memory held by the pattern, without plans.")
-    fill = property(lambda self: self._info.pairs / max(1, 1024 * self._info.blocks),
-                    doc="Part of the 64 x 16 blocks' pairs that are pairs of the pattern.")
+    @property
+    def fill(self):
+        """Part of the 64 x 16 blocks' pairs that are pairs of the pattern."""
+        return self.n_pairs / max(1, 1024 * self._info.blocks)
 
     @property
     def cell(self):
@@ -98,7 +102,7 @@ class Pattern:
             return None
         n = self.n_queries if side == "query" else self.n_keys
         with self._lock:
-            address = _c.c.c_void_p()
+            address = c.c_void_p()
             self._call("vic_pattern_positions", SIDES[side], c.addressof(address), context=False)
             return np.ctypeslib.as_array(c.cast(address, c.POINTER(c.c_double)), (n, 3)).copy() if n else \
                 np.zeros((0, 3))
@@ -127,40 +131,33 @@ class Pattern:
         d      [pairs] float64 distance, A;   D   [pairs, 3] float64 positions[j] + S @ cell - positions[i]
         half   of (i, j, S) and (j, i, -S) only the first; for symmetric patterns
         """
+        answer = tuple(self._as_given(array) for array in self._list(quantities, half))
+        return answer if len(answer) > 1 else answer[0]
+
+    def _list(self, quantities, half=False):
+        """What neighbors() answers, as a list of NumPy arrays."""
         wrong = set(quantities) - set("ijSdD")
         if wrong or not quantities:
             raise _c.ArgumentError(f"quantities: expected letters of 'ijSdD', got {quantities!r}")
         with self._lock:
-            n, shapes = self.n_pairs, {"i": (), "j": (), "S": (3,), "d": (), "D": (3,)}
+            n = self.n_pairs
             if half:
                 count = _c.STRUCTS["vic_neighbors"](half=True)
                 self._call("vic_pattern_neighbors", c.addressof(count))
                 n = count.pairs
-            arrays = {letter: np.empty((n, *shapes[letter]), np.int32 if letter in "ijS" else np.float64)
-                      for letter in set(quantities)}
+            arrays = {letter: np.empty((n, 3) if letter in "SD" else n, np.int32 if letter in "ijS" else np.float64)
+                      for letter in quantities}
             listed = _c.STRUCTS["vic_neighbors"](
                 pairs=n, half=half, **{letter: array.ctypes.data for letter, array in arrays.items()})
             self._call("vic_pattern_neighbors", c.addressof(listed))
-        arrays = {letter: self._as_given(array.astype(np.int64) if letter in "ijS" else array)
-                  for letter, array in arrays.items()}
-        answer = tuple(arrays[letter] for letter in quantities)
-        return answer if len(answer) > 1 else answer[0]
+        return [arrays[letter].astype(np.int64) if letter in "ijS" else arrays[letter] for letter in quantities]
 
     def edge_index(self, *, flow="source_to_target"):
         """[2, pairs] int64 as torch_geometric has it: row 0 the keys (sources), row 1 the queries (targets)."""
         if flow not in ("source_to_target", "target_to_source"):
             raise _c.ArgumentError(f"flow: expected 'source_to_target' or 'target_to_source', got {flow!r}")
-        i, j = self._host_pairs("ij")
+        i, j = self._list("ij")
         return self._as_given(np.stack([j, i] if flow == "source_to_target" else [i, j]))
-
-    def _host_pairs(self, quantities):
-        like, self_like = None, self._like
-        with self._lock:
-            self._like = like
-            try:
-                return self.neighbors(quantities)
-            finally:
-                self._like = self_like
 
     def counts(self):
         """[n_queries] int64: number of pairs of each query."""
@@ -268,7 +265,7 @@ class Pattern:
         with self._lock:
             _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
             self._pairs.clear()
-            self._info = self._ask()
+            self._ask()
         return self
 
     # ---- plans ----
