@@ -543,7 +543,7 @@ def main(words):
             print(comparison.table(), flush=True)
     except Stop as stop:
         code, text = stop.code, str(stop)
-    except (_c.Error, OSError) as error:
+    except (_c.Error, OSError, ImportError) as error:
         code, text = _exit_code(error), str(error)
     else:
         mine = [row for row in comparison.rows if row["name"].startswith("vicinal") and row["status"] in ("wrong", "failed")]
