@@ -147,7 +147,9 @@ def array_tensor(array):
     """A vic_tensor of a NumPy array, which must outlive it; none of None."""
     if array is None:
         return STRUCTS["vic_tensor"]()
-    return tensor(array.ctypes.data, array.dtype.name, array.shape, [s // array.itemsize for s in array.strides])
+    # NumPy's strides of empty arrays are 0, where dense ones are asked for.
+    strides = [s // array.itemsize for s in array.strides] if array.size else [1] * array.ndim
+    return tensor(array.ctypes.data, array.dtype.name, array.shape, strides)
 
 
 def pointer(array):
