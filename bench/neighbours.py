@@ -8,7 +8,6 @@ in one process, and the pairs compared. Both keep their memory between repetitio
 Prints one JSON object. Needs numpy and vesin."""
 import gzip
 import json
-import os
 import sys
 import time
 
@@ -26,10 +25,11 @@ def read_pdb(path):
 
 class Vicinal:
     def __init__(self, cutoff):
-        self.library, self.cutoff, self.capacity = vicinal_c.Library(os.environ["VIC_LIBRARY"]), cutoff, 0
+        self.cutoff, self.capacity = cutoff, 0
+        vicinal_c.call("vicpy_set_threads", 1)
 
     def __call__(self, positions, box):
-        pattern = self.library.cutoff_pattern(positions, self.cutoff, box, threads=1, exclude_self=True)
+        pattern = vicinal_c.cutoff_pattern(positions, self.cutoff, box, exclude_self=True)
         n = pattern.info.pairs
         if n > self.capacity:
             self.capacity = n

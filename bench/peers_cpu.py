@@ -37,6 +37,7 @@ A = arguments()
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:A.threads])
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VIC_THREADS"):
     os.environ[variable] = str(A.threads)  # read when the libraries are loaded
+os.environ["VIC_LIBRARY"] = A.library
 
 import numpy as np  # noqa: E402
 
@@ -44,18 +45,13 @@ import vicinal_c  # noqa: E402
 
 # ---- vicinal -------------------------------------------------------------------------------------------------------
 
-LIBRARY = vicinal_c.Library(A.library)
-
-
-def build_pattern(x):
-    return LIBRARY.cutoff_pattern(x, A.cutoff, threads=A.threads)
-
 
 def vicinal_attention(pattern, q, k, v):
     """A call without arguments that computes; plan and tensors are made before."""
-    plan = vicinal_c.Plan(pattern, A.heads, A.head_dim, "float32", vicinal_c.CPU, False, threads=A.threads)
+    plan = vicinal_c.Plan(pattern, A.heads, A.head_dim, "float32", vicinal_c.CPU, False)
     out = np.empty_like(q)
-    args = plan.arguments(*(vicinal_c.tensor(t.ctypes.data, "float32", plan.device, t.shape) for t in (q, k, v, out)))
+    args = vicinal_c.S["vic_attention_args"](**{name: vicinal_c.array_tensor(t) for name, t in (
+        ("q", q), ("k", k), ("v", v), ("out", out))})
 
     def run():
         plan.run(args)
@@ -224,23 +220,23 @@ def skipped(what, peer, make, *words):
 
 
 def main():
-    x = LIBRARY.read_positions(A.file)
+    x = vicinal_c.read_positions(A.file)
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((len(x), A.heads, A.head_dim)).astype(np.float32) for _ in range(3))
     rows = np.sort(rng.choice(len(x), min(ROWS, len(x)), replace=False))
     right_counts = np.array([len(neighbours(x, i)) for i in rows])
     right = reference(x, q, k, v, rows)
-    pattern = build_pattern(x)
+    pattern = vicinal_c.cutoff_pattern(x, A.cutoff)
     pairs = pattern.info.pairs
     case = {"file": os.path.basename(A.file), "cutoff": A.cutoff, "atoms": len(x), "pairs": pairs, "heads": A.heads,
             "head_dim": A.head_dim, "dtype": "float32", "threads": A.threads, "repeat": A.repeat,
             "machine": platform.machine(), "cpu": next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
                                                         if line.startswith("model name")), ""),
-            "build": LIBRARY.build}
-    label = "vicinal " + LIBRARY.version
+            "build": vicinal_c.build()}
+    label = "vicinal " + vicinal_c.version()
     if not np.array_equal(pattern.counts()[rows], right_counts):
         sys.exit("peers_cpu: vicinal's pattern has other pairs than float64")
-    tell(case, "pairs", "vicinal", label, best(lambda: build_pattern(x)))
+    tell(case, "pairs", "vicinal", label, best(lambda: vicinal_c.cutoff_pattern(x, A.cutoff)))
     for peer, make in (("scipy", scipy_pairs), ("vesin", vesin_pairs), ("ase", ase_pairs)):
         made = skipped("pairs", peer, make, x)
         if not made:

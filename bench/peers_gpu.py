@@ -60,9 +60,9 @@ def nvidia_smi(fields):
         return {}
 
 
-def environment(torch, library, device):
+def environment(torch, device):
     found = {"bench": "peers_gpu", "torch": torch.__version__, "cuda": torch.version.cuda,
-             "python": platform.python_version(), "vicinal": library.version, "build": library.build,
+             "python": platform.python_version(), "vicinal": vicinal_c.version(), "build": vicinal_c.build(),
              "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     for name in ("triton", "flash_attn", "flash_attn_interface"):
         try:
@@ -79,8 +79,8 @@ def environment(torch, library, device):
 
 
 class Session:
-    def __init__(self, options, torch, peers, library):
-        self.options, self.torch, self.peers, self.library = options, torch, peers, library
+    def __init__(self, options, torch, peers):
+        self.options, self.torch, self.peers = options, torch, peers
         self.device = torch.device(options.device)
         self.deadline = time.monotonic() + options.budget
         self.lines, self.best = [], {}  # best tile by (block, head size)
@@ -251,7 +251,7 @@ class Session:
                 if not self.options.structure:
                     raise ValueError("--structure is not given")
                 path = self.options.structure
-                self.positions = np.load(path) if path.endswith(".npy") else self.library.read_positions(path)
+                self.positions = np.load(path) if path.endswith(".npy") else vicinal_c.read_positions(path)
             return np.ascontiguousarray(self.positions, np.float64), None, None
         if case.kind == "ball":
             return host.in_ball(3000 if self.options.small else 100000, rng), None, None
@@ -266,7 +266,7 @@ class Session:
             return self.tell(case=case.name, status="skipped", reason="no time left (--budget)")
         start = time.perf_counter()
         try:
-            problem = self.peers.Problem(case, self.library, self.device, *self.points(case))
+            problem = self.peers.Problem(case, self.device, *self.points(case))
         except Exception as why:
             print("  failed:", self.peers.reason(why), flush=True)
             self.tell(case=case.name, status="failed", reason=self.peers.reason(why))
@@ -296,9 +296,9 @@ def main():
 
     import peers_torch
     peers_torch.prepare()
-    library = vicinal_c.Library(options.library)
-    session = Session(options, torch, peers_torch, library)
-    session.tell(**environment(torch, library, session.device), command=" ".join(map(os.path.basename, sys.argv[1:])))
+    os.environ["VIC_LIBRARY"] = options.library
+    session = Session(options, torch, peers_torch)
+    session.tell(**environment(torch, session.device), command=" ".join(map(os.path.basename, sys.argv[1:])))
     try:
         for case in wanted:
             session.case(case)

@@ -35,16 +35,14 @@ def prepare():
 class Problem:
     """A case's pattern, its tensors q, k, v [batch, atoms, heads, head size] and what is right for some rows."""
 
-    def __init__(self, case, library, device, positions, molecule=None, offsets=None, seed=0):
+    def __init__(self, case, device, positions, molecule=None, offsets=None, seed=0):
         self.case, self.device = case, device
         self.dtype = torch.float16 if device.type == "cuda" else torch.float32
         self.positions, self.molecule, self.offsets = positions, molecule, offsets
-        if offsets is not None:
-            self.pattern = library.molecules_pattern(offsets, positions, case.cutoff)
-        elif case.has_points:
-            self.pattern = library.cutoff_pattern(positions, case.cutoff, case.box)
+        if case.has_points:
+            self.pattern = vicinal_c.cutoff_pattern(positions, case.cutoff, case.box, offsets)
         else:
-            self.pattern = library.generated_pattern(case.text)
+            self.pattern = vicinal_c.generated_pattern(case.text)
         self.info, self.n = self.pattern.info, self.pattern.info.n_q
         self.order = torch.from_numpy(self.pattern.order()).to(device)
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -216,12 +214,14 @@ def vicinal(problem, pattern_order):
 
     def seen(t):
         t = t[0] if case.batch == 1 else t
-        return vicinal_c.tensor(t.data_ptr(), dtype, plan.device, t.shape, t.stride())
+        return vicinal_c.tensor(t.data_ptr(), dtype, t.shape, t.stride(), kind, index)
     given = [t[:, problem.order].contiguous() if pattern_order else t for t in (problem.q, problem.k, problem.v)]
     out = torch.empty_like(problem.q)
     size = plan.workspace_size(case.batch) if kind == vicinal_c.CUDA else 0
     workspace = torch.zeros(size, dtype=torch.uint8, device=device)
-    args = plan.arguments(*map(seen, given), seen(out), workspace.data_ptr() or None, size)
+    q, k, v = map(seen, given)
+    args = vicinal_c.S["vic_attention_args"](q=q, k=k, v=v, out=seen(out), workspace=workspace.data_ptr() or None,
+                                             workspace_size=size)
 
     def run(kept=(given, workspace)):  # what args point to lives as long as run
         if kind == vicinal_c.CUDA:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The C headers as ctypes sees them: structs, constants and functions, read from include/, so that none is written twice.
+"""The C headers as ctypes sees them: structs, constants and functions, so that none is written twice.
 
     tools/c_header.py            writes python/vicinal/_declarations.py
     tools/c_header.py --check    fails where that file is not what the headers say
 
-It reads what these headers are written in and no more; tests/python/test_header.py holds the result against a compiler.
+It reads what include/ and python/glue/glue.h are written in and no more; tests/python/test_header.py holds the result
+against a compiler.
 """
 import pathlib
 import re
@@ -14,6 +15,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 WRITTEN = ROOT / "python" / "vicinal" / "_declarations.py"
+GLUE = ROOT / "python" / "glue" / "glue.h"
 FILES = ("vicinal.h", "vicinal_structure.h", "vicinal_dev.h")
 PLAIN = {"void": "None", "bool": "c.c_bool", "char": "c.c_char", "int": "c.c_int", "size_t": "c.c_size_t",
          "float": "c.c_float", "double": "c.c_double", "int32_t": "c.c_int32", "int64_t": "c.c_int64",
@@ -72,7 +74,7 @@ class Header:
             self.constants["VIC_" + name] = int(value)
         text = re.sub(r"^\s*#.*$", "", text, flags=re.M)
         pattern = (r"typedef enum (\w+) \{(.*?)\} \w+;|enum \{(.*?)\};|typedef struct (\w+) \{(.*?)\} \w+;|"
-                   r"typedef struct \w+ (\w+);|VIC_API\s+([\w ]+?\**)\s*\b(vic_\w+)\((.*?)\)\s*(?:VIC_CHECK_RESULT)?;")
+                   r"typedef struct \w+ (\w+);|VIC_API\s+([\w ]+?\**)\s*\b(vic\w+)\((.*?)\)\s*(?:VIC_CHECK_RESULT)?;")
         for match in re.finditer(pattern, text, re.S):
             enum, enumerators, anonymous, struct, body, _, result, function, arguments = match.groups()
             if enum:
@@ -85,17 +87,18 @@ class Header:
                 self.function(" ".join(result.split()), function, " ".join(arguments.split()))
 
 
-def read(include=INCLUDE):
+def read(*more):
+    """include/ and more files."""
     header = Header()
-    for file in FILES:
-        header.parse((pathlib.Path(include) / file).read_text(encoding="utf-8"))
+    for path in [INCLUDE / file for file in FILES] + [*more]:
+        header.parse(path.read_text(encoding="utf-8"))
     return header
 
 
 def written(header):
     """The text of _declarations.py."""
     lines = ["# SPDX-License-Identifier: Apache-2.0",
-             '"""What include/ declares, for ctypes.  Written by tools/c_header.py: change the headers instead."""',
+             '"""What the C headers declare, for ctypes.  Written by tools/c_header.py: change those instead."""',
              "import ctypes as c", "", "",
              "class Sized(c.Structure):", '    """Begins with its size, which is filled in."""', "",
              "    def __init__(self, **members):", "        super().__init__(size=c.sizeof(self), **members)"]
@@ -113,10 +116,10 @@ def written(header):
 
 
 def main(words):
-    text = written(read())
+    text = written(read(GLUE))
     if words == ["--check"]:
         if not WRITTEN.is_file() or WRITTEN.read_text(encoding="utf-8") != text:
-            sys.exit(f"{WRITTEN.relative_to(ROOT)} is not what include/ says: run tools/c_header.py")
+            sys.exit(f"{WRITTEN.relative_to(ROOT)} is not what the headers say: run tools/c_header.py")
     elif words:
         sys.exit(__doc__)
     else:

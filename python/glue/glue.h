@@ -46,4 +46,13 @@ void plan_give(struct planned *plan);
 vic_status planned_workspace(const struct planned *plan, int64_t batch, size_t *bytes, vic_error *err);
 vic_status planned_run(const struct planned *plan, const vic_attention_args *args, vic_error *err);
 
+/* Whether work on a stream is being recorded into a CUDA graph. */
+bool stream_captured(void *stream);
+/* Scratch that stays with the plan, for calls on one stream, which come one after another: NULL when there is none of so
+ * many bytes.  Not for calls that are captured. */
+void *planned_scratch(struct planned *plan, void *stream, size_t bytes);
+/* Keeps `memory` as such, in place of what was kept; false when that is of another stream.  `release(owner)` frees it. */
+bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size_t bytes, void *owner,
+                          void (*release)(void *owner));
+
 #endif

@@ -16,6 +16,11 @@ struct planned {
     vic_plan *plan;
     int uses;      /* calls under way, and 1 for the list that it is in */
     bool captured; /* in a CUDA graph */
+    struct {
+        void *stream, *memory, *owner;
+        size_t bytes;
+        void (*release)(void *);
+    } scratch;
 };
 
 /* A number is place | generation << INDEX_BITS. */
@@ -230,8 +235,7 @@ vic_status vicpy_update(int64_t number, const vic_points *queries, const vic_poi
 
 /* ---- Plans ---- */
 
-/* CUDA's own word on whether work on a stream is being recorded into a graph. */
-static bool capturing(void *stream)
+bool stream_captured(void *stream)
 {
     static int (*ask)(void *, int *);
     static bool looked;
@@ -332,7 +336,7 @@ vic_status plan_take(int64_t number, const vic_attention_args *args, bool patter
         return say(err, VIC_BAD_ARGUMENT,
                    "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
     vic_plan_options key = options_of(args, pattern_order);
-    bool in_graph = key.device.type == VIC_CUDA && capturing(args->stream);
+    bool in_graph = key.device.type == VIC_CUDA && stream_captured(args->stream);
     vic_status st = take(number, &key, in_graph, out, err);
     if (st == VIC_NO_KERNEL && key.device.type == VIC_CUDA && key.dtype == VIC_F32)
         say(err, st,
@@ -350,7 +354,37 @@ void plan_give(struct planned *plan)
     pthread_mutex_unlock(&lock);
     if (!last) return;
     vic_plan_free(plan->plan);
+    if (plan->scratch.release) plan->scratch.release(plan->scratch.owner);
     free(plan);
+}
+
+void *planned_scratch(struct planned *plan, void *stream, size_t bytes)
+{
+    pthread_mutex_lock(&lock);
+    void *memory = plan->scratch.stream == stream && plan->scratch.bytes >= bytes ? plan->scratch.memory : NULL;
+    pthread_mutex_unlock(&lock);
+    return memory;
+}
+
+bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size_t bytes, void *owner,
+                          void (*release)(void *owner))
+{
+    void *old = NULL;
+    void (*old_release)(void *) = NULL;
+    pthread_mutex_lock(&lock);
+    const bool kept = !plan->scratch.memory || plan->scratch.stream == stream;
+    if (kept) {
+        old = plan->scratch.owner;
+        old_release = plan->scratch.release;
+        plan->scratch.stream = stream;
+        plan->scratch.memory = memory;
+        plan->scratch.owner = owner;
+        plan->scratch.bytes = bytes;
+        plan->scratch.release = release;
+    }
+    pthread_mutex_unlock(&lock);
+    if (old_release) old_release(old); /* its last user is before on the stream, as torch's allocator knows */
+    return kept;
 }
 
 /* The context as it is now: after fork(), or with another number of threads, it is not the one of the plan. */

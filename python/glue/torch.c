@@ -3,9 +3,9 @@
  * (torch 2.10 or newer), so that neither torch's headers nor C++ are needed and one build serves every torch.
  * https://docs.pytorch.org/docs/stable/notes/libtorch_stable_abi.html
  *
- *     vicinal::attn(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> (Tensor, Tensor)
- *     vicinal::attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, SymInt pattern, float scale, bool sorted)
- *         -> (Tensor, Tensor)
+ *     vicinal::attn(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> Tensor
+ *     vicinal::attn_lse(...) -> (Tensor, Tensor)
+ *     vicinal::attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, ...) -> (Tensor, Tensor)
  *
  * out [.., n_q, heads, d_v] and lse [.., n_q, heads]; scale NaN = 1 / sqrt(d).  This file is compiled with
  * -fexceptions, since torch's errors are C++ exceptions that pass through it. */
@@ -13,7 +13,7 @@
 
 #include <dlfcn.h>
 #include <math.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef void *handle; /* of a tensor; owned */
@@ -88,7 +88,7 @@ static handle keep(struct call *c, handle t)
 static bool fail(struct call *c, vic_status status, const char *text)
 {
     c->err.status = status;
-    strncpy(c->err.text, text, sizeof c->err.text - 1);
+    snprintf(c->err.text, sizeof c->err.text, "%s", text);
     return false;
 }
 
@@ -103,9 +103,8 @@ static vic_tensor tensor_of(handle t)
     torch.get_strides(t, &strides);
     torch.get_dtype(t, &dtype);
     torch.get_device_type(t, &type);
-    torch.get_device_index(t, &index);
-    v.device.type = type == code.cuda ? VIC_CUDA : VIC_CPU;
-    v.device.index = type == code.cuda ? index : 0;
+    if (type == code.cuda) torch.get_device_index(t, &index);
+    v.device = (vic_device){ type == code.cuda ? VIC_CUDA : VIC_CPU, index };
     v.dtype = dtype == code.float32    ? VIC_F32
               : dtype == code.float16  ? VIC_F16
               : dtype == code.bfloat16 ? VIC_BF16
@@ -129,20 +128,17 @@ static int32_t number_of(vic_dtype dtype)
                                : code.float32;
 }
 
-/* A new row-major tensor of the call's own, beside `like`. */
-static bool empty(struct call *c, const vic_tensor *like, int ndim, const int64_t *shape, vic_dtype dtype,
-                  handle *out)
+/* A new row-major tensor of the call's own, on a device; *seen is what it is like. */
+static bool empty(struct call *c, vic_device device, int ndim, const int64_t *shape, vic_dtype dtype, handle *out,
+                  vic_tensor *seen)
 {
-    int64_t stride[VIC_MAX_DIMS], step = 1;
-    for (int i = ndim - 1; i >= 0; i--) {
-        stride[i] = step;
-        step *= shape[i];
-    }
-    const bool gpu = like->device.type == VIC_CUDA;
-    if (torch.empty_strided(ndim, shape, stride, number_of(dtype), gpu ? code.cuda : code.cpu, like->device.index,
+    const bool gpu = device.type == VIC_CUDA;
+    *seen = vic_tensor_make(NULL, dtype, ndim, shape);
+    seen->device = device;
+    if (torch.empty_strided(ndim, shape, seen->stride, number_of(dtype), gpu ? code.cuda : code.cpu, device.index,
                             out))
         return fail(c, VIC_NO_MEMORY, "torch has no memory for the result");
-    keep(c, *out);
+    torch.get_data_ptr(keep(c, *out), &seen->data);
     return true;
 }
 
@@ -162,14 +158,14 @@ static bool lies_well(const vic_tensor *t)
 static bool take(struct call *c, uint64_t value, vic_tensor *out)
 {
     handle t = keep(c, (handle)(uintptr_t)value), copy; // NOLINT(performance-no-int-to-ptr): how torch hands it over
+    vic_tensor given;
     *out = tensor_of(t);
     if (out->dtype == VIC_DTYPE_UNKNOWN)
         return fail(c, VIC_BAD_ARGUMENT, "q, k and v: expected float32, float16 or bfloat16 tensors of a CPU or GPU");
     if (lies_well(out)) return true;
-    if (!empty(c, out, out->ndim, out->shape, out->dtype, &copy)) return false;
-    if (torch.copy_(copy, t, 0)) return fail(c, VIC_FAILED, "torch could not copy a tensor");
-    *out = tensor_of(copy);
-    return true;
+    given = *out;
+    if (!empty(c, given.device, given.ndim, given.shape, given.dtype, &copy, out)) return false;
+    return torch.copy_(copy, t, 0) == 0 || fail(c, VIC_FAILED, "torch could not copy a tensor");
 }
 
 static bool stream_of(struct call *c, const vic_tensor *q, void **out)
@@ -182,26 +178,41 @@ static bool stream_of(struct call *c, const vic_tensor *q, void **out)
     return true;
 }
 
+static void release(void *owner)
+{
+    torch.delete(owner);
+}
+
+/* Scratch on a GPU: the plan's own, or new one, which then stays with it if it can. */
+static bool scratch(struct call *c, struct planned *plan, vic_attention_args *a)
+{
+    size_t bytes;
+    handle owner;
+    vic_tensor seen;
+    if (planned_workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1, &bytes, &c->err)) return false;
+    if (bytes == 0) return true;
+    const bool captured = stream_captured(a->stream);
+    const int64_t size[] = { (int64_t)bytes };
+    a->workspace_size = bytes;
+    if (!captured && (a->workspace = planned_scratch(plan, a->stream, bytes))) return true;
+    if (!empty(c, a->q.device, 1, size, VIC_U8, &owner, &seen)) return false;
+    a->workspace = seen.data;
+    if (!captured && planned_keep_scratch(plan, a->stream, seen.data, bytes, owner, release))
+        c->n--; /* not ours now */
+    return true;
+}
+
 static bool run(struct call *c, vic_attention_args *a, int64_t pattern, bool sorted)
 {
     struct planned *plan;
-    size_t bytes = 0;
-    handle scratch;
-    const bool gpu = a->q.device.type == VIC_CUDA;
-    bool good = plan_take(pattern, a, sorted, &plan, &c->err) == VIC_OK;
-    if (!good) return false;
-    if (gpu) good = planned_workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1, &bytes, &c->err) == VIC_OK;
-    if (good && bytes) {
-        const int64_t size[] = { (int64_t)bytes };
-        good = empty(c, &a->q, 1, size, VIC_U8, &scratch) && torch.get_data_ptr(scratch, &a->workspace) == 0;
-        a->workspace_size = bytes;
-    }
-    good = good && planned_run(plan, a, &c->err) == VIC_OK;
+    if (plan_take(pattern, a, sorted, &plan, &c->err)) return false;
+    const bool good = (a->q.device.type == VIC_CPU || scratch(c, plan, a)) && planned_run(plan, a, &c->err) == VIC_OK;
     plan_give(plan);
     return good;
 }
 
-/* The stack holds q, k, v, with `biased` a table, then pattern, scale and sorted; it owns the tensors. */
+/* The stack holds q, k, v, with `biased` a table, then pattern, scale and sorted; it owns the tensors.  `lse` NULL: not
+ * wanted. */
 static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *out, handle *lse)
 {
     vic_attention_args a = VIC_INIT(vic_attention_args);
@@ -220,39 +231,52 @@ static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *o
                     "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
     memcpy(shape, a.q.shape, sizeof shape);
     shape[a.q.ndim - 1] = a.v.shape[a.q.ndim - 1];
-    if (!stream_of(c, &a.q, &a.stream) || !empty(c, &a.q, a.q.ndim, shape, a.q.dtype, out) ||
-        !empty(c, &a.q, a.q.ndim - 1, shape, VIC_F32, lse))
+    if (!stream_of(c, &a.q, &a.stream) || !empty(c, a.q.device, a.q.ndim, shape, a.q.dtype, out, &a.out) ||
+        (lse && !empty(c, a.q.device, a.q.ndim - 1, shape, VIC_F32, lse, &a.lse)))
         return false;
-    a.out = tensor_of(*out);
-    a.lse = tensor_of(*lse);
     return run(c, &a, (int64_t)rest[0], (rest[2] & 1) != 0);
 }
 
-static void call(uint64_t *stack, bool biased)
+static void call(uint64_t *stack, bool biased, bool with_lse)
 {
-    struct call c = { .n = 0 };
+    struct call c; /* a kilobyte that need not be cleared */
     handle out = NULL, lse = NULL;
-    const bool good = attend(&c, stack, biased, &out, &lse);
+    c.n = 0;
+    c.err.text[0] = '\0';
+    const bool good = attend(&c, stack, biased, &out, with_lse ? &lse : NULL);
     for (int i = 0; i < c.n; i++)
         if (!good || (c.own[i] != out && c.own[i] != lse)) torch.delete(c.own[i]);
-    if (!good) torch.check(false, "vicinal::attention", __FILE__, __LINE__, c.err.text); /* throws */
+    if (!good) {
+        char text[sizeof c.err.text + 16];
+        snprintf(text, sizeof text, "vicinal: %s", c.err.text); /* by which _torch.py knows it */
+        torch.check(false, __func__, __FILE__, __LINE__, text); /* throws */
+    }
     stack[0] = (uint64_t)(uintptr_t)out;
-    stack[1] = (uint64_t)(uintptr_t)lse;
+    if (with_lse) stack[1] = (uint64_t)(uintptr_t)lse;
 }
 
 static void attn(uint64_t *stack, uint64_t n_in, uint64_t n_out)
 {
     (void)n_in;
     (void)n_out;
-    call(stack, false);
+    call(stack, false, false);
+}
+
+static void attn_lse(uint64_t *stack, uint64_t n_in, uint64_t n_out)
+{
+    (void)n_in;
+    (void)n_out;
+    call(stack, false, true);
 }
 
 static void attn_biased(uint64_t *stack, uint64_t n_in, uint64_t n_out)
 {
     (void)n_in;
     (void)n_out;
-    call(stack, true);
+    call(stack, true, true);
 }
+
+#define REST "SymInt pattern, float scale, bool sorted) -> "
 
 static bool implement(const char *device)
 {
@@ -260,6 +284,7 @@ static bool implement(const char *device)
     void *library;
     return torch.library_init_impl("vicinal", device, __FILE__, __LINE__, &library) == 0 &&
            torch.library_impl(library, "attn", attn, abi) == 0 &&
+           torch.library_impl(library, "attn_lse", attn_lse, abi) == 0 &&
            torch.library_impl(library, "attn_biased", attn_biased, abi) == 0;
 }
 
@@ -284,10 +309,10 @@ const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda)
     code.cpu = torch.cpu();
     code.cuda = torch.cuda();
     if (torch.library_init_fragment("vicinal", __FILE__, __LINE__, &library) ||
-        torch.library_def(library, "attn(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> "
-                                   "(Tensor, Tensor)") ||
-        torch.library_def(library, "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, SymInt pattern, "
-                                   "float scale, bool sorted) -> (Tensor, Tensor)") ||
+        torch.library_def(library, "attn(Tensor q, Tensor k, Tensor v, " REST "Tensor") ||
+        torch.library_def(library, "attn_lse(Tensor q, Tensor k, Tensor v, " REST "(Tensor, Tensor)") ||
+        torch.library_def(library,
+                          "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " REST "(Tensor, Tensor)") ||
         !implement("CPU") || (libtorch_cuda && !implement("CUDA")))
         return "an operator that can be registered";
     return NULL;

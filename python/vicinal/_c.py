@@ -57,24 +57,11 @@ ERRORS = {CONSTANTS["VIC_" + name]: kind for name, kind in (
     ("CANNOT_WRITE", FileError), ("NO_DEVICE", DeviceError), ("NO_KERNEL", DeviceError), ("NO_MEMORY", OutOfMemory),
     ("FAILED", Error))}
 
-# The functions of python/glue/glue.h, as the headers' are in _declarations.py.
-GLUE = {
-    "vicpy_keep": (c.c_int64, [c.c_void_p]),
-    "vicpy_drop": (None, [c.c_int64]),
-    "vicpy_pattern": (c.c_void_p, [c.c_int64]),
-    "vicpy_update": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
-    "vicpy_context": (c.c_int, [STRUCTS["vic_device"], c.c_void_p, c.c_void_p]),
-    "vicpy_set_threads": (c.c_int, [c.c_int32, c.c_void_p]),
-    "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
-    "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
-    "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
-}
-
 
 def _find():
     """Paths of LIBRARIES; those that a build lacks are left out."""
     given = os.environ.get("VIC_LIBRARY")
-    folder = pathlib.Path(given).parent if given else pathlib.Path(__file__).parent / "lib"
+    folder = pathlib.Path(given).absolute().parent if given else pathlib.Path(__file__).parent / "lib"
     paths = []
     for name in LIBRARIES:
         # A wheel has no links, so that the name there is the one that the loader asks for: libvicinal.so.0.2.
@@ -94,7 +81,7 @@ class Library:
         self.paths = [str(path) for path in paths]
         self.handles = [c.CDLL(path) for path in self.paths]
         for handle in self.handles:
-            for name, (result, arguments) in {**FUNCTIONS, **GLUE}.items():
+            for name, (result, arguments) in FUNCTIONS.items():
                 if not hasattr(self, name) and hasattr(handle, name):
                     function = getattr(handle, name)
                     function.restype, function.argtypes = result, arguments
@@ -113,8 +100,10 @@ def library():
 
 
 def fail(error):
-    """Raise what a vic_error says."""
-    raise ERRORS.get(error.status, Error)(error.text.decode())
+    """Raise what a vic_error says; `status` is the name that the library has for it."""
+    raised = ERRORS.get(error.status, Error)(error.text.decode())
+    raised.status = library().vic_status_name(error.status).decode()
+    raise raised
 
 
 def call(name, *arguments):
@@ -158,7 +147,9 @@ def array_tensor(array):
     """A vic_tensor of a NumPy array, which must outlive it; none of None."""
     if array is None:
         return STRUCTS["vic_tensor"]()
-    return tensor(array.ctypes.data, array.dtype.name, array.shape, [s // array.itemsize for s in array.strides])
+    # NumPy's strides of empty arrays are 0, where dense ones are asked for.
+    strides = [s // array.itemsize for s in array.strides] if array.size else [1] * array.ndim
+    return tensor(array.ctypes.data, array.dtype.name, array.shape, strides)
 
 
 def pointer(array):

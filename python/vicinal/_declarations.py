@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What include/ declares, for ctypes.  Written by tools/c_header.py: change the headers instead."""
+"""What the C headers declare, for ctypes.  Written by tools/c_header.py: change those instead."""
 import ctypes as c
 
 
@@ -528,4 +528,13 @@ FUNCTIONS = {  # result, arguments
     "vic_switch_get": (c.c_int, [c.c_int, c.c_void_p, c.c_void_p]),
     "vic_switches_check": (c.c_int, [c.c_void_p]),
     "vic_build_info": (c.c_char_p, []),
+    "vicpy_keep": (c.c_int64, [c.c_void_p]),
+    "vicpy_drop": (None, [c.c_int64]),
+    "vicpy_pattern": (c.c_void_p, [c.c_int64]),
+    "vicpy_update": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vicpy_context": (c.c_int, [vic_device, c.c_void_p, c.c_void_p]),
+    "vicpy_set_threads": (c.c_int, [c.c_int32, c.c_void_p]),
+    "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
+    "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vicinal.attention() of torch tensors, and the operators under it.
 
-    vicinal::attn, attn_biased     the kernels, without gradients; registered from C (python/glue/torch.c), or by ctypes
+    vicinal::attn, attn_lse, attn_biased   the kernels, without gradients; registered from C (python/glue/torch.c), or by ctypes
                                    where this torch lacks what that needs
     vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Attention
     vicinal::attention_backward    its gradients, by the reference
@@ -19,8 +19,10 @@ from ._attention import check
 from ._pattern import by_number
 from ._points import is_torch
 
-SCHEMA = "(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> (Tensor, Tensor)"
-SCHEMA_BIASED = SCHEMA.replace("v, ", "v, Tensor table, ", 1)
+REST = "SymInt pattern, float scale, bool sorted) -> "
+SCHEMAS = ("attn(Tensor q, Tensor k, Tensor v, " + REST + "Tensor",
+           "attn_lse(Tensor q, Tensor k, Tensor v, " + REST + "(Tensor, Tensor)",
+           "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " + REST + "(Tensor, Tensor)")
 _library = torch.library.Library("vicinal", "FRAGMENT")  # registrations last as long as this
 
 
@@ -64,12 +66,14 @@ from_c = os.environ.get("VIC_TORCH_OPERATOR", "c") != "ctypes"
 lacks = _register() if from_c else "VIC_TORCH_OPERATOR=ctypes"
 if lacks is not None:
     from_c = False
-    _library.define("attn" + SCHEMA)
-    _library.define("attn_biased" + SCHEMA_BIASED)
+    for _schema in SCHEMAS:
+        _library.define(_schema)
     for _device in ("CPU", "CUDA"):
-        _library.impl("attn", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest), _device)
+        _library.impl("attn", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest)[0], _device)
+        _library.impl("attn_lse", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest), _device)
         _library.impl("attn_biased", _by_ctypes, _device)
 _attn = torch.ops.vicinal.attn.default
+_attn_lse = torch.ops.vicinal.attn_lse.default
 _attn_biased = torch.ops.vicinal.attn_biased.default
 
 
@@ -100,14 +104,17 @@ def _vmap(operator):
             x = x.unsqueeze(0).expand(n, *x.shape) if dim is None else x.movedim(dim, 0)
             folded.append(x if x.ndim == 4 else x.flatten(0, 1))
         results = operator(*folded, *rest)
+        single = torch.is_tensor(results)
+        results = [results] if single else list(results)
         if q.ndim - (in_dims[0] is not None) == 4:
             results = [x.unflatten(0, (n, -1)) for x in results]
-        return tuple(results), (0, 0)
+        return (results[0], 0) if single else (tuple(results), (0, 0))
     return mapped
 
 
-for _name, _operator in (("attn", _attn), ("attn_biased", _attn_biased)):
-    torch.library.register_fake("vicinal::" + _name, _shapes, lib=_library)
+for _name, _operator in (("attn", _attn), ("attn_lse", _attn_lse), ("attn_biased", _attn_biased)):
+    torch.library.register_fake("vicinal::" + _name, _shapes if _operator is not _attn else lambda *x: _shapes(*x)[0],
+                                lib=_library)
     torch.library.register_vmap("vicinal::" + _name, _vmap(_operator), lib=_library)
     for _device, _key in (("cuda", "AutocastCUDA"), ("cpu", "AutocastCPU")):
         _library.impl(_name, _autocast(_operator, _device, getattr(torch._C.DispatchKey, _key)), _key)
@@ -115,7 +122,7 @@ for _name, _operator in (("attn", _attn), ("attn_biased", _attn_biased)):
 
 def _kernel(q, k, v, table, pattern, scale, in_order):
     if table is None:
-        return _attn(q, k, v, pattern, scale, in_order)
+        return _attn_lse(q, k, v, pattern, scale, in_order)
     return _attn_biased(q, k, v, table, pattern, scale, in_order)
 
 
@@ -215,33 +222,37 @@ _nan = math.nan
 def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     """vicinal.attention() of torch tensors."""
     # The usual case first, in few steps: a call takes a few microseconds.
-    if bias is None and compute_dtype is None and backend == "auto" and not (
-            q.size(-1) & 7 or v.size(-1) & 7 or _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-        try:
-            out, lse = _attn(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
-        except (RuntimeError, AttributeError) as error:
-            _explain(error, q, k, v, pattern, bias, backend)
-        return (out, lse) if return_lse else out
+    try:
+        if bias is None and compute_dtype is None and backend == "auto" and not (
+                q.size(-1) & 7 or v.size(-1) & 7 or
+                _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+            return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
+    except (RuntimeError, TypeError, AttributeError, _c.Error) as error:
+        _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
+
+
+def _tensors(k, v):
+    for x, name in ((k, "k"), (v, "v")):
+        if not is_torch(x):
+            raise _c.ArgumentError(f"{name}: expected a torch tensor, as q is, got {type(x).__name__}") from None
 
 
 def _explain(error, q, k, v, pattern, bias, backend):
     """Raise what the arguments have wrong, or else the error itself."""
-    for x, name in ((k, "k"), (v, "v")):
-        if not is_torch(x):
-            raise _c.ArgumentError(f"{name}: expected a torch tensor, as q is, got {type(x).__name__}") from None
+    _tensors(k, v)
     check(q, k, v, pattern, bias, backend)
     for x, name in ((k, "k"), (v, "v")):
         if x.device != q.device:
             raise _c.ArgumentError(f"{name}: expected the device of q, {q.device}, got {x.device}") from None
     if q.device.type not in ("cpu", "cuda"):
         raise _c.DeviceError(f"q: there are kernels for the CPU and for CUDA, not for {q.device.type}") from None
-    if isinstance(error, _c.Error) or "vicinal::attention" not in str(error):
+    text = str(error).partition("vicinal: ")[2].partition("\nException raised from")[0]  # of torch.c
+    if isinstance(error, _c.Error) or not text:
         raise error
     if q.dtype == torch.float64:
-        raise _c.ArgumentError("q: expected float32, float16 or bfloat16, got float64: cast it, or take "
-                               "backend='reference', which computes in float64") from None
-    text = str(error).partition("\nException raised from")[0]
+        text = ("q: expected float32, float16 or bfloat16, got float64: cast it, or take backend='reference', which "
+                "computes in float64")
     raise (_c.DeviceError if q.is_cuda else _c.ArgumentError)(text) from None
 
 
@@ -254,13 +265,14 @@ def _compute_type(given):
 
 def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     """Gradients, biases, casts, paddings and the reference."""
+    _tensors(k, v)
     check(q, k, v, pattern, bias, backend)
     given, d_v = q.dtype, v.shape[-1]
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     table = None
     if bias is not None:
         table = bias.table if is_torch(bias.table) else torch.from_numpy(bias.table)
-        table = table.to(q.device, torch.float32)
+        table = table.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
     if backend == "reference":
         out, lse = _reference(q, k, v, table, pattern, scale, in_order)
         return (out, lse) if return_lse else out
@@ -279,7 +291,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
                 out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
         else:
             out, lse = _kernel(q, k, v, table, pattern._number, scale, in_order)
-    except RuntimeError as error:
+    except (RuntimeError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     if d_v % 8:
         out = out[..., :d_v]

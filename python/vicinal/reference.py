@@ -27,11 +27,11 @@ def attention_numpy(q, k, v, pattern, scale, bias, in_order):
         q, k, v = pattern.unsort(q), pattern.unsort(k, "key"), pattern.unsort(v, "key")
     heads = q.shape[2]
     k, v = (np.repeat(x, heads // x.shape[2], axis=2) for x in (k, v))
-    i, j = pattern._host_pairs("ij")
+    i, j = pattern._list("ij")
     s = np.einsum("behd,behd->beh", q[:, i], k[:, j]) * scale
     if bias is not None:
         table = np.broadcast_to(np.asarray(bias.table, np.float64), (heads, bias.table.shape[1]))
-        at = pattern._host_pairs("d") ** 2 * ((table.shape[1] - 1) / pattern.cutoff ** 2)
+        at = pattern._list("d")[0] ** 2 * ((table.shape[1] - 1) / pattern.cutoff ** 2)
         m = np.minimum(at.astype(np.int64), table.shape[1] - 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             s = s + _bias_of(np.exp, np.log, np.where, table[:, m], table[:, m + 1], at - m).T
@@ -54,12 +54,12 @@ def _pairs(pattern, device, with_distance):
     import torch
     key = str(device)
     if key not in pattern._pairs:
-        i, j = pattern._host_pairs("ij")
+        i, j = pattern._list("ij")
         first = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=pattern.n_queries))]).tolist()
         pattern._pairs[key] = [torch.from_numpy(i).to(device), torch.from_numpy(j).to(device), first, None]
     found = pattern._pairs[key]
     if with_distance and found[3] is None:
-        found[3] = torch.from_numpy(pattern._host_pairs("d")).to(device)
+        found[3] = torch.from_numpy(pattern._list("d")[0]).to(device)
     return found
 
 

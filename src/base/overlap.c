@@ -72,24 +72,47 @@ static bool has_elements(const vic_tensor *t)
     return t->data != NULL;
 }
 
+/* Bytes before and behind a tensor's first element that it reaches. */
+static void span(const vic_tensor *t, int64_t size, int64_t *before, int64_t *behind)
+{
+    *before = 0;
+    *behind = size;
+    for (int i = 0; i < t->ndim; i++) {
+        int64_t reach = (t->shape[i] - 1) * t->stride[i] * size;
+        *(reach < 0 ? before : behind) += reach;
+    }
+}
+
 bool tensors_overlap(const vic_tensor *a, const vic_tensor *b)
 {
-    struct equation e = { .count = 0, .tries = MOST_TRIES };
-    int64_t size_a = (int64_t)vic_dtype_size(a->dtype), size_b = (int64_t)vic_dtype_size(b->dtype), most = 16;
+    int64_t size_a = (int64_t)vic_dtype_size(a->dtype), size_b = (int64_t)vic_dtype_size(b->dtype);
     int64_t apart = (int64_t)((uintptr_t)a->data - (uintptr_t)b->data);
+    int64_t a_before, a_behind, b_before, b_behind;
     if (!has_elements(a) || !has_elements(b)) return false;
+    span(a, size_a, &a_before, &a_behind);
+    span(b, size_b, &b_before, &b_behind);
+    if (apart + a_before >= b_behind || apart + a_behind <= b_before) return false; /* the usual answer */
+    struct equation e = { .count = 0, .tries = MOST_TRIES };
     add_tensor(&e, a, 1);
     add_tensor(&e, b, -1);
-    for (int i = 0; i < e.count; i++) most += e.axes[i].step * (e.axes[i].to - e.axes[i].from);
-    if (apart > most || apart < -most) return false;
     return reaches(&e, 0, 1 - size_a - apart, size_b - 1 - apart);
+}
+
+static bool row_major(const vic_tensor *t)
+{
+    int64_t step = 1;
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        if (t->shape[i] > 1 && t->stride[i] != step) return false;
+        step *= t->shape[i];
+    }
+    return true;
 }
 
 bool tensor_overlaps_itself(const vic_tensor *t)
 {
     struct equation e = { .count = 0, .tries = MOST_TRIES };
     int64_t size = (int64_t)vic_dtype_size(t->dtype), reach = size;
-    if (!has_elements(t)) return false;
+    if (!has_elements(t) || row_major(t)) return false;
     for (int i = 0; i < t->ndim; i++)
         for (int j = 0; j <= i; j++)
             if (t->shape[i] > 1 && (t->stride[i] == 0 || (j < i && t->shape[j] > 1 && t->stride[i] == t->stride[j])))

@@ -39,7 +39,7 @@ def alone(compiler, cxx_compiler):
 
 def holes(compiler, header):
     """Of gcc's warnings about padding, those inside or at the end of a struct that begins with its size."""
-    sized = {name for name, struct in header.structs.items() if struct._fields_[0][0] == "size"}
+    sized = {name for name, fields in header.structs.items() if fields[0][0] == "size"}
     for file in c_header.FILES:
         path = ROOT / "include" / file
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -55,8 +55,8 @@ def holes(compiler, header):
 
 def unused(header):
     text = USE.read_text(encoding="utf-8")
-    return [f"{USE.name} does not use {name}" for name, struct in header.structs.items()
-            if struct._fields_[0][0] == "size" and f"USE({name})" not in text]
+    return [f"{USE.name} does not use {name}" for name, fields in header.structs.items()
+            if fields[0][0] == "size" and f"USE({name})" not in text]
 
 
 def main(compiler, cxx_compiler):

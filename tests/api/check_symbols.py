@@ -43,7 +43,7 @@ def check_null_table():
     table = {name: int(pointers) for name, pointers in re.findall(r"\bX\((vic_\w+), (\d+), ", text)}
     given = {}
     for name, (_, types) in c_header.read().functions.items():
-        pointers = sum(kind in (c_header.c.c_void_p, c_header.c.c_char_p) for kind in types)
+        pointers = sum(kind in ("c.c_void_p", "c.c_char_p") for kind in types)
         if pointers:
             given[name] = pointers
     for name in sorted(given.keys() | table.keys()):

@@ -3,17 +3,15 @@
 for a reason that is so."""
 import itertools
 import json
-import sys
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 
 import oracle
-from conftest import CRYSTAL_CELL, ROOT, write_xyz
+from conftest import CRYSTAL_CELL, write_xyz
 
 sparse = pytest.importorskip("scipy.sparse")
-sys.path.insert(0, str(ROOT / "tests/python"))
 
 N = 90
 OPEN, ALL, SLAB = (False,) * 3, (True,) * 3, (True, True, False)

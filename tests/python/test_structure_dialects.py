@@ -381,7 +381,7 @@ def test_lammps(name, tmp_path):
     (MASSES + "Atoms # hybrid\n\n1 1 0 0\n", "expected 5 columns or more of style hybrid"),
     (MASSES + "Atoms # of mine\n\n1 1 0 0 1 1 1 1 1 1 0\n", 'as it cannot be inferred from 11 columns, found "of mine"')])
 def test_lammps_that_is_not_read(text, words, tmp_path):
-    with pytest.raises(vic.VicinalError, match=words):
+    with pytest.raises(vic.Error, match=words):
         read_text(tmp_path, "title\n\n4 atoms\n3 atom types\n\n" + BOX + "\n" + text, "x.data")
 
 
@@ -417,5 +417,5 @@ def test_amber(count, box, velocities, tmp_path):
     ("ATOM      1  N   ALA     1      -1.000   2.000   3.000 -0.300 1.850\n", "the B-factor as a number"),  # PQR
     ("@<TRIPOS>MOLECULE\nx\n1 0\n", "which begins none"), ("<!DOCTYPE html>\n<html>404</html>\n", "which begins none")])
 def test_other_formats(text, words, tmp_path):
-    with pytest.raises(vic.VicinalError, match=words):
+    with pytest.raises(vic.Error, match=words):
         read_text(tmp_path, text)

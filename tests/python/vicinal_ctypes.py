@@ -1,39 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C API as Python sees it through ctypes: structures and patterns, for tests.  Types and functions come from the
-headers (tools/c_header.py).
+"""Structures and patterns of the C library for tests, by vicinal._c.
 
-VIC_LIBRARY names libvicinal.so, beside which libvicinal_structure.so lies, VIC_TEST_DATA the folder of real structures;
-without them tests skip, saying so."""
+VIC_LIBRARY names libvicinal.so, beside which the others lie, VIC_TEST_DATA the folder of real structures; without them
+tests skip, saying so."""
 import ctypes as c
 import os
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "tools"))
-import c_header  # noqa: E402
+from vicinal import _c
+from vicinal._c import CONSTANTS, ArgumentError, Error, FileError, InputError, call, filled, pointer  # noqa: F401
+from vicinal._c import STRUCTS as S, array_tensor as tensor
 
-HEADER = c_header.read()
-S = HEADER.structs
-OK, BAD_ARGUMENT, BAD_INPUT, CANNOT_READ, CANNOT_WRITE = (
-    HEADER.constants["VIC_" + name] for name in ("OK", "BAD_ARGUMENT", "BAD_INPUT", "CANNOT_READ", "CANNOT_WRITE"))
-ALTLOC_HIGHEST, ALTLOC_ALL = HEADER.constants["VIC_ALTLOC_HIGHEST"], HEADER.constants["VIC_ALTLOC_ALL"]
-PBC_AUTO, PBC_SET = HEADER.constants["VIC_PBC_AUTO"], HEADER.constants["VIC_PBC_SET"]
+ALTLOC_HIGHEST, ALTLOC_ALL = CONSTANTS["VIC_ALTLOC_HIGHEST"], CONSTANTS["VIC_ALTLOC_ALL"]
 PATIENCE = 3600  # seconds until a program counts as hanging; no test judges speed
-_library = None
 
 
 def library():
-    """The functions of both shared libraries; skips the test where VIC_LIBRARY does not name one."""
-    global _library
-    path = pathlib.Path(os.environ.get("VIC_LIBRARY", ""))
-    if not path.is_file():
+    """The functions of the shared libraries; skips the test where VIC_LIBRARY does not name one."""
+    if not os.path.isfile(os.environ.get("VIC_LIBRARY", "")):
         pytest.skip("VIC_LIBRARY does not name libvicinal.so")
-    if _library is None:
-        _library = HEADER.load(path, path.with_name("libvicinal_structure.so"))
-    return _library
+    return _c.library()
 
 
 def data(name):
@@ -44,24 +32,10 @@ def data(name):
     return path
 
 
-class VicinalError(Exception):
-    def __init__(self, error):
-        self.status, self.text = error.status, error.text.decode()
-        super().__init__(self.text)
-
-
-def call(function, *arguments):
-    """A function whose last argument is the error."""
-    error = S["vic_error"]()
-    if getattr(library(), function)(*arguments, c.byref(error)) != OK:
-        raise VicinalError(error)
-
-
-def filled(function, struct, handle):
-    """What a getter tells."""
-    info = S[struct]()
-    call(function, handle, c.byref(info))
-    return info
+def make(function, *arguments):
+    """_c.make(); skips the test where there is no library.  Every handle comes from here."""
+    library()
+    return _c.make(function, *arguments)
 
 
 def seen(address, shape, kind):
@@ -108,42 +82,19 @@ def read(path, **options):
     o = S["vic_read_options"]()
     for name, value in options.items():
         setattr(o, name, tuple(value) if isinstance(value, (list, tuple)) else value)
-    handle = c.c_void_p()
-    call("vic_structure_read", str(path).encode(), c.byref(o), c.byref(handle))
-    return Structure(handle)
+    return Structure(make("vic_structure_read", str(path).encode(), c.byref(o)))
 
 
 def from_arrays(positions, cell=None, periodic=None, numbers=None):
     positions, cell = array(positions, float), array(cell, float)
     periodic, numbers = array(periodic, bool), array(numbers, np.uint8)
-    handle = c.c_void_p()
-    call("vic_structure_from_arrays", len(positions), pointer(positions), pointer(cell), pointer(periodic),
-         pointer(numbers), c.byref(handle))
-    return Structure(handle)
+    return Structure(make("vic_structure_from_arrays", len(positions), pointer(positions), pointer(cell),
+                          pointer(periodic), pointer(numbers)))
 
 
 def array(values, dtype):
     """Contiguous, or None."""
     return None if values is None else np.ascontiguousarray(values, dtype)
-
-
-def pointer(a):
-    return None if a is None else a.ctypes.data
-
-
-def tensor(a):
-    """A view of any numpy array; none of None."""
-    t = S["vic_tensor"]()
-    if a is None:
-        return t
-    t.data = a.ctypes.data
-    t.device.type = HEADER.constants["VIC_CPU"]
-    t.dtype = HEADER.constants["VIC_" + {"int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL", "float16": "F16",
-                                         "float32": "F32", "float64": "F64"}[a.dtype.name]]
-    t.ndim = a.ndim
-    for axis in range(a.ndim):
-        t.shape[axis], t.stride[axis] = a.shape[axis], a.strides[axis] // a.itemsize
-    return t
 
 
 class Points:
@@ -174,31 +125,21 @@ def points_of(given, **more):
     return Points(positions=array(given, float), n=len(given), **more)
 
 
-class Context:
-    """Of the CPU; None = NULL."""
-
-    def __init__(self, threads):
-        self.handle = None
-        if threads is not None:
-            self.handle = c.c_void_p()
-            call("vic_context_create", c.byref(S["vic_context_options"](threads=threads)), c.byref(self.handle))
-
-    def __del__(self):
-        library().vic_context_free(self.handle)
-
-
 class Pattern:
-    """Made by a constructor, given what stands between its context and `out`; raises VicinalError."""
+    """Made by a constructor, given what stands between its context and `out`; raises _c.Error."""
 
     def __init__(self, function, *arguments, threads=None):
-        self.handle, context = c.c_void_p(), Context(threads)
-        call(function, context.handle, *arguments, c.byref(self.handle))
+        self.handle = None
+        context = threads and make("vic_context_create", c.byref(S["vic_context_options"](threads=threads)))
+        try:
+            self.handle = make(function, context, *arguments)
+        finally:
+            library().vic_context_free(context)
         self.info = filled("vic_pattern_get", "vic_pattern_info", self.handle)
 
     def neighbors(self, half=False):
         """i, j, S, d, D; d and D are None without positions."""
-        n = c.c_int64(self.info.pairs).value
-        far = bool(self.info.positions)
+        n, far = self.info.pairs, bool(self.info.positions)
         i, j, shift = np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3), np.int32)
         d, vectors = (np.empty(n), np.empty((n, 3))) if far else (None, None)
         out = S["vic_neighbors"](pairs=n, half=half, i=pointer(i), j=pointer(j), S=pointer(shift), d=pointer(d),
@@ -220,9 +161,8 @@ class Pattern:
         return counts
 
     def order(self):
-        order = c.c_void_p()
-        call("vic_pattern_order", self.handle, HEADER.constants["VIC_QUERY"], c.byref(order))
-        return seen(order.value, (self.info.n_q,), c.c_int32)
+        order = make("vic_pattern_order", self.handle, CONSTANTS["VIC_QUERY"])
+        return seen(order, (self.info.n_q,), c.c_int32)
 
     def block_mask(self, query_block, key_block):
         """The sizes of vic_pattern_block_mask()."""
