@@ -94,16 +94,15 @@ class Batch:
         """held_out: "all", or "residues": a fifth of each structure's, in runs of ten; None: nothing."""
         first = np.cumsum([0] + [len(s) for s in structures])
         positions = np.concatenate([s.positions for s in structures])
-        if len(structures) == 1:
-            where = {"cell": structures[0].cell, "pbc": structures[0].pbc}
-        else:
-            where = {"cell": np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures]),
-                     "pbc": np.stack([s.pbc for s in structures]), "cu_seqlens": first}
+        where = {"cu_seqlens": first, "pbc": np.stack([s.pbc for s in structures]),
+                 "cell": np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])}
         target = np.concatenate([(s.b_factors - s.b_factors.mean()) / s.b_factors.std() for s in structures])
         learned = np.full(len(positions), held_out != "all")
         if held_out == "residues":
             ends = np.concatenate([np.diff(s.residue_numbers, prepend=s.residue_numbers[:1]) != 0 for s in structures])
             learned = np.cumsum(ends) // 10 % 5 != 2
+            if learned.all():
+                sys.exit("there are too few residues to hold some out: give other structures by --test")
         counts = vicinal.pattern(positions, 7.35, **where).counts()
         return cls(pattern=vicinal.pattern(positions, cutoff, **where),
                    numbers=torch.from_numpy(np.concatenate([s.numbers for s in structures])).long().to(device),
@@ -112,8 +111,11 @@ class Batch:
 
 
 def read(path):
-    """The structure in a file without waters and hydrogens; ends the program where it has no B-factors to learn."""
-    structure = vicinal.read(path, water=False, hydrogen=False)
+    """The structure of a file, without waters and hydrogens; ends the program where it has no B-factors to learn."""
+    try:
+        structure = vicinal.read(path, water=False, hydrogen=False)
+    except vicinal.Error as error:
+        sys.exit(error)
     b = structure.b_factors
     if b is None or not np.ptp(b) > 0.0:
         sys.exit(f"{path}: expected a B-factor for each atom, got {'none' if b is None else f'{b[0]:g} for all'}: take a "
@@ -172,10 +174,10 @@ def arguments(given):
     parser.add_argument("files", nargs="+", metavar="FILE", help="PDB or mmCIF with B-factors, to learn from")
     parser.add_argument("--test", nargs="+", default=[], metavar="FILE", help="held out; none: residues of FILEs are")
     parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--cutoff", type=float, default=5.0, help="A; atoms closer than that attend to each other")
+    parser.add_argument("--cutoff", type=float, default=5.0, help="atoms closer than that attend to each other, A")
     parser.add_argument("--bias", action="store_true", help="learn a bias by distance, too; on the CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--compile", action="store_true", help="by torch.compile")
+    parser.add_argument("--compile", action="store_true", help="the model by torch.compile")
     parser.add_argument("--batch-atoms", type=int, default=4000, help="atoms of a batch, but at least one structure")
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seed", type=int, default=0)
