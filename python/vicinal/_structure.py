@@ -94,9 +94,6 @@ def read(path, *, model=0, altloc="highest", duplicates="refuse", cell=None, pbc
     its content cannot be trusted.
     """
     from ._points import axes
-    if not hasattr(_c.library(), "vic_structure_read"):
-        raise _c.Error("this build of vicinal reads no structure files: it was made where gemmi's headers are missing. "
-                       "Give positions as arrays, or read the file with ASE, MDAnalysis or biotite")
     o = _c.STRUCTS["vic_read_options"](model=int(model), max_atoms=int(max_atoms), symmetry=bool(symmetry),
                                        drop_hydrogen=not hydrogen, drop_water=not water)
     for given, name, choices in ((altloc, "altloc", ("highest", "all")),

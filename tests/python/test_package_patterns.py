@@ -797,3 +797,23 @@ def test_plot(rng, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError, match=re.escape("pip install vicinal[plot]")):
         pattern.plot()
+
+
+def test_threads_of_the_cpu():
+    """Numbers of threads are kept apart, and one that was there before starts no thread anew."""
+    def running():
+        return len(os.listdir("/proc/self/task"))
+    before = vicinal.get_num_threads()
+    for n in (1, 3, 2):
+        vicinal.set_num_threads(n)
+        assert vicinal.get_num_threads() == n
+    many = running()
+    for n in (3, 1, 2) * 5:
+        vicinal.set_num_threads(n)
+    assert running() == many
+    with pytest.raises(vicinal.ArgumentError, match="1 to 1024"):
+        vicinal.set_num_threads(-1)
+    assert vicinal.get_num_threads() == 2
+    vicinal.set_num_threads(0)
+    assert vicinal.get_num_threads() >= 1
+    vicinal.set_num_threads(before)
