@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_GPUS = 64, INDEX_BITS = 24 };
+enum { MAX_GPUS = 64, MAX_THREADS = 1024, INDEX_BITS = 24 };
 
 struct planned {
     struct planned *next;
@@ -38,7 +38,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, making = PTHREAD_MUTEX_
 static struct kept **places; /* each of its own, so that a place stays where it is */
 static struct kept *free_places;
 static int64_t n_places, room;
-static vic_context *cpu, *gpus[MAX_GPUS];
+static vic_context *cpus[MAX_THREADS + 1], *gpus[MAX_GPUS]; /* by number of threads, 0 = all; by index */
 static int32_t cpu_threads;
 
 static vic_status say(vic_error *err, vic_status status, const char *text)
@@ -74,7 +74,7 @@ static void after_fork(void)
 /* A context's threads are not in the child, which makes its own; plans of the CPU go on, in the new one. */
 static void in_child(void)
 {
-    cpu = NULL;
+    memset(cpus, 0, sizeof cpus);
     memset(gpus, 0, sizeof gpus);
     after_fork();
 }
@@ -86,21 +86,26 @@ __attribute__((constructor)) static void watch_fork(void)
 
 /* ---- Contexts ---- */
 
+/* Where the context for a device is, or will be; it stays for ever. */
+static vic_context **place_of(vic_device device)
+{
+    return device.type == VIC_CUDA ? &gpus[device.index] : &cpus[__atomic_load_n(&cpu_threads, __ATOMIC_RELAXED)];
+}
+
+/* With `making` held. */
 static vic_status context_of(vic_device device, vic_context **out, vic_error *err)
 {
     vic_context_options o = VIC_INIT(vic_context_options);
-    vic_context **place = &cpu;
-    if (device.type == VIC_CUDA) {
-        if (device.index < 0 || device.index >= MAX_GPUS) return say(err, VIC_NO_DEVICE, "no GPU has such an index");
-        place = &gpus[device.index];
-    }
+    if (device.type == VIC_CUDA && (device.index < 0 || device.index >= MAX_GPUS))
+        return say(err, VIC_NO_DEVICE, "no GPU has such an index");
+    vic_context **place = place_of(device);
     *out = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     if (*out) return VIC_OK;
     o.device = device;
     o.threads = device.type == VIC_CUDA ? 0 : cpu_threads;
-    if (vic_context_create(&o, out, err)) return err ? err->status : VIC_FAILED;
-    __atomic_store_n(place, *out, __ATOMIC_RELEASE);
-    return VIC_OK;
+    vic_status st = vic_context_create(&o, out, err);
+    if (!st) __atomic_store_n(place, *out, __ATOMIC_RELEASE);
+    return st;
 }
 
 vic_status vicpy_context(vic_device device, vic_context **out, vic_error *err)
@@ -111,14 +116,16 @@ vic_status vicpy_context(vic_device device, vic_context **out, vic_error *err)
     return st;
 }
 
-/* The context before stays for the calls that are in it: a few kilobytes and sleeping threads. */
 vic_status vicpy_set_threads(int32_t threads, vic_error *err)
 {
-    vic_context *fresh;
+    vic_context *c;
+    if (threads < 0 || threads > MAX_THREADS)
+        return say(err, VIC_BAD_ARGUMENT, "threads: expected 1 to 1024, or 0 for all that this process may use");
     pthread_mutex_lock(&making);
-    cpu_threads = threads;
-    __atomic_store_n(&cpu, NULL, __ATOMIC_RELEASE);
-    vic_status st = context_of((vic_device){ VIC_CPU, 0 }, &fresh, err);
+    const int32_t before = cpu_threads;
+    __atomic_store_n(&cpu_threads, threads, __ATOMIC_RELAXED);
+    vic_status st = context_of((vic_device){ VIC_CPU, 0 }, &c, err);
+    if (st) __atomic_store_n(&cpu_threads, before, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&making);
     return st;
 }
@@ -405,8 +412,7 @@ bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size
 /* The context as it is now: after fork(), or with another number of threads, it is not the one of the plan. */
 static vic_status context_now(const struct planned *plan, vic_context **out, vic_error *err)
 {
-    *out =
-        __atomic_load_n(plan->key.device.type == VIC_CUDA ? &gpus[plan->key.device.index] : &cpu, __ATOMIC_ACQUIRE);
+    *out = __atomic_load_n(place_of(plan->key.device), __ATOMIC_ACQUIRE);
     return *out ? VIC_OK : vicpy_context(plan->key.device, out, err);
 }
 

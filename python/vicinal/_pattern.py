@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patterns: which pairs there are."""
 import ctypes as c
+import numbers
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ import weakref
 import numpy as np
 
 from . import _c
-from ._points import Points, host_array, is_torch, vector
+from ._points import Points, host_array, integers, is_torch, length, two_sets, whole
 
 SIDES = {"query": _c.CONSTANTS["VIC_QUERY"], "key": _c.CONSTANTS["VIC_KEY"]}
 by_number = weakref.WeakValueDictionary()  # for operators, which know a pattern by its number
@@ -26,6 +27,15 @@ def _drop(number):
     _c.library().vicpy_drop(number)
 
 
+def _unlock_in_child():
+    """A lock that another thread held at fork() would stay locked."""
+    for pattern in list(by_number.values()):
+        pattern._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_unlock_in_child)
+
+
 class Pattern:
     """Which pairs (query i, key j, lattice shift S) there are; made by vicinal.pattern() and the like.
 
@@ -39,7 +49,8 @@ class Pattern:
     kind           "cutoff", "nearest", "windows", "blocks", "pairs", "ranges", "union", ...
     cutoff         A; None where pairs were not chosen by distance alone
     n_structures   number of structures that no pair joins
-    symmetric      known to be its own transpose;   one_set   the queries are the keys
+    symmetric      known to be its own transpose
+    one_set        the queries are the keys
     nbytes         memory held by the pattern, without plans
     """
 
@@ -83,13 +94,13 @@ class Pattern:
 
     @property
     def cell(self):
-        """[3, 3] float64, zeros along open axes; None where no axis is periodic."""
+        """[3, 3] float64, zeros along open axes; None where no axis is periodic, and of several structures."""
         cell = np.array(self._info.cell).reshape(3, 3)
         return cell if np.any(cell) else None
 
     @property
     def pbc(self):
-        """[3] bool."""
+        """[3] bool; False of several structures, which have cells of their own."""
         return np.array(self._info.periodic, bool)
 
     @property
@@ -116,7 +127,7 @@ class Pattern:
         if i.groups > 1:
             words.append(f"{i.groups:,} structures")
         words.append(f"{i.pairs:,} pairs ({i.pairs / max(1, i.n_q):.1f} a query, at most {i.max_pairs:,})")
-        if i.positions:
+        if i.positions and i.groups == 1:
             words.append(f"periodic along {axes}" if axes else "not periodic")
         words.append(f"{i.bytes / 1e6:.3g} MB")
         return f"<vicinal.Pattern, {what}: {', '.join(words)}>"
@@ -128,8 +139,11 @@ class Pattern:
 
         i, j   [pairs] int64: query and key; i rises, under it j, then S
         S      [pairs, 3] int64 shift: the key is at positions[j] + S @ cell
-        d      [pairs] float64 distance, A;   D   [pairs, 3] float64 positions[j] + S @ cell - positions[i]
+        d      [pairs] float64 distance, A
+        D      [pairs, 3] float64 positions[j] + S @ cell - positions[i], A
         half   of (i, j, S) and (j, i, -S) only the first; for symmetric patterns
+
+        Raises ArgumentError, also for d and D of a pattern that was made without positions.
         """
         answer = tuple(self._as_given(array) for array in self._list(quantities, half))
         return answer if len(answer) > 1 else answer[0]
@@ -178,8 +192,16 @@ class Pattern:
         device       of the mask; None = that of the positions, or the CPU
 
         In the pattern's order rows that attend to each other stand together; sort() brings q, k and v into it and
-        unsort() the result back:  out = pattern.unsort(flex_attention(sort(q), sort(k), sort(v), block_mask=mask)).
-        Pairs under several shifts count once, which FlexAttention has no word for: such a pattern is refused.
+        unsort() the result back; FlexAttention has heads before rows:
+
+            flex = torch.compile(flex_attention, dynamic=False)  # on CPUs dynamic shapes do not compile (torch 2.15)
+            q, k, v = pattern.sort(q), pattern.sort(k, "key"), pattern.sort(v, "key")  # [n, heads, d]
+            out = flex(*(x.transpose(0, 1)[None] for x in (q, k, v)), block_mask=mask)[0].transpose(0, 1)
+            out = pattern.unsort(out)
+
+        The mask holds a bit for each pair of rows in a block that has some of its pairs, and 4 bytes for each place of
+        the grid of blocks.  A pair under several shifts has several weights, which no mask can say: such a pattern is
+        refused (ArgumentError).
         """
         from ._flex import block_mask
         return block_mask(self, block_size, device)
@@ -232,22 +254,23 @@ class Pattern:
             return Pattern(_c.make(name, _c.context(), first, second), self._like)
 
     def __or__(self, other):
-        """The pairs of either; both of the same points and cell."""
+        """A new pattern of the pairs of either; both of the same points and cell."""
         return self._of_two("vic_pattern_union", other)
 
     def __sub__(self, other):
-        """The pairs that the other does not have; both of the same points and cell."""
+        """A new pattern of the pairs that the other does not have; both of the same points and cell."""
         return self._of_two("vic_pattern_difference", other)
 
     def exclude(self, i, j, S=None):
-        """The pattern without the pairs (i, j, S): vectors of integers; S [pairs, 3], None = any shift."""
+        """A new pattern without the pairs (i, j, S): vectors of integers; S [pairs, 3], None = any shift.  To take out
+        both directions, list both."""
         listed = PairList(i, j, S)
         with self._lock:
             return Pattern(_c.make("vic_pattern_exclude", _c.context(), _c.library().vicpy_pattern(self._number),
                                    c.addressof(listed.c)), self._like)
 
     def transpose(self):
-        """Queries and keys change places: (j, i, -S) for each (i, j, S)."""
+        """A new pattern in which queries and keys have changed places: (j, i, -S) for each (i, j, S)."""
         with self._lock:
             return Pattern(_c.make("vic_pattern_transpose", _c.context(), _c.library().vicpy_pattern(self._number)),
                            self._like)
@@ -255,33 +278,62 @@ class Pattern:
     def update_(self, positions, *, keys=None, cell=None):
         """Take new positions (A) and, where it changed, a new cell; in place, and returns the pattern.
 
-        For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and the
-        pattern's order are of the new positions from then on.
+        positions, keys   as in vicinal.pattern(); the cell of ASE Atoms and the like is taken with them, and their
+                          periodic axes must be those of the pattern.  Of several structures positions alone: cells stay
+        cell              None: that of the positions, or else the pattern's
+
+        For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and
+        the pattern's order are of the new positions from then on.
         """
-        queries = Points(positions, cell=cell)
-        others = None if keys is None else Points(keys, side="keys")
-        if cell is None:
-            queries.c.cell, queries.c.periodic = None, None  # the pattern's own
+        queries, others = two_sets({"given": positions}, None if keys is None else {"given": keys}, cell)
+        self._check_moved(queries, others, cell)
+        open_axes = not any(self._info.periodic) and (queries.pbc is None or not np.any(queries.pbc))
+        if cell is None and open_axes:
+            queries.c.cell = queries.c.periodic = None
         with self._lock:
             _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
             self._pairs.clear()
             self._ask()
         return self
 
+    def _check_moved(self, queries, others, cell):
+        if self.one_set != (others is None):
+            raise _c.ArgumentError("keys: " + ("the pattern's queries are its keys: leave it out" if self.one_set else
+                                               "the pattern has keys of their own: give where they are, too"))
+        for points, n, side in ((queries, self.n_queries, "positions"), (others, self.n_keys, "keys")):
+            if points is None:
+                continue
+            if points.n != n:
+                raise _c.ArgumentError(f"{side}: the pattern has {n:,} points, got {points.n:,}: make a new pattern")
+            if points.offsets is not None:
+                raise _c.ArgumentError(f"{side}: an update keeps the structures of the pattern: give the positions "
+                                       "alone (data.pos)")
+        if queries.cell is not None and self.n_structures > 1:
+            raise _c.ArgumentError("cell: the cells of several structures stay what they are: " + (
+                "give the positions alone" if cell is None else "make a new pattern"))
+
     # ---- plans ----
 
     def prepare(self, heads, head_dim, *, dtype="float32", device="cpu", kv_heads=None, head_dim_v=None, sorted=False):
-        """Make the plan that attention on such tensors needs, which its first call makes otherwise; what the plan is like,
-        as a dict: kernel, computed_pairs (executed for each head), bytes.
+        """Make the plan that attention on such tensors needs, which its first call makes otherwise.
 
-        dtype    "float32", "float16" or "bfloat16", or torch's;   device   "cpu", "cuda", "cuda:1", or torch's
+        heads, head_dim       of q
+        dtype                 "float32", "float16" or "bfloat16", or torch's
+        device                "cpu", "cuda", "cuda:1", or torch's
+        kv_heads, head_dim_v  of k and v; None = those of q
+        sorted                as in vicinal.attention()
+
+        Returns what the plan is like, as a dict: kernel (its name), computed_pairs (executed for each head), bytes.
+        Raises ArgumentError or DeviceError.
         """
         kind, _, index = str(device).partition(":")
-        if kind not in ("cpu", "cuda"):
-            raise _c.ArgumentError(f"device: expected 'cpu' or 'cuda', got {device!r}")
-        o = _c.STRUCTS["vic_plan_options"](
-            heads=heads, kv_heads=heads if kv_heads is None else kv_heads, head_dim=head_dim,
-            head_dim_v=head_dim if head_dim_v is None else head_dim_v, pattern_order=sorted)
+        if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
+            raise _c.ArgumentError(f"device: expected 'cpu', 'cuda' or 'cuda:1', got {device!r}")
+        heads, head_dim, kv_heads, head_dim_v = (whole(x, name, 1) for x, name in (
+            (heads, "heads"), (head_dim, "head_dim"), (heads if kv_heads is None else kv_heads, "kv_heads"),
+            (head_dim if head_dim_v is None else head_dim_v, "head_dim_v")))
+        o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=head_dim, head_dim_v=head_dim_v,
+                                           pattern_order=bool(sorted))
         name = str(dtype).rpartition(".")[2]
         if name not in _c.DTYPES:
             raise _c.ArgumentError(f"dtype: expected 'float32', 'float16' or 'bfloat16', got {dtype!r}")
@@ -294,7 +346,7 @@ class Pattern:
     # ---- files, copies, pictures ----
 
     def save(self, path):
-        """Write a .vnp file, which vicinal.load() and the command read."""
+        """Write a .vnp file, which vicinal.load() and the command read.  Raises FileError."""
         self._call("vic_pattern_save", os.fsencode(path), context=False)
 
     def __reduce__(self):
@@ -319,7 +371,14 @@ class Pattern:
         return self.__copy__()
 
     def plot(self, ax=None, **options):
-        """Draw the blocks that hold pairs, rows and columns in the pattern's order; returns the matplotlib Axes."""
+        """Draw the blocks that hold pairs, rows and columns in the pattern's order; returns the matplotlib Axes.
+
+        ax         where to draw; None makes a figure of its own
+        pixels     at most so many along an edge, blocks are put together for it; None: those of the axes
+        colorbar   whether a scale of the shares stands beside it
+
+        Needs matplotlib: pip install vicinal[plot].
+        """
         from ._plot import plot
         return plot(self, ax, **options)
 
@@ -344,12 +403,10 @@ class PairList:
     """Vectors i, j and, with shifts, S [pairs, 3], as the vic_pair_list `.c`."""
 
     def __init__(self, i, j, S=None):
-        self.i, self.j = vector(i, "i", np.int64), vector(j, "j", np.int64)
+        self.i, self.j = integers(i, "i", np.int64, (-1,)), integers(j, "j", np.int64, (-1,))
         if len(self.i) != len(self.j):
             raise _c.ArgumentError(f"i, j: expected as many of each, got {len(self.i):,} and {len(self.j):,}")
-        self.S = None if S is None else np.ascontiguousarray(host_array(S, "S"), np.int64)
-        if self.S is not None and self.S.shape != (len(self.i), 3):
-            raise _c.ArgumentError(f"S: expected [{len(self.i)}, 3] whole numbers, got shape {self.S.shape}")
+        self.S = integers(S, "S", np.int64, (len(self.i), 3))
         self.c = _c.STRUCTS["vic_pair_list"](query=_c.array_tensor(self.i), key=_c.array_tensor(self.j),
                                              shift=_c.array_tensor(self.S))
 
@@ -363,21 +420,18 @@ def _made(function, queries, keys, *arguments, options=None):
 
 
 def _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens, key_mask, key_ids):
-    queries = Points(positions, cell=cell, pbc=pbc, batch=batch, cu_seqlens=cu_seqlens, mask=mask, ids=ids)
+    queries = {"given": positions, "batch": batch, "cu_seqlens": cu_seqlens, "mask": mask, "ids": ids}
+    others = {"given": keys, "batch": key_batch, "cu_seqlens": key_cu_seqlens, "mask": key_mask, "ids": key_ids}
     if keys is None:
-        for given, name in ((key_batch, "key_batch"), (key_cu_seqlens, "key_cu_seqlens"), (key_mask, "key_mask"),
-                            (key_ids, "key_ids")):
+        for name, given in others.items():
             if given is not None:
-                raise _c.ArgumentError(f"{name}: there are no keys of their own; give keys=, or leave it out")
-        return queries, None
-    others = Points(keys, batch=key_batch, cu_seqlens=key_cu_seqlens, mask=key_mask, ids=key_ids, side="keys")
-    others.c.cell, others.c.periodic = None, None
-    return queries, others
+                raise _c.ArgumentError(f"key_{name}: there are no keys of their own; give keys=, or leave it out")
+    return two_sets(queries, None if keys is None else others, cell, pbc=pbc)
 
 
 def _options(exclude_self, max_bytes):
     return _c.STRUCTS["vic_pattern_options"](exclude_self=bool(exclude_self),
-                                             max_bytes=0 if max_bytes is None else int(max_bytes))
+                                             max_bytes=0 if max_bytes is None else whole(max_bytes, "max_bytes", 1))
 
 
 def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
@@ -395,37 +449,60 @@ def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=No
     mask          [atoms] bool: False is in no pair
     ids           [atoms] integers: the same number is the same atom, for exclude_self and ties
     exclude_self  without the pairs of an atom with itself; with its own image under a shift it still is one
-    keys, key_... a second set, to which the queries `positions` attend; in the same cell
+    keys          a second set, to which the queries `positions` attend; in the same cell
+    key_...       of the keys, what batch, cu_seqlens, mask and ids are of the queries
     max_bytes     OutOfMemory before a pattern is built that would take more
 
-    Decided in float64 on the positions as given.  Raises ArgumentError, InputError or OutOfMemory.
+    Decided in float64 on the positions as given: the rule is in docs/concepts.md.  Returns a Pattern.  Raises
+    ArgumentError, InputError (positions or a cell that cannot be used) or OutOfMemory.
     """
     queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
                               key_mask, key_ids)
-    return _made("vic_pattern_cutoff", queries, others, float(cutoff), options=_options(exclude_self, max_bytes))
+    return _made("vic_pattern_cutoff", queries, others, length(cutoff, "cutoff"),
+                 options=_options(exclude_self, max_bytes))
 
 
 def nearest(positions, count, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
             exclude_self=False, keys=None, key_batch=None, key_cu_seqlens=None, key_mask=None, key_ids=None,
             max_bytes=None):
-    """The `count` nearest keys of each query, itself among them unless excluded; the rest as in vicinal.pattern()."""
+    """The `count` nearest keys of each query, itself among them unless excluded; ties go to the smaller key (or id).
+
+    count  number of keys, of which there may be fewer
+    mask   False is in no pair, so that the nearest are of those that take part
+
+    The rest, what it returns and what it raises are as in vicinal.pattern().
+    """
     queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
                               key_mask, key_ids)
-    return _made("vic_pattern_nearest", queries, others, int(count), options=_options(exclude_self, max_bytes))
-
-
-def _number(n, what):
-    """A number of points, or the points themselves."""
-    if isinstance(n, (int, np.integer)):
-        return {"given": None, "n": int(n)}
-    return {"given": n}
+    return _made("vic_pattern_nearest", queries, others, whole(count, "count", 1),
+                 options=_options(exclude_self, max_bytes))
 
 
 def windows(n, query_window=32, key_window=128, *, batch=None, cu_seqlens=None, mask=None):
     """AlphaFold 3's sequence-local windows: points i .. i + query_window - 1, i = 0, query_window, ..., attend to the
-    `key_window` points around their middle.  n: number of points, or positions.  Windows are of each structure alone."""
-    points = Points(**_number(n, "n"), batch=batch, cu_seqlens=cu_seqlens, mask=mask)
-    return _made("vic_pattern_windows", points, None, int(query_window), int(key_window))
+    `key_window` points around their middle.  Windows are of each structure alone.
+
+    n                          number of points, or positions as vicinal.pattern() takes them
+    query_window, key_window   both even or both odd
+    batch, cu_seqlens, mask    as in vicinal.pattern()
+
+    Returns a Pattern without positions.  Raises ArgumentError or OutOfMemory.
+    """
+    query_window, key_window = whole(query_window, "query_window", 1), whole(key_window, "key_window", 1)
+    if (query_window - key_window) % 2:
+        raise _c.ArgumentError("query_window, key_window: expected both even or both odd, so that the keys can be "
+                               f"centred, got {query_window} and {key_window}")
+    given = {"given": None, "n": n} if isinstance(n, (numbers.Number, np.generic)) else {"given": n}
+    points = Points(**given, batch=batch, cu_seqlens=cu_seqlens, mask=mask).without_positions()
+    if not points.c.groups:
+        return _made("vic_pattern_windows", points, None, query_window, key_window)
+    points.c.groups, points.c.group_offsets = 0, None
+    first = [np.arange(start, end, query_window) for start, end in zip(points.offsets, points.offsets[1:])]
+    bounds = np.repeat(np.stack([points.offsets[:-1], points.offsets[1:]]), [len(starts) for starts in first], axis=1)
+    first = np.concatenate(first).astype(np.int64)
+    keys = first + (query_window - key_window) // 2
+    keys = np.clip(np.stack([keys, keys + key_window]), *bounds).T
+    return _ranges(points, None, np.append(first, points.n), np.arange(len(first) + 1), keys)
 
 
 def blocks(layout, block_size=128, *, n=None, n_keys=None):
@@ -433,10 +510,16 @@ def blocks(layout, block_size=128, *, n=None, n_keys=None):
 
     layout      [rows, columns] bool or numbers (dense), or a SciPy sparse matrix
     block_size  points of a block, a multiple of 16
-    n, n_keys   numbers of queries and keys; None = all of the layout's blocks
+    n           number of queries; None = all of the layout's rows of blocks
+    n_keys      number of keys; None: the queries are the keys where the layout is square, else all of its columns
+
+    Returns a Pattern without positions.  Raises ArgumentError or OutOfMemory.
     """
+    block_size = whole(block_size, "block_size", 1)
+    if block_size % 16:
+        raise _c.ArgumentError(f"block_size: expected a multiple of 16, got {block_size}")
     if hasattr(layout, "tocsr"):
-        matrix = layout.tocsr()
+        matrix = layout.tocsr(copy=True)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         matrix.sort_indices()
@@ -448,15 +531,16 @@ def blocks(layout, block_size=128, *, n=None, n_keys=None):
         rows, column = np.nonzero(dense)
         shape, row_ptr = dense.shape, np.searchsorted(rows, np.arange(dense.shape[0] + 1))
     row_ptr, column = np.ascontiguousarray(row_ptr, np.int64), np.ascontiguousarray(column, np.int32)
-    sizes = [block_size * blocks if given is None else int(given) for given, blocks in zip((n, n_keys), shape)]
+    one_set = n_keys is None and shape[0] == shape[1]
+    sizes = [block_size * blocks if given is None else whole(given, name) for given, blocks, name in
+             zip((n, n if one_set else n_keys), shape, ("n", "n_keys"))]
     for size, count, name in zip(sizes, shape, ("n", "n_keys")):
         if -(-size // block_size) != count:
-            raise _c.ArgumentError(f"{name}: {size:,} points are {-(-size // block_size):,} blocks of {block_size}, and the "
-                                   f"layout has {count:,}")
+            raise _c.ArgumentError(f"{name}: {size:,} points are {-(-size // block_size):,} blocks of {block_size}, "
+                                   f"and the layout has {count:,}")
     listed = _c.STRUCTS["vic_block_list"](block=block_size, row_ptr=row_ptr.ctypes.data, column=column.ctypes.data)
-    queries = Points(None, n=sizes[0])
-    keys = None if sizes[0] == sizes[1] and n_keys is None else Points(None, n=sizes[1])
-    return _made("vic_pattern_blocks", queries, keys, c.addressof(listed))
+    keys = None if one_set else Points(None, n=sizes[1], side="keys")
+    return _made("vic_pattern_blocks", Points(None, n=sizes[0]), keys, c.addressof(listed))
 
 
 def pairs(i, j, S=None, *, n=None, n_keys=None, positions=None, keys=None, cell=None, pbc=None):
@@ -464,15 +548,15 @@ def pairs(i, j, S=None, *, n=None, n_keys=None, positions=None, keys=None, cell=
 
     n, n_keys        numbers of queries and keys; n_keys None: the queries are the keys
     positions, keys  in place of numbers, for d and D of neighbors()
+    cell, pbc        of the positions, as in vicinal.pattern(); S counts its vectors
+
+    Returns a Pattern.  Raises ArgumentError, InputError (a pair that is listed twice, or of no point) or OutOfMemory.
     """
     if (n is None) == (positions is None):
         raise _c.ArgumentError("n, positions: expected one of them, which says how many points there are")
     listed = PairList(i, j, S)
-    queries = Points(positions, n=n, cell=cell, pbc=pbc)
-    others = None
-    if n_keys is not None or keys is not None:
-        others = Points(keys, n=n_keys, side="keys")
-        others.c.cell, others.c.periodic = None, None
+    others = None if n_keys is None and keys is None else {"given": keys, "n": n_keys}
+    queries, others = two_sets({"given": positions, "n": n}, others, cell, pbc=pbc)
     made = _made("vic_pattern_pairs", queries, others, c.addressof(listed.c))
     if made._like is None and is_torch(i):
         made._like = i.device
@@ -488,23 +572,36 @@ def ranges(query_offsets, range_offsets, ranges, *, n_keys=None, causal=False, w
     n_keys         None: the queries are the keys
     causal         only keys up to the query's own place; of n queries and m keys of a group query r has place m - n + r
     window         (left, right): keys at most so many places before and behind; None or -1 = all
+
+    Returns a Pattern without positions.  Raises ArgumentError, InputError or OutOfMemory.
     """
-    q, r = vector(query_offsets, "query_offsets", np.int64), vector(range_offsets, "range_offsets", np.int64)
-    keys = np.ascontiguousarray(host_array(ranges, "ranges"), np.int32)
-    if keys.ndim != 2 or keys.shape[1] != 2:
-        raise _c.ArgumentError(f"ranges: expected [ranges, 2], got shape {keys.shape}")
+    q, r = (integers(x, name, np.int64, (-1,)) for x, name in
+            ((query_offsets, "query_offsets"), (range_offsets, "range_offsets")))
+    keys = integers(ranges, "ranges", np.int32, (-1, 2))
     if len(q) < 1 or len(q) != len(r):
         raise _c.ArgumentError(f"query_offsets, range_offsets: expected groups + 1 of each, got {len(q)} and {len(r)}")
     if r[0] != 0 or r[-1] != len(keys):
         raise _c.ArgumentError(f"range_offsets: expected numbers from 0 to the {len(keys):,} ranges, got {r[0]} .. {r[-1]}")
-    left, right = (-1, -1) if window is None else (-1 if side is None else int(side) for side in window)
+    if window is not None:
+        try:
+            left, right = window
+        except (TypeError, ValueError):
+            raise _c.ArgumentError(f"window: expected (left, right), got {window!r}") from None
+        window = [-1 if side is None else whole(side, "window", -1) for side in (left, right)]
+    others = None if n_keys is None else Points(None, n=n_keys, side="keys")
+    return _ranges(Points(None, n=int(q[-1])), others, q, r, keys, causal, window)
+
+
+def _ranges(queries, others, query_offsets, range_offsets, ranges, causal=False, window=None):
+    q, r, keys = (np.ascontiguousarray(x, dtype) for x, dtype in
+                  ((query_offsets, np.int64), (range_offsets, np.int64), (ranges, np.int32)))
+    left, right = (0, 0) if window is None else window
     listed = _c.STRUCTS["vic_range_list"](
         groups=len(q) - 1, query_offsets=q.ctypes.data, range_offsets=r.ctypes.data, ranges=keys.ctypes.data,
         causal=bool(causal), window=window is not None, left=left, right=right)
-    return _made("vic_pattern_ranges", Points(None, n=int(q[-1])), None if n_keys is None else
-                 Points(None, n=int(n_keys)), c.addressof(listed))
+    return _made("vic_pattern_ranges", queries, others, c.addressof(listed))
 
 
 def load(path):
-    """Read a pattern from a .vnp file, checked throughout."""
+    """Read a Pattern from the .vnp file at `path`, checked throughout.  Raises FileError or InputError."""
     return Pattern(_c.make("vic_pattern_load", _c.context(), os.fsencode(path)))

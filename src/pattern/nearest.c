@@ -355,7 +355,8 @@ vic_status pattern_nearest(const struct point_set *queries, const struct point_s
     const struct pattern_rule rule = { .kind = RULE_NEAREST, .count = in->k, .exclude_self = in->exclude_self };
     *out = NULL;
     if (in->k < 1 || in->k > INT32_MAX)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "k: expected 1 or more neighbours, got %lld", (long long)in->k);
+        return vic_fail(err, VIC_BAD_ARGUMENT, "k: expected 1 or more neighbours, up to %d, got %lld", INT32_MAX,
+                        (long long)in->k);
     TRY(point_sets_check(queries, keys, err));
     if (!q.positions || !k.positions)
         return vic_fail(err, VIC_BAD_ARGUMENT, "nearest neighbours need the positions of all atoms, got none");

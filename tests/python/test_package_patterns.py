@@ -1,0 +1,819 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package's patterns: what they are made from, beside plain formulas and the programs of others; what is refused,
+and with which words; their life: copies, files, threads, processes, memory."""
+import copy
+import gc
+import itertools
+import os
+import pickle
+import re
+import select
+import signal
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import vicinal
+from vicinal import _pattern, _points
+
+pytestmark = pytest.mark.skipif(not os.path.isfile(os.environ.get("VIC_LIBRARY", "")),
+                                reason="VIC_LIBRARY does not name libvicinal.so")
+SKEWED = np.array([[3.1, 0.0, 0.0], [1.9, 2.9, 0.0], [-2.2, 1.7, 3.3]])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(int(os.environ.get("VIC_SEED", "1")))
+
+
+def sorted_rows(*columns):
+    """The columns as rows, sorted by all of them but the last ones, which are floats."""
+    order = np.lexsort([column for c in reversed(columns) for column in np.atleast_2d(c.T)[::-1]])
+    return [c[order] for c in columns]
+
+
+def pairs_of(pattern):
+    """{(i, j, S)}"""
+    i, j, S = pattern.neighbors("ijS")
+    found = set(zip(i.tolist(), j.tolist(), map(tuple, S.tolist())))
+    assert len(found) == len(i) == pattern.n_pairs
+    return found
+
+
+def same(a, b):
+    assert (a.n_queries, a.n_keys) == (b.n_queries, b.n_keys)
+    assert pairs_of(a) == pairs_of(b)
+
+
+# ---- Which pairs: beside others ----
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 0, 1), (0, 0, 0)])
+@pytest.mark.parametrize("n, cutoff", [(1, 9.0), (7, 6.5), (40, 3.0)])
+def test_neighbors_are_those_of_ase(rng, pbc, n, cutoff):
+    """Small skewed cells with many images; positions outside of the cell, too."""
+    ase = pytest.importorskip("ase")
+    from ase.neighborlist import neighbor_list
+    atoms = ase.Atoms(f"H{n}", positions=rng.uniform(-2, 3, (n, 3)) @ SKEWED, cell=SKEWED, pbc=pbc)
+    pattern = vicinal.pattern(atoms, cutoff, exclude_self=True)
+    assert list(pattern.pbc) == [bool(axis) for axis in pbc]
+    got = pattern.neighbors("ijSdD")
+    want = sorted_rows(*neighbor_list("ijSdD", atoms, cutoff))
+    for a, b in zip(got[:3], want[:3]):
+        assert np.array_equal(a, b)  # also in this sequence
+    for a, b in zip(got[3:], want[3:]):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    assert vicinal.pattern(atoms, cutoff).n_pairs == len(got[0]) + n
+    half = pattern.neighbors("ijS", half=True)
+    assert 2 * len(half[0]) == len(got[0])
+    assert np.array_equal(pattern.edge_index(), [got[1], got[0]])
+    assert np.array_equal(pattern.edge_index(flow="target_to_source"), got[:2])
+    counts = np.bincount(want[0], minlength=n)
+    assert np.array_equal(pattern.counts(), counts) and pattern.max_pairs == max(counts)
+    dense = np.zeros((n, n), bool)
+    dense[want[0], want[1]] = True
+    assert np.array_equal(pattern.to_dense(), dense)
+
+
+def test_nearest_are_those_of_sorting(rng):
+    x, y = rng.uniform(0, 9, (50, 3)), rng.uniform(0, 9, (30, 3))
+    d = np.linalg.norm(y - x[:, None], axis=2)
+    for k in (1, 7, 30, 31):
+        near = np.zeros((50, 30), bool)
+        np.put_along_axis(near, np.argsort(d, axis=1)[:, :k], True, axis=1)
+        assert np.array_equal(vicinal.nearest(x, k, keys=y).to_dense(), near)
+    ase = pytest.importorskip("ase")
+    from ase.neighborlist import neighbor_list
+    atoms = ase.Atoms("H9", positions=rng.uniform(0, 1, (9, 3)) @ SKEWED, cell=SKEWED, pbc=True)
+    i, j, S, d = neighbor_list("ijSd", atoms, 7.0)
+    want = set()
+    for atom in range(9):
+        some = np.flatnonzero(i == atom)
+        some = some[np.argsort(d[some])][:20]
+        want |= {(atom, int(j[e]), tuple(int(s) for s in S[e])) for e in some}
+    assert pairs_of(vicinal.nearest(atoms, 20, exclude_self=True)) == want
+
+
+def by_centres(n, query_window, key_window):
+    """AlphaFold 3, algorithm 7: l and m are a pair when, of some window's centre c, |l - c| < queries / 2 and
+    |m - c| < keys / 2."""
+    mask, place = np.zeros((n, n), bool), np.arange(n)
+    for centre in np.arange(-(-n // query_window)) * query_window + (query_window - 1) / 2:
+        near = np.abs(place - centre)
+        mask |= np.outer(near < query_window / 2, near < key_window / 2)
+    return mask
+
+
+@pytest.mark.parametrize("n, q, k", [
+    (300, 32, 128), (100, 32, 128), (77, 8, 24), (50, 3, 9), (20, 16, 2), (1, 32, 128)])
+def test_windows_are_those_of_the_formula(n, q, k):
+    want = by_centres(n, q, k)
+    assert np.array_equal(vicinal.windows(n, q, k).to_dense(), want)
+    mask = np.arange(n) % 3 > 0
+    assert np.array_equal(vicinal.windows(n, q, k, mask=mask).to_dense(), want & mask & mask[:, None])
+
+
+def test_windows_of_several_structures(rng):
+    sizes = [70, 0, 1, 33, 0]
+    offsets = np.cumsum([0, *sizes])
+    want = np.zeros((104, 104), bool)
+    for first, size in zip(offsets, sizes):
+        want[first:first + size, first:first + size] = by_centres(size, 8, 32)
+    for given in ({"cu_seqlens": offsets}, {"batch": np.repeat(np.arange(5), sizes)}):
+        assert np.array_equal(vicinal.windows(104, 8, 32, **given).to_dense(), want)
+    mask = rng.random(104) < 0.7
+    got = vicinal.windows(rng.uniform(0, 9, (104, 3)), 8, 32, cu_seqlens=offsets, mask=mask).to_dense()
+    assert np.array_equal(got, want & mask & mask[:, None])
+    assert vicinal.windows(0, 8, 32, batch=[]).n_pairs == 0
+
+
+@pytest.mark.parametrize("shape, block, n, n_keys", [
+    ((5, 5), 16, None, None), ((5, 5), 32, 150, None), ((5, 5), 32, 150, 160), ((3, 7), 48, None, None),
+    ((3, 7), 16, 40, 100)])
+def test_blocks_are_those_of_the_layout(rng, shape, block, n, n_keys):
+    sparse = pytest.importorskip("scipy.sparse")
+    layout = rng.random(shape) < 0.4
+    want = np.kron(layout, np.ones((block, block))) > 0
+    sizes = n or want.shape[0], n_keys or (n if shape[0] == shape[1] else None) or want.shape[1]
+    want = want[:sizes[0], :sizes[1]]
+    entries = np.nonzero(layout)
+    twice = sparse.coo_matrix((np.ones(2 * layout.sum()), np.tile(entries, 2)), shape)
+    zeros = sparse.csr_matrix(layout.astype(float) + 1)
+    zeros.data -= 1  # stored zeros
+    for given in (layout, layout.tolist(), layout * 0.5, sparse.csr_matrix(layout), sparse.csc_matrix(layout), twice,
+                  zeros):
+        got = vicinal.blocks(given, block, n=n, n_keys=n_keys)
+        assert np.array_equal(got.to_dense(), want)
+        assert got.one_set == (n_keys is None and shape[0] == shape[1])
+    assert zeros.nnz == layout.size, "the caller's matrix is changed"
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [None, (3, 5), (0, None), (None, 2)])
+def test_ranges_are_those_of_a_mask(rng, causal, window):
+    n_keys, queries, listed, first = 200, [0], [], [0]
+    want = np.zeros((60, n_keys), bool)
+    for group in range(6):
+        queries.append(queries[-1] + 10)
+        cuts = np.sort(rng.choice(n_keys + 1, 6, replace=False)).reshape(3, 2)
+        cuts = cuts[rng.permutation(3)[:group % 4]]
+        listed += cuts.tolist()
+        first.append(len(listed))
+        keys = np.concatenate([np.arange(*cut) for cut in cuts]) if len(cuts) else np.zeros(0, int)
+        for r in range(10):
+            place, at = len(keys) - 10 + r, np.arange(len(keys))
+            left, right = window or (None, None)
+            seen = (at <= place) | (not causal)
+            seen &= (left is None) | (at >= place - (left or 0))
+            seen &= (right is None) | (at <= place + (right or 0))
+            want[10 * group + r, keys[seen]] = True
+    got = vicinal.ranges(queries, first, listed, n_keys=n_keys, causal=causal, window=window)
+    assert np.array_equal(got.to_dense(), want)
+
+
+def test_patterns_of_patterns_are_sets(rng):
+    x, cell = rng.uniform(0, 9, (60, 3)), np.diag([9.0, 8.0, 7.0])
+    a, b = vicinal.pattern(x, 3.0, cell=cell), vicinal.nearest(x, 14, cell=cell, exclude_self=True)
+    A, B = pairs_of(a), pairs_of(b)
+    assert A - B and B - A and A & B
+    assert pairs_of(a | b) == A | B
+    assert pairs_of(a - b) == A - B
+    assert pairs_of(a.transpose()) == {(j, i, tuple(-s for s in S)) for i, j, S in A}
+    i, j, S = (np.array(column) for column in zip(*sorted(B)))
+    assert pairs_of(a.exclude(i, j, S)) == A - B
+    some = np.unique(np.stack([i, j])[:, ::3], axis=1)
+    kept = {pair for pair in A if pair[:2] not in set(map(tuple, some.T.tolist()))}
+    assert pairs_of(a.exclude(*some)) == kept and len(kept) < len(A)
+    same(a.exclude([], []), a)
+    listed = vicinal.pairs(i, j, S, positions=x, cell=cell)
+    assert pairs_of(listed) == B
+    for letter in "dD":
+        assert np.array_equal(listed.neighbors(letter), b.neighbors(letter))
+
+
+# ---- What positions may be ----
+
+
+class OnlyDlpack:
+    """Like arrays that NumPy has to ask by DLPack."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+class OnlyArray:
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array if dtype is None else self.array.astype(dtype)
+
+
+class OnDevice:
+    """Like CuPy: on a GPU, no implicit copy, but get()."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        raise BufferError("not on the CPU")
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
+    def get(self):
+        return self.array
+
+
+def frozen(x):
+    x = x.copy()
+    x.setflags(write=False)
+    return x
+
+
+@pytest.mark.parametrize("form", [
+    np.ndarray.tolist, list, np.asfortranarray, lambda x: x[::-1][::-1], lambda x: np.repeat(x, 2, 1)[:, ::2], frozen,
+    lambda x: x.astype(">f8"), lambda x: x.astype(np.longdouble), OnlyDlpack, OnlyArray, OnDevice,
+    lambda x: np.ma.masked_array(x, np.zeros(x.shape, bool))])
+def test_forms_of_positions(rng, form):
+    x = rng.uniform(0, 9, (80, 3))
+    same(vicinal.pattern(form(x), 3.0), vicinal.pattern(x, 3.0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "uint8", ">f4"])
+def test_types_of_positions(rng, dtype):
+    x = rng.uniform(0, 9, (80, 3)).astype(dtype)
+    got = vicinal.pattern(x, 3.0)
+    same(got, vicinal.pattern(x.astype(np.float64), 3.0))
+    assert got.positions.dtype == np.float64 and np.array_equal(got.positions, x.astype(np.float64))
+
+
+def test_no_points():
+    for pattern in (vicinal.pattern(np.zeros((0, 3)), 3.0), vicinal.nearest(np.zeros((0, 3), np.float32), 4),
+                    vicinal.pattern(np.zeros((0, 3)), 3.0, batch=[]),
+                    vicinal.pattern(np.zeros((0, 3)), 3.0, cu_seqlens=[0]),
+                    vicinal.pattern(np.zeros((0, 3)), 3.0, cell=SKEWED), vicinal.blocks(np.zeros((0, 0))),
+                    vicinal.pairs([], [], n=0), vicinal.ranges([0], [0], [])):
+        assert (pattern.n_queries, pattern.n_keys, pattern.n_pairs, pattern.n_structures) == (0, 0, 0, 1)
+        assert pattern.to_dense().shape == (0, 0) and pattern.edge_index().shape == (2, 0)
+        assert "0 pairs" in repr(pattern)
+        empty = np.zeros((0, 2, 8), np.float32)
+        assert vicinal.attention(empty, empty, empty, pattern).shape == (0, 2, 8)
+    pattern = vicinal.pattern(np.zeros((0, 3)), 3.0, keys=np.ones((4, 3)))
+    assert (pattern.n_queries, pattern.n_keys) == (0, 4)
+
+
+def test_structures_of_files():
+    from vicinal_ctypes import data
+    structure = vicinal.read(data("small/1vln-triclinic.gro"))
+    assert structure.pbc.all()
+    got = vicinal.pattern(structure, 6.0)
+    by_arrays = vicinal.pattern(structure.positions, 6.0, cell=structure.cell)
+    assert all(map(np.array_equal, got.neighbors("ijSd"), by_arrays.neighbors("ijSd")))
+    assert np.array_equal(got.positions, structure.positions) and np.any(got.neighbors("S"))
+
+
+def test_atoms_of_ase(rng):
+    ase = pytest.importorskip("ase")
+    x = rng.uniform(0, 5, (30, 3))
+    atoms = ase.Atoms("H30", positions=x, cell=SKEWED, pbc=[True, False, True])
+    same(vicinal.pattern(atoms, 3.0), vicinal.pattern(x, 3.0, cell=SKEWED, pbc=[1, 0, 1]))
+    same(vicinal.pattern(atoms, 3.0, pbc=False), vicinal.pattern(x, 3.0))
+    same(vicinal.pattern(atoms, 3.0, cell=[6, 7, 8]), vicinal.pattern(x, 3.0, cell=[6, 7, 8]))
+    same(vicinal.pattern(ase.Atoms("H30", positions=x), 3.0), vicinal.pattern(x, 3.0))
+    slab = ase.Atoms("H30", positions=x, cell=[9, 9, 0], pbc=[True, True, False])
+    same(vicinal.pattern(slab, 3.0), vicinal.pattern(x, 3.0, cell=[9, 9, 50], pbc=[1, 1, 0]))
+    same(vicinal.pattern(atoms[:20], 3.0, keys=atoms[20:]),
+         vicinal.pattern(x[:20], 3.0, keys=x[20:], cell=SKEWED, pbc=[1, 0, 1]))
+
+
+def test_forms_of_cells(rng):
+    ase_cell = pytest.importorskip("ase.cell")
+    six = [7.0, 8.5, 9.25, 80.0, 95.0, 110.0]
+    want = ase_cell.Cell.fromcellpar(six)
+    array = want.array
+    for given in (six, want, array, array[None], tuple(map(tuple, array)), np.asfortranarray(array)):
+        np.testing.assert_allclose(_points.lattice(given), want.array, rtol=0, atol=1e-12)
+    assert np.array_equal(_points.lattice([3, 4, 5]), np.diag([3, 4, 5]))
+    assert np.array_equal(_points.lattice([3, 4, 5, 90, 90, 90]), np.diag([3, 4, 5]))
+    for none in (None, np.zeros((3, 3)), [0, 0, 0], [0, 0, 0, 90, 90, 90], ase_cell.Cell(np.zeros((3, 3)))):
+        assert _points.lattice(none) is None
+    x = rng.uniform(0, 9, (40, 3))
+    same(vicinal.pattern(x, 5.0, cell=six), vicinal.pattern(x, 5.0, cell=want.array))
+    assert np.allclose(vicinal.pattern(x, 5.0, cell=six).cell, want.array, atol=1e-12)
+    partly = vicinal.pattern(x, 5.0, cell=want, pbc=[True, False, True])
+    assert not np.any(partly.cell[1]) and list(partly.pbc) == [True, False, True]
+
+
+# ---- Several structures ----
+
+
+def test_structures_each_for_itself(rng):
+    """Cells and periodic axes of each, also none, and empty structures, as pattern by pattern."""
+    sizes = [20, 0, 7, 31, 0]
+    cells = np.stack([np.diag([6.0, 7.0, 8.0]), np.eye(3), SKEWED, np.zeros((3, 3)), np.zeros((3, 3))])
+    pbc = np.array([[1, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 0], [0, 0, 0]], bool)
+    x, y = rng.uniform(0, 6, (58, 3)), rng.uniform(0, 6, (10, 3))
+    offsets, key_offsets = np.cumsum([0, *sizes]), np.array([0, 3, 3, 6, 9, 10])
+    want, want_keys = set(), set()
+    for g in range(5):
+        a, b = offsets[g], key_offsets[g]
+        mine, keys = x[a:offsets[g + 1]], y[b:key_offsets[g + 1]]
+        given = {"cell": cells[g], "pbc": pbc[g]} if np.any(cells[g]) else {}
+        want |= {(i + a, j + a, S) for i, j, S in pairs_of(vicinal.pattern(mine, 4.0, **given))}
+        want_keys |= {(i + a, j + b, S) for i, j, S in pairs_of(vicinal.pattern(mine, 4.0, keys=keys, **given))}
+    got = vicinal.pattern(x, 4.0, cu_seqlens=offsets, cell=cells, pbc=pbc)
+    assert got.n_structures == 5 and pairs_of(got) == want
+    # The last structure is empty, of which a batch vector knows nothing.
+    batch, key_batch = np.repeat(np.arange(5), sizes), np.repeat(np.arange(5), np.diff(key_offsets))
+    got = vicinal.pattern(x, 4.0, batch=batch.astype(np.int32), cell=cells[:4], pbc=pbc[:4])
+    assert got.n_structures == 4 and pairs_of(got) == want
+    for given in ({"batch": batch, "key_batch": key_batch}, {"cu_seqlens": offsets, "key_cu_seqlens": key_offsets},
+                  {"batch": batch, "key_cu_seqlens": key_offsets}):
+        got = vicinal.pattern(x, 4.0, keys=y, cell=cells, pbc=pbc, **given)
+        assert got.n_structures == 5 and pairs_of(got) == want_keys
+    # torch_geometric joins matrices and vectors end to end.
+    same(vicinal.pattern(x, 4.0, cu_seqlens=offsets, cell=cells.reshape(15, 3), pbc=pbc.reshape(15)),
+         vicinal.pattern(x, 4.0, cu_seqlens=offsets, cell=cells, pbc=pbc))
+    six = np.array([[6, 7, 8, 90, 90, 90], [0, 0, 0, 90, 90, 90]])
+    same(vicinal.pattern(x[:27], 4.0, batch=batch[:27] // 2, cell=six),
+         vicinal.pattern(x[:27], 4.0, batch=batch[:27] // 2, cell=[cells[0], cells[3]]))
+    same(vicinal.pattern(x[:27], 4.0, batch=batch[:27], cell=SKEWED, pbc=[1, 0, 1]),
+         vicinal.pattern(x[:27], 4.0, batch=batch[:27], cell=[SKEWED] * 3, pbc=[[1, 0, 1]] * 3))
+    # d and D go by the cell of each.
+    i, j, S, D = got.neighbors("ijSD")
+    shift = np.einsum("ea,eab->eb", S, cells[batch[i]])
+    np.testing.assert_allclose(D, y[j] + shift - x[i], rtol=0, atol=1e-12)
+
+
+def test_one_structure_is_like_none_said(rng):
+    x = rng.uniform(0, 9, (30, 3))
+    one = vicinal.pattern(x, 3.0, batch=np.zeros(30, int), cell=[SKEWED * 3], pbc=[[True, True, False]])
+    same(one, vicinal.pattern(x, 3.0, cell=SKEWED * 3, pbc=[1, 1, 0]))
+    assert list(one.pbc) == [True, True, False] and np.array_equal(one.cell[:2], 3 * SKEWED[:2])
+    assert "periodic along xy" in repr(one)
+    several = vicinal.pattern(x, 3.0, batch=np.repeat([0, 1], 15), cell=SKEWED * 3)
+    assert "2 structures" in repr(several) and "not periodic" not in repr(several)
+
+
+def test_masks_and_ids(rng):
+    x = rng.uniform(0, 6, (50, 3))
+    mask, key_mask = rng.random(50) < 0.6, rng.random(50) < 0.5
+    every = vicinal.pattern(x, 3.0, keys=x).to_dense()
+    for form in (np.asarray, np.ndarray.tolist, lambda m: m.astype(np.uint8), lambda m: m.astype(np.int64)):
+        got = vicinal.pattern(x, 3.0, keys=x, mask=form(mask), key_mask=form(key_mask))
+        assert np.array_equal(got.to_dense(), every & mask[:, None] & key_mask)
+    assert np.array_equal(vicinal.pattern(x, 3.0, mask=mask).to_dense(), every & mask[:, None] & mask)
+    ids = rng.permutation(50)
+    own = vicinal.pattern(x, 3.0, keys=x[::2], ids=ids, key_ids=ids[::2], exclude_self=True).to_dense()
+    assert np.array_equal(own, every[:, ::2] & (np.arange(50)[:, None] != np.arange(0, 50, 2)))
+
+
+# ---- Changes ----
+
+
+def test_update(rng):
+    x, cell = rng.uniform(0, 9, (60, 3)), np.diag([9.0, 8.0, 7.0])
+    pattern = vicinal.pattern(x, 3.5, cell=cell, pbc=[1, 1, 0])
+    assert pattern.update_((x + 0.3).tolist()) is pattern
+    same(pattern, vicinal.pattern(x + 0.3, 3.5, cell=cell, pbc=[1, 1, 0]))
+    pattern.update_(x, cell=cell * 1.1)
+    same(pattern, vicinal.pattern(x, 3.5, cell=cell * 1.1, pbc=[1, 1, 0]))
+    assert np.allclose(pattern.cell[0], [9.9, 0, 0]) and np.array_equal(pattern.positions, x)
+    two = vicinal.nearest(x, 5, keys=x[:20]).update_(x * 0.9, keys=x[20:40])
+    same(two, vicinal.nearest(x * 0.9, 5, keys=x[20:40]))
+    batch = np.repeat([0, 1, 2], 20)
+    same(vicinal.pattern(x, 3.5, batch=batch, cell=[cell, cell / 2, cell]).update_(x[::-1]),
+         vicinal.pattern(x[::-1], 3.5, batch=batch, cell=[cell, cell / 2, cell]))
+    q = rng.standard_normal((60, 2, 8)).astype(np.float32)
+    vicinal.attention(q, q, q, pattern)
+    pattern.update_(x * 0.8)
+    np.testing.assert_allclose(vicinal.attention(q, q, q, pattern),
+                               vicinal.attention(q, q, q, pattern, backend="reference"), atol=1e-5)
+
+
+def test_update_by_atoms_of_ase(rng):
+    """Their cell is taken, too: it changes under constant pressure."""
+    ase = pytest.importorskip("ase")
+    atoms = ase.Atoms("H40", positions=rng.uniform(0, 6, (40, 3)), cell=[6, 7, 8], pbc=[1, 1, 0])
+    pattern = vicinal.pattern(atoms, 3.0)
+    atoms.set_cell([5, 6, 8], scale_atoms=True)
+    same(pattern.update_(atoms), vicinal.pattern(atoms, 3.0))
+    assert pattern.cell[0, 0] == 5
+    open_one = vicinal.pattern(atoms, 3.0, pbc=False)
+    atoms.pbc = False
+    same(open_one.update_(atoms), vicinal.pattern(atoms.positions, 3.0))
+    with pytest.raises(vicinal.ArgumentError, match="periodic along a, and stays so"):
+        pattern.update_(atoms)
+
+
+# ---- What is refused ----
+
+
+X = np.random.default_rng(3).uniform(0, 8, (30, 3))
+TWO = np.repeat([0, 1], 15)
+
+
+def broken(value):
+    x = X.copy()
+    x[7, 1] = value
+    return x
+
+
+def cutoff_3(positions=X, **given):
+    return lambda: vicinal.pattern(positions, 3.0, **given)
+
+
+REFUSED = {
+    "positions None": (cutoff_3(None), "positions: expected positions [atoms, 3]", "ASE Atoms", "got None"),
+    "positions a path": (cutoff_3("1crn.pdb"), "'1crn.pdb'", "vicinal.read(path)"),
+    "positions a dict": (cutoff_3({"pos": X}), "positions: expected", "got dict"),
+    "positions a number": (cutoff_3(5), "positions: expected [atoms, 3], got shape ()"),
+    "positions flat": (cutoff_3(X[0]), "positions: expected [atoms, 3], got shape (3,)"),
+    "positions in 2 D": (cutoff_3(X[:, :2]), "got shape (30, 2)"),
+    "positions batched": (cutoff_3(X[None]), "got shape (1, 30, 3)", "batch= or cu_seqlens="),
+    "positions bool": (cutoff_3(X > 4), "positions: expected numbers, got bool"),
+    "positions complex": (cutoff_3(X.astype(complex)), "positions: expected numbers, got complex128"),
+    "positions ragged": (cutoff_3([[1, 2, 3], [1, 2]]), "positions: expected"),
+    "positions masked": (cutoff_3(np.ma.masked_array(X, X > 7)), "masked", "mask="),
+    "positions NaN": (cutoff_3(broken(np.nan)), "atom 7", "coordinate y is nan"),
+    "positions inf": (cutoff_3(broken(np.inf)), "atom 7", "coordinate y is inf"),
+    "keys flat": (cutoff_3(keys=X[0]), "keys: expected [atoms, 3], got shape (3,)"),
+    "keys NaN": (cutoff_3(keys=broken(np.nan)), "atom 7", "coordinate y is nan"),
+    "cutoff 0": (lambda: vicinal.pattern(X, 0), "cutoff: expected a distance above 0", "got 0"),
+    "cutoff < 0": (lambda: vicinal.pattern(X, -2.5), "cutoff: expected a distance above 0", "got -2.5"),
+    "cutoff NaN": (lambda: vicinal.pattern(X, np.nan), "cutoff: expected a distance above 0", "got nan"),
+    "cutoff inf": (lambda: vicinal.pattern(X, np.inf), "cutoff: expected a distance above 0", "got inf"),
+    "cutoff str": (lambda: vicinal.pattern(X, "8.0"), "cutoff: expected a number, got '8.0'"),
+    "cutoff None": (lambda: vicinal.pattern(X, None), "cutoff: expected a number, got None"),
+    "cutoffs": (lambda: vicinal.pattern(X, [1.0, 2.0]), "cutoff: expected a number, got [1.0, 2.0]"),
+    "count 0": (lambda: vicinal.nearest(X, 0), "count: expected a whole number from 1 on, got 0"),
+    "count 2.5": (lambda: vicinal.nearest(X, 2.5), "count: expected a whole number from 1 on, got 2.5"),
+    "count of many": (lambda: vicinal.nearest(X, 1 << 40), "expected 1 or more neighbours, up to 2147483647"),
+    "max_bytes": (cutoff_3(max_bytes=-1), "max_bytes: expected a whole number from 1 on, got -1"),
+    "cell of 2 x 2": (cutoff_3(cell=np.eye(2)), "cell: expected 3 x 3 numbers", "alpha", "got shape (2, 2)"),
+    "cell a number": (cutoff_3(cell=9.0), "cell: expected 3 x 3 numbers", "got shape ()"),
+    "cell str": (cutoff_3(cell="cubic"), "cell: expected numbers in A"),
+    "cell complex": (cutoff_3(cell=np.eye(3) * 1j), "cell: expected numbers in A, got complex128"),
+    "cell of no angles": (cutoff_3(cell=[5, 5, 5, 90, 90, 0]), "cell: no cell has the angles 90, 90, 0 degrees"),
+    "cell of wrong angles": (cutoff_3(cell=[5, 5, 5, 10, 10, 170]), "cell: no cell has the angles 10, 10, 170"),
+    "cell of NaN": (cutoff_3(cell=np.full((3, 3), np.nan)), "cell vector a, component 1", "got nan"),
+    "cell that is flat": (cutoff_3(cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]]), "not independent", "check the cell"),
+    "cell without b": (cutoff_3(cell=[5, 0, 5]), "cell vector b is 0 A long", "make the axis open"),
+    "cells of one": (cutoff_3(cell=[np.eye(3)] * 2), "got shape (2, 3, 3)", "batch= or cu_seqlens="),
+    "cells too many": (cutoff_3(cell=[np.eye(3)] * 3, batch=TWO), "got shape (3, 3, 3)", "[2, 3, 3]", "cu_seqlens="),
+    "cells by lengths": (cutoff_3(cell=[[9, 9, 9]] * 2, batch=TWO), "got shape (2, 3)", "[2, 6]"),
+    "pbc without cell": (cutoff_3(pbc=True), "pbc: an axis is periodic, but there is no cell", "cell="),
+    "pbc of two": (cutoff_3(cell=[9, 9, 9], pbc=[1, 1]), "pbc: expected True, False or three of them, got shape (2,)"),
+    "pbc str": (cutoff_3(cell=[9, 9, 9], pbc="xyz"), "pbc: expected True or False for each axis, got 'xyz'"),
+    "pbc 2": (cutoff_3(cell=[9, 9, 9], pbc=2), "pbc: expected True or False for each axis, got 2"),
+    "batch unsorted": (cutoff_3(batch=TWO[::-1]), "batch: expected", "got 0 at point 15", "sort the points"),
+    "batch < 0": (cutoff_3(batch=TWO - 1), "batch: expected", "got -1 at point 0"),
+    "batch short": (cutoff_3(batch=TWO[1:]), "batch: expected a vector of 30 entries, got shape (29,)"),
+    "batch float": (cutoff_3(batch=TWO * 1.0), "batch: expected integers, got float64"),
+    "batch with gaps": (cutoff_3(batch=TWO * 10**12), "batch: 30 points", "1,000,000,000,001", "without gaps"),
+    "batch twice": (cutoff_3(batch=TWO, cu_seqlens=[0, 30]), "batch, cu_seqlens: expected one of them"),
+    "cu_seqlens short": (cutoff_3(cu_seqlens=[0, 20]), "cu_seqlens: expected numbers that rise", "the 30", "[ 0 20]"),
+    "cu_seqlens falls": (cutoff_3(cu_seqlens=[0, 20, 10, 30]), "cu_seqlens: expected numbers that rise"),
+    "cu_seqlens late": (cutoff_3(cu_seqlens=[5, 30]), "cu_seqlens: expected numbers that rise from 0"),
+    "key_cu_seqlens": (cutoff_3(keys=X, cu_seqlens=[0, 30], key_cu_seqlens=[0, 9]), "key_cu_seqlens: expected numbers"),
+    "key_batch lacks": (cutoff_3(keys=X, batch=TWO), "key_batch: ", "of 2 structures", "of 1:"),
+    "batch lacks": (cutoff_3(keys=X, key_batch=TWO), "batch: ", "of 1 structure ", "of 2:"),
+    "structures differ": (cutoff_3(keys=X, cu_seqlens=[0, 9, 30], key_cu_seqlens=[0, 9, 20, 30]), "batch, key_batch: "),
+    "mask short": (cutoff_3(mask=np.ones(29, bool)), "mask: expected one True or False for each of 30", "shape (29,)"),
+    "mask float": (cutoff_3(mask=np.ones(30)), "mask: expected True or False for each point, got float64"),
+    "mask of 256": (cutoff_3(mask=np.full(30, 256)), "mask: expected True or False", "other numbers than 0 and 1"),
+    "key_mask": (cutoff_3(keys=X[:9], key_mask=[True]), "key_mask: expected one True or False for each of 9 points"),
+    "key_mask without keys": (cutoff_3(key_mask=[True] * 30), "key_mask: there are no keys of their own", "keys="),
+    "ids float": (cutoff_3(ids=X[:, 0]), "ids: expected integers, got float64"),
+    "ids too large": (cutoff_3(ids=np.full(30, 2**64 - 1, np.uint64)), "ids: expected numbers that int64 holds"),
+    "windows odd": (lambda: vicinal.windows(30, 4, 7), "both even or both odd", "4 and 7"),
+    "windows 0": (lambda: vicinal.windows(30, 0, 8), "query_window: expected a whole number from 1 on, got 0"),
+    "windows of 3.5": (lambda: vicinal.windows(3.5), "n: expected a whole number from 0 on, got 3.5"),
+    "blocks of 24": (lambda: vicinal.blocks(np.eye(2), 24), "block_size: expected a multiple of 16, got 24"),
+    "blocks of 0": (lambda: vicinal.blocks(np.eye(2), 0), "block_size: expected a whole number from 1 on, got 0"),
+    "blocks in 3 D": (lambda: vicinal.blocks(np.ones((2, 2, 2))), "layout: expected [rows, columns]", "(2, 2, 2)"),
+    "blocks of n": (lambda: vicinal.blocks(np.eye(2), 16, n=33), "n: 33 points are 3 blocks of 16", "layout has 2"),
+    "pairs without n": (lambda: vicinal.pairs([0], [1]), "n, positions: expected one of them"),
+    "pairs of floats": (lambda: vicinal.pairs([0.5], [1], n=2), "i: expected integers, got float64"),
+    "pairs in 2 D": (lambda: vicinal.pairs([[0]], [[1]], n=2), "i: expected a vector, got shape (1, 1)"),
+    "pairs uneven": (lambda: vicinal.pairs([0, 1], [1], n=2), "i, j: expected as many of each, got 2 and 1"),
+    "pairs beyond": (lambda: vicinal.pairs([0, 5], [1, 1], n=2), "pair 1 is (5, 1)", "from 0 to 1"),
+    "pairs twice": (lambda: vicinal.pairs([0, 0], [1, 1], n=2), "pair 1 is (0, 1), and so is pair 0"),
+    "pairs S": (lambda: vicinal.pairs([0], [1], [0, 0, 1], n=2), "S: expected [1, 3], got shape (3,)"),
+    "pairs S float": (lambda: vicinal.pairs([0], [1], [[0, 0, .5]], n=2), "S: expected integers, got float64"),
+    "pairs n": (lambda: vicinal.pairs([], [], n=-1), "n: expected a whole number from 0 on, got -1"),
+    "ranges beyond": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 4]]), "range 0, of group 0", "0 to 3", "0 and 4"),
+    "ranges wrap": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 2**32 + 3]]), "ranges: expected numbers", "int32"),
+    "ranges float": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 2.5]]), "ranges: expected integers, got float64"),
+    "ranges flat": (lambda: vicinal.ranges([0, 3], [0, 1], [0, 3]), "ranges: expected [n, 2], got shape (2,)"),
+    "ranges count": (lambda: vicinal.ranges([0, 3], [0, 2], [[0, 3]]), "range_offsets: expected", "the 1 ranges"),
+    "ranges window": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 3]], window=3), "window: expected (left, right)"),
+    "union of sizes": (lambda: cutoff_3()() | cutoff_3(X[:9])(), "the same atoms", "30"),
+    "union of cells": (lambda: cutoff_3()() | cutoff_3(cell=[9, 9, 9])(), "the same cell"),
+    "exclude beyond": (lambda: cutoff_3()().exclude([31], [0]), "pair 0 is (31, 0)", "from 0 to 29"),
+    "exclude of floats": (lambda: cutoff_3()().exclude([1.0], [0]), "i: expected integers, got float64"),
+    "update of 29": (lambda: cutoff_3()().update_(X[1:]), "positions: the pattern has 30 points, got 29"),
+    "update without keys": (lambda: cutoff_3(keys=X[:5])().update_(X), "keys: the pattern has keys of their own"),
+    "update with keys": (lambda: cutoff_3()().update_(X, keys=X), "keys: the pattern's queries are its keys"),
+    "update of cells": (lambda: cutoff_3(batch=TWO)().update_(X, cell=[9, 9, 9]), "several structures", "make a new"),
+    "update of windows": (lambda: vicinal.windows(30).update_(X), "of kind windows"),
+    "letters": (lambda: cutoff_3()().neighbors("ijk"), "quantities: expected letters of 'ijSdD', got 'ijk'"),
+    "d without positions": (lambda: vicinal.windows(30).neighbors("d"), "made without positions"),
+    "half": (lambda: vicinal.nearest(X, 3).neighbors(half=True), "half: the pattern, of kind nearest, is not"),
+    "flow": (lambda: cutoff_3()().edge_index(flow="up"), "flow: expected 'source_to_target'"),
+    "side": (lambda: cutoff_3()().order("keys"), "side: expected 'query' or 'key', got 'keys'"),
+    "sort": (lambda: cutoff_3()().sort(np.zeros(7)), "expected 30 points along dimension 0, got shape (7,)"),
+    "prepare": (lambda: cutoff_3()().prepare(2.5, 16), "heads: expected a whole number from 1 on, got 2.5"),
+    "prepare where": (lambda: cutoff_3()().prepare(2, 16, device="cuda:x"), "device: expected 'cpu', 'cuda'"),
+    "load": (lambda: vicinal.load("/nonexistent.vnp"), "/nonexistent.vnp: cannot open"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_inputs_are_explained(name):
+    make, *texts = REFUSED[name]
+    with pytest.raises(vicinal.Error) as caught:
+        make()
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def test_wrong_atoms_are_explained():
+    ase = pytest.importorskip("ase")
+    atoms = ase.Atoms("H30", positions=X, pbc=True)
+    with pytest.raises(vicinal.ArgumentError, match="periodic by the Atoms, but there is no cell"):
+        vicinal.pattern(atoms, 3.0)
+    keys = ase.Atoms("H30", positions=X, cell=[9, 9, 9], pbc=True)
+    with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell .* differ .* give cell="):
+        vicinal.pattern(X, 3.0, keys=keys)
+    same(vicinal.pattern(X, 3.0, keys=keys, pbc=False), vicinal.pattern(X, 3.0, keys=X))
+    same(vicinal.pattern(keys, 3.0, keys=keys, pbc=[1, 0, 1]),
+         vicinal.pattern(X, 3.0, keys=X, cell=[9, 9, 9], pbc=[1, 0, 1]))
+    other = keys.copy()
+    other.cell = [9, 9, 8]
+    with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell"):
+        vicinal.pattern(other, 3.0, keys=keys)
+    other.cell, other.pbc = [9, 9, 9], [1, 1, 0]
+    with pytest.raises(vicinal.ArgumentError, match="keys: they come with a cell or periodic axes"):
+        vicinal.pattern(other, 3.0, keys=keys)
+    assert vicinal.pattern(other, 3.0, keys=keys, cell=[9, 9, 9]).pbc.all()
+
+
+def test_kinds_of_errors():
+    with pytest.raises(vicinal.OutOfMemory, match="max_bytes"):
+        vicinal.pattern(np.random.default_rng(1).uniform(0, 30, (3000, 3)), 20.0, max_bytes=1000)
+    with pytest.raises(ValueError):
+        vicinal.pattern(X, 0)
+    with pytest.raises(vicinal.FileError) as caught:
+        vicinal.load("/nonexistent.vnp")
+    assert isinstance(caught.value, OSError)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        vicinal.pattern(X, 3.0) | 5
+
+
+# ---- Files, copies, memory ----
+
+
+def patterns_of_all_kinds(rng):
+    x = rng.uniform(0, 9, (60, 3))
+    cell = SKEWED * 3
+    yield vicinal.pattern(x, 4.0, cell=cell, pbc=[1, 0, 1], mask=rng.random(60) < 0.9)
+    yield vicinal.pattern(x, 4.0, keys=x[:9], ids=np.arange(60), key_ids=np.arange(9), exclude_self=True)
+    yield vicinal.pattern(x, 4.0, batch=np.repeat([0, 2, 3], 20), cell=[cell] * 4)
+    yield vicinal.nearest(x, 6, cell=cell)
+    yield vicinal.windows(60, 8, 16)
+    yield vicinal.blocks(rng.random((4, 5)) < 0.5, 16)
+    yield vicinal.pairs([0, 3, 3], [2, 1, 1], [[0, 0, 0], [0, 1, 0], [0, 0, 0]], positions=x, cell=cell)
+    yield vicinal.ranges([0, 5, 60], [0, 1, 3], [[0, 5], [5, 30], [40, 60]], causal=True, window=(3, 3))
+    yield vicinal.pattern(x, 4.0) | vicinal.windows(60, 8, 16)
+
+
+def test_copies_and_files(rng, tmp_path):
+    for number, pattern in enumerate(patterns_of_all_kinds(rng)):
+        path = tmp_path / f"{number}.vnp"
+        pattern.save(path)
+        for other in (vicinal.load(path), vicinal.load(str(path)), pickle.loads(pickle.dumps(pattern)),
+                      copy.copy(pattern), copy.deepcopy({"of": [pattern]})["of"][0]):
+            same(other, pattern)
+            assert other is not pattern and other._number != pattern._number
+            assert repr(other).split(",")[:-1] == repr(pattern).split(",")[:-1]
+            for side in ("query", "key"):
+                assert np.array_equal(other.order(side), pattern.order(side))
+            if pattern.kind in ("cutoff", "nearest") and pattern.one_set:
+                same(other.update_(pattern.positions[::-1]), copy.copy(pattern).update_(pattern.positions[::-1]))
+    descriptors = os.listdir("/proc/self/fd")
+    for _ in range(20):
+        pickle.loads(pickle.dumps(pattern))
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_does_not_grow(rng):
+    """10,000 patterns made and dropped, some of them with plans."""
+    x, q = rng.uniform(0, 8, (64, 3)), rng.standard_normal((64, 2, 8)).astype(np.float32)
+
+    def some(count):
+        for number in range(count):
+            pattern = vicinal.pattern(x, 3.0)
+            if number % 5 == 0:
+                vicinal.attention(q, q, q, pattern)
+        gc.collect()
+        return resident(), len(_pattern.by_number)
+    before, kept = some(1000)
+    after, still = some(10000)
+    assert still == kept
+    assert after - before < 2 << 20, "a pattern is more than 20 KB"  # of 10,000 that is 200 MB
+
+
+def test_freed_when_dropped(rng):
+    x = rng.uniform(0, 8, (64, 3))
+    before = len(_pattern.by_number)
+    a = vicinal.pattern(x, 3.0)
+    others = [a | a, a - a, a.transpose(), a.exclude([0], [0]), copy.copy(a), a.update_(x)]
+    assert len(_pattern.by_number) == before + 6  # update_() gives the pattern itself
+    seen = weakref.ref(a)
+    number = a._number
+    del a
+    assert seen() is not None
+    del others
+    assert seen() is None and len(_pattern.by_number) == before
+    assert not vicinal._c.library().vicpy_pattern(number)
+    with pytest.raises(vicinal.ArgumentError):
+        vicinal.pattern(x, -1)
+    assert len(_pattern.by_number) == before
+
+
+# ---- Threads and processes ----
+
+
+class Crowd:
+    """Threads that do something over and over while the block runs."""
+
+    def __init__(self, *jobs):
+        self.ended, self.errors = False, []
+        self.rounds = [0] * len(jobs)
+        self.threads = [threading.Thread(target=self.work, args=(k, job)) for k, job in enumerate(jobs)]
+
+    def work(self, k, job):
+        try:
+            while not self.ended:
+                job()
+                self.rounds[k] += 1
+        except BaseException as error:
+            self.errors.append(error)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended = True
+        for thread in self.threads:
+            thread.join()
+        if self.errors:
+            raise self.errors[0]
+
+
+@pytest.fixture
+def crowd(rng):
+    """(threads that use one pattern at once, what a child process checks of it)"""
+    x, q = rng.uniform(0, 14, (400, 3)), rng.standard_normal((400, 2, 16)).astype(np.float32)
+    pattern = vicinal.pattern(x, 4.0)
+    want, pairs = vicinal.attention(q, q, q, pattern), pattern.neighbors("ijSdD")
+    sizes = itertools.cycle([(heads, d) for heads in range(1, 9) for d in range(8, 129, 8)])
+
+    def attend():
+        assert np.array_equal(vicinal.attention(q, q, q, pattern), want)
+
+    def list_pairs():
+        assert all(map(np.array_equal, pattern.neighbors("ijSdD"), pairs))
+
+    def read():
+        assert pattern.counts().sum() == pattern.n_pairs == len(pairs[0])
+        assert pattern.edge_index().shape == (2, len(pairs[0]))
+
+    def plan():
+        pattern.prepare(*next(sizes))
+
+    def make():
+        other = vicinal.pattern(x[:200], 4.0)
+        vicinal.attention(q[:200], q[:200], q[:200], other)
+        pickle.loads(pickle.dumps(pattern))
+
+    def all_of_it():
+        attend()
+        list_pairs()
+        make()
+        assert vicinal.pattern(x, 4.0).n_pairs == pattern.n_pairs
+    return Crowd(attend, attend, list_pairs, read, plan, make), all_of_it
+
+
+def test_threads_share_a_pattern(crowd):
+    threads, check = crowd
+    with threads:
+        for _ in range(20):
+            check()
+    assert min(threads.rounds) > 0
+
+
+def test_children_use_what_the_parent_made(crowd):
+    """fork() while threads are in the midst of calls: locks and the library's threads are not left as they were."""
+    threads, check = crowd
+    with threads:
+        for _ in range(12):
+            read_end, write_end = os.pipe()
+            child = os.fork()
+            if child == 0:
+                said = b"well"
+                try:
+                    check()
+                except BaseException as error:
+                    said = repr(error).encode()
+                os.write(write_end, said)
+                os._exit(0)
+            os.close(write_end)
+            answered = select.select([read_end], [], [], 60)[0]
+            if not answered:
+                os.kill(child, signal.SIGKILL)
+            said = os.read(read_end, 1000) if answered else b"the child hangs"
+            os.close(read_end)
+            os.waitpid(child, 0)
+            assert said == b"well"
+
+
+# ---- Pictures ----
+
+
+def test_shares_of_a_picture(rng):
+    """What is drawn holds every pair, in its place."""
+    from vicinal import _plot
+    for pattern in (vicinal.pattern(rng.uniform(0, 25, (1000, 3)), 5.0), vicinal.windows(333),
+                    vicinal.pattern(rng.uniform(0, 9, (70, 3)), 3.0, keys=rng.uniform(0, 9, (500, 3)))):
+        mask = pattern.to_dense()[pattern.order()][:, pattern.order("key")]
+        for pixels in (1, 3, 10, 1000):
+            share, (down, across) = _plot.shares(pattern, pixels)
+            assert max(share.shape) <= pixels and down % 64 == 0 and across % 16 == 0
+            for (r, c), got in np.ndenumerate(share):
+                assert np.isclose(got, mask[r * down:(r + 1) * down, c * across:(c + 1) * across].mean(), atol=1e-12)
+
+
+def test_plot(rng, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    pattern = vicinal.pattern(rng.uniform(0, 25, (1000, 3)), 5.0)
+    ax = pattern.plot()
+    assert ax.get_xlim() == (0, 1000) and ax.get_ylim() == (1000, 0)
+    assert ax.get_xlabel().startswith("keys") and ax.get_ylabel().startswith("queries")
+    assert f"{pattern.n_pairs:,} pairs" in ax.get_title()
+    ax.figure.canvas.draw()
+    _, given = pyplot.subplots()
+    assert vicinal.windows(300).plot(given, colorbar=False, pixels=5) is given
+    assert given.images[0].get_array().shape == (5, 5) and given.get_title() == ""
+    vicinal.pattern(np.zeros((0, 3)), 3.0).plot().figure.canvas.draw()
+    pyplot.close("all")
+    with pytest.raises(vicinal.ArgumentError, match="pixels"):
+        pattern.plot(given, pixels=0)
+    for name in [name for name in __import__("sys").modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(__import__("sys").modules, name)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=re.escape("pip install vicinal[plot]")):
+        pattern.plot()
+
+
+def test_threads_of_the_cpu():
+    """Numbers of threads are kept apart, and one that was there before starts no thread anew."""
+    def running():
+        return len(os.listdir("/proc/self/task"))
+    before = vicinal.get_num_threads()
+    for n in (1, 3, 2):
+        vicinal.set_num_threads(n)
+        assert vicinal.get_num_threads() == n
+    many = running()
+    for n in (3, 1, 2) * 5:
+        vicinal.set_num_threads(n)
+    assert running() == many
+    with pytest.raises(vicinal.ArgumentError, match="1 to 1024"):
+        vicinal.set_num_threads(-1)
+    assert vicinal.get_num_threads() == 2
+    vicinal.set_num_threads(0)
+    assert vicinal.get_num_threads() >= 1
+    vicinal.set_num_threads(before)
