@@ -10,6 +10,8 @@ TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-p
 VENV_PACKAGES=(python3-venv)
 # From PyPI, for tests/torch: what the package works with.
 TORCH_PACKAGES=(torch jax transformers torch-geometric ase MDAnalysis biotite matplotlib pytest)
+# For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.
+SANITIZE_PACKAGES=(clang)
 # For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
 CI_PACKAGES=(clang-format valgrind clang clang-tidy cppcheck shellcheck)
 

@@ -15,19 +15,20 @@ LIBRARIES = ("libvicinal.so", "libvicinal_structure.so", "libvicinal_python.so")
 
 
 class Error(Exception):
-    """A call of vicinal failed; the text says what was wrong, where, what was expected, and what to do."""
+    """A call of vicinal failed; the text says what was wrong, where, what was expected, and what to do.  All errors of
+    vicinal are of this kind; `status` is the C library's word for it, "BAD_ARGUMENT" for example."""
 
     status = "FAILED"
 
 
 class ArgumentError(Error, ValueError):
-    """An argument is not accepted."""
+    """An argument is not accepted: its type, its shape, its value, or beside the others."""
 
     status = "BAD_ARGUMENT"
 
 
 class InputError(Error, ValueError):
-    """The content of a file or an array cannot be used."""
+    """The content of a file or an array cannot be used: a garbled record, a coordinate that is not finite."""
 
     status = "BAD_INPUT"
 

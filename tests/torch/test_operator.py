@@ -459,7 +459,7 @@ except vicinal.ArgumentError as error:
 
 @pytest.mark.parametrize("change, text", [
     (lambda q, k, v: (q[:, :100], k, v), "q: the pattern has 200 queries, got shape"),
-    (lambda q, k, v: (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)), r"Then give q.transpose\(1, 2\)"),
+    (lambda q, k, v: (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)), r"Then give q.swapaxes\(1, 2\)"),
     (lambda q, k, v: (q, k[..., :8], v), "k: expected the head size of q, 16"),
     (lambda q, k, v: (q, k[:, :, :1], v), "as many heads in both"),
     (lambda q, k, v: (q.double(), k.double(), v.double()), "backend='reference'"),
