@@ -220,9 +220,9 @@ static struct xla_error *unsuited(const struct xla_frame *f)
         api->version.minor >= XLA_MINOR)
         return NULL;
     snprintf(text, sizeof text,
-             "vicinal needs XLA's foreign function interface in version %d.%d or a later %d.x, with %zu bytes of functions "
-             "and %zu of a call frame; this JAX has version %d.%d, with %zu and %zu. Install JAX 0.9.1 or newer, or, "
-             "where JAX is newer than vicinal, a newer vicinal",
+             "vicinal needs XLA's foreign function interface in version %d.%d or a later %d.x, with %zu bytes of "
+             "functions and %zu of a call frame; this JAX has version %d.%d, with %zu and %zu. Install JAX 0.9.1 or "
+             "newer, or, where JAX is newer than vicinal, a newer vicinal",
              XLA_MAJOR, XLA_MINOR, XLA_MAJOR, sizeof *api, sizeof *f, api->version.major, api->version.minor, api->size,
              f->size);
     return error_of(api, XLA_UNIMPLEMENTED, text);

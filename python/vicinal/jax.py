@@ -35,8 +35,8 @@ DTYPES = ("float32", "float16", "bfloat16")
 def _register():
     # XLA looks itself, but only when a backend starts, and then JAX is lost to the process.
     if jax.__version_info__ < (0, 9, 1):
-        raise ImportError("vicinal.jax needs JAX 0.9.1 or newer, which has version 0.3 of XLA's foreign function interface; "
-                          f"this is JAX {jax.__version__}: pip install -U 'vicinal[jax]'")
+        raise ImportError("vicinal.jax needs JAX 0.9.1 or newer, which has version 0.3 of XLA's foreign function "
+                          f"interface; this is JAX {jax.__version__}: pip install -U 'vicinal[jax]'")
     library = _c.library()
     for platform, handler in (("cpu", library.vicpy_jax_cpu), ("CUDA", library.vicpy_jax_cuda)):
         try:

@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch's tests run in the same process
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp
 
@@ -33,8 +34,14 @@ def gpus():
         return []
 
 
+@pytest.fixture(autouse=True)
+def on_the_cpu():
+    with jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def device(request):
+def device(request, on_the_cpu):
     if request.param == "gpu" and not gpus():
         pytest.skip("JAX sees no GPU")
     with jax.default_device(jax.devices(request.param)[0]):
@@ -506,7 +513,8 @@ STRUCTS = {
     ("XLA_FFI_Rets", "xla_buffers"): "struct_size:size size:n types:types rets:buffers",
     ("XLA_FFI_Attrs", "xla_attributes"): "struct_size:size size:n types:types names:names attrs:values",
     ("XLA_FFI_CallFrame", "xla_frame"):
-        "struct_size:size extension_start:more api:api ctx:context stage:stage args:operands rets:results attrs:attributes",
+        "struct_size:size extension_start:more api:api ctx:context stage:stage args:operands rets:results "
+        "attrs:attributes",
     ("XLA_FFI_Api", "xla_api"):
         "struct_size:size api_version:version XLA_FFI_Error_Create:error_create XLA_FFI_Stream_Get:stream_get "
         "XLA_FFI_Type_Register:type_register XLA_FFI_State_Set:state_set "
@@ -539,7 +547,8 @@ def test_declarations_are_those_of_the_header(tmp_path):
     lines += [f'_Static_assert((int){theirs} == (int){ours}, "{ours}");' for theirs, ours in CONSTANTS.items()]
     source = tmp_path / "compare.c"
     for wrong in (False, True):
-        source.write_text("\n".join(lines + ['_Static_assert((int)XLA_FFI_DataType_F16 == (int)XLA_BF16, "fails");'] * wrong))
+        fails = ['_Static_assert((int)XLA_FFI_DataType_F16 == (int)XLA_BF16, "fails");'] * wrong
+        source.write_text("\n".join(lines + fails))
         done = subprocess.run([compiler, "-std=c17", "-D_GNU_SOURCE", "-fsyntax-only", f"-I{ROOT}/include",
                                f"-I{ROOT}/python/glue", f"-I{jax.ffi.include_dir()}", str(source)],
                               capture_output=True, text=True)
