@@ -134,12 +134,18 @@ def grouped(structures, most):
     return lists
 
 
-def correlations(model, batches):
+def answers_of(model, batch, half):
+    """[atoms] float32; half: matrix products and attention in float16, by autocast."""
+    with torch.autocast(batch.numbers.device.type, torch.float16, enabled=half):
+        return model(batch.numbers, batch.pattern).float()
+
+
+def correlations(model, batches, half=False):
     """Pearson's r of the held-out atoms with the experiment, for each structure: the model's and that of packing."""
     found = []
     for batch in batches:
         with torch.no_grad():
-            answers = model(batch.numbers, batch.pattern).float().cpu().numpy()
+            answers = answers_of(model, batch, half).cpu().numpy()
         target, learned = batch.target.cpu().numpy(), batch.learned.cpu().numpy()
         for begin, end in zip(batch.first, batch.first[1:]):
             some = begin + np.flatnonzero(~learned[begin:end])
@@ -147,18 +153,15 @@ def correlations(model, batches):
     return np.array(found)
 
 
-def train(model, batches, steps, lr, report=lambda step, loss: None):
-    """Mean square errors of all steps; on a GPU in float16 by autocast."""
-    device = batches[0].numbers.device.type
+def train(model, batches, steps, lr, half=False, report=lambda step, loss: None):
+    """Mean square errors of all steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    scaler = torch.amp.GradScaler(device, enabled=device == "cuda")
+    scaler = torch.amp.GradScaler(batches[0].numbers.device.type, init_scale=1024.0, enabled=half)
     losses = []
     for step in range(steps):
         batch = batches[step % len(batches)]
-        with torch.autocast(device, torch.float16, enabled=device == "cuda"):
-            answers = model(batch.numbers, batch.pattern)
-        loss = (answers.float() - batch.target)[batch.learned].square().mean()
+        loss = (answers_of(model, batch, half) - batch.target)[batch.learned].square().mean()
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -177,11 +180,13 @@ def arguments(given):
     parser.add_argument("--cutoff", type=float, default=5.0, help="atoms closer than that attend to each other, A")
     parser.add_argument("--bias", action="store_true", help="learn a bias by distance, too; on the CPU")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--half", action="store_true", help="float16 by autocast; on a GPU always")
     parser.add_argument("--compile", action="store_true", help="the model by torch.compile")
     parser.add_argument("--batch-atoms", type=int, default=4000, help="atoms of a batch, but at least one structure")
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seed", type=int, default=0)
     o = parser.parse_args(given)
+    o.half |= o.device != "cpu"  # GPUs have no kernels for float32
     if o.bias and o.device != "cpu":
         parser.error("--bias: only the CPU has kernels for a bias by distance: leave it out, or take --device cpu")
     return o
@@ -204,12 +209,12 @@ def main(given=None):
 
     def report(step, loss):
         if step % 10 == 9 or step == o.steps - 1:
-            r = correlations(run, tests)[:, 0].mean()
+            r = correlations(run, tests, o.half)[:, 0].mean()
             print(f"step {step + 1:4}   loss {loss:.3f}   held out r = {r:.3f}   {time.perf_counter() - begun:.1f} s",
                   flush=True)
-    losses = train(run, batches, o.steps, o.lr, report)
+    losses = train(run, batches, o.steps, o.lr, o.half, report)
 
-    r = correlations(run, tests)
+    r = correlations(run, tests, o.half)
     print("held out                        model   1 / neighbours")
     for path, (of_model, of_packing) in zip(o.test or o.files, r):
         print(f"{pathlib.Path(path).name:30}  {of_model:5.3f}   {of_packing:5.3f}")

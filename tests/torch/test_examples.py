@@ -127,6 +127,18 @@ def test_learns(made, capsys):
     assert "step   60" in capsys.readouterr().out
 
 
+def test_learns_in_half_precision(made, monkeypatch):
+    """As on a GPU, which has no kernels for float32."""
+    types, attention = set(), vicinal.attention
+    monkeypatch.setattr(vicinal, "attention", lambda q, *rest, **more: types.add(q.dtype) or attention(q, *rest, **more))
+    arguments = [made(1), made(2), "--test", made(3), "--steps", "40", "--lr", "1e-2"]
+    half, r_half = example.main([*arguments, "--half"])
+    assert types == {torch.float16}
+    single, r_single = example.main(arguments)
+    assert abs(half[0] - single[0]) < 1e-2 and half[0] != single[0]
+    assert np.mean(half[-5:]) < 0.6 * np.mean(half[:5]) and abs(r_half[0, 0] - r_single[0, 0]) < 0.1
+
+
 def test_learns_a_bias(made):
     losses, _ = example.main([made(1), "--bias", "--steps", "30", "--lr", "1e-2"])
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
