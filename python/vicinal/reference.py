@@ -5,7 +5,6 @@ It takes memory for each pair, head and number of a head, so it is for small sys
 differentiated, also twice; sums over pairs are index_add, which on GPUs is not deterministic.
 """
 import warnings
-import weakref
 
 import numpy as np
 
@@ -114,14 +113,15 @@ def attention_torch(q, k, v, table, pattern, scale, in_order):
     return out.to(dtype), lse
 
 
-_warned = weakref.WeakSet()
+_warned_of = 0  # pairs
 
 
 def warn(pattern, library, bytes_a_pair, listed_bytes):
-    """Once for a pattern: that gradients are slow, and what they take."""
-    if pattern in _warned:
+    """Once, and again for twice as many pairs: that gradients are slow, and what they take."""
+    global _warned_of
+    if pattern.n_pairs < 2 * _warned_of:
         return
-    _warned.add(pattern)
+    _warned_of = max(1, pattern.n_pairs)
     memory = min(CHUNK_BYTES, bytes_a_pair * pattern.n_pairs)
     warnings.warn(f"vicinal: gradients come from the reference in plain {library}, over {pattern.n_pairs:,} pairs in "
                   f"pieces of about {memory / 1e6:,.0f} MB (and {listed_bytes * pattern.n_pairs / 1e6:,.0f} MB for the "

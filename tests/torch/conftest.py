@@ -5,6 +5,7 @@ import os
 import pytest
 
 torch = pytest.importorskip("torch")
+import vicinal  # noqa: E402
 
 
 def pytest_configure(config):
@@ -25,3 +26,4 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(int(os.environ.get("VIC_SEED", "1")))
+    vicinal.reference._warned_of = 0  # so that each test sees its warnings

@@ -294,7 +294,7 @@ def test_warning_names_memory():
         jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q)  # once for a pattern
+        jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q)  # once
 
 
 # ---- Patterns ----
