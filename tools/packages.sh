@@ -4,7 +4,7 @@
 # On a machine without apt nothing is installed: the packages are named and the work goes on with the tools that are
 # there, because whoever has gemmi and cmake from elsewhere needs no Debian.
 
-BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
+BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev)
 TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
 # For a virtual environment: ./test --full builds and installs the wheel, ./test --torch has torch.
 VENV_PACKAGES=(python3-venv)
@@ -99,7 +99,9 @@ torch_install() {
     local folder
     folder=$(torch_folder)
     [ -x "$folder/bin/python" ] || quietly "$1" "$2" -m venv "$folder" || return 1
-    quietly "$1" "$folder/bin/python" -m pip install "${TORCH_PACKAGES[@]}"
+    "$folder/bin/python" -c 'import importlib.metadata, sys; [importlib.metadata.version(name) for name in sys.argv[1:]]' \
+        "${TORCH_PACKAGES[@]}" 2>/dev/null ||
+        quietly "$1" "$folder/bin/python" -m pip install "${TORCH_PACKAGES[@]}"
     torch_ready
 }
 

@@ -7,8 +7,8 @@
 static vic_status no_structures(const char *path, vic_error *err)
 {
     return fail(err, VIC_BAD_ARGUMENT,
-                "%s: this build reads no structure files (VIC_STRUCTURE_FILES=OFF): give a pattern (.vnp), a block "
-                "mask (.npz), blocks:ROWSxCOLUMNS:n=COUNT, atoms:N or dense:N",
+                "%s: this build reads no structure files (VIC_STRUCTURE_FILES=OFF, or gemmi's headers were missing): "
+                "give a pattern (.vnp), a block mask (.npz), blocks:ROWSxCOLUMNS:n=COUNT, atoms:N or dense:N",
                 path);
 }
 

@@ -4,7 +4,6 @@ here: vicinal compare."""
 import os
 import sys
 
-
 from . import __path__  # of an editable install two folders: the sources, and what was built
 
 

@@ -91,8 +91,8 @@ class Library:
     def __getattr__(self, name):  # of one that is missing
         if name.startswith("vic_structure_"):
             raise Error("this build of vicinal reads no structure files (VIC_STRUCTURE_FILES=OFF, or gemmi's headers "
-                        "were missing: on Debian gemmi-dev, tao-pegtl-dev, libstb-dev): install it again with these, or "
-                        "take positions from another program")
+                        "were missing: on Debian gemmi-dev, tao-pegtl-dev): install it again with these, or take "
+                        "positions from another program")
         raise AttributeError(f"{name} is in none of {', '.join(self.paths)}: these belong to another version")
 
 
