@@ -24,7 +24,13 @@
 enum { XLA_MAJOR = 0, XLA_MINOR = 3 }; /* and any later minor version, which only adds */
 enum { XLA_METADATA = 1, XLA_SCALAR = 3, XLA_INSTANTIATE = 0, XLA_EXECUTE = 3 };
 enum { XLA_S64 = 5, XLA_F16 = 10, XLA_F32 = 11, XLA_F64 = 12, XLA_BF16 = 16 };
-enum { XLA_BAD_ARGUMENT = 3, XLA_NO_MEMORY = 8, XLA_FAILED_PRECONDITION = 9, XLA_UNIMPLEMENTED = 12, XLA_FAILED = 13 };
+enum {
+    XLA_BAD_ARGUMENT = 3,
+    XLA_NO_MEMORY = 8,
+    XLA_FAILED_PRECONDITION = 9,
+    XLA_UNIMPLEMENTED = 12,
+    XLA_FAILED = 13
+};
 
 struct xla_error;   /* opaque */
 struct xla_context; /* opaque */
@@ -223,8 +229,8 @@ static struct xla_error *unsuited(const struct xla_frame *f)
              "vicinal needs XLA's foreign function interface in version %d.%d or a later %d.x, with %zu bytes of "
              "functions and %zu of a call frame; this JAX has version %d.%d, with %zu and %zu. Install JAX 0.9.1 or "
              "newer, or, where JAX is newer than vicinal, a newer vicinal",
-             XLA_MAJOR, XLA_MINOR, XLA_MAJOR, sizeof *api, sizeof *f, api->version.major, api->version.minor, api->size,
-             f->size);
+             XLA_MAJOR, XLA_MINOR, XLA_MAJOR, sizeof *api, sizeof *f, api->version.major, api->version.minor,
+             api->size, f->size);
     return error_of(api, XLA_UNIMPLEMENTED, text);
 }
 
