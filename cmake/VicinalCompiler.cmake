@@ -27,6 +27,16 @@ if(VIC_SANITIZE)
     $<$<COMPILE_LANGUAGE:C,CXX>:-fno-omit-frame-pointer>
     $<$<COMPILE_LANGUAGE:C,CXX>:-fno-sanitize-recover=all>)
   add_link_options(-fsanitize=${VIC_SANITIZE})
+  if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    # A library that checks this needs C++'s part of the runtime, which programs in C do not have.
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr>)
+    foreach(sanitizer ADDRESS THREAD) # what gcc defines, and tests ask for
+      string(TOUPPER "${VIC_SANITIZE}" sanitizers)
+      if(sanitizers MATCHES ${sanitizer})
+        add_compile_definitions($<$<COMPILE_LANGUAGE:C>:__SANITIZE_${sanitizer}__=1>)
+      endif()
+    endforeach()
+  endif()
 endif()
 
 if(VIC_FUZZ)

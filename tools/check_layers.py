@@ -38,6 +38,7 @@ LAYERS = {
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],
     "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots"],
+    "python/glue": [],  # libvicinal_python.so: the public headers, like any program
     "examples": [],
     "bench": ["src/kernels/cuda", "src/contract", "src/pattern", "src/base"],
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
@@ -121,7 +122,7 @@ def check_include(root, file, quote, name):
 def violations(root):
     root = pathlib.Path(root).resolve()
     found = []
-    for top in ("src", "apps", "include", "examples", "bench", "tests"):
+    for top in ("src", "apps", "python", "include", "examples", "bench", "tests"):
         for file in sorted((root / top).rglob("*")):
             if file.suffix not in SUFFIXES:
                 continue

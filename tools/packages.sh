@@ -6,6 +6,12 @@
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev libstb-dev)
 TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
+# For a virtual environment: ./test --full builds and installs the wheel, ./test --torch has torch.
+VENV_PACKAGES=(python3-venv)
+# From PyPI, for tests/torch: what the package works with.
+TORCH_PACKAGES=(torch jax transformers torch-geometric ase MDAnalysis biotite matplotlib pytest)
+# For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.
+SANITIZE_PACKAGES=(clang)
 # For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
 CI_PACKAGES=(clang-format valgrind clang clang-tidy cppcheck shellcheck)
 
@@ -79,6 +85,22 @@ packages_install() {
     fi
     quietly "$log" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
         install -y --no-install-recommends "${missing[@]}"
+}
+
+# The virtual environment with TORCH_PACKAGES, outside of every clone: 6.5 GB.
+torch_folder() {
+    printf '%s/vicinal/torch' "${XDG_CACHE_HOME:-$HOME/.cache}"
+}
+torch_ready() {
+    "$(torch_folder)/bin/python" -c 'import torch, pytest' >/dev/null 2>&1
+}
+# torch_install LOG PYTHON: what is missing of it.  Returns 1 when there is no torch in the end.
+torch_install() {
+    local folder
+    folder=$(torch_folder)
+    [ -x "$folder/bin/python" ] || quietly "$1" "$2" -m venv "$folder" || return 1
+    quietly "$1" "$folder/bin/python" -m pip install "${TORCH_PACKAGES[@]}"
+    torch_ready
 }
 
 # build_preset PRESET LOG: configures and builds it, with Ninja where that is; a folder that was configured before keeps

@@ -11,12 +11,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The entry of the Python package does this one itself, and calls this program for the rest. */
+static vic_status compare_elsewhere(int argc, char **argv, vic_error *err)
+{
+    (void)argc;
+    (void)argv;
+    return fail(err, VIC_BAD_ARGUMENT,
+                "this is the C command alone, and compare is in Python: install the package (pip install . in the "
+                "source tree) and run `python3 -m vicinal compare`");
+}
+
 static const struct command commands[] = {
     { "info", "what a structure file holds: atoms, elements, cell, density", cmd_info },
     { "packing", "how tightly each atom is packed, and what that says about its B-factor", cmd_packing },
     { "pattern", "build the attention pattern of a structure and describe, draw or list it", cmd_pattern },
     { "run", "compute attention over a structure, time it, check it, write the result", cmd_run },
     { "bench", "time attention and patterns: latency, pattern, scaling", cmd_bench },
+    { "compare", "its attention beside other ways to compute it: times and errors (Python package)",
+      compare_elsewhere },
     { "env", "version, devices, kernels and switches of this build on this machine", cmd_env },
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

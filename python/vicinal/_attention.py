@@ -20,21 +20,28 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
 
         out[i, h] = sum over pairs (i, j, S) of softmax(scale * q[i, h] . k[j, h] + b) v[j, h]
 
-    q     [queries, heads, d] or [batch, queries, heads, d]: NumPy or torch, on the CPU or a GPU.  Any strides do, so
-          x.transpose(1, 2) of [batch, heads, queries, d] is taken as it lies
-    k, v  [keys, kv_heads, d] and [keys, kv_heads, d_v], or with batch; kv_heads divides heads
-    scale         of the scores; None = 1 / sqrt(d)
-    bias          a vicinal.DistanceBias, b as a function of the pair's distance
-    return_lse    also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
-    sorted        all tensors are in the pattern's order (pattern.sort), which saves permuting them
-    backend       "auto": kernels; "reference": plain torch or NumPy over the list of pairs, for small systems, with
-                  first and second derivatives, and float64
-    compute_dtype torch.float16 or torch.bfloat16 (or their names): q, k and v are cast to it and the result back
+    q              [queries, heads, d] or [batch, queries, heads, d]: NumPy or torch, on the CPU or a GPU.  Any strides
+                   do, so x.transpose(1, 2) of [batch, heads, queries, d] is taken as it lies
+    k, v           [keys, kv_heads, d] and [keys, kv_heads, d_v], or with batch; kv_heads divides heads.  Of the type of
+                   q and on its device
+    pattern        which pairs there are, for all heads and all of a batch
+    scale          of the scores; None = 1 / sqrt(d)
+    bias           a vicinal.DistanceBias, b as a function of the pair's distance; for a pattern of one structure with a
+                   cutoff, on the CPU
+    return_lse     also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
+    sorted         all tensors are in the pattern's order (pattern.sort), which saves permuting them
+    backend        "auto": kernels; "reference": plain torch or NumPy over the list of pairs, for small systems, with
+                   first and second derivatives, and float64
+    compute_dtype  torch.float16 or torch.bfloat16 (or their names): q, k and v are cast to it and the result back
 
     float32, float16 and bfloat16 on the CPU, float16 and bfloat16 on Hopper GPUs; sums are float32.  d and d_v up to
     128; those that are no multiples of 8 are padded with zeros.  Queries without a pair give zeros.  Returns out
     [.., queries, heads, d_v] in the type of q, or (out, lse).  On a GPU it runs on torch's current stream.
-    Raises ArgumentError or DeviceError.
+
+    In torch q, k, v and a bias's table can be differentiated, out and lse both: gradients come from vicinal.reference,
+    in pieces of about 0.5 GB beside the list of pairs, and take time for each pair; a warning says so.
+
+    Raises ArgumentError for shapes and types, DeviceError where no kernel of the device has what was asked.
     """
     global _torch_attention
     if _torch_attention is not None and isinstance(q, sys.modules["torch"].Tensor):

@@ -12,13 +12,14 @@ POINTS = _c.CONSTANTS["VIC_BIAS_POINTS"]
 
 
 class DistanceBias:
-    """b_h(d) added to the score of a pair at distance d, of a pattern with a cutoff.
+    """b_h(d) added to the score of a pair at distance d; for patterns of one structure with a cutoff, on the CPU.
 
-    table   float32 [heads or 1, points]: value m at d^2 = cutoff^2 m / (points - 1), linear in d^2 in between; -inf is
-            weight 0, and next to it e^b is linear.  NumPy, or torch, then learnable through the reference's gradients
-    cutoff  of the pattern, A; the makers below need it
+    table  float32 [heads or 1, points]: value m at d^2 = cutoff^2 m / (points - 1), linear in d^2 in between; -inf is
+           weight 0, and next to it e^b is linear.  NumPy, or torch, then learnable through the reference's gradients
 
-    Made by linear(), gaussian(), cosine() and polynomial(), which can be added.  The CPU alone has kernels for it.
+    Also made by linear(), gaussian(), cosine() and polynomial(), in 1,024 points; the cutoff that these take is the
+    pattern's, in A, and each other argument a number or one for each head.  Biases are added with +.  How exactly a
+    table meets its function: docs/howto/distance-bias.md.  Raises ArgumentError.
     """
 
     def __init__(self, table):
@@ -39,12 +40,12 @@ class DistanceBias:
 
     @classmethod
     def linear(cls, a, cutoff):
-        """a d: a < 0 favours near atoms (ALiBi's slopes); a number, or one for each head."""
+        """a d, with a in 1 / A: a < 0 favours near atoms (ALiBi's slopes)."""
         return cls._term("linear", cutoff, a, 0.0, 1.0)
 
     @classmethod
     def gaussian(cls, a, center, width, cutoff):
-        """a exp(-(d - center)^2 / (2 width^2)), in A."""
+        """a exp(-(d - center)^2 / (2 width^2)), with center and width in A."""
         return cls._term("gaussian", cutoff, a, center, width)
 
     @classmethod
@@ -54,7 +55,7 @@ class DistanceBias:
 
     @classmethod
     def polynomial(cls, cutoff, p=6):
-        """The envelope of DimeNet (Gasteiger 2020), as its logarithm; p >= 1."""
+        """The envelope of DimeNet (Gasteiger 2020), as its logarithm, so that weights fade out; p >= 1."""
         return cls._term("polynomial", cutoff, p, 0.0, 1.0)
 
     def __add__(self, other):

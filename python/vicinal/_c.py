@@ -8,25 +8,27 @@ import ctypes as c
 import os
 import pathlib
 
+from . import __path__  # of an editable install two folders: the sources, and what was built
 from ._declarations import CONSTANTS, FUNCTIONS, STRUCTS
 
 LIBRARIES = ("libvicinal.so", "libvicinal_structure.so", "libvicinal_python.so")
 
 
 class Error(Exception):
-    """A call of vicinal failed; the text says what was wrong, where, what was expected, and what to do."""
+    """A call of vicinal failed; the text says what was wrong, where, what was expected, and what to do.  All errors of
+    vicinal are of this kind; `status` is the C library's word for it, "BAD_ARGUMENT" for example."""
 
     status = "FAILED"
 
 
 class ArgumentError(Error, ValueError):
-    """An argument is not accepted."""
+    """An argument is not accepted: its type, its shape, its value, or beside the others."""
 
     status = "BAD_ARGUMENT"
 
 
 class InputError(Error, ValueError):
-    """The content of a file or an array cannot be used."""
+    """The content of a file or an array cannot be used: a garbled record, a coordinate that is not finite."""
 
     status = "BAD_INPUT"
 
@@ -61,15 +63,14 @@ ERRORS = {CONSTANTS["VIC_" + name]: kind for name, kind in (
 def _find():
     """Paths of LIBRARIES; those that a build lacks are left out."""
     given = os.environ.get("VIC_LIBRARY")
-    folder = pathlib.Path(given).absolute().parent if given else pathlib.Path(__file__).parent / "lib"
+    folders = [pathlib.Path(given).absolute().parent] if given else [pathlib.Path(p, "lib") for p in __path__]
     paths = []
     for name in LIBRARIES:
         # A wheel has no links, so that the name there is the one that the loader asks for: libvicinal.so.0.2.
-        path = next((p for p in [folder / name, *sorted(folder.glob(name + ".*"))] if p.is_file()), None)
-        if path:
-            paths.append(path)
+        found = [p for folder in folders for p in [folder / name, *sorted(folder.glob(name + ".*"))] if p.is_file()]
+        paths += found[:1]
     if not paths or not paths[0].name.startswith("libvicinal.so"):
-        raise ImportError(f"libvicinal.so is not in {folder}: install the package (pip install .), or let "
+        raise ImportError(f"libvicinal.so is not in {folders[0]}: install the package (pip install .), or let "
                           "VIC_LIBRARY name a build's libvicinal.so")
     return paths
 
@@ -82,10 +83,17 @@ class Library:
         self.handles = [c.CDLL(path) for path in self.paths]
         for handle in self.handles:
             for name, (result, arguments) in FUNCTIONS.items():
-                if not hasattr(self, name) and hasattr(handle, name):
+                if name not in vars(self) and hasattr(handle, name):
                     function = getattr(handle, name)
                     function.restype, function.argtypes = result, arguments
                     setattr(self, name, function)
+
+    def __getattr__(self, name):  # of one that is missing
+        if name.startswith("vic_structure_"):
+            raise Error("this build of vicinal reads no structure files (VIC_STRUCTURE_FILES=OFF, or gemmi's headers "
+                        "were missing: on Debian gemmi-dev, tao-pegtl-dev, libstb-dev): install it again with these, or "
+                        "take positions from another program")
+        raise AttributeError(f"{name} is in none of {', '.join(self.paths)}: these belong to another version")
 
 
 _library = None

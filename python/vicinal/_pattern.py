@@ -49,7 +49,8 @@ class Pattern:
     kind           "cutoff", "nearest", "windows", "blocks", "pairs", "ranges", "union", ...
     cutoff         A; None where pairs were not chosen by distance alone
     n_structures   number of structures that no pair joins
-    symmetric      known to be its own transpose;   one_set   the queries are the keys
+    symmetric      known to be its own transpose
+    one_set        the queries are the keys
     nbytes         memory held by the pattern, without plans
     """
 
@@ -138,8 +139,11 @@ class Pattern:
 
         i, j   [pairs] int64: query and key; i rises, under it j, then S
         S      [pairs, 3] int64 shift: the key is at positions[j] + S @ cell
-        d      [pairs] float64 distance, A;   D   [pairs, 3] float64 positions[j] + S @ cell - positions[i]
+        d      [pairs] float64 distance, A
+        D      [pairs, 3] float64 positions[j] + S @ cell - positions[i], A
         half   of (i, j, S) and (j, i, -S) only the first; for symmetric patterns
+
+        Raises ArgumentError, also for d and D of a pattern that was made without positions.
         """
         answer = tuple(self._as_given(array) for array in self._list(quantities, half))
         return answer if len(answer) > 1 else answer[0]
@@ -250,22 +254,23 @@ class Pattern:
             return Pattern(_c.make(name, _c.context(), first, second), self._like)
 
     def __or__(self, other):
-        """The pairs of either; both of the same points and cell."""
+        """A new pattern of the pairs of either; both of the same points and cell."""
         return self._of_two("vic_pattern_union", other)
 
     def __sub__(self, other):
-        """The pairs that the other does not have; both of the same points and cell."""
+        """A new pattern of the pairs that the other does not have; both of the same points and cell."""
         return self._of_two("vic_pattern_difference", other)
 
     def exclude(self, i, j, S=None):
-        """The pattern without the pairs (i, j, S): vectors of integers; S [pairs, 3], None = any shift."""
+        """A new pattern without the pairs (i, j, S): vectors of integers; S [pairs, 3], None = any shift.  To take out
+        both directions, list both."""
         listed = PairList(i, j, S)
         with self._lock:
             return Pattern(_c.make("vic_pattern_exclude", _c.context(), _c.library().vicpy_pattern(self._number),
                                    c.addressof(listed.c)), self._like)
 
     def transpose(self):
-        """Queries and keys change places: (j, i, -S) for each (i, j, S)."""
+        """A new pattern in which queries and keys have changed places: (j, i, -S) for each (i, j, S)."""
         with self._lock:
             return Pattern(_c.make("vic_pattern_transpose", _c.context(), _c.library().vicpy_pattern(self._number)),
                            self._like)
@@ -310,10 +315,16 @@ class Pattern:
     # ---- plans ----
 
     def prepare(self, heads, head_dim, *, dtype="float32", device="cpu", kv_heads=None, head_dim_v=None, sorted=False):
-        """Make the plan that attention on such tensors needs, which its first call makes otherwise; what the plan is like,
-        as a dict: kernel, computed_pairs (executed for each head), bytes.
+        """Make the plan that attention on such tensors needs, which its first call makes otherwise.
 
-        dtype    "float32", "float16" or "bfloat16", or torch's;   device   "cpu", "cuda", "cuda:1", or torch's
+        heads, head_dim       of q
+        dtype                 "float32", "float16" or "bfloat16", or torch's
+        device                "cpu", "cuda", "cuda:1", or torch's
+        kv_heads, head_dim_v  of k and v; None = those of q
+        sorted                as in vicinal.attention()
+
+        Returns what the plan is like, as a dict: kernel (its name), computed_pairs (executed for each head), bytes.
+        Raises ArgumentError or DeviceError.
         """
         kind, _, index = str(device).partition(":")
         if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
@@ -335,7 +346,7 @@ class Pattern:
     # ---- files, copies, pictures ----
 
     def save(self, path):
-        """Write a .vnp file, which vicinal.load() and the command read."""
+        """Write a .vnp file, which vicinal.load() and the command read.  Raises FileError."""
         self._call("vic_pattern_save", os.fsencode(path), context=False)
 
     def __reduce__(self):
@@ -438,10 +449,12 @@ def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=No
     mask          [atoms] bool: False is in no pair
     ids           [atoms] integers: the same number is the same atom, for exclude_self and ties
     exclude_self  without the pairs of an atom with itself; with its own image under a shift it still is one
-    keys, key_... a second set, to which the queries `positions` attend; in the same cell
+    keys          a second set, to which the queries `positions` attend; in the same cell
+    key_...       of the keys, what batch, cu_seqlens, mask and ids are of the queries
     max_bytes     OutOfMemory before a pattern is built that would take more
 
-    Decided in float64 on the positions as given.  Raises ArgumentError, InputError or OutOfMemory.
+    Decided in float64 on the positions as given: the rule is in docs/concepts.md.  Returns a Pattern.  Raises
+    ArgumentError, InputError (positions or a cell that cannot be used) or OutOfMemory.
     """
     queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
                               key_mask, key_ids)
@@ -452,7 +465,13 @@ def pattern(positions, cutoff, *, cell=None, pbc=None, batch=None, cu_seqlens=No
 def nearest(positions, count, *, cell=None, pbc=None, batch=None, cu_seqlens=None, mask=None, ids=None,
             exclude_self=False, keys=None, key_batch=None, key_cu_seqlens=None, key_mask=None, key_ids=None,
             max_bytes=None):
-    """The `count` nearest keys of each query, itself among them unless excluded; the rest as in vicinal.pattern()."""
+    """The `count` nearest keys of each query, itself among them unless excluded; ties go to the smaller key (or id).
+
+    count  number of keys, of which there may be fewer
+    mask   False is in no pair, so that the nearest are of those that take part
+
+    The rest, what it returns and what it raises are as in vicinal.pattern().
+    """
     queries, others = _points(positions, keys, cell, pbc, batch, cu_seqlens, mask, ids, key_batch, key_cu_seqlens,
                               key_mask, key_ids)
     return _made("vic_pattern_nearest", queries, others, whole(count, "count", 1),
@@ -466,6 +485,8 @@ def windows(n, query_window=32, key_window=128, *, batch=None, cu_seqlens=None, 
     n                          number of points, or positions as vicinal.pattern() takes them
     query_window, key_window   both even or both odd
     batch, cu_seqlens, mask    as in vicinal.pattern()
+
+    Returns a Pattern without positions.  Raises ArgumentError or OutOfMemory.
     """
     query_window, key_window = whole(query_window, "query_window", 1), whole(key_window, "key_window", 1)
     if (query_window - key_window) % 2:
@@ -491,6 +512,8 @@ def blocks(layout, block_size=128, *, n=None, n_keys=None):
     block_size  points of a block, a multiple of 16
     n           number of queries; None = all of the layout's rows of blocks
     n_keys      number of keys; None: the queries are the keys where the layout is square, else all of its columns
+
+    Returns a Pattern without positions.  Raises ArgumentError or OutOfMemory.
     """
     block_size = whole(block_size, "block_size", 1)
     if block_size % 16:
@@ -525,6 +548,9 @@ def pairs(i, j, S=None, *, n=None, n_keys=None, positions=None, keys=None, cell=
 
     n, n_keys        numbers of queries and keys; n_keys None: the queries are the keys
     positions, keys  in place of numbers, for d and D of neighbors()
+    cell, pbc        of the positions, as in vicinal.pattern(); S counts its vectors
+
+    Returns a Pattern.  Raises ArgumentError, InputError (a pair that is listed twice, or of no point) or OutOfMemory.
     """
     if (n is None) == (positions is None):
         raise _c.ArgumentError("n, positions: expected one of them, which says how many points there are")
@@ -546,6 +572,8 @@ def ranges(query_offsets, range_offsets, ranges, *, n_keys=None, causal=False, w
     n_keys         None: the queries are the keys
     causal         only keys up to the query's own place; of n queries and m keys of a group query r has place m - n + r
     window         (left, right): keys at most so many places before and behind; None or -1 = all
+
+    Returns a Pattern without positions.  Raises ArgumentError, InputError or OutOfMemory.
     """
     q, r = (integers(x, name, np.int64, (-1,)) for x, name in
             ((query_offsets, "query_offsets"), (range_offsets, "range_offsets")))
@@ -575,5 +603,5 @@ def _ranges(queries, others, query_offsets, range_offsets, ranges, causal=False,
 
 
 def load(path):
-    """Read a pattern from a .vnp file, checked throughout."""
+    """Read a Pattern from the .vnp file at `path`, checked throughout.  Raises FileError or InputError."""
     return Pattern(_c.make("vic_pattern_load", _c.context(), os.fsencode(path)))

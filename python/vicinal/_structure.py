@@ -19,16 +19,19 @@ def _copied(address, shape, kind):
 
 
 class Structure:
-    """Atoms of a file, and their cell.  Arrays are copies and may be changed; a file that lacks something has None.
+    """Atoms of a file, and their cell; made by vicinal.read().  Arrays are copies and may be changed; a file that lacks
+    something has None.  len(structure) is the number of atoms.
 
-    positions          [atoms, 3] float64, A, as the file gives them
-    numbers            [atoms] uint8 atomic numbers, 0 = unknown
-    cell, pbc          [3, 3] float64 (rows a, b, c in A) or None; [3] bool
-    names, residues, chains    [atoms] str ("CA", "ALA", "A") or None
-    residue_numbers    [atoms] int32 or None
-    b_factors, occupancies     [atoms] float32 or None
-    format, title, space_group str
-    notes              what was decided in reading and may surprise, a sentence a line
+    positions                   [atoms, 3] float64, A, as the file gives them
+    numbers                     [atoms] uint8 atomic numbers, 0 = unknown
+    cell                        [3, 3] float64, rows a, b, c in A, or None
+    pbc                         [3] bool: periodic along a, b, c
+    names, residues, chains     [atoms] str ("CA", "ALA", "A") or None
+    residue_numbers             [atoms] int32 or None
+    b_factors                   [atoms] float32, square A, or None
+    occupancies                 [atoms] float32 or None
+    format, title, space_group  str, empty where the file has none
+    notes                       what was decided in reading and may surprise, a sentence a line; str
     """
 
     def __init__(self, handle):
@@ -67,7 +70,14 @@ class Structure:
                f"{'periodic along ' + axes if axes else 'not periodic'}>"
 
     def write(self, path, values, name="value"):
-        """Write the atoms with a value each (values [atoms]): in .pdb and .cif as B-factor, in .xyz as column `name`."""
+        """Write the atoms with a value each, for a viewer to colour them by.
+
+        path    its ending says the format: .pdb, .cif, .mmcif, .xyz or .extxyz
+        values  [atoms] numbers: the B-factor in .pdb (two decimals) and .cif, a column of its own in .xyz
+        name    of that column
+
+        Raises ArgumentError or FileError.
+        """
         values = np.ascontiguousarray(values, np.float64)
         if values.shape != (len(self),):
             raise _c.ArgumentError(f"values: expected one for each of {len(self):,} atoms, got shape {values.shape}")
@@ -85,18 +95,15 @@ def read(path, *, model=0, altloc="highest", duplicates="refuse", cell=None, pbc
     cell        a, b, c, alpha, beta, gamma (A, degrees) in place of the file's
     pbc         None: what the file says, or else all axes where there is a cell, but none where a crystal's space group
                 was not applied; True, False or three of them
-    supercell   repetitions along a, b, c
+    supercell   repetitions along a, b, c, three whole numbers; None = 1, 1, 1
     symmetry    apply the space group
-    hydrogen, water   False leaves them out
-    max_atoms   refuse larger structures
+    hydrogen, water   False leaves them out; waters are known by the names of their residues
+    max_atoms   refuse larger structures (InputError); 0 = any size
 
     Returns a Structure.  Raises FileError when the file cannot be opened, InputError (file, line, expected, found) when
-    its content cannot be trusted.
+    its content cannot be trusted, ArgumentError.  What is read of each format: docs/formats.md.
     """
     from ._points import axes
-    if not hasattr(_c.library(), "vic_structure_read"):
-        raise _c.Error("this build of vicinal reads no structure files: it was made where gemmi's headers are missing. "
-                       "Give positions as arrays, or read the file with ASE, MDAnalysis or biotite")
     o = _c.STRUCTS["vic_read_options"](model=int(model), max_atoms=int(max_atoms), symmetry=bool(symmetry),
                                        drop_hydrogen=not hydrogen, drop_water=not water)
     for given, name, choices in ((altloc, "altloc", ("highest", "all")),

@@ -4,7 +4,8 @@ from . import _c
 
 
 def set_num_threads(n):
-    """Threads of the CPU that patterns and attention use from now on; 0 = all that this process may use."""
+    """Threads of the CPU that patterns and attention use from now on, whichever thread calls them; 0 = all processors
+    that this process may use, which is the default.  Results have the same bits whatever it is."""
     _c.call("vicpy_set_threads", int(n))
 
 

@@ -42,7 +42,7 @@ static vic_status find_strip(const struct assembly *a, struct block_list *l, int
     size_t first = l->n, first_run = l->n_runs;
     TRY(a->source(a->context, strip, worker, l, err));
     TRY(block_list_close(l, first, number, err));
-    struct strip_blocks blocks = { l->partial_count[number], l->bits + first, l->run_count[number],
+    struct strip_blocks blocks = { l->partial_count[number], l->bits ? l->bits + first : NULL, l->run_count[number],
                                    l->runs ? l->runs + first_run : NULL };
     fullest_add(&a->fullest[worker], &blocks);
     return VIC_OK;

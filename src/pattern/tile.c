@@ -82,6 +82,7 @@ vic_status tile_source_strip(void *context, int64_t strip, int worker, struct bl
     TRY(look_around(t, s, strip, err));
     size_t n = s->search.n_candidates, first = out->n, at = first;
     const struct candidate *candidates = s->search.candidates;
+    if (n == 0) return VIC_OK;
     TRY(make_room(out, s, n, err));
     strip_rows_load(&t->test, strip, &s->rows);
     /* The masks go where the strip's blocks will be, and move up over those that turn out not to be any. */

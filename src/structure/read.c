@@ -279,9 +279,7 @@ vic_status structure_from_source(const struct source *source, const vic_read_opt
     s = NULL;
 done:
     structure_free(s);
-    free(r.content.operations);
-    free(r.content.places);
-    atoms_free(&r.content.atoms);
+    format_free_content(&r.content);
     return st;
 }
 

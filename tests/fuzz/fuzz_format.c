@@ -22,8 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         struct file_content content = { 0 };
         st = FUZZ_FORMAT.read(&source, options.model, &content, &err);
         fuzz_require(st == VIC_OK ? content.atoms.count > 0 : err.text[0] != 0);
-        free(content.operations);
-        atoms_free(&content.atoms);
+        format_free_content(&content);
     }
     source_free(&source);
     return 0;

@@ -80,8 +80,9 @@ AMBER_FORMS = {"plain": "title\n    5\n" + amber(POINTS), "box": "title\n    5  
                amber([30, 31, 32, 90, 100, 90]),
                "velocities": "title\n    5  0.1000000E+02  0.3000000E+03\n" + amber(POINTS) + amber(POINTS[::-1]),
                "both": "title\n5\n" + amber(POINTS) + amber(POINTS[::-1]) + amber([30, 31, 32])}
-FORMATS = {"pdb": {"pdb": PDB, "altloc": ALTLOC, "short": PDB.replace("  0.50 20.00           O", "")},
-           "cif": {"cif": CIF, "small": SMALL_CIF}, "gro": {"gro": GRO, **GRO_FORMS},
+FORMATS = {"pdb": {"pdb": PDB, "altloc": ALTLOC, "short": PDB.replace("  0.50 20.00           O", ""),
+                   "count": "6\n" + PDB},  # begins like XYZ
+           "cif": {"cif": CIF, "small": SMALL_CIF, "word": "data_seed"}, "gro": {"gro": GRO, **GRO_FORMS},
            "xyz": {"xyz": XYZ, "extxyz": EXTXYZ, **EXTXYZ_FORMS}, "poscar": POSCAR_FORMS, "lammps": LAMMPS_FORMS,
            "amber": AMBER_FORMS}
 OPTIONS = (0, 1 | 16, 2 | 64, 4 | 8, 32)  # see fuzz_read_options()
@@ -172,7 +173,8 @@ def radial(folder):
 
 def blocks(folder):
     texts(folder, ["blocks:6x6:n=8,seed=1", "blocks:5x7:density=0.2,block=64", "origin:800", "blocks:3x3:n=9,block=16",
-                   "blocks:9999999999x1:n=1", "blocks:3x3:density=1.5", "blocks:2x2:n=5", "blocks:131072x131072:n=0"])
+                   "blocks:9999999999x1:n=1", "blocks:3x3:density=1.5", "blocks:2x2:n=5", "blocks:131072x131072:n=0",
+                   "blocks:2x2:n=0"])
 
 
 def options(folder):

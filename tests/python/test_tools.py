@@ -54,6 +54,7 @@ def test_layers_accepts_the_arrows(tree):
     ("src/plan/bad.c", '\n#include "kernels/cpu/rows.h"\n', "src/plan -> src/kernels/cpu"),
     ("apps/cli/bad.c", '\n#include "base/status.h"\n', "apps/cli -> src/base"),
     ("apps/cli/bad.c", '\n#include "../../src/base/status.h"\n', "apps/cli -> src/base"),
+    ("python/glue/bad.c", '\n#include "base/status.h"\n', "python/glue -> src/base"),
     ("tests/unit/pattern/bad.c", '\n#include "plan/plan.h"\n', "tests/unit/pattern -> src/plan"),
     ("tests/unit/nowhere/test_x.c", '\n#include "check.h"\n', "mirrors nothing"),
     ("src/pattern/bad.cpp", '\n#include <gemmi/cif.hpp>\n', "only src/structure"),

@@ -124,7 +124,7 @@ done:
 
 vic_tensor mask_tensor(uint8_t *mask, int64_t atoms)
 {
-    return mask ? vic_tensor_make(mask, VIC_U8, 1, &atoms) : (vic_tensor){ NULL };
+    return mask ? vic_tensor_make(mask, VIC_U8, 1, &atoms) : (vic_tensor){ 0 };
 }
 
 /* ---- block masks ---- */

@@ -126,7 +126,7 @@ static vic_status check_ways(const struct pattern_input *in, enum source source,
     if (!first && bare)
         return fail(err, VIC_BAD_ARGUMENT, "%s: state who attends to whom, by %s--pairs FILE or --windows Q,K",
                     in->file, geometry ? "--cutoff R, --nearest K, " : "");
-    if (in->no_self && !in->cutoff && !w->nearest)
+    if (in->no_self && in->cutoff == 0 && !w->nearest)
         return fail(err, VIC_BAD_ARGUMENT,
                     "--no-self goes with --cutoff and --nearest alone; --exclude-pairs takes out "
                     "pairs of any pattern");

@@ -12,8 +12,10 @@ static size_t round_up(size_t bytes)
  * ends.  Sizes cannot overflow: heads are an int, and the other factors together stay below 2^18. */
 static size_t add_array(struct strip_scratch *s, void *array, size_t offset, size_t floats)
 {
-    void *at = (char *)s + offset;
-    if (s) memcpy(array, &at, sizeof at);
+    if (s) {
+        void *at = (char *)s + offset;
+        memcpy(array, &at, sizeof at);
+    }
     return offset + round_up(floats * sizeof(float));
 }
 

@@ -59,6 +59,7 @@ static void read_table(const float *table, int group, struct strip_scratch *s)
 {
     const int32_t *m = s->bias_point + (size_t)group * CHUNK * GROUP_ROWS;
     const float *f = s->bias_fraction + (size_t)group * CHUNK * GROUP_ROWS;
+    float *bias = (float *)s->bias;
     for (int i = 0; i < s->key_count[group] * GROUP_ROWS; i += 4) {
         v4 a = (v4)(v2d){ load_points(table, m[i]), load_points(table, m[i + 1]) };
         v4 b = (v4)(v2d){ load_points(table, m[i + 2]), load_points(table, m[i + 3]) };
@@ -67,7 +68,7 @@ static void read_table(const float *table, int group, struct strip_scratch *s)
 #else
         v4 low = __builtin_shuffle(a, b, (v4i){ 0, 2, 4, 6 }), high = __builtin_shuffle(a, b, (v4i){ 1, 3, 5, 7 });
 #endif
-        *(v4 *)(s->bias[0] + i) = low + *(const v4 *)(f + i) * (high - low);
+        *(v4 *)(bias + i) = low + *(const v4 *)(f + i) * (high - low);
     }
 }
 

@@ -19,7 +19,7 @@ static bool first_words(const struct source *s, struct piece *first, struct piec
     struct lines l = lines_of(s->text, s->size);
     struct piece line, word;
     bool any = false;
-    second->length = 0;
+    *second = (struct piece){ "", 0 };
     while (lines_next(&l, &line))
         while (piece_next_word(&line, &word) && *word.text != '#') {
             if (any) return *second = word, true;

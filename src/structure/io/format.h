@@ -24,6 +24,7 @@ struct file_cell {
     bool periodic[3];
 };
 
+/* A zeroed one is empty; format_free_content() frees what it holds. */
 struct file_content {
     struct atoms atoms; /* of the chosen model */
     struct file_cell cell;
@@ -32,14 +33,13 @@ struct file_content {
     char space_group[32];
     int64_t models;
     bool fractional; /* positions are fractional: of the file's cell, or of the one given in its place */
-    /* Symmetry as the file lists it, identity first; NULL: by name.  The caller frees it. */
+    /* Symmetry as the file lists it, identity first; NULL: by name. */
     struct expand_operation *operations;
     int operation_count;
     char hall[80];
     char symmetry_problem[256]; /* why the operations cannot be used, for those who ask for them */
     char notes[1024];           /* see format_note() */
-    /* [atoms] where each stands in the text, for formats in which the same atom may not stand twice; NULL for others,
-     * and the caller frees it. */
+    /* [atoms] where each stands in the text, for formats in which the same atom may not stand twice; NULL for others. */
     size_t *places;
     size_t places_capacity;
     int64_t none_count, none_line; /* see format_none() */
@@ -49,7 +49,7 @@ struct file_content {
 struct format {
     const char *name;
     bool (*looks_like)(const struct source *s); /* by the first lines; cheap */
-    /* model 0 is the first, -1 the last; the content is freed by the caller, also after failure */
+    /* model 0 is the first, -1 the last; the caller frees the content, also after failure */
     vic_status (*read)(const struct source *s, int model, struct file_content *out, vic_error *err);
     /* Of what looks so: the head holds what no other format has there.  A title may say anything, so this comes
      * before looks_like() of any other.  NULL: never that sure. */
@@ -63,6 +63,7 @@ vic_status format_find(const struct source *s, const struct format **out, vic_er
 /* Find the format and read.  Where the head is not sure and the reader fails, what else it looks like is tried; a
  * note then says so.  The caller frees the content, also after failure. */
 vic_status format_read(const struct source *s, int model, struct file_content *out, vic_error *err);
+void format_free_content(struct file_content *c); /* leaves it empty */
 
 /* "no model 7; FILE has 3 models: 1, 2, 3" */
 vic_status format_no_model(const struct source *s, int model, const int64_t *numbers, size_t count, vic_error *err);

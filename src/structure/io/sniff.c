@@ -46,7 +46,7 @@ vic_status format_find(const struct source *s, const struct format **out, vic_er
     return *out ? VIC_OK : unknown(s, err);
 }
 
-static void forget(struct file_content *c)
+void format_free_content(struct file_content *c)
 {
     free(c->operations);
     atoms_free(&c->atoms);
@@ -65,7 +65,7 @@ vic_status format_read(const struct source *s, int model, struct file_content *o
     for (size_t i = 0; i < FORMATS; ++i) {
         vic_status other;
         if (formats[i] == first || !formats[i]->looks_like(s)) continue;
-        forget(out);
+        format_free_content(out);
         other = formats[i]->read(s, model, out, NULL);
         if (other == VIC_NO_MEMORY) return vic_fail(err, other, "out of memory: %s", s->name);
         if (other != VIC_OK) continue;

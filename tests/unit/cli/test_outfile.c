@@ -83,7 +83,7 @@ static void test_signals(void **state)
 /* What nohup ignores stays ignored: the file is finished. */
 static void test_ignored(void **state)
 {
-    int seen;
+    int seen = 0;
     pid_t child = fork();
     (void)state;
     if (child == 0) {
@@ -104,7 +104,7 @@ static void test_ignored(void **state)
 /* A finished file, and one that was given up, are nobody's business any more. */
 static void test_after_the_end(void **state)
 {
-    int seen;
+    int seen = 0;
     pid_t child = fork();
     (void)state;
     if (child == 0) {
