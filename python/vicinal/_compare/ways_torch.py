@@ -12,6 +12,7 @@ from .measure import LeftOut
 
 PIECE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}  # of one gathered tensor, where there are several pieces
 # Tiles of FlexAttention's kernel on a GPU, the best of those that bench/peers_gpu.py tried on an H200 first.
+TILE = ", tile {BLOCK_M} x {BLOCK_N}, {num_warps} warps, {num_stages} stages"
 TILES = [{"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 4, "num_stages": stages} for stages in (2, 3)]
 
 
@@ -50,7 +51,8 @@ class Vicinal(ways.Vicinal):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = run()
-            self.facts.setdefault("notes", []).extend(str(w.message) for w in caught)
+            if caught:
+                self.warned = str(caught[0].message).replace("vicinal: ", "", 1)
             return result
         return told, (lambda grads: [pattern.unsort(x) for x in grads]) if self.in_order else lambda grads: grads
 
@@ -138,8 +140,8 @@ class GatherScatter(ways.Way):
         return with_gradient(call, p.dout[:end])(p.q, p.k, p.v)
 
     def _tuned(self, prepared, make, bytes_a_number):
-        """(seconds of all, writing, bytes of a piece) of the fastest on some queries; a single piece takes so many bytes
-        for each number that is gathered."""
+        """((seconds of all, in words, writing, bytes of a piece) of the fastest on some queries, what was tried); a
+        single piece takes so many bytes for each number that is gathered."""
         first, n = prepared[0], self.p.n
         end, total = max(min(n, 256), n // ways.SAMPLE), int(first[-1]) * self.gathered
         sizes, numbers = [PIECE_BYTES[self.p.device]], total // 4
@@ -317,8 +319,7 @@ class Flex(ways.Way):
             bits = number == len(choices) - 1
             if best and (self.left() < 3 * longest or (bits and self.p.device == "cuda")):
                 break
-            line = {"label": f"blocks of {mask.BLOCK_SIZE[0]}, {words}" + (
-                "" if tile is None else ", tile {BLOCK_M} x {BLOCK_N}, {num_warps} warps, {num_stages} stages".format(**tile))}
+            line = {"label": f"blocks of {mask.BLOCK_SIZE[0]}, {words}{TILE.format(**tile) if tile else ''}"}
             tried.append(line)
             run = start(mask, tile)
             try:
@@ -349,11 +350,11 @@ class Flex(ways.Way):
             q, k, v = self._sorted(pattern, mask.seq_lengths[0], self.p.q, self.p.k, self.p.v)
             return lambda: Flex._compiled(q, k, v, block_mask=mask, kernel_options=tile)
         back, tried = self._back(pattern), self.facts.setdefault("tried", [])
-        run, line, self.mask = self._best(self._choices(pattern, mask, TILES if self.p.device == "cuda" else [None]), start,
-                                          lambda out: self.p.error(back(out)), tried)
+        choices = self._choices(pattern, mask, TILES if self.p.device == "cuda" else [None])
+        run, line, self.mask = self._best(choices, start, lambda out: self.p.error(back(out)), tried)
         self.facts["compile_seconds"] = line["first_seconds"]
-        self.how = (f"compiled in {line['first_seconds']:.1f} s, {line['label']}; vicinal's order and blocks for nothing; "
-                    "mask: vicinal.pattern() and to_block_mask()")
+        self.how = (f"compiled in {line['first_seconds']:.1f} s, {line['label']}; vicinal's order and blocks for "
+                    "nothing; mask: vicinal.pattern() and to_block_mask()")
         return run, back
 
     def backward(self, prepared):
@@ -364,7 +365,7 @@ class Flex(ways.Way):
 
         def start(mask, tile):
             q, k, v, dout = self._sorted(pattern, mask.seq_lengths[0], self.p.q, self.p.k, self.p.v, self.p.dout)
-            return with_gradient(lambda q, k, v: Flex._compiled(q, k, v, block_mask=mask, kernel_options=tile), dout)(q, k, v)
+            return with_gradient(lambda *qkv: Flex._compiled(*qkv, block_mask=mask, kernel_options=tile), dout)(q, k, v)
         back, tried = self._back(pattern), self.facts.setdefault("backward_tried", [])
         run, line, self.mask = self._best(self._choices(pattern, mask, [TILES[1], None]), start,
                                           lambda grads: self.p.gradient_error([back(x) for x in grads]), tried)
