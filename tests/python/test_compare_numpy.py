@@ -22,6 +22,8 @@ THREE = ["vicinal", "vicinal-sorted", "gather-scatter"]
 @pytest.fixture
 def no_torch(monkeypatch):
     """As in a Python that has no torch, whether this one does or not."""
+    from vicinal import _attention
+    monkeypatch.setattr(_attention, "_torch_attention", None)
     for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
