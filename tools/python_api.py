@@ -39,9 +39,10 @@ ROW = re.compile(r"(\w+(?:\.\.\.)?(?:, \w+(?:\.\.\.)?)*)  +(\S.*)")
 
 
 def escaped(text):
-    """Plain text as Markdown; pages of the docs become links."""
+    """Plain text as Markdown; pages of the docs that are there become links."""
     text = re.sub(r"__|\*", lambda m: "".join("\\" + c for c in m[0]), text)
-    return re.sub(r"\bdocs/([\w/-]+\.md)", r"[\1](\1)", text)
+    return re.sub(r"\bdocs/([\w/-]+\.md)",
+                  lambda m: f"[{m[1]}]({m[1]})" if (ROOT / m[0]).exists() else m[0], text)
 
 
 def markdown(doc):

@@ -11,7 +11,9 @@
 
 /* Takes over the pattern; a number above 0, or 0 when there is no memory (and the pattern is freed). */
 VIC_API int64_t vicpy_keep(vic_pattern *p);
-/* Frees the pattern and its plans, once no call uses them any more. */
+/* One vicpy_drop() more until it is freed. */
+VIC_API vic_status vicpy_hold(int64_t number, vic_error *err);
+/* Frees the pattern and its plans, once no call uses them any more and nothing else holds them. */
 VIC_API void vicpy_drop(int64_t number);
 /* Borrowed; NULL when there is none. */
 VIC_API vic_pattern *vicpy_pattern(int64_t number);
@@ -33,6 +35,14 @@ VIC_API vic_status vicpy_attention(int64_t number, const vic_attention_args *arg
 /* Registers vicinal::attn with torch.  libtorch_cpu: a handle of dlopen(); libtorch_cuda: likewise or NULL.  Returns
  * NULL, or the name of what this torch lacks (static). */
 VIC_API const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda);
+
+/* What JAX registers as vicinal_attention: handlers of XLA's foreign function interface, of the stages "instantiate" and
+ * "execute".  They return NULL, or an error that XLA frees. */
+struct xla_frame;
+struct xla_error;
+VIC_API struct xla_error *vicpy_jax_instantiate(struct xla_frame *f);
+VIC_API struct xla_error *vicpy_jax_cpu(struct xla_frame *f);
+VIC_API struct xla_error *vicpy_jax_cuda(struct xla_frame *f);
 
 /* ---- Between the files of this folder ---- */
 

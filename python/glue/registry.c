@@ -27,6 +27,7 @@ struct planned {
 struct kept {
     int64_t number;
     vic_pattern *pattern; /* NULL = the place is free */
+    int64_t holds;        /* vicpy_drop() is called so often, by the Python object and by compiled functions */
     struct planned *plans;
     struct kept *next_free;
 };
@@ -47,6 +48,13 @@ static vic_status say(vic_error *err, vic_status status, const char *text)
         snprintf(err->text, sizeof err->text, "%s", text);
     }
     return status;
+}
+
+static vic_status gone(vic_error *err)
+{
+    return say(err, VIC_BAD_ARGUMENT,
+               "the pattern of this call is gone: keep it as long as anything that was made from it is in use, a "
+               "compiled function, a graph or a backward pass to come");
 }
 
 /* ---- fork() ---- */
@@ -161,6 +169,7 @@ int64_t vicpy_keep(vic_pattern *p)
     struct kept *k = free_place();
     if (k) {
         k->pattern = p;
+        k->holds = 1;
         number = k->number;
     }
     pthread_mutex_unlock(&lock);
@@ -195,13 +204,22 @@ static void plans_free(struct planned *plan)
     }
 }
 
+vic_status vicpy_hold(int64_t number, vic_error *err)
+{
+    pthread_mutex_lock(&lock);
+    struct kept *k = find(number);
+    if (k) k->holds++;
+    pthread_mutex_unlock(&lock);
+    return k ? VIC_OK : gone(err);
+}
+
 void vicpy_drop(int64_t number)
 {
     struct planned *plans = NULL;
     vic_pattern *p = NULL;
     pthread_mutex_lock(&lock);
     struct kept *k = find(number);
-    if (k) {
+    if (k && --k->holds == 0) {
         p = k->pattern;
         k->pattern = NULL;
         k->next_free = free_places;
@@ -327,10 +345,7 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
         }
         pthread_mutex_unlock(&making);
     }
-    if (!k)
-        return say(err, VIC_BAD_ARGUMENT,
-                   "the pattern of this call is gone: keep it as long as anything that was made from it is in use, a "
-                   "compiled function, a graph or a backward pass to come");
+    if (!k) return gone(err);
     if (p && in_graph) p->captured = true;
     *out = p;
     return st;
@@ -348,8 +363,8 @@ vic_status plan_take(int64_t number, const vic_attention_args *args, bool patter
     if (st == VIC_NO_KERNEL && key.device.type == VIC_CUDA && key.dtype == VIC_F32)
         say(err, st,
             "float32 on a GPU: its kernels take float16 and bfloat16 (softmax and sums are float32 all the same). Give "
-            "compute_dtype=torch.float16 or torch.bfloat16, which casts q, k and v and the result back, or call under "
-            "torch.autocast(\"cuda\")");
+            "compute_dtype=\"float16\" or \"bfloat16\", which casts q, k and v and the result back, or with torch call "
+            "under torch.autocast(\"cuda\")");
     return st;
 }
 

@@ -67,7 +67,7 @@ def check(q, k, v, pattern, bias, backend):
         if x.shape[-3] != points:
             hint = ""
             if x.ndim == 4 and x.shape[2] == points:
-                hint = f"; is it [batch, heads, n, d]? Then give {name}.transpose(1, 2)"
+                hint = f"; is it [batch, heads, n, d]? Then give {name}.swapaxes(1, 2)"
             raise _c.ArgumentError(f"{name}: the pattern has {points:,} {'queries' if name == 'q' else 'keys'}, got shape "
                                    f"{tuple(x.shape)}{hint}")
         if x.dtype != q.dtype:

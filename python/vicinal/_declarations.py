@@ -529,6 +529,7 @@ FUNCTIONS = {  # result, arguments
     "vic_switches_check": (c.c_int, [c.c_void_p]),
     "vic_build_info": (c.c_char_p, []),
     "vicpy_keep": (c.c_int64, [c.c_void_p]),
+    "vicpy_hold": (c.c_int, [c.c_int64, c.c_void_p]),
     "vicpy_drop": (None, [c.c_int64]),
     "vicpy_pattern": (c.c_void_p, [c.c_int64]),
     "vicpy_update": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
@@ -537,4 +538,7 @@ FUNCTIONS = {  # result, arguments
     "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
     "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
+    "vicpy_jax_instantiate": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_cpu": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_cuda": (c.c_void_p, [c.c_void_p]),
 }

@@ -117,15 +117,16 @@ def attention_torch(q, k, v, table, pattern, scale, in_order):
 _warned = weakref.WeakSet()
 
 
-def _warn(pattern, bytes_a_pair):
+def warn(pattern, library, bytes_a_pair, listed_bytes):
+    """Once for a pattern: that gradients are slow, and what they take."""
     if pattern in _warned:
         return
     _warned.add(pattern)
     memory = min(CHUNK_BYTES, bytes_a_pair * pattern.n_pairs)
-    warnings.warn(f"vicinal: gradients come from the reference in plain torch, over {pattern.n_pairs:,} pairs in pieces "
-                  f"of about {memory / 1e6:,.0f} MB (and {16 * pattern.n_pairs / 1e6:,.0f} MB for the list of pairs): "
-                  "right, but slow, and on a GPU not deterministic; kernels for gradients come with a later version",
-                  stacklevel=3)
+    warnings.warn(f"vicinal: gradients come from the reference in plain {library}, over {pattern.n_pairs:,} pairs in "
+                  f"pieces of about {memory / 1e6:,.0f} MB (and {listed_bytes * pattern.n_pairs / 1e6:,.0f} MB for the "
+                  "list of pairs): right, but slow, and on a GPU not deterministic; kernels for gradients come with a "
+                  "later version", stacklevel=3)
 
 
 def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
@@ -145,7 +146,7 @@ def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
             dout, dlse = pattern.unsort(dout), pattern.unsort(dlse, dim=1)
         b, n, heads, d = inner[0].shape
         bytes_a_pair = 4 * inner[0].element_size() * b * heads * (d + v.shape[3])
-        _warn(pattern, bytes_a_pair)
+        warn(pattern, "torch", bytes_a_pair, 16)
         first = _pairs(pattern, q.device, False)[2]
         sums = [torch.zeros_like(x) for x in inner] + [None if table is None else torch.zeros_like(table)]
         begin = 0

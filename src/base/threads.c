@@ -49,6 +49,49 @@ int threads_available(void)
     return online < 1 ? 1 : online > MAX_THREADS ? MAX_THREADS : (int)online;
 }
 
+/* How floating-point numbers are rounded, and whether subnormal ones count: as C has it, whatever the caller has set.
+ * XLA, torch.set_flush_denormal() and -ffast-math switch subnormals off, and float16 goes through them. */
+#if defined(__x86_64__)
+typedef unsigned modes;
+enum { DEFAULT_MODES = 0x1f80 };
+
+static modes modes_get(void)
+{
+    return __builtin_ia32_stmxcsr();
+}
+
+static void modes_set(modes m)
+{
+    __builtin_ia32_ldmxcsr(m);
+}
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+typedef unsigned modes;
+enum { DEFAULT_MODES = 0 };
+
+static modes modes_get(void)
+{
+    return __builtin_aarch64_get_fpcr();
+}
+
+static void modes_set(modes m)
+{
+    __builtin_aarch64_set_fpcr(m);
+}
+#else
+typedef int modes;
+enum { DEFAULT_MODES = 0 };
+
+static modes modes_get(void)
+{
+    return 0;
+}
+
+static void modes_set(modes m)
+{
+    (void)m;
+}
+#endif
+
 static void take_tasks(struct pool *pool, int worker)
 {
     for (;;) {
@@ -63,6 +106,7 @@ static void *worker_main(void *argument)
     struct worker *self = argument;
     struct pool *pool = self->pool;
     uint64_t seen = 0;
+    modes_set(DEFAULT_MODES); /* the thread begins with those of the one that made it */
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         while (!pool->stop && pool->generation == seen) pthread_cond_wait(&pool->work, &pool->lock);
@@ -143,11 +187,8 @@ void pool_free(struct pool *pool)
     free(pool);
 }
 
-void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
+static void run_shared(struct pool *pool, int64_t tasks, pool_task *run, void *context)
 {
-    if (!pool)
-        for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
-    if (!pool || tasks <= 0) return;
     pthread_mutex_lock(&pool->one_run);
     pthread_mutex_lock(&pool->lock);
     pool->run = run;
@@ -168,4 +209,15 @@ void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
         pthread_mutex_unlock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->one_run);
+}
+
+void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
+{
+    const modes callers = modes_get();
+    modes_set(DEFAULT_MODES);
+    if (pool && tasks > 0)
+        run_shared(pool, tasks, run, context);
+    else
+        for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
+    modes_set(callers);
 }

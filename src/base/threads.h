@@ -25,7 +25,8 @@ void pool_free(struct pool *pool); /* NULL is fine */
 typedef void pool_task(void *context, int64_t task, int worker);
 
 /* Runs all tasks, which workers take one by one in rising order, and returns when all are done.  Everything that the
- * tasks wrote is visible to the caller.  Calls from several threads run one after the other; a task must not call
+ * tasks wrote is visible to the caller.  Tasks round to nearest and know subnormal numbers, whatever the caller has set
+ * for itself; its own setting is back afterwards.  Calls from several threads run one after the other; a task must not call
  * pool_run() on its own pool. */
 void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context);
 

@@ -28,14 +28,17 @@ class Program:
             elif self.blocks:
                 self.blocks[-1][2] = match[2]
         code = "".join(code for _, code, _ in self.blocks)
-        self.imports = set(re.findall(r"^(?:import|from) (\w+)", code, re.M))
+        self.imports = set(re.findall(r"^from (\w+)", code, re.M))
+        for names in re.findall(r"^import (.*)", code, re.M):
+            self.imports.update(re.findall(r"(?:^|, )(\w+)", names))
         self.files = set(re.findall(r'"([^"/]+\.(?:pdb|cif|xyz)(?:\.gz)?)"', code))
 
     def run_in(self, folder, monkeypatch):
         """Run in a folder that gets the repository's example and the tests' small structures; skip where something is
         missing.  What a program takes as its argument is the example."""
         for name in sorted(self.imports):
-            if importlib.util.find_spec(name) is None:
+            spec = importlib.util.find_spec(name)
+            if spec is None or spec.origin is None:  # a folder of that name, such as tests/torch, is no package
                 pytest.skip(f"no {name}")
         data = os.environ.get("VIC_TEST_DATA")
         for path in [ROOT / "examples/quartz.xyz", *(pathlib.Path(data, "small").iterdir() if data else ())]:

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/threads.h"
 
+#include <fenv.h>
 #include <pthread.h>
 
 enum { TASKS = 1000, MOST_THREADS = 8 };
@@ -107,6 +108,51 @@ static void test_callers_take_turns(void **state)
     pool_free(pool);
 }
 
+/* Whether 1 / 3 is rounded to nearest, and whether subnormal operands and results are there. */
+static bool modes_are_defaults(void)
+{
+    volatile float one = 1.0f, three = 3.0f, tiny = 0x1p-130f, small = 0x1p-100f;
+    return one / three == 0x1.555556p-2f && -one / three == -0x1.555556p-2f && tiny * 0x1p100f > 0.0f &&
+           small * 0x1p-40f > 0.0f;
+}
+
+static void modes_task(void *context, int64_t task, int worker)
+{
+    (void)worker;
+    ((bool *)context)[task] = modes_are_defaults();
+}
+
+/* A float16 value below 2^-14 once counted on some threads and not on others: XLA calls with subnormals switched off. */
+static void test_modes_of_the_caller_do_not_matter(void **state)
+{
+    enum { MODES_TASKS = 200 };
+    const int before = fegetround();
+    struct pool *made_before, *made_then;
+    vic_error err;
+    (void)state;
+    assert_true(modes_are_defaults());
+    CHECK_OK(pool_create(3, &made_before, &err));
+    fesetround(FE_DOWNWARD);
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040); /* results and operands that are subnormal are 0 */
+#endif
+    CHECK_OK(pool_create(3, &made_then, &err));
+    struct pool *pools[] = { NULL, made_before, made_then };
+    for (int i = 0; i < 3; i++) {
+        bool good[MODES_TASKS] = { false };
+        pool_run(pools[i], MODES_TASKS, modes_task, good);
+        for (int task = 0; task < MODES_TASKS; task++) CHECK(good[task], "pool %d, task %d", i, task);
+        assert_false(modes_are_defaults());
+        assert_int_equal(fegetround(), FE_DOWNWARD);
+    }
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() & ~0x8040u);
+#endif
+    fesetround(before);
+    pool_free(made_before);
+    pool_free(made_then);
+}
+
 static void test_number_of_threads(void **state)
 {
     struct pool *pool = (struct pool *)1;
@@ -145,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_runs_once),
         cmocka_unit_test(test_callers_take_turns),
+        cmocka_unit_test(test_modes_of_the_caller_do_not_matter),
         cmocka_unit_test(test_number_of_threads),
         cmocka_unit_test(test_clock_does_not_run_back),
     };
