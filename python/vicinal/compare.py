@@ -193,8 +193,7 @@ class Comparison:
         self._at("first run, with compiling" if way.compiles else "first run")
         run, back = way.backward(prepared)
         self._measure(way, prepared, run, lambda grads: self.problem.gradient_error(back(grads)), row, backward=True)
-        if way.warned:
-            row["how"] = way.warned
+        row["how"] = way.backward_how
 
     def _measure(self, way, prepared, run, error_of, row, backward=False):
         """Compare, then time."""

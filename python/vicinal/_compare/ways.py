@@ -21,9 +21,8 @@ class Way:
 
     def __init__(self, problem, clock):
         self.p, self.clock = problem, clock
-        self.how = ""  # in words, for people
+        self.how = self.backward_how = ""  # in words, for people
         self.facts = {}  # for JSON; what begins with backward_ is of both passes
-        self.warned = ""  # by a library, while both passes ran
         self.left = None  # set by who runs it: seconds that it still has
 
     def estimate(self, prepared, backward):

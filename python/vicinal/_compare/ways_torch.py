@@ -29,30 +29,28 @@ def tensor_bytes(*tensors):
     return sum(x.numel() * x.element_size() for x in tensors if isinstance(x, torch.Tensor))
 
 
-def with_gradient(call, dout):
-    """(run, leaves -> gradients) of call(q, k, v)."""
-    def of(q, k, v):
-        q, k, v = leaves = [x.detach().requires_grad_() for x in (q, k, v)]
+def with_gradient(call, q, k, v, dout):
+    """A function that computes call(q, k, v) and its gradients."""
+    leaves = [x.detach().requires_grad_() for x in (q, k, v)]
 
-        def run():
-            with torch.enable_grad():
-                return torch.autograd.grad(call(q, k, v), leaves, dout)
-        return run
-    return of
+    def run():
+        with torch.enable_grad():
+            return torch.autograd.grad(call(*leaves), leaves, dout)
+    return run
 
 
 class Vicinal(ways.Vicinal):
     def backward(self, pattern):
         import vicinal
-        q, k, v, dout = (pattern.sort(x) if self.in_order else x for x in (self.p.q, self.p.k, self.p.v, self.p.dout))
-        run = with_gradient(lambda q, k, v: vicinal.attention(q, k, v, pattern, sorted=self.in_order), dout)(q, k, v)
+        given = [pattern.sort(x) if self.in_order else x for x in (self.p.q, self.p.k, self.p.v, self.p.dout)]
+        run = with_gradient(lambda q, k, v: vicinal.attention(q, k, v, pattern, sorted=self.in_order), *given)
 
         def told():
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = run()
             if caught:
-                self.warned = str(caught[0].message).replace("vicinal: ", "", 1)
+                self.backward_how = str(caught[0].message).replace("vicinal: ", "", 1)
             return result
         return told, (lambda grads: [pattern.unsort(x) for x in grads]) if self.in_order else lambda grads: grads
 
@@ -112,32 +110,32 @@ class GatherScatter(ways.Way):
     def kept(self, prepared):
         return tensor_bytes(*prepared)
 
-    def _parts(self, prepared, end, most):
-        first, i, j = prepared
-        cut = ways.cuts(first, 0, end, max(1, most // self.gathered))
-        return [(a, b, i[first[a]:first[b]] - a, j[first[a]:first[b]]) for a, b in zip(cut, cut[1:])]
-
-    def _forward(self, prepared, end, attend, most):
-        p, parts = self.p, self._parts(prepared, end, most)
-
-        def run():
-            return torch.cat([attend(p.q[a:b], p.k, p.v, i, j, b - a, p.scale) for a, b, i, j in parts]).to(p.q.dtype)
-        return run
-
-    def _backward(self, prepared, end, attend, most):
-        """In several pieces each is computed again in the backward pass, or what it needs would not fit."""
+    def _call(self, prepared, end, attend, most):
+        """The first `end` queries as a function of q, k and v.  Where there are gradients, each of several pieces is
+        computed again in the backward pass: what all of them need would not fit."""
         from torch.utils.checkpoint import checkpoint
-        p, parts = self.p, self._parts(prepared, end, most)
+        (first, i, j), p = prepared, self.p
+        cut = ways.cuts(first, 0, end, max(1, most // self.gathered))
 
         def call(q, k, v):
             outs = []
-            for a, b, i, j in parts:
-                if len(parts) == 1:
-                    outs.append(attend(q[a:b], k, v, i, j, b - a, p.scale))
+            for a, b in zip(cut, cut[1:]):
+                some = slice(first[a], first[b])
+                given = q[a:b], k, v, i[some] - a if a else i[some], j[some], b - a, p.scale
+                if len(cut) > 2 and q.requires_grad:
+                    outs.append(checkpoint(attend, *given, use_reentrant=False, preserve_rng_state=False))
                 else:
-                    outs.append(checkpoint(attend, q[a:b], k, v, i, j, b - a, p.scale, use_reentrant=False))
-            return torch.cat(outs).to(p.q.dtype)
-        return with_gradient(call, p.dout[:end])(p.q, p.k, p.v)
+                    outs.append(attend(*given))
+            return torch.cat(outs).to(q.dtype)
+        return call
+
+    def _forward(self, prepared, end, attend, most):
+        call = self._call(prepared, end, attend, most)
+        return lambda: call(self.p.q, self.p.k, self.p.v)
+
+    def _backward(self, prepared, end, attend, most):
+        call = self._call(prepared, end, attend, most)
+        return with_gradient(call, self.p.q, self.p.k, self.p.v, self.p.dout[:end])
 
     def _tuned(self, prepared, make, bytes_a_number):
         """((seconds of all, in words, writing, bytes of a piece) of the fastest on some queries, what was tried); a
@@ -168,7 +166,7 @@ class GatherScatter(ways.Way):
     def backward(self, prepared):
         size = self.p.q.element_size()  # q, k and v stay, and then come gradients
         (self.seconds, words, attend, size), tried = self._tuned(prepared, self._backward, 3 * size + 12)
-        self.facts["backward_tried"] = tried
+        self.facts["backward_tried"], self.backward_how = tried, words
         return self._backward(prepared, self.p.n, attend, size), lambda grads: grads
 
     def estimate(self, prepared, backward):
@@ -214,8 +212,8 @@ class DenseMask(ways.Way):
 
     def backward(self, mask):
         q, k, v, dout = map(as_sequence, (self.p.q, self.p.k, self.p.v, self.p.dout))
-        run = with_gradient(lambda q, k, v: functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask[None, None]), dout)(q, k, v)
+        run = with_gradient(lambda *qkv: functional.scaled_dot_product_attention(*qkv, attn_mask=mask[None, None]),
+                            q, k, v, dout)
         return run, lambda grads: [from_sequence(x) for x in grads]
 
     def estimate(self, mask, backward):
@@ -365,11 +363,11 @@ class Flex(ways.Way):
 
         def start(mask, tile):
             q, k, v, dout = self._sorted(pattern, mask.seq_lengths[0], self.p.q, self.p.k, self.p.v, self.p.dout)
-            return with_gradient(lambda *qkv: Flex._compiled(*qkv, block_mask=mask, kernel_options=tile), dout)(q, k, v)
+            return with_gradient(lambda *qkv: Flex._compiled(*qkv, block_mask=mask, kernel_options=tile), q, k, v, dout)
         back, tried = self._back(pattern), self.facts.setdefault("backward_tried", [])
         run, line, self.mask = self._best(self._choices(pattern, mask, [TILES[1], None]), start,
                                           lambda grads: self.p.gradient_error([back(x) for x in grads]), tried)
-        self.facts["backward_compile_seconds"] = line["first_seconds"]
+        self.facts["backward_compile_seconds"], self.backward_how = line["first_seconds"], line["label"]
         return run, lambda grads: [back(x) for x in grads]
 
 
