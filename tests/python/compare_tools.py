@@ -59,8 +59,8 @@ def compare(tmp_path, capsys, monkeypatch):
                 main(words)
             assert stop.value.code == code
         out, said = capsys.readouterr()
-        lines = said.splitlines()
-        assert all(line.startswith("vicinal compare: ") for line in lines if "Warning" not in line), said
+        lines = [line for line in said.splitlines() if not re.match(r"W\d{4} |.*Warning: |  ", line)]  # but torch's
+        assert all(line.startswith("vicinal compare: ") for line in lines), said
         if code:
             assert re.match("vicinal compare: error: .", lines[-1]), said
             return None, out, said

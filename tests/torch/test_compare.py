@@ -183,7 +183,7 @@ def test_several_images_of_a_pair(compare, tmp_path):
     assert document["pairs"] == len(all_pairs(x, 14.5, SKEWED))
     for name in ("vicinal", "vicinal-sorted", "gather-scatter"):
         assert rows[name]["status"] == rows[name]["backward"]["status"] == "timed", rows[name]
-    assert rows["flex"]["status"] == "left out" and "under" in rows["flex"]["reason"] and "shifts" in rows["flex"]["reason"]
+    assert rows["flex"]["status"] == "left out" and "shifts of the cell" in rows["flex"]["reason"]
     assert rows["sdpa"]["status"] == "left out" and "several images" in rows["sdpa"]["reason"]
 
 
@@ -197,10 +197,12 @@ def test_half_types(compare, tmp_path, dtype):
 
 def test_a_mask_that_does_not_fit(compare, tmp_path, monkeypatch):
     write_cloud(tmp_path / "cloud.xyz", 100)
-    room = measure.CpuClock.room
-    monkeypatch.setattr(measure.CpuClock, "room", lambda self: 50000 if getattr(self, "small", False) else room(self))
-    monkeypatch.setattr(ways_torch.DenseMask, "__init__", lambda self, p, clock, make=ways_torch.DenseMask.__init__: make(
-        self, p, type("Small", (measure.CpuClock,), {"small": True})()))
+    right = ways_torch.DenseMask.__init__
+
+    class Small(measure.CpuClock):
+        def room(self):
+            return 50000
+    monkeypatch.setattr(ways_torch.DenseMask, "__init__", lambda self, p, clock: right(self, p, Small()))
     document, _, _ = compare("cloud.xyz", "--cutoff", 6, "--only", "sdpa")
     row = document["methods"][0]
     assert row["status"] == "left out" and row["reason"].startswith("mask and bias of 100 x 100 take 0.0 GB")
@@ -310,7 +312,8 @@ def test_a_gpu_without_a_kernel_of_ours(compare, tmp_path, monkeypatch):
 def test_all_methods_on_a_gpu(compare, tmp_path):
     x = write_cloud(tmp_path / "cloud.xyz", 1000, spread=30.0)
     document, _, _ = compare("cloud.xyz", "--cutoff", 6, "--backward", "--seconds", 3000)
-    assert document["device"] == "cuda" and document["dtype"] == "float16" and document["gpu"] and document["driver_version"]
+    assert document["device"] == "cuda" and document["dtype"] == "float16"
+    assert document["gpu"] and document["driver_version"]
     assert document["pairs"] == len(all_pairs(x, 6.0))
     for row in document["methods"]:
         for part in (row, row["backward"]):

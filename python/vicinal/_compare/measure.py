@@ -69,7 +69,8 @@ def _status(field):
 class CpuClock:
     """The CPU: wall time, and growth of resident memory."""
 
-    memory_is = "growth of the process's resident memory at its highest; memory that it had from before and used again is not seen"
+    memory_is = ("growth of the process's resident memory at its highest; memory that it had from before and used "
+                 "again is not seen")
     warm_seconds, share, most_runs = 0.0, 10.0, 30
 
     def settle(self):

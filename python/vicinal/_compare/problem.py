@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-ROWS, GRADIENT_ROWS = 128, 8  # compared with float64
+ROWS, GRADIENT_ROWS = 128, 8  # compared with float64; of large structures fewer, for so many distances in all:
+DISTANCES = 40_000_000
 BOUND = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 1e-2}  # relative Frobenius error of those rows
 # Masks from positions in float32 may decide pairs otherwise where d^2 / cutoff^2 - 1 is smaller than this.  Gradients
 # depend on the pairs of all neighbours, of which some would nearly always be.
@@ -102,14 +103,15 @@ class Problem:
         return np.array(sorted(sure if sure else candidates[:count]))
 
     def _reference(self):
-        candidates = self.random.permutation(self.n)[:2 * ROWS]
+        count = min(ROWS, max(16, DISTANCES // self.n), self.n)
+        candidates = self.random.permutation(self.n)[:2 * count]
         near = {}
 
         def look(i):
             if i not in near:
                 near[i] = self.lattice.near(self.positions, self.positions[i], self.cutoff)
             return near[i]
-        rows = self._chosen(candidates, min(ROWS, self.n), lambda i: self._is_sure(look(i)[2], SURE))
+        rows = self._chosen(candidates, count, lambda i: self._is_sure(look(i)[2], SURE))
         self.counts = np.array([len(look(i)[0]) for i in rows])
         right = np.empty((len(rows), self.heads, self.dim))
         for at, i in enumerate(rows):

@@ -11,7 +11,7 @@ class Way:
     """A method for a Problem, which may say LeftOut at any time.
 
         prepared = pairs()              from positions to what attention needs: pattern and plan, list, mask
-        run, back = forward(prepared)   run() computes; back(what it gave) is [atoms, heads, head size] in the file's order
+        run, back = forward(prepared)   run() computes; back(what it gave) is [atoms, heads, head size], in file order
         run, back = backward(prepared)  the same of forward and backward; back gives (dq, dk, dv)
         kept(prepared)                  bytes that are held as long as the pairs are
         estimate(prepared, backward)    seconds of a run, from a part of it; None: it is not known before
@@ -21,8 +21,8 @@ class Way:
 
     def __init__(self, problem, clock):
         self.p, self.clock = problem, clock
-        self.how = ""  # in words, for people
-        self.facts = {}  # for JSON
+        self.how = self.backward_how = ""  # in words, for people
+        self.facts = {}  # for JSON; what begins with backward_ is of both passes
         self.left = None  # set by who runs it: seconds that it still has
 
     def estimate(self, prepared, backward):
@@ -73,7 +73,7 @@ class VicinalInOrder(Vicinal):
 
 
 class GatherScatter(Way):
-    """In NumPy: gathered products, softmax over each query's pairs by reduceat, and sums by a sparse matrix of SciPy."""
+    """In NumPy: gathered products, softmax over each query's pairs by reduceat, sums by a sparse matrix of SciPy."""
 
     label = "gather, softmax, scatter"
     piece_bytes = 1 << 26  # of one gathered tensor

@@ -12,6 +12,7 @@ from .measure import LeftOut
 
 PIECE_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}  # of one gathered tensor, where there are several pieces
 # Tiles of FlexAttention's kernel on a GPU, the best of those that bench/peers_gpu.py tried on an H200 first.
+TILE = ", tile {BLOCK_M} x {BLOCK_N}, {num_warps} warps, {num_stages} stages"
 TILES = [{"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 4, "num_stages": stages} for stages in (2, 3)]
 
 
@@ -28,29 +29,28 @@ def tensor_bytes(*tensors):
     return sum(x.numel() * x.element_size() for x in tensors if isinstance(x, torch.Tensor))
 
 
-def with_gradient(call, dout):
-    """(run, leaves -> gradients) of call(q, k, v)."""
-    def of(q, k, v):
-        q, k, v = leaves = [x.detach().requires_grad_() for x in (q, k, v)]
+def with_gradient(call, q, k, v, dout):
+    """A function that computes call(q, k, v) and its gradients."""
+    leaves = [x.detach().requires_grad_() for x in (q, k, v)]
 
-        def run():
-            with torch.enable_grad():
-                return torch.autograd.grad(call(q, k, v), leaves, dout)
-        return run
-    return of
+    def run():
+        with torch.enable_grad():
+            return torch.autograd.grad(call(*leaves), leaves, dout)
+    return run
 
 
 class Vicinal(ways.Vicinal):
     def backward(self, pattern):
         import vicinal
-        q, k, v, dout = (pattern.sort(x) if self.in_order else x for x in (self.p.q, self.p.k, self.p.v, self.p.dout))
-        run = with_gradient(lambda q, k, v: vicinal.attention(q, k, v, pattern, sorted=self.in_order), dout)(q, k, v)
+        given = [pattern.sort(x) if self.in_order else x for x in (self.p.q, self.p.k, self.p.v, self.p.dout)]
+        run = with_gradient(lambda q, k, v: vicinal.attention(q, k, v, pattern, sorted=self.in_order), *given)
 
         def told():
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = run()
-            self.facts.setdefault("notes", []).extend(str(w.message) for w in caught)
+            if caught:
+                self.backward_how = str(caught[0].message).replace("vicinal: ", "", 1)
             return result
         return told, (lambda grads: [pattern.unsort(x) for x in grads]) if self.in_order else lambda grads: grads
 
@@ -110,36 +110,36 @@ class GatherScatter(ways.Way):
     def kept(self, prepared):
         return tensor_bytes(*prepared)
 
-    def _parts(self, prepared, end, most):
-        first, i, j = prepared
-        cut = ways.cuts(first, 0, end, max(1, most // self.gathered))
-        return [(a, b, i[first[a]:first[b]] - a, j[first[a]:first[b]]) for a, b in zip(cut, cut[1:])]
-
-    def _forward(self, prepared, end, attend, most):
-        p, parts = self.p, self._parts(prepared, end, most)
-
-        def run():
-            return torch.cat([attend(p.q[a:b], p.k, p.v, i, j, b - a, p.scale) for a, b, i, j in parts]).to(p.q.dtype)
-        return run
-
-    def _backward(self, prepared, end, attend, most):
-        """In several pieces each is computed again in the backward pass, or what it needs would not fit."""
+    def _call(self, prepared, end, attend, most):
+        """The first `end` queries as a function of q, k and v.  Where there are gradients, each of several pieces is
+        computed again in the backward pass: what all of them need would not fit."""
         from torch.utils.checkpoint import checkpoint
-        p, parts = self.p, self._parts(prepared, end, most)
+        (first, i, j), p = prepared, self.p
+        cut = ways.cuts(first, 0, end, max(1, most // self.gathered))
 
         def call(q, k, v):
             outs = []
-            for a, b, i, j in parts:
-                if len(parts) == 1:
-                    outs.append(attend(q[a:b], k, v, i, j, b - a, p.scale))
+            for a, b in zip(cut, cut[1:]):
+                some = slice(first[a], first[b])
+                given = q[a:b], k, v, i[some] - a if a else i[some], j[some], b - a, p.scale
+                if len(cut) > 2 and q.requires_grad:
+                    outs.append(checkpoint(attend, *given, use_reentrant=False, preserve_rng_state=False))
                 else:
-                    outs.append(checkpoint(attend, q[a:b], k, v, i, j, b - a, p.scale, use_reentrant=False))
-            return torch.cat(outs).to(p.q.dtype)
-        return with_gradient(call, p.dout[:end])(p.q, p.k, p.v)
+                    outs.append(attend(*given))
+            return torch.cat(outs).to(q.dtype)
+        return call
+
+    def _forward(self, prepared, end, attend, most):
+        call = self._call(prepared, end, attend, most)
+        return lambda: call(self.p.q, self.p.k, self.p.v)
+
+    def _backward(self, prepared, end, attend, most):
+        call = self._call(prepared, end, attend, most)
+        return with_gradient(call, self.p.q, self.p.k, self.p.v, self.p.dout[:end])
 
     def _tuned(self, prepared, make, bytes_a_number):
-        """(seconds of all, writing, bytes of a piece) of the fastest on some queries; a single piece takes so many bytes
-        for each number that is gathered."""
+        """((seconds of all, in words, writing, bytes of a piece) of the fastest on some queries, what was tried); a
+        single piece takes so many bytes for each number that is gathered."""
         first, n = prepared[0], self.p.n
         end, total = max(min(n, 256), n // ways.SAMPLE), int(first[-1]) * self.gathered
         sizes, numbers = [PIECE_BYTES[self.p.device]], total // 4
@@ -166,7 +166,7 @@ class GatherScatter(ways.Way):
     def backward(self, prepared):
         size = self.p.q.element_size()  # q, k and v stay, and then come gradients
         (self.seconds, words, attend, size), tried = self._tuned(prepared, self._backward, 3 * size + 12)
-        self.facts["backward_tried"] = tried
+        self.facts["backward_tried"], self.backward_how = tried, words
         return self._backward(prepared, self.p.n, attend, size), lambda grads: grads
 
     def estimate(self, prepared, backward):
@@ -212,8 +212,8 @@ class DenseMask(ways.Way):
 
     def backward(self, mask):
         q, k, v, dout = map(as_sequence, (self.p.q, self.p.k, self.p.v, self.p.dout))
-        run = with_gradient(lambda q, k, v: functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask[None, None]), dout)(q, k, v)
+        run = with_gradient(lambda *qkv: functional.scaled_dot_product_attention(*qkv, attn_mask=mask[None, None]),
+                            q, k, v, dout)
         return run, lambda grads: [from_sequence(x) for x in grads]
 
     def estimate(self, mask, backward):
@@ -317,8 +317,7 @@ class Flex(ways.Way):
             bits = number == len(choices) - 1
             if best and (self.left() < 3 * longest or (bits and self.p.device == "cuda")):
                 break
-            line = {"label": f"blocks of {mask.BLOCK_SIZE[0]}, {words}" + (
-                "" if tile is None else ", tile {BLOCK_M} x {BLOCK_N}, {num_warps} warps, {num_stages} stages".format(**tile))}
+            line = {"label": f"blocks of {mask.BLOCK_SIZE[0]}, {words}{TILE.format(**tile) if tile else ''}"}
             tried.append(line)
             run = start(mask, tile)
             try:
@@ -349,11 +348,11 @@ class Flex(ways.Way):
             q, k, v = self._sorted(pattern, mask.seq_lengths[0], self.p.q, self.p.k, self.p.v)
             return lambda: Flex._compiled(q, k, v, block_mask=mask, kernel_options=tile)
         back, tried = self._back(pattern), self.facts.setdefault("tried", [])
-        run, line, self.mask = self._best(self._choices(pattern, mask, TILES if self.p.device == "cuda" else [None]), start,
-                                          lambda out: self.p.error(back(out)), tried)
+        choices = self._choices(pattern, mask, TILES if self.p.device == "cuda" else [None])
+        run, line, self.mask = self._best(choices, start, lambda out: self.p.error(back(out)), tried)
         self.facts["compile_seconds"] = line["first_seconds"]
-        self.how = (f"compiled in {line['first_seconds']:.1f} s, {line['label']}; vicinal's order and blocks for nothing; "
-                    "mask: vicinal.pattern() and to_block_mask()")
+        self.how = (f"compiled in {line['first_seconds']:.1f} s, {line['label']}; vicinal's order and blocks for "
+                    "nothing; mask: vicinal.pattern() and to_block_mask()")
         return run, back
 
     def backward(self, prepared):
@@ -364,11 +363,11 @@ class Flex(ways.Way):
 
         def start(mask, tile):
             q, k, v, dout = self._sorted(pattern, mask.seq_lengths[0], self.p.q, self.p.k, self.p.v, self.p.dout)
-            return with_gradient(lambda q, k, v: Flex._compiled(q, k, v, block_mask=mask, kernel_options=tile), dout)(q, k, v)
+            return with_gradient(lambda *qkv: Flex._compiled(*qkv, block_mask=mask, kernel_options=tile), q, k, v, dout)
         back, tried = self._back(pattern), self.facts.setdefault("backward_tried", [])
         run, line, self.mask = self._best(self._choices(pattern, mask, [TILES[1], None]), start,
                                           lambda grads: self.p.gradient_error([back(x) for x in grads]), tried)
-        self.facts["backward_compile_seconds"] = line["first_seconds"]
+        self.facts["backward_compile_seconds"], self.backward_how = line["first_seconds"], line["label"]
         return run, lambda grads: [back(x) for x in grads]
 
 

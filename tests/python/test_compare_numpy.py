@@ -2,7 +2,9 @@
 """`vicinal compare` without torch: what is right by other formulas, wrong methods, limits, words, files."""
 import json
 import os
+import pathlib
 import signal
+import subprocess
 import sys
 import time
 
@@ -13,12 +15,15 @@ from compare_tools import SKEWED, all_pairs, compare, dense_attention, rows_of, 
 
 pytestmark = pytest.mark.skipif(not os.path.isfile(os.environ.get("VIC_LIBRARY", "")),
                                 reason="VIC_LIBRARY does not name libvicinal.so")
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 THREE = ["vicinal", "vicinal-sorted", "gather-scatter"]
 
 
 @pytest.fixture
 def no_torch(monkeypatch):
     """As in a Python that has no torch, whether this one does or not."""
+    from vicinal import _attention
+    monkeypatch.setattr(_attention, "_torch_attention", None)
     for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -128,7 +133,8 @@ def test_table_and_document(compare, no_torch, tmp_path):
         assert row["status"] == "timed" and row["relative_error"] < 1e-5, row
         assert 0 < row["seconds_min"] <= row["seconds"] <= row["seconds_p95"] and row["pairs_seconds"] > 0
         assert row["times_as_long"] == row["seconds"] / rows["vicinal"]["seconds"]
-        assert f"{row['relative_error']:.1e}" in next(line for line in table.splitlines() if line.startswith(row["label"]))
+        line = next(line for line in table.splitlines() if line.startswith(row["label"]))
+        assert f"{row['relative_error']:.1e}" in line
     for name in ("flex", "sdpa"):
         assert rows[name]["status"] == "left out" and "torch" in rows[name]["reason"]
     assert "There is no torch in this Python" in table and "--backward" in document["notes"][0]
@@ -204,7 +210,8 @@ def test_a_method_that_fails_is_a_row(compare, no_torch, tmp_path, monkeypatch):
     def fail(self):
         raise self.error
     monkeypatch.setattr(ways.GatherScatter, "pairs", fail)
-    for error, words in ((MemoryError("no room"), "out of memory (MemoryError: no room)"), (KeyError("x"), "KeyError: 'x'")):
+    for error, words in ((MemoryError("no room"), "out of memory (MemoryError: no room)"),
+                         (KeyError("x"), "KeyError: 'x'")):
         monkeypatch.setattr(ways.GatherScatter, "error", error, raising=False)
         document, table, _ = compare("cloud.xyz", "--cutoff", 6)
         row = rows_of(document)["gather-scatter"]
@@ -222,7 +229,7 @@ def test_a_method_that_fails_is_a_row(compare, no_torch, tmp_path, monkeypatch):
     (["cloud.xyz", "--cutoff", "6", "--head-dim", "129"], 2, "from 1 to 128"),
     (["cloud.xyz", "--cutoff", "6", "--dtype", "float64"], 2, "--dtype"),
     (["cloud.xyz", "--cutoff", "6", "--only", "flx"], 2, "no method 'flx'; did you mean flex?"),
-    (["cloud.xyz", "--cutoff", "6", "--only", ","], 2, "There are vicinal, vicinal-sorted, gather-scatter, flex, sdpa"),
+    (["cloud.xyz", "--cutoff", "6", "--only", ","], 2, "there are vicinal, vicinal-sorted, gather-scatter, flex, sdpa"),
     (["cloud.xyz", "--cutoff", "6", "--cell", "5,5"], 2, "a,b,c or a,b,c,alpha,beta,gamma"),
     (["cloud.xyz", "--cutoff", "6", "--cell", "5,5,5,90,90,190"], 2, "got '5,5,5,90,90,190'"),
     (["cloud.xyz", "--cutoff", "6", "--pbc", "xx"], 2, "expected auto, none, or axes"),
@@ -290,3 +297,19 @@ def test_memory_is_that_of_the_call():
     assert kept.nbytes == 1 << 27 and 0.98 * 3 * (1 << 26) < grown < 1.2 * 3 * (1 << 26)
     assert CpuClock().memory(lambda: kept.sum())[1] < 1 << 22
     assert CpuClock().room() > 1 << 20
+
+
+def test_by_the_command(tmp_path):
+    """`python -m vicinal compare` is main(), with its exit codes."""
+    def call(*words):
+        path = os.pathsep.join(filter(None, [str(ROOT / "python"), os.environ.get("PYTHONPATH")]))
+        return subprocess.run([sys.executable, "-m", "vicinal", "compare", *words], capture_output=True, text=True,
+                              cwd=tmp_path, env={**os.environ, "PYTHONPATH": path,
+                                                 "VIC_LIBRARY": os.path.abspath(os.environ["VIC_LIBRARY"])})
+    write_cloud(tmp_path / "cloud.xyz", 30)
+    done = call("cloud.xyz", "--cutoff", "6", "--only", "vicinal")
+    assert done.returncode == 0 and "30 atoms" in done.stdout, done.stderr
+    assert call("nowhere.xyz", "--cutoff", "6").returncode == 3
+    assert call("cloud.xyz").returncode == 2
+    done = call("--help")
+    assert done.returncode == 0 and "--backward" in done.stdout and done.stderr == ""
