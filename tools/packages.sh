@@ -8,7 +8,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-de
 TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
 # For a virtual environment: ./test --full builds and installs the wheel, ./test --torch has torch.
 VENV_PACKAGES=(python3-venv)
-# From PyPI, for tests/torch: what the package works with.
+# From PyPI, for tests/with_torch: what the package works with.
 TORCH_PACKAGES=(torch jax transformers torch-geometric ase MDAnalysis biotite matplotlib pytest)
 # For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.
 SANITIZE_PACKAGES=(clang)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JAX operator: handlers that XLA calls through its foreign function interface.  Of that interface's header only
- * what is needed here is declared, of version 0.3 (JAX 0.9.1); tests/torch/test_jax.py compares it with the header of
+ * what is needed here is declared, of version 0.3 (JAX 0.9.1); tests/with_torch/test_jax.py compares it with the header of
  * the JAX that is installed.
  * https://github.com/openxla/xla/blob/main/xla/ffi/api/c_api.h
  *

@@ -38,7 +38,7 @@ class Program:
         missing.  What a program takes as its argument is the example."""
         for name in sorted(self.imports):
             spec = importlib.util.find_spec(name)
-            if spec is None or spec.origin is None:  # a folder of that name, such as tests/torch, is no package
+            if spec is None or spec.origin is None:  # a folder of that name is no package
                 pytest.skip(f"no {name}")
         data = os.environ.get("VIC_TEST_DATA")
         for path in [ROOT / "examples/quartz.xyz", *(pathlib.Path(data, "small").iterdir() if data else ())]:
