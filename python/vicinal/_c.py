@@ -69,9 +69,10 @@ def _find():
         # A wheel has no links, so that the name there is the one that the loader asks for: libvicinal.so.0.2.
         found = [p for folder in folders for p in [folder / name, *sorted(folder.glob(name + ".*"))] if p.is_file()]
         paths += found[:1]
-    if not paths or not paths[0].name.startswith("libvicinal.so"):
-        raise ImportError(f"libvicinal.so is not in {folders[0]}: install the package (pip install .), or let "
-                          "VIC_LIBRARY name a build's libvicinal.so")
+        if not found and name != "libvicinal_structure.so":
+            raise ImportError(f"{name} is not in {folders[0]}: " + (
+                f"VIC_LIBRARY is {given!r}, and has to name the libvicinal.so of a whole build, or to be unset" if given
+                else "install the package (pip install .), or let VIC_LIBRARY name a build's libvicinal.so"))
     return paths
 
 
@@ -80,7 +81,11 @@ class Library:
 
     def __init__(self, paths):
         self.paths = [str(path) for path in paths]
-        self.handles = [c.CDLL(path) for path in self.paths]
+        try:
+            self.handles = [c.CDLL(path) for path in self.paths]
+        except OSError as error:
+            raise ImportError(f"a library of vicinal cannot be loaded: {error}: build or install it on this machine"
+                              ) from error
         for handle in self.handles:
             for name, (result, arguments) in FUNCTIONS.items():
                 if name not in vars(self) and hasattr(handle, name):

@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 
 from . import _c
-from ._points import Points, host_array, integers, is_torch, length, two_sets, whole
+from ._points import I32, Points, file_name, host_array, integers, is_torch, length, two_sets, whole
 
 SIDES = {"query": _c.CONSTANTS["VIC_QUERY"], "key": _c.CONSTANTS["VIC_KEY"]}
 by_number = weakref.WeakValueDictionary()  # for operators, which know a pattern by its number
@@ -236,14 +236,15 @@ class Pattern:
         return self._moved(x, back, dim)
 
     def _moved(self, x, rows, dim):
+        x = x if is_torch(x) else host_array(x, "x")
         if dim is None:
             dim = 1 if x.ndim == 4 else 0
-        if x.shape[dim] != len(rows):
+        if not -x.ndim <= dim < x.ndim or x.shape[dim] != len(rows):
             raise _c.ArgumentError(f"expected {len(rows):,} points along dimension {dim}, got shape {tuple(x.shape)}")
         if is_torch(x):
             import torch
             return x.index_select(dim, torch.from_numpy(rows).to(x.device))
-        return np.take(host_array(x, "x"), rows, dim)
+        return np.take(x, rows, dim)
 
     # ---- other patterns from it ----
 
@@ -333,16 +334,17 @@ class Pattern:
         kind, _, index = str(device).partition(":")
         if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
             raise _c.ArgumentError(f"device: expected 'cpu', 'cuda' or 'cuda:1', got {device!r}")
-        heads, head_dim, kv_heads, head_dim_v = (whole(x, name, 1) for x, name in (
+        heads, head_dim, kv_heads, head_dim_v = (whole(x, name, 1, I32) for x, name in (
             (heads, "heads"), (head_dim, "head_dim"), (heads if kv_heads is None else kv_heads, "kv_heads"),
             (head_dim if head_dim_v is None else head_dim_v, "head_dim_v")))
-        o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=head_dim, head_dim_v=head_dim_v,
-                                           pattern_order=bool(sorted))
+        # attention() pads heads to multiples of 8
+        o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=-(-head_dim // 8) * 8,
+                                           head_dim_v=-(-head_dim_v // 8) * 8, pattern_order=bool(sorted))
         name = str(dtype).rpartition(".")[2]
         if name not in _c.DTYPES:
             raise _c.ArgumentError(f"dtype: expected 'float32', 'float16' or 'bfloat16', got {dtype!r}")
         o.dtype = o.out_dtype = _c.DTYPES[name]
-        o.device.type, o.device.index = _c.CUDA if kind == "cuda" else _c.CPU, int(index or 0)
+        o.device.type, o.device.index = _c.CUDA if kind == "cuda" else _c.CPU, whole(int(index or 0), "device", 0, I32)
         info = _c.STRUCTS["vic_plan_info"]()
         _c.call("vicpy_plan_get", self._number, c.addressof(o), c.addressof(info))
         return {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
@@ -351,7 +353,7 @@ class Pattern:
 
     def save(self, path):
         """Write a .vnp file, which vicinal.load() and the command read.  Raises FileError."""
-        self._call("vic_pattern_save", os.fsencode(path), context=False)
+        self._call("vic_pattern_save", file_name(path), context=False)
 
     def __reduce__(self):
         with self._lock:
@@ -608,4 +610,4 @@ def _ranges(queries, others, query_offsets, range_offsets, ranges, causal=False,
 
 def load(path):
     """Read a Pattern from the .vnp file at `path`, checked throughout.  Raises FileError or InputError."""
-    return Pattern(_c.make("vic_pattern_load", _c.context(), os.fsencode(path)))
+    return Pattern(_c.make("vic_pattern_load", _c.context(), file_name(path)))

@@ -24,14 +24,18 @@ def is_torch(x):
     return torch is not None and isinstance(x, torch.Tensor)
 
 
-def whole(x, what, least=0):
-    """x as an int from `least` on."""
+I32 = (1 << 31) - 1
+
+
+def whole(x, what, least=0, most=(1 << 63) - 1):
+    """x as an int from `least` to `most`; ctypes would take what a field holds of a larger one."""
     try:
         number = operator.index(x)
     except (TypeError, ValueError, RuntimeError):
         number = None
-    if number is None or not least <= number < 1 << 63:
-        raise _c.ArgumentError(f"{what}: expected a whole number from {least} on, got {_shown(x)}")
+    if number is None or not least <= number <= most:
+        limits = f"from {least} to {most:,}" if number is not None and number > most else f"from {least} on"
+        raise _c.ArgumentError(f"{what}: expected a whole number {limits}, got {_shown(x)}")
     return number
 
 
@@ -43,6 +47,17 @@ def length(x, what):
         except (TypeError, ValueError, RuntimeError):
             pass
     raise _c.ArgumentError(f"{what}: expected a number, got {_shown(x)}")
+
+
+def file_name(x, what="path"):
+    """x as the bytes of a path."""
+    try:
+        name = os.fsencode(x)
+    except (TypeError, UnicodeError):
+        name = b"\0"
+    if b"\0" in name:  # where C would take the name to end
+        raise _c.ArgumentError(f"{what}: expected the path of a file, got {_shown(x)}")
+    return name
 
 
 def _shown(x):

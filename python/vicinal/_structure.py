@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Structures read from files."""
 import ctypes as c
-import os
 import weakref
 
 import numpy as np
 
 from . import _c
+from ._points import I32, axes, file_name, host_array, whole
 
 
 def _copied(address, shape, kind):
@@ -78,10 +78,14 @@ class Structure:
 
         Raises ArgumentError or FileError.
         """
+        values = host_array(values, "values")
+        if values.shape != (len(self),) or values.dtype.kind not in "biuf":
+            raise _c.ArgumentError(f"values: expected a number for each of {len(self):,} atoms, got shape {values.shape} of "
+                                   f"{values.dtype}")
+        if not isinstance(name, str) or "\0" in name:
+            raise _c.ArgumentError(f"name: expected the name of a column, got {name!r}")
         values = np.ascontiguousarray(values, np.float64)
-        if values.shape != (len(self),):
-            raise _c.ArgumentError(f"values: expected one for each of {len(self):,} atoms, got shape {values.shape}")
-        _c.call("vic_structure_write", self._handle, os.fsencode(path), name.encode(), _c.pointer(values))
+        _c.call("vic_structure_write", self._handle, file_name(path), name.encode(), _c.pointer(values))
 
 
 def read(path, *, model=0, altloc="highest", duplicates="refuse", cell=None, pbc=None, supercell=None, symmetry=False,
@@ -92,7 +96,7 @@ def read(path, *, model=0, altloc="highest", duplicates="refuse", cell=None, pbc
     model       number of the model or frame (1, 2, ...); 0 = the first, -1 = the last
     altloc      "highest": per residue the alternative with the highest occupancy; "all"
     duplicates  of atoms listed twice in one place: "refuse", "drop" (keep the first) or "keep"
-    cell        a, b, c, alpha, beta, gamma (A, degrees) in place of the file's
+    cell        a, b, c, alpha, beta, gamma (A, degrees), or a, b, c with right angles, in place of the file's
     pbc         None: what the file says, or else all axes where there is a cell, but none where a crystal's space group
                 was not applied; True, False or three of them
     supercell   repetitions along a, b, c, three whole numbers; None = 1, 1, 1
@@ -103,22 +107,22 @@ def read(path, *, model=0, altloc="highest", duplicates="refuse", cell=None, pbc
     Returns a Structure.  Raises FileError when the file cannot be opened, InputError (file, line, expected, found) when
     its content cannot be trusted, ArgumentError.  What is read of each format: docs/formats.md.
     """
-    from ._points import axes
-    o = _c.STRUCTS["vic_read_options"](model=int(model), max_atoms=int(max_atoms), symmetry=bool(symmetry),
-                                       drop_hydrogen=not hydrogen, drop_water=not water)
+    o = _c.STRUCTS["vic_read_options"](model=whole(model, "model", -1, I32), max_atoms=whole(max_atoms, "max_atoms"),
+                                       symmetry=bool(symmetry), drop_hydrogen=not hydrogen, drop_water=not water)
     for given, name, choices in ((altloc, "altloc", ("highest", "all")),
                                  (duplicates, "duplicates", ("refuse", "drop", "keep"))):
         if given not in choices:
             raise _c.ArgumentError(f"{name}: expected {' or '.join(map(repr, choices))}, got {given!r}")
         setattr(o, name, choices.index(given))
     if cell is not None:
-        if np.shape(cell) != (6,):
-            raise _c.ArgumentError(f"cell: expected a, b, c, alpha, beta, gamma, got {cell!r}")
-        o.cell, o.has_cell = (c.c_double * 6)(*cell), True
+        numbers = host_array(cell, "cell")
+        if numbers.shape not in ((3,), (6,)) or numbers.dtype.kind not in "iuf":
+            raise _c.ArgumentError(f"cell: expected a, b, c, or a, b, c, alpha, beta, gamma, got {cell!r}")
+        o.cell, o.has_cell = (c.c_double * 6)(*[*numbers, 90.0, 90.0, 90.0][:6]), True
     if supercell is not None:
         if np.shape(supercell) != (3,):
             raise _c.ArgumentError(f"supercell: expected three whole numbers, got {supercell!r}")
-        o.supercell = (c.c_int32 * 3)(*supercell)
+        o.supercell = (c.c_int32 * 3)(*(whole(repeats, "supercell", 1, I32) for repeats in supercell))
     if pbc is not None:
         o.pbc, o.periodic = _c.CONSTANTS["VIC_PBC_SET"], (c.c_bool * 3)(*axes(pbc))
-    return Structure(_c.make("vic_structure_read", os.fsencode(path), c.addressof(o)))
+    return Structure(_c.make("vic_structure_read", file_name(path), c.addressof(o)))

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads of the CPU, and what this build and machine have."""
 from . import _c
+from ._points import whole
 
 
 def set_num_threads(n):
     """Threads of the CPU that patterns and attention use from now on, whichever thread calls them; 0 = all processors
     that this process may use, which is the default.  Results have the same bits whatever it is."""
-    _c.call("vicpy_set_threads", int(n))
+    _c.call("vicpy_set_threads", whole(n, "n", 0, 1024))
 
 
 def get_num_threads():

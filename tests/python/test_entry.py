@@ -89,9 +89,9 @@ def test_without_a_binary(tmp_path):
 
 def test_an_editable_install(tmp_path):
     """The package then has two folders: its sources, and what was built of C."""
-    built = [tmp_path / "bin/vicinal", tmp_path / "lib/libvicinal.so.0.2"]
+    built = [tmp_path / "bin/vicinal", tmp_path / "lib/libvicinal.so.0.2", tmp_path / "lib/libvicinal_python.so"]
     for file in built:
-        file.parent.mkdir()
+        file.parent.mkdir(exist_ok=True)
         file.touch()
     done = python("-c", f"""if True:
         import vicinal
@@ -107,6 +107,21 @@ def test_a_build_without_readers(tmp_path):
     done = python("-c", "import vicinal; vicinal.read('x.pdb')",
                   env=environment(VIC_LIBRARY=str(tmp_path / "libvicinal.so")))
     assert "Error: this build of vicinal reads no structure files (VIC_STRUCTURE_FILES=OFF" in done.stderr
+
+
+def test_libraries_that_are_not_there(tmp_path):
+    """Which one is missing, where, and what to do; what is no library; and a folder in place of the file."""
+    def said(path):
+        done = python("-c", "import vicinal; vicinal.windows(4, 2, 2)", env=environment(VIC_LIBRARY=str(path)))
+        assert done.returncode == 1
+        return done.stderr.splitlines()[-1]
+    path = tmp_path / "libvicinal.so"
+    assert f"ImportError: libvicinal.so is not in {tmp_path}: VIC_LIBRARY is '{path}'" in said(path)
+    assert f"VIC_LIBRARY is '{LIBRARY.parent}', and has to name the libvicinal.so" in said(LIBRARY.parent)
+    path.write_text("no library")
+    assert f"ImportError: libvicinal_python.so is not in {tmp_path}" in said(path)
+    shutil.copy(LIBRARY.parent / "libvicinal_python.so", tmp_path)
+    assert f"ImportError: a library of vicinal cannot be loaded: {path}" in said(path)
 
 
 def test_one_version():

@@ -284,6 +284,43 @@ def test_structures_of_files():
     assert np.array_equal(got.positions, structure.positions) and np.any(got.neighbors("S"))
 
 
+def test_options_of_reading(tmp_path):
+    """What is out of the range of C was taken modulo 2^32, and a path ended at a NUL."""
+    from vicinal_ctypes import data
+    path = data("small/1vln-triclinic.gro")
+    right = vicinal.read(path, cell=(50, 51, 52), supercell=(2, 1, 1))
+    np.testing.assert_allclose(right.cell, np.diag([100.0, 51.0, 52.0]), atol=1e-9)
+    for options, text in (({"model": 1 << 32}, "model: .* to 2,147,483,647"), ({"model": 1.5}, "model: expected a whole number"),
+                          ({"supercell": ((1 << 32) + 1, 1, 1)}, "supercell: .* to 2,147,483,647"),
+                          ({"supercell": (1.5, 1, 1)}, "supercell: expected a whole number"),
+                          ({"max_atoms": 1 << 70}, "max_atoms"), ({"cell": np.eye(3)}, "cell: expected a, b, c, or"),
+                          ({"cell": ["50"] * 6}, "cell: expected a, b, c, or")):
+        with pytest.raises(vicinal.ArgumentError, match=text):
+            vicinal.read(path, **options)
+    for call in (vicinal.read, vicinal.load, vicinal.windows(4, 2, 2).save):
+        for wrong in (f"{path}\0.pdb", None, 3):
+            with pytest.raises(vicinal.ArgumentError, match="path: expected the path of a file"):
+                call(wrong)
+    for values, name, text in ((["x"] * len(right), "value", "values: expected a number for each"),
+                               (np.zeros(len(right), complex), "value", "values: .* of complex128"),
+                               (np.zeros(len(right)), "a\0b", "name: expected"), (np.zeros(len(right)), None, "name: expected")):
+        with pytest.raises(vicinal.ArgumentError, match=text):
+            right.write(tmp_path / "x.xyz", values, name)
+
+
+def test_plans_are_for_what_attention_takes(rng):
+    """Heads of 13 are padded, and a number of heads was taken modulo 2^32."""
+    pattern = vicinal.pattern(rng.uniform(0, 5, (20, 3)), 2.0)
+    assert pattern.prepare(2, 13, head_dim_v=5) == pattern.prepare(2, 16, head_dim_v=8)
+    for wrong in (((1 << 32) + 2, 16), (2, (1 << 32) + 16)):
+        with pytest.raises(vicinal.ArgumentError, match="to 2,147,483,647, got"):
+            pattern.prepare(*wrong)
+    points = rng.normal(size=(20, 3))
+    assert np.array_equal(pattern.sort(points.tolist()), pattern.sort(points))
+    with pytest.raises(vicinal.ArgumentError, match="expected 20 points along dimension 5"):
+        pattern.sort(points, dim=5)
+
+
 def test_atoms_of_ase(rng):
     ase = pytest.importorskip("ase")
     x = rng.uniform(0, 5, (30, 3))
@@ -811,8 +848,9 @@ def test_threads_of_the_cpu():
     for n in (3, 1, 2) * 5:
         vicinal.set_num_threads(n)
     assert running() == many
-    with pytest.raises(vicinal.ArgumentError, match="1 to 1024"):
-        vicinal.set_num_threads(-1)
+    for wrong in (-1, 1025, (1 << 32) + 1, 1.5, "2"):
+        with pytest.raises(vicinal.ArgumentError, match="n: expected a whole number from 0"):
+            vicinal.set_num_threads(wrong)
     assert vicinal.get_num_threads() == 2
     vicinal.set_num_threads(0)
     assert vicinal.get_num_threads() >= 1
