@@ -250,7 +250,7 @@ def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, comp
                 q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0 or
                 _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
             return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
-    except (RuntimeError, TypeError, AttributeError, IndexError, _c.Error) as error:
+    except (RuntimeError, TypeError, AttributeError, LookupError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
 
@@ -278,12 +278,12 @@ def _explain(error, q, k, v, pattern, bias, backend):
             raise _c.ArgumentError(f"{name}: expected the device of q, {q.device}, got {x.device}") from None
     if q.device.type not in ("cpu", "cuda"):
         raise _c.DeviceError(f"q: there are kernels for the CPU and for CUDA, not for {q.device.type}") from None
+    if q.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise _c.ArgumentError(f"q: expected float32, float16 or bfloat16, got {str(q.dtype)[6:]}: cast it, or take "
+                               "backend='reference', which computes in float64") from None
     text = str(error).partition("vicinal: ")[2].partition("\nException raised from")[0]  # of torch.c
     if isinstance(error, _c.Error) or not text:
         raise error
-    if q.dtype == torch.float64:
-        text = ("q: expected float32, float16 or bfloat16, got float64: cast it, or take backend='reference', which "
-                "computes in float64")
     raise (_c.DeviceError if q.is_cuda else _c.ArgumentError)(text) from None
 
 
@@ -329,7 +329,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
                 out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
         else:
             out, lse = _kernel(q, k, v, table, pattern._number, scale, in_order)
-    except (RuntimeError, _c.Error) as error:
+    except (RuntimeError, LookupError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     if d_v % 8:
         out = out[..., :d_v]

@@ -566,6 +566,8 @@ except vicinal.ArgumentError as error:
     (lambda q, k, v: (q, k[..., :8], v), "k: expected the head size of q, 16"),
     (lambda q, k, v: (q, k[:, :, :1], v), "as many heads in both"),
     (lambda q, k, v: (q.double(), k.double(), v.double()), "backend='reference'"),
+    (lambda q, k, v: [x.to(torch.complex64) for x in (q, k, v)], "q: expected float32, .* got complex64"),
+    (lambda q, k, v: [x.int() for x in (q, k, v)], "q: expected float32, .* got int32"),
     (lambda q, k, v: (q, k.half(), v), "k: expected the type of q, torch.float32"),
     (lambda q, k, v: (q[:1], k, v), "expected the batch of q, 1"),
     (lambda q, k, v: (q[0], k, v), "k: expected .* alike in q, k and v"),
