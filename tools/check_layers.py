@@ -73,7 +73,7 @@ def layer_of(path):
 
 def mirrored_by(layer):
     name = layer.split("/")[2]
-    return "apps/cli" if name == "cli" else "src/" + name
+    return {"cli": "apps/cli", "glue": "python/glue"}.get(name, "src/" + name)
 
 
 def allowed(layer):
@@ -90,7 +90,7 @@ def allowed(layer):
 def resolve(root, file, name):
     """Where a quoted include leads, by its path below the root; None when it is not in the tree."""
     for folder in (file.parent, root / "src", root / "include", root / "tests", root / "apps",
-                   root / "apps/cli"):
+                   root / "apps/cli", root / "python"):
         target = (folder / name).resolve()
         if target.is_file() and root in target.parents:
             return target.relative_to(root).as_posix()

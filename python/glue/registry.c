@@ -240,7 +240,10 @@ vic_status vicpy_update(int64_t number, const vic_points *queries, const vic_poi
     struct kept *k = find(number);
     bool captured = false;
     struct planned *plans = NULL;
+    vic_pattern *pattern = NULL;
     if (k) {
+        k->holds++; /* a drop meanwhile frees it afterwards */
+        pattern = k->pattern;
         for (struct planned *p = k->plans; p; p = p->next) captured = captured || p->captured;
         if (!captured) plans = plans_out(k);
     }
@@ -252,25 +255,33 @@ vic_status vicpy_update(int64_t number, const vic_points *queries, const vic_poi
         st = say(err, VIC_BAD_ARGUMENT,
                  "a CUDA graph was captured with this pattern, and would go on with the old one: make a new pattern, "
                  "and capture anew");
-    else if (!(st = context_of((vic_device){ VIC_CPU, 0 }, &c, err)))
-        st = vic_pattern_update(c, &k->pattern, queries, keys, err);
+    else if (!(st = context_of((vic_device){ VIC_CPU, 0 }, &c, err))) {
+        st = vic_pattern_update(c, &pattern, queries, keys, err);
+        pthread_mutex_lock(&lock);
+        k->pattern = pattern;
+        pthread_mutex_unlock(&lock);
+    }
     pthread_mutex_unlock(&making);
+    if (k) vicpy_drop(number);
     return st;
 }
 
 /* ---- Plans ---- */
 
+static int (*ask_capturing)(void *, int *);
+
+static void find_driver(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    *(void **)&ask_capturing = driver ? dlsym(driver, "cuStreamIsCapturing") : NULL;
+}
+
 bool stream_captured(void *stream)
 {
-    static int (*ask)(void *, int *);
-    static bool looked;
+    static pthread_once_t looked = PTHREAD_ONCE_INIT;
     int answer = 0;
-    if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
-        void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
-        *(void **)&ask = driver ? dlsym(driver, "cuStreamIsCapturing") : NULL;
-        __atomic_store_n(&looked, true, __ATOMIC_RELEASE);
-    }
-    return ask && ask(stream == VIC_STREAM_DEFAULT ? NULL : stream, &answer) == 0 && answer != 0;
+    pthread_once(&looked, find_driver);
+    return ask_capturing && ask_capturing(stream == VIC_STREAM_DEFAULT ? NULL : stream, &answer) == 0 && answer != 0;
 }
 
 static vic_plan_options options_of(const vic_attention_args *a, bool pattern_order)
@@ -327,7 +338,10 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
     struct planned *p = NULL;
     pthread_mutex_lock(&lock);
     struct kept *k = find(number);
-    if (k && (p = look_up(k, key))) p->uses++;
+    if (k && (p = look_up(k, key))) {
+        p->uses++;
+        p->captured = p->captured || in_graph;
+    }
     pthread_mutex_unlock(&lock);
     if (k && !p) {
         if (in_graph)
@@ -336,7 +350,10 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
                        "call attention once with such tensors before the capture");
         pthread_mutex_lock(&making);
         pthread_mutex_lock(&lock);
-        if ((k = find(number)) && (p = look_up(k, key))) p->uses++;
+        if ((k = find(number))) {
+            k->holds++; /* a drop meanwhile frees the pattern afterwards */
+            if ((p = look_up(k, key))) p->uses++;
+        }
         pthread_mutex_unlock(&lock);
         if (k && !p && !(st = make(k, key, &p, err))) {
             pthread_mutex_lock(&lock);
@@ -344,9 +361,9 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
             pthread_mutex_unlock(&lock);
         }
         pthread_mutex_unlock(&making);
+        if (k) vicpy_drop(number);
     }
     if (!k) return gone(err);
-    if (p && in_graph) p->captured = true;
     *out = p;
     return st;
 }
@@ -427,6 +444,7 @@ vic_status planned_run(const struct planned *plan, const vic_attention_args *arg
 {
     vic_context *c;
     vic_status st = context_now(plan, &c, err);
+    if (args->q.ndim == 4 && args->q.shape[0] + args->k.shape[0] + args->v.shape[0] == 0) return st; /* no batch */
     return st ? st : vic_attention(c, plan->plan, args, err);
 }
 

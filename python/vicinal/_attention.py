@@ -9,8 +9,10 @@ import numpy as np
 from . import _c
 from ._bias import DistanceBias
 from ._pattern import Pattern
-from ._points import host_array, is_torch
+from ._points import host_array, is_torch, length
 
+KERNEL_TYPES = ("float32", "float16", "bfloat16")
+MAX_HEAD = 128
 _torch_attention = None  # _torch.attention, once there has been a tensor
 
 
@@ -25,7 +27,7 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
     k, v           [keys, kv_heads, d] and [keys, kv_heads, d_v], or with batch; kv_heads divides heads.  Of the type of
                    q and on its device
     pattern        which pairs there are, for all heads and all of a batch
-    scale          of the scores; None = 1 / sqrt(d)
+    scale          of the scores, a finite number; None = 1 / sqrt(d).  One to be learnt: multiply q by it, and give 1.0
     bias           a vicinal.DistanceBias, b as a function of the pair's distance; for a pattern of one structure with a
                    cutoff, on the CPU
     return_lse     also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
@@ -39,7 +41,8 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
     [.., queries, heads, d_v] in the type of q, or (out, lse).  On a GPU it runs on torch's current stream.
 
     In torch q, k, v and a bias's table can be differentiated, out and lse both: gradients come from vicinal.reference,
-    in pieces of about 0.5 GB beside the list of pairs, and take time for each pair; a warning says so.
+    in pieces of about 0.5 GB beside the list of pairs, and take time for each pair; a warning says so.  Inside of
+    torch.func.grad, vjp, jvp and the like, and in forward mode, all comes from there, and not in pieces.
 
     Raises ArgumentError for shapes and types, DeviceError where no kernel of the device has what was asked.
     """
@@ -79,9 +82,43 @@ def check(q, k, v, pattern, bias, backend):
     if v.shape[-2] != k.shape[-2] or k.shape[-2] < 1 or q.shape[-2] % k.shape[-2]:
         raise _c.ArgumentError(f"k, v: expected as many heads in both, a divisor of the {q.shape[-2]} of q, got "
                                f"{k.shape[-2]} and {v.shape[-2]}")
+    if 0 in (q.shape[-2], q.shape[-1], v.shape[-1]):
+        raise _c.ArgumentError(f"q, v: expected at least one head, and head sizes from 1 on, got shapes {tuple(q.shape)} "
+                               f"and {tuple(v.shape)}")
+    if backend == "auto" and max(q.shape[-1], v.shape[-1]) > MAX_HEAD:
+        raise _c.ArgumentError(f"q, v: there are kernels for head sizes up to {MAX_HEAD}, got {q.shape[-1]} and "
+                               f"{v.shape[-1]}; for small systems backend='reference' takes any")
     if bias is not None and pattern.cutoff is None:
         raise _c.ArgumentError("bias: a bias of distance needs a pattern with a cutoff, up to which its table reaches; "
                                f"got {pattern!r}")
+    if bias is not None and bias.table.shape[0] not in (1, q.shape[-2]):
+        raise _c.ArgumentError(f"bias: expected a table of 1 head or of the {q.shape[-2]} of q, got shape "
+                               f"{tuple(bias.table.shape)}")
+    if bias is not None and bias.cutoff is not None and not math.isclose(bias.cutoff, pattern.cutoff, rel_tol=1e-6):
+        raise _c.ArgumentError(f"bias: its table was made for a cutoff of {bias.cutoff:g} A, and would be stretched to the "
+                               f"{pattern.cutoff:g} A of the pattern: make it with the pattern's")
+
+
+def scale_of(scale, head_dim):
+    """The factor of the scores, a float."""
+    if scale is None:
+        return 1.0 / math.sqrt(head_dim)
+    scale = length(scale, "scale")
+    if not -math.inf < scale < math.inf:  # as torch.compile can follow it
+        raise _c.ArgumentError(f"scale: expected a finite number, or None for 1 / sqrt(d), got {scale}")
+    return scale
+
+
+def _compute_type(given):
+    """The NumPy dtype of a name, or of torch's."""
+    try:
+        dtype = np.dtype(str(given)[6:] if str(given).startswith("torch.") else given)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in KERNEL_TYPES:
+        raise _c.ArgumentError(f"compute_dtype: of NumPy arrays expected 'float16' or 'float32' (or 'bfloat16', where "
+                               f"ml_dtypes has been imported), got {given!r}")
+    return dtype
 
 
 def _padded(x):
@@ -94,21 +131,23 @@ def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute
     q, k, v = (host_array(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
     check(q, k, v, pattern, bias, backend)
     dtype, d_v = q.dtype, v.shape[-1]
-    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    scale = scale_of(scale, q.shape[-1])
+    if compute_dtype is not None:
+        q, k, v = (x.astype(_compute_type(compute_dtype)) for x in (q, k, v))
     if backend == "reference":
+        if dtype.kind != "f" and dtype.name != "bfloat16":
+            raise _c.ArgumentError(f"q: expected floating-point numbers, got {dtype}: cast it (q.astype(np.float64))")
         from .reference import attention_numpy
         out, lse = attention_numpy(*(x if x.ndim == 4 else x[None] for x in (q, k, v)), pattern, scale, bias, in_order)
         out, lse = out.astype(dtype), lse.astype(np.float64 if dtype == np.float64 else np.float32)
         if q.ndim == 3:
             out, lse = out[0], lse[0]
         return (out, lse) if return_lse else out
-    if compute_dtype is not None:
-        q, k, v = (x.astype(np.dtype(compute_dtype)) for x in (q, k, v))
-    if q.dtype.name not in ("float32", "float16", "bfloat16"):
+    if q.dtype.name not in KERNEL_TYPES:
         raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32)), or take "
                                "backend='reference', which computes in float64")
     q, k, v = _padded(q), _padded(k), _padded(v)
-    q, k, v = (x if x.strides[-1] == x.itemsize or x.shape[-1] < 2 else np.ascontiguousarray(x) for x in (q, k, v))
+    q, k, v = (x if x.flags.aligned and x.strides[-1] == x.itemsize else x.copy() for x in (q, k, v))
     out, lse = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype), np.empty(q.shape[:-1], np.float32)
     args = _c.STRUCTS["vic_attention_args"](scale=scale, zero_scale=scale == 0.0)
     if bias is not None:

@@ -5,7 +5,7 @@ import ctypes as c
 import numpy as np
 
 from . import _c
-from ._points import host_array, is_torch
+from ._points import host_array, is_torch, length
 
 KINDS = {"linear": 0, "gaussian": 1, "cosine": 2, "polynomial": 3}
 POINTS = _c.CONSTANTS["VIC_BIAS_POINTS"]
@@ -16,27 +16,32 @@ class DistanceBias:
 
     table  float32 [heads or 1, points]: value m at d^2 = cutoff^2 m / (points - 1), linear in d^2 in between; -inf is
            weight 0, and next to it e^b is linear.  NumPy, or torch, then learnable through the reference's gradients
+    cutoff  A, that the table reaches to: another one of the pattern is then an error; None = the pattern's
 
     Also made by linear(), gaussian(), cosine() and polynomial(), in 1,024 points; the cutoff that these take is the
     pattern's, in A, and each other argument a number or one for each head.  Biases are added with +.  How exactly a
     table meets its function: docs/howto/distance-bias.md.  Raises ArgumentError.
     """
 
-    def __init__(self, table):
+    def __init__(self, table, cutoff=None):
         if not is_torch(table):
             table = np.ascontiguousarray(host_array(table, "table"), np.float32)
         if table.ndim != 2 or table.shape[1] < 2:
             raise _c.ArgumentError(f"table: expected [heads or 1, points >= 2], got shape {tuple(table.shape)}")
-        self.table = table
+        self.table, self.cutoff = table, None if cutoff is None else length(cutoff, "cutoff")
 
     @classmethod
     def _term(cls, kind, cutoff, *parameters):
         """One row a head: parameters are numbers, or vectors with one for each head."""
-        a, center, width = np.broadcast_arrays(*(np.atleast_1d(np.asarray(p, np.float64)) for p in parameters))
+        cutoff = length(cutoff, "cutoff")
+        try:
+            a, center, width = np.broadcast_arrays(*(np.atleast_1d(np.asarray(p, np.float64)) for p in parameters))
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise _c.ArgumentError(f"expected numbers, or vectors with one for each head ({error})") from None
         table = np.zeros((len(a), POINTS), np.float32)
         for row, values in zip(table, zip(a, center, width)):
-            _c.call("vic_bias_add", KINDS[kind], *map(float, values), float(cutoff), POINTS, row.ctypes.data)
-        return cls(table)
+            _c.call("vic_bias_add", KINDS[kind], *map(float, values), cutoff, POINTS, row.ctypes.data)
+        return cls(table, cutoff)
 
     @classmethod
     def linear(cls, a, cutoff):
@@ -61,9 +66,17 @@ class DistanceBias:
     def __add__(self, other):
         if not isinstance(other, DistanceBias):
             return NotImplemented
-        if self.table.shape[1] != other.table.shape[1]:
-            raise _c.ArgumentError(f"tables of {self.table.shape[1]} and {other.table.shape[1]} points cannot be added")
-        return DistanceBias(self.table + other.table)
+        one, two = self.table, other.table
+        if one.shape[1] != two.shape[1] or (one.shape[0] != two.shape[0] and 1 not in (one.shape[0], two.shape[0])):
+            raise _c.ArgumentError("tables to be added: expected as many heads (or 1) and points of both, got shapes "
+                                   f"{tuple(one.shape)} and {tuple(two.shape)}")
+        if None not in (self.cutoff, other.cutoff) and self.cutoff != other.cutoff:
+            raise _c.ArgumentError(f"tables for cutoffs of {self.cutoff:g} A and {other.cutoff:g} A cannot be added")
+        if is_torch(one) != is_torch(two):
+            import torch
+            like = one if is_torch(one) else two
+            one, two = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (one, two))
+        return DistanceBias(one + two, other.cutoff if self.cutoff is None else self.cutoff)
 
     def __repr__(self):
         return f"<vicinal.DistanceBias, {self.table.shape[0]} heads, {self.table.shape[1]} points>"

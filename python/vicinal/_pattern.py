@@ -61,6 +61,7 @@ class Pattern:
         self._number, self._like = number, like
         self._lock = threading.RLock()
         self._pairs = {}  # of the reference, by device
+        self._updates = 0  # number of update_(), by which a backward pass knows that pairs are others now
         self._ask()
         self._finalizer = weakref.finalize(self, _drop, number)
         by_number[number] = self
@@ -249,7 +250,8 @@ class Pattern:
     def _of_two(self, name, other):
         if not isinstance(other, Pattern):
             return NotImplemented
-        with self._lock:
+        one, two = sorted((self, other), key=lambda p: p._number)  # of two threads neither waits for the other
+        with one._lock, two._lock:
             first, second = (_c.library().vicpy_pattern(p._number) for p in (self, other))
             return Pattern(_c.make(name, _c.context(), first, second), self._like)
 
@@ -283,7 +285,8 @@ class Pattern:
         cell              None: that of the positions, or else the pattern's
 
         For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and
-        the pattern's order are of the new positions from then on.
+        the pattern's order are of the new positions from then on.  A backward pass of attention before the update is an
+        error; that of a function of torch.compile does not notice, and has gradients of the new pairs.
         """
         queries, others = two_sets({"given": positions}, None if keys is None else {"given": keys}, cell)
         self._check_moved(queries, others, cell)
@@ -292,6 +295,7 @@ class Pattern:
             queries.c.cell = queries.c.periodic = None
         with self._lock:
             _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
+            self._updates += 1
             self._pairs.clear()
             self._ask()
         return self

@@ -59,7 +59,8 @@ def host_array(x, what, expected=ARRAYS):
         if np.ma.is_masked(x):
             raise _c.ArgumentError(f"{what}: {np.ma.count_masked(x):,} entries are masked, and what they hold is no "
                                    "value: leave them out, or fill them and say by mask= which points take no part")
-        return np.asarray(x)
+        x = np.asarray(x)
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     try:
         array = _converted(x)
     except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:

@@ -15,7 +15,7 @@ import os
 import torch
 
 from . import _c, reference
-from ._attention import check
+from ._attention import check, scale_of
 from ._pattern import by_number
 from ._points import is_torch
 
@@ -77,8 +77,11 @@ _attn_lse = torch.ops.vicinal.attn_lse.default
 _attn_biased = torch.ops.vicinal.attn_biased.default
 
 
-def _shapes(q, k, v, *_):
-    """What the results are like, for tracing."""
+def _shapes(q, k, v, *rest):
+    """What the results are like, for tracing.  A tensor of the device "meta" among others of the CPU leads here, too."""
+    for x, name in ((k, "k"), (v, "v"), *((x, "table") for x in rest[:1] if is_torch(x))):
+        if x.device != q.device:
+            raise _c.ArgumentError(f"{name}: expected the device of q, {q.device}, got {x.device}")
     return q.new_empty((*q.shape[:-1], v.shape[-1])), q.new_empty(q.shape[:-1], dtype=torch.float32)
 
 
@@ -159,22 +162,32 @@ class Attention(torch.autograd.Function):
     """The kernels forward, the reference backward."""
 
     @staticmethod
-    def forward(ctx, q, k, v, table, pattern, scale, in_order):
+    def forward(q, k, v, table, pattern, scale, in_order):
+        return _kernel(q, k, v, table, pattern._number, scale, in_order)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        q, k, v, table, *ctx.given = inputs
         ctx.save_for_backward(q, k, v, table)
-        ctx.given = pattern, scale, in_order
-        return _kernel(q.detach(), k.detach(), v.detach(), None if table is None else table.detach(), pattern._number,
-                       scale, in_order)
+        ctx.updates = ctx.given[0]._updates
+
+    vmap = staticmethod(_vmap(lambda *inputs: Attention.apply(*inputs)))
 
     @staticmethod
     def backward(ctx, dout, dlse):
         tensors = ctx.saved_tensors
+        if ctx.given[0]._updates != ctx.updates:
+            raise _c.ArgumentError("the pattern was updated (update_) after attention() and before its backward pass, "
+                                   "whose gradients would be those of the new pairs: update it after backward(), or make "
+                                   "a new pattern")
         if not torch.is_grad_enabled():
             return (*_gradients(*tensors, dout, dlse, *ctx.given), None, None, None)
         wanted = [x for x, needed in zip(tensors, ctx.needs_input_grad) if needed]  # to be differentiated again
         out, lse = _reference(*tensors, *ctx.given)
         dlse = torch.where(lse.isfinite(), dlse.to(lse.dtype), 0.0)
-        found = iter(torch.autograd.grad((out, lse), wanted, (dout.to(out.dtype), dlse), create_graph=True,
-                                         allow_unused=True))
+        # Without gradients of q and k there are none of lse.
+        results, down = zip(*((x, dx) for x, dx in ((out, dout.to(out.dtype)), (lse, dlse)) if x.requires_grad))
+        found = iter(torch.autograd.grad(results, wanted, down, create_graph=True, allow_unused=True))
         return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:4]), None, None, None)
 
 
@@ -191,7 +204,7 @@ def _backward_operator(q, k, v, table, dout, dlse, pattern, scale, in_order):
 
 
 _library.impl("attention_backward", _backward_operator, "CompositeExplicitAutograd")
-torch.library.register_fake("vicinal::attention", lambda q, k, v, table, *rest: _shapes(q, k, v), lib=_library)
+torch.library.register_fake("vicinal::attention", _shapes, lib=_library)
 torch.library.register_fake(
     "vicinal::attention_backward", lambda q, k, v, table, *rest: (
         *(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)),
@@ -216,18 +229,28 @@ torch.library.register_autograd("vicinal::attention", _differentiate, setup_cont
 # ---- vicinal.attention() ----
 
 _grad = torch.is_grad_enabled
-_nan = math.nan
+_transformed = torch._C._are_functorch_transforms_active  # inside of torch.vmap, torch.func.grad and the like
+_dual = torch.autograd.forward_ad
+_nan, _inf = math.nan, math.inf
+
+
+def _differentiated(compiling):
+    """Inside of what only plain torch operations can follow: forward mode, and torch.func's grad, vjp and the like.
+    These two go well in compiled functions, and there cannot be told from vmap."""
+    return _dual._current_level >= 0 or not compiling and _transformed() and any(
+        level.key() != torch._C._functorch.TransformType.Vmap for level in torch._C._functorch.get_interpreter_stack())
 
 
 def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     """vicinal.attention() of torch tensors."""
     # The usual case first, in few steps: a call takes a few microseconds.
     try:
-        if bias is None and compute_dtype is None and backend == "auto" and not (
-                q.size(-1) & 7 or v.size(-1) & 7 or
+        if bias is None and compute_dtype is None and backend == "auto" and (
+                scale is None or type(scale) is float and -_inf < scale < _inf) and not (
+                q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0 or
                 _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
             return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
-    except (RuntimeError, TypeError, AttributeError, _c.Error) as error:
+    except (RuntimeError, TypeError, AttributeError, IndexError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
 
@@ -241,6 +264,14 @@ def _tensors(k, v):
 def _explain(error, q, k, v, pattern, bias, backend):
     """Raise what the arguments have wrong, or else the error itself."""
     _tensors(k, v)
+    for x, name in ((q, "q"), (k, "k"), (v, "v")):
+        if x.is_nested:
+            raise _c.ArgumentError(f"{name}: expected a plain tensor, got a nested one: join the structures' rows to "
+                                   "[atoms of all, heads, d], and tell the pattern their cu_seqlens=") from None
+        if x.layout != torch.strided or x.is_quantized:
+            form = "a quantized one" if x.is_quantized else x.layout
+            raise _c.ArgumentError(f"{name}: expected a dense tensor (torch.strided), got {form}: give "
+                                   f"{name}.{'dequantize' if x.is_quantized else 'to_dense'}()") from None
     check(q, k, v, pattern, bias, backend)
     for x, name in ((k, "k"), (v, "v")):
         if x.device != q.device:
@@ -268,24 +299,31 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
     _tensors(k, v)
     check(q, k, v, pattern, bias, backend)
     given, d_v = q.dtype, v.shape[-1]
-    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    if is_torch(scale) and scale.requires_grad and _grad():
+        raise _c.ArgumentError("scale: a tensor that requires a gradient would get none: multiply q by it, and give "
+                               "scale=1.0")
+    scale = scale_of(scale, q.shape[-1])
     table = None
     if bias is not None:
         table = bias.table if is_torch(bias.table) else torch.from_numpy(bias.table)
         table = table.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
-    if backend == "reference":
-        out, lse = _reference(q, k, v, table, pattern, scale, in_order)
-        return (out, lse) if return_lse else out
     if compute_dtype is not None:
         dtype = _compute_type(compute_dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    compiling = torch.compiler.is_compiling()
+    if backend == "reference" or _differentiated(compiling):
+        if not q.dtype.is_floating_point:
+            raise _c.ArgumentError(f"q: expected floating-point tensors, got {q.dtype}")
+        out, lse = _reference(q, k, v, table, pattern, scale, in_order)
+        out = out.to(given)
+        return (out, lse) if return_lse else out
     if q.shape[-1] % 8:
         q, k = (torch.nn.functional.pad(x, (0, -q.shape[-1] % 8)) for x in (q, k))
     if d_v % 8:
         v = torch.nn.functional.pad(v, (0, -d_v % 8))
     try:
-        if _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table)):
-            if torch.compiler.is_compiling():
+        if _transformed() or _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table)):
+            if compiling:
                 out, lse = torch.ops.vicinal.attention(q, k, v, table, pattern._number, scale, in_order)
             else:
                 out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)

@@ -52,14 +52,15 @@ def _pairs(pattern, device, with_distance):
     """i, j (int64), the first pair of each query [n + 1] (a list), and d or None, on a device; kept with the pattern."""
     import torch
     key = str(device)
-    if key not in pattern._pairs:
-        i, j = pattern._list("ij")
-        first = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=pattern.n_queries))]).tolist()
-        pattern._pairs[key] = [torch.from_numpy(i).to(device), torch.from_numpy(j).to(device), first, None]
-    found = pattern._pairs[key]
-    if with_distance and found[3] is None:
-        found[3] = torch.from_numpy(pattern._list("d")[0]).to(device)
-    return found
+    with pattern._lock:  # so that what an update_() makes stale is not kept
+        if key not in pattern._pairs:
+            i, j = pattern._list("ij")
+            first = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=pattern.n_queries))]).tolist()
+            pattern._pairs[key] = [torch.from_numpy(i).to(device), torch.from_numpy(j).to(device), first, None]
+        found = pattern._pairs[key]
+        if with_distance and found[3] is None:
+            found[3] = torch.from_numpy(pattern._list("d")[0]).to(device)
+        return found
 
 
 def _rows(q, k, v, table, pattern, scale, begin, end):

@@ -176,6 +176,22 @@ def test_second_derivatives():
         close(a, b, 1e-4)
 
 
+@pytest.mark.parametrize("which", [(0, 0, 1), (0, 1, 0), (1, 0, 1)])
+def test_second_derivatives_of_some(which):
+    """Of v alone, lse has no gradient, and asking for one was an error."""
+    pattern = periodic(40)
+    given = [x.detach().requires_grad_(bool(wanted)) for x, wanted in zip(tensors((40, 1, 8)), which)]
+    twin = [x.detach().double().requires_grad_(x.requires_grad) for x in given]
+
+    def second(function, x):
+        wanted = [y for y in x if y.requires_grad]
+        first = torch.autograd.grad(function(*x).square().sum(), wanted, create_graph=True)
+        return torch.autograd.grad(sum(y.square().sum() for y in first), wanted)
+    for a, b in zip(second(lambda *x: vicinal.attention(*x, pattern), given), second(
+            lambda *x: vicinal.attention(*x, pattern, backend="reference"), twin)):
+        close(a, b, 1e-4)
+
+
 def test_bias_and_its_gradient():
     pattern = vicinal.pattern(points(), 5.0)
     table = (vicinal.DistanceBias.cosine(5.0) + vicinal.DistanceBias.linear([-0.3, 0.1], 5.0)).table
@@ -323,6 +339,82 @@ def test_vmap(device):
     assert torch.equal(torch.vmap(lambda *x: vicinal.attention(*x, pattern))(*five)[0], want)
 
 
+def differentiable(q, k, v, pattern):
+    """oracle() for derivatives of any kind: one head, no empty row."""
+    i, j = pattern.neighbors("ij")
+    count = torch.zeros(pattern.n_queries, pattern.n_keys, dtype=torch.float64)
+    count.index_put_((torch.as_tensor(i), torch.as_tensor(j)), torch.ones((), dtype=torch.float64), accumulate=True)
+    scores = q[..., 0, :] @ k[..., 0, :].transpose(-1, -2) * q.shape[-1] ** -0.5 + count.log()
+    return (scores.softmax(-1) @ v[..., 0, :]).unsqueeze(-2)
+
+
+TRANSFORMS = {
+    "grad": lambda f, q, k, v: torch.func.grad(lambda *x: f(*x).sin().sum(), (0, 1, 2))(q, k, v),
+    "vjp": lambda f, q, k, v: torch.func.vjp(f, q, k, v)[1](v),
+    "jvp": lambda f, q, k, v: torch.func.jvp(f, (q, k, v), (k, v, q)),
+    "jacrev": lambda f, q, k, v: (torch.func.jacrev(lambda x: f(q * x, k, v)[:3])(q.new_tensor(0.5)),),
+    "jacfwd": lambda f, q, k, v: (torch.func.jacfwd(lambda x: f(q * x, k, v))(q.new_tensor(0.5)),),
+    "hessian": lambda f, q, k, v: (torch.func.hessian(lambda x: f(q * x, k, v).sin().sum())(q.new_tensor(0.5)),),
+    "grad of grad": lambda f, q, k, v: torch.func.grad(lambda x: torch.func.grad(
+        lambda *y: f(*y).sin().sum(), (0, 1, 2))(x, k, v)[1].square().sum(), (0,))(q),
+    "grad in vmap": lambda f, q, k, v: torch.vmap(torch.func.grad(lambda *x: f(*x).sin().sum(), (0, 1, 2)))(
+        *(torch.stack([x, 2 * x]) for x in (q, k, v))),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms(name):
+    """jvp had tangents of 0, the others no right to be."""
+    pattern = periodic(40)
+    given = tensors((40, 1, 8))
+    got = TRANSFORMS[name](lambda *x: vicinal.attention(*x, pattern), *given)
+    want = TRANSFORMS[name](lambda *x: differentiable(*x, pattern), *(x.double() for x in given))
+    for a, b in zip(got, want):
+        close(a, b, 1e-4)
+
+
+def test_forward_mode():
+    import torch.autograd.forward_ad as forward
+    pattern = periodic(40)
+    q, k, v = tensors((40, 1, 8))
+    _, want = torch.func.jvp(lambda x: differentiable(x, k.double(), v.double(), pattern), (q.double(),), (v.double(),))
+    for grad in (False, True):
+        with forward.dual_level():
+            out = vicinal.attention(forward.make_dual(q.clone().requires_grad_(grad), v), k, v, pattern)
+            close(forward.unpack_dual(out).tangent, want, 1e-5)
+
+
+def test_gradients_through_vmap():
+    """They were None, with a warning of torch's."""
+    pattern = periodic(40)
+    given = tensors((3, 40, 1, 8), grad=True)
+    twin = [x.detach().double().requires_grad_() for x in given]
+    got = torch.autograd.grad(torch.vmap(lambda *x: vicinal.attention(*x, pattern))(*given).sin().sum(), given)
+    want = torch.autograd.grad(differentiable(*twin, pattern).sin().sum(), twin)
+    for a, b in zip(got, want):
+        close(a, b, 1e-5)
+
+
+@pytest.mark.parametrize("transform", [
+    lambda f: lambda x: torch.vmap(f)(torch.stack([x, x])), lambda f: lambda x: torch.func.grad(lambda y: f(y).sin().sum())(x),
+    lambda f: lambda x: torch.func.jvp(f, (x,), (x,))[1]])
+def test_transforms_in_compiled_functions(transform):
+    pattern = periodic(40)
+    q, k, v = tensors((40, 1, 8))
+    torch._dynamo.reset()
+    function = transform(lambda x: vicinal.attention(x, k, v, pattern))
+    close(torch.compile(function, backend="aot_eager")(q), function(q).double(), 1e-5)
+
+
+def test_scales_of_compiled_functions():
+    pattern = periodic(40)
+    q, k, v = tensors((40, 1, 8))
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda s: vicinal.attention(q, k, v, pattern, scale=s), fullgraph=True, backend="aot_eager")
+    for scale in (0.1, 0.2, 0.7, None, 3):
+        close(compiled(scale), oracle(q, k, v, pattern, scale)[0], 2e-6)
+
+
 @pytest.mark.gpu
 def test_cuda_graph():
     """Replays follow the inputs; a plan must be there before; a captured pattern cannot be updated."""
@@ -399,6 +491,17 @@ def test_update():
     assert torch.equal(vicinal.attention(q, k, v, pattern), vicinal.attention(q, k, v, vicinal.pattern(moved, 5.0)))
 
 
+def test_update_before_backward():
+    """Gradients would be those of the new pairs."""
+    pattern = vicinal.pattern(points(), 5.0)
+    q, k, v = tensors((200, 2, 16), grad=True)
+    out = vicinal.attention(q, k, v, pattern)
+    pattern.update_(points(seed=1))
+    with pytest.raises(vicinal.ArgumentError, match="update it after backward"):
+        out.sum().backward()
+    vicinal.attention(q, k, v, pattern).sum().backward()
+
+
 def test_threads():
     pattern = periodic()
     sets = [tensors((200, heads, 8 * (1 + i % 3))) for i, heads in enumerate((1, 2, 3, 4) * 2)]
@@ -467,7 +570,15 @@ except vicinal.ArgumentError as error:
     (lambda q, k, v: (q[:1], k, v), "expected the batch of q, 1"),
     (lambda q, k, v: (q[0], k, v), "k: expected .* alike in q, k and v"),
     (lambda q, k, v: (q, k.numpy(), v), "k: expected a torch tensor"),
-    (lambda q, k, v: (q.repeat(1, 1, 1, 9), k.repeat(1, 1, 1, 9), v), "8 to 128"),
+    (lambda q, k, v: (q.repeat(1, 1, 1, 9), k.repeat(1, 1, 1, 9), v), "head sizes up to 128, got 144"),
+    (lambda q, k, v: (q[0, 0, 0, 0], k, v), r"q: expected \[n, heads, d\] .* got shape \(\)"),
+    (lambda q, k, v: (q, k[0, 0, 0, 0], v), r"k: expected .* got shape \(\)"),
+    (lambda q, k, v: (q[..., :0], k[..., :0], v), "head sizes from 1 on"),
+    (lambda q, k, v: (q, k.to("meta"), v), "k: expected the device of q, cpu, got meta"),  # memory as it was, in silence
+    (lambda q, k, v: (q, k, v.to("meta").requires_grad_()), "v: expected the device of q, cpu, got meta"),
+    (lambda q, k, v: (q.to_sparse(), k, v), r"q: expected a dense tensor .* give q.to_dense\(\)"),
+    (lambda q, k, v: (q, k, torch.quantize_per_tensor(v, 0.1, 0, torch.qint8)), r"v: .* give v.dequantize\(\)"),
+    (lambda q, k, v: (torch.nested.nested_tensor([q[0]]), k, v), "q: .* got a nested one"),
 ])
 def test_errors(change, text):
     pattern = periodic()
@@ -481,9 +592,29 @@ def test_wrong_pattern_and_options():
     for wrong, options, text in ((None, {}, "vicinal.pattern"), (pattern, {"backend": "cuda"}, "'auto' or 'reference'"),
                                  (pattern, {"bias": torch.zeros(2, 8)}, "DistanceBias"),
                                  (pattern, {"compute_dtype": "float8"}, "compute_dtype"),
+                                 (pattern, {"scale": NAN}, "scale: expected a finite number"),
+                                 (pattern, {"scale": float("inf"), "backend": "reference"}, "scale: expected a finite"),
+                                 (pattern, {"scale": 1j}, "scale: expected a number"),
+                                 (pattern, {"scale": torch.ones(2)}, "scale: expected a number"),
+                                 (pattern, {"scale": torch.tensor(1.0, requires_grad=True)}, "multiply q by it"),
+                                 (pattern, {"bias": vicinal.DistanceBias.cosine(4.0)}, "bias: .* cutoff of 4 A"),
                                  (vicinal.windows(200), {"bias": vicinal.DistanceBias.cosine(5.0)}, "cutoff")):
         with pytest.raises(vicinal.ArgumentError, match=text):
             vicinal.attention(q, k, v, wrong, **options)
+    for wrong in (q.int(), q > 0, q.to(torch.complex64)):
+        with pytest.raises(vicinal.ArgumentError, match="q: expected floating-point tensors"):
+            vicinal.attention(wrong, wrong, wrong, pattern, backend="reference")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_empty_batch(device):
+    pattern = periodic()
+    for grad in (False, True):
+        q, k, v = tensors((0, 200, 2, 16), torch.float32 if device == "cpu" else torch.float16, device, grad=grad)
+        out, lse = vicinal.attention(q, k, v, pattern, return_lse=True)
+        assert out.shape == (0, 200, 2, 16) and lse.shape == (0, 200, 2)
+        if grad:
+            assert torch.autograd.grad(out.sum() + lse.sum(), q)[0].shape == q.shape
 
 
 def test_memory_of_calls_and_errors():
