@@ -7,6 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 import vicinal  # noqa: E402
 
+torch.set_num_threads(1)  # small tensors: threads that wait for each other on a busy machine take minutes
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a Hopper GPU, and a library with CUDA kernels")
