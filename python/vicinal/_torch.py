@@ -158,6 +158,13 @@ def _reference(q, k, v, table, pattern, scale, in_order):
     return out[0], lse[0]
 
 
+def _same_pairs(pattern, updates):
+    if pattern._updates != updates:
+        raise _c.ArgumentError("the pattern was updated (update_) after attention() and before its backward pass, whose "
+                               "gradients would be those of the new pairs: update it after backward(), or make a new "
+                               "pattern")
+
+
 class Attention(torch.autograd.Function):
     """The kernels forward, the reference backward."""
 
@@ -176,10 +183,7 @@ class Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dout, dlse):
         tensors = ctx.saved_tensors
-        if ctx.given[0]._updates != ctx.updates:
-            raise _c.ArgumentError("the pattern was updated (update_) after attention() and before its backward pass, "
-                                   "whose gradients would be those of the new pairs: update it after backward(), or make "
-                                   "a new pattern")
+        _same_pairs(ctx.given[0], ctx.updates)
         if not torch.is_grad_enabled():
             return (*_gradients(*tensors, dout, dlse, *ctx.given), None, None, None)
         wanted = [x for x, needed in zip(tensors, ctx.needs_input_grad) if needed]  # to be differentiated again
@@ -191,15 +195,19 @@ class Attention(torch.autograd.Function):
         return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:4]), None, None, None)
 
 
-_library.define("attention(Tensor q, Tensor k, Tensor v, Tensor? table, SymInt pattern, float scale, bool sorted) -> "
-                "(Tensor, Tensor)")
-_library.impl("attention", _kernel, "CompositeExplicitAutograd")
+# `updates`: how often the pattern was updated, by which the backward pass knows that its pairs are others now.
+_library.define("attention(Tensor q, Tensor k, Tensor v, Tensor? table, SymInt pattern, SymInt updates, float scale, "
+                "bool sorted) -> (Tensor, Tensor)")
+_library.impl("attention", lambda q, k, v, table, pattern, updates, *rest: _kernel(q, k, v, table, pattern, *rest),
+              "CompositeExplicitAutograd")
 _library.define("attention_backward(Tensor q, Tensor k, Tensor v, Tensor? table, Tensor dout, Tensor dlse, "
-                "SymInt pattern, float scale, bool sorted) -> (Tensor, Tensor, Tensor, Tensor)")
+                "SymInt pattern, SymInt updates, float scale, bool sorted) -> (Tensor, Tensor, Tensor, Tensor)")
 
 
-def _backward_operator(q, k, v, table, dout, dlse, pattern, scale, in_order):
-    *answers, dtable = _gradients(q, k, v, table, dout, dlse, _pattern(pattern), scale, in_order)
+def _backward_operator(q, k, v, table, dout, dlse, pattern, updates, scale, in_order):
+    pattern = _pattern(pattern)
+    _same_pairs(pattern, updates)
+    *answers, dtable = _gradients(q, k, v, table, dout, dlse, pattern, scale, in_order)
     return (*answers, q.new_empty(0) if dtable is None else dtable)
 
 
@@ -220,7 +228,7 @@ def _differentiate(ctx, dout, dlse):
     q, k, v, table = ctx.saved_tensors
     *answers, dtable = torch.ops.vicinal.attention_backward(q, k, v, table, dout.contiguous(), dlse.contiguous(),
                                                             *ctx.given)
-    return (*answers, None if table is None else dtable, None, None, None)
+    return (*answers, None if table is None else dtable, None, None, None, None)
 
 
 torch.library.register_autograd("vicinal::attention", _differentiate, setup_context=_save, lib=_library)
@@ -324,7 +332,8 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
     try:
         if _transformed() or _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table)):
             if compiling:
-                out, lse = torch.ops.vicinal.attention(q, k, v, table, pattern._number, scale, in_order)
+                out, lse = torch.ops.vicinal.attention(q, k, v, table, pattern._number, pattern._updates, scale,
+                                                           in_order)
             else:
                 out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
         else:

@@ -285,7 +285,7 @@ def test_opcheck(device):
     q, k, v = tensors((200, 2, 16), dtype, device, grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.library.opcheck(raw("attention"), (q, k, v, None, pattern._number, 0.25, False))
+        torch.library.opcheck(raw("attention"), (q, k, v, None, pattern._number, 0, 0.25, False))
 
 
 class Layer(torch.nn.Module):
@@ -500,6 +500,23 @@ def test_update_before_backward():
     with pytest.raises(vicinal.ArgumentError, match="update it after backward"):
         out.sum().backward()
     vicinal.attention(q, k, v, pattern).sum().backward()
+
+
+def test_update_before_backward():
+    """Gradients of other pairs than those of the forward pass are refused, compiled or not."""
+    def call(q, k, v, pattern):
+        return vicinal.attention(q, k, v, pattern).square().sum()
+    for function in (call, torch.compile(call, fullgraph=True, backend="aot_eager")):
+        pattern = vicinal.pattern(points(), 5.0)
+        q, k, v = tensors((200, 2, 16), grad=True)
+        loss = function(q, k, v, pattern)
+        pattern.update_(points(seed=4))
+        with pytest.raises(vicinal.ArgumentError, match="before its backward pass"):
+            loss.backward()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got = torch.autograd.grad(function(q, k, v, pattern), q)[0]
+        assert torch.equal(got, torch.autograd.grad(call(q, k, v, vicinal.pattern(points(seed=4), 5.0)), q)[0])
 
 
 def test_threads():
