@@ -287,7 +287,7 @@ class Pattern:
 
         For patterns of a cutoff or of the nearest.  Mask, structures, periodic axes and ids stay.  Answers, plans and
         the pattern's order are of the new positions from then on.  A backward pass of attention before the update is an
-        error; that of a function of torch.compile does not notice, and has gradients of the new pairs.
+        error in torch.
         """
         queries, others = two_sets({"given": positions}, None if keys is None else {"given": keys}, cell)
         self._check_moved(queries, others, cell)
