@@ -121,12 +121,8 @@ class Comparison:
             if name not in kinds:
                 row.update(status="left out", reason="this Python has no torch")
                 continue
-            made = self._guarded(row, row["label"], lambda: self._forward(kinds[name], row))
-            if self.o.backward and made is not None:
-                part = row["backward"] = {}
-                self._guarded(part, row["label"] + " with backward", lambda: self._backward(*made, part))
-                row.update({key: value for key, value in made[0].facts.items() if key.startswith("backward_")})
-            del made
+            with kinds[name].settings():
+                self._method(kinds[name], row)
             self._ratio(row)
             try:
                 self.clock.settle()
@@ -137,6 +133,13 @@ class Comparison:
                 self.say(self.notes[-1])
                 break
         self.facts["load_after"] = os.getloadavg()[0]
+
+    def _method(self, kind, row):
+        made = self._guarded(row, row["label"], lambda: self._forward(kind, row))
+        if self.o.backward and made is not None:
+            part = row["backward"] = {}
+            self._guarded(part, row["label"] + " with backward", lambda: self._backward(*made, part))
+            row.update({key: value for key, value in made[0].facts.items() if key.startswith("backward_")})
 
     def _guarded(self, row, label, call):
         """What `call` gives within --seconds; otherwise None, and the row says why."""

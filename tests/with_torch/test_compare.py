@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
+import torch._inductor.config
 
 from compare_tools import SKEWED, all_pairs, compare, dense_attention, rows_of, write_cloud  # noqa: F401
 
@@ -151,7 +153,9 @@ def keys_of(value):
 def test_all_methods(compare, tmp_path):
     """FlexAttention is compiled twice here, which takes a minute."""
     x = write_cloud(tmp_path / "cloud.xyz", 300)
+    before = torch._dynamo.config.get_config_copy(), torch._inductor.config.get_config_copy()
     document, table, said = compare("cloud.xyz", "--cutoff", 6, "--heads", 2, "--backward", "--seconds", 3000)
+    assert (torch._dynamo.config.get_config_copy(), torch._inductor.config.get_config_copy()) == before
     rows = rows_of(document)
     assert list(rows) == ["vicinal", "vicinal-sorted", "gather-scatter", "flex", "sdpa"]
     assert document["pairs"] == len(all_pairs(x, 6.0)) and document["torch"] == torch.__version__

@@ -144,7 +144,6 @@ def test_learns_a_bias(made):
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
-@torch._dynamo.config.patch(automatic_dynamic_shapes=True)  # the tests of vicinal compare turn it off
 def test_compiled(made):
     """The whole model is one graph, and another pattern compiles nothing anew."""
     batches = [of_files([made(seed, atoms)]) for seed, atoms in ((1, 300), (2, 250), (3, 120), (4, 310))]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all methods have, and those in NumPy."""
+import contextlib
+
 import numpy as np
 
 from . import lists
@@ -27,6 +29,11 @@ class Way:
 
     def estimate(self, prepared, backward):
         return None
+
+    @staticmethod
+    def settings():
+        """Within this all is run."""
+        return contextlib.nullcontext()
 
 
 def cuts(first, begin, end, most):

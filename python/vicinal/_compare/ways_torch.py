@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The methods in torch."""
+import contextlib
 import math
 import time
 import warnings
@@ -274,15 +275,20 @@ class Flex(ways.Way):
             from torch.nn.attention import flex_attention as module
         except ImportError:
             raise LeftOut(f"torch {torch.__version__} has no FlexAttention") from None
-        import torch._dynamo
-        import torch._inductor.config
-        dynamo = torch._dynamo.config
-        dynamo.specialize_float, dynamo.automatic_dynamic_shapes = True, False  # one system: its numbers are constants
-        dynamo.recompile_limit = dynamo.accumulated_recompile_limit = 10000
-        torch._inductor.config.compile_threads = 1  # a single kernel: to start workers would take longer
         if Flex._compiled is None:
             Flex._compiled = staticmethod(torch.compile(module.flex_attention, dynamic=False))
         self.block = 64 if problem.device == "cuda" else 128
+
+    @staticmethod
+    @contextlib.contextmanager
+    def settings():
+        """One system: its numbers are constants.  And a single kernel: to start workers for it would take longer."""
+        import torch._dynamo
+        import torch._inductor.config
+        with torch._dynamo.config.patch(specialize_float=True, automatic_dynamic_shapes=False, recompile_limit=10000,
+                                        accumulated_recompile_limit=10000):
+            with torch._inductor.config.patch(compile_threads=1):
+                yield
 
     def pairs(self):
         import vicinal
