@@ -58,10 +58,12 @@ vic_status planned_run(const struct planned *plan, const vic_attention_args *arg
 
 /* Whether work on a stream is being recorded into a CUDA graph. */
 bool stream_captured(void *stream);
-/* Scratch that stays with the plan, for calls on one stream, which come one after another: NULL when there is none of so
- * many bytes.  Not for calls that are captured. */
+/* Scratch that stays with the plan, for calls on one stream: NULL when there is none of so many bytes, or another thread
+ * is enqueueing work with it.  planned_scratch_back() when all work is enqueued.  Not for calls that are captured. */
 void *planned_scratch(struct planned *plan, void *stream, size_t bytes);
-/* Keeps `memory` as such, in place of what was kept; false when that is of another stream.  `release(owner)` frees it. */
+void planned_scratch_back(struct planned *plan);
+/* Keeps `memory` as such, in place of what was kept, and takes it as planned_scratch() does; false when what is kept is
+ * of another stream or in use.  `release(owner)` frees it. */
 bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size_t bytes, void *owner,
                           void (*release)(void *owner));
 

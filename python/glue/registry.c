@@ -20,6 +20,7 @@ struct planned {
         void *stream, *memory, *owner;
         size_t bytes;
         void (*release)(void *);
+        bool busy; /* a call has it, and has not enqueued all of its work yet */
     } scratch;
 };
 
@@ -400,7 +401,9 @@ void plan_give(struct planned *plan)
 void *planned_scratch(struct planned *plan, void *stream, size_t bytes)
 {
     pthread_mutex_lock(&lock);
-    void *memory = plan->scratch.stream == stream && plan->scratch.bytes >= bytes ? plan->scratch.memory : NULL;
+    const bool fits = !plan->scratch.busy && plan->scratch.stream == stream && plan->scratch.bytes >= bytes;
+    void *memory = fits ? plan->scratch.memory : NULL;
+    if (memory) plan->scratch.busy = true;
     pthread_mutex_unlock(&lock);
     return memory;
 }
@@ -411,7 +414,7 @@ bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size
     void *old = NULL;
     void (*old_release)(void *) = NULL;
     pthread_mutex_lock(&lock);
-    const bool kept = !plan->scratch.memory || plan->scratch.stream == stream;
+    const bool kept = !plan->scratch.busy && (!plan->scratch.memory || plan->scratch.stream == stream);
     if (kept) {
         old = plan->scratch.owner;
         old_release = plan->scratch.release;
@@ -420,10 +423,18 @@ bool planned_keep_scratch(struct planned *plan, void *stream, void *memory, size
         plan->scratch.owner = owner;
         plan->scratch.bytes = bytes;
         plan->scratch.release = release;
+        plan->scratch.busy = true;
     }
     pthread_mutex_unlock(&lock);
     if (old_release) old_release(old); /* its last user is before on the stream, as torch's allocator knows */
     return kept;
+}
+
+void planned_scratch_back(struct planned *plan)
+{
+    pthread_mutex_lock(&lock);
+    plan->scratch.busy = false;
+    pthread_mutex_unlock(&lock);
 }
 
 /* The context as it is now: after fork(), or with another number of threads, it is not the one of the plan. */

@@ -183,8 +183,8 @@ static void release(void *owner)
     torch.delete(owner);
 }
 
-/* Scratch on a GPU: the plan's own, or new one, which then stays with it if it can. */
-static bool scratch(struct call *c, struct planned *plan, vic_attention_args *a)
+/* Scratch on a GPU: the plan's own, or new one, which then stays with it if it can.  *of_plan: to be given back. */
+static bool scratch(struct call *c, struct planned *plan, vic_attention_args *a, bool *of_plan)
 {
     size_t bytes;
     handle owner;
@@ -194,19 +194,22 @@ static bool scratch(struct call *c, struct planned *plan, vic_attention_args *a)
     const bool captured = stream_captured(a->stream);
     const int64_t size[] = { (int64_t)bytes };
     a->workspace_size = bytes;
-    if (!captured && (a->workspace = planned_scratch(plan, a->stream, bytes))) return true;
+    if (!captured && (a->workspace = planned_scratch(plan, a->stream, bytes))) return *of_plan = true;
     if (!empty(c, a->q.device, 1, size, VIC_U8, &owner, &seen)) return false;
     a->workspace = seen.data;
-    if (!captured && planned_keep_scratch(plan, a->stream, seen.data, bytes, owner, release))
-        c->n--; /* not ours now */
+    *of_plan = !captured && planned_keep_scratch(plan, a->stream, seen.data, bytes, owner, release);
+    if (*of_plan) c->n--; /* not the call's own now */
     return true;
 }
 
 static bool run(struct call *c, vic_attention_args *a, int64_t pattern, bool sorted)
 {
     struct planned *plan;
+    bool of_plan = false;
     if (plan_take(pattern, a, sorted, &plan, &c->err)) return false;
-    const bool good = (a->q.device.type == VIC_CPU || scratch(c, plan, a)) && planned_run(plan, a, &c->err) == VIC_OK;
+    const bool good =
+        (a->q.device.type == VIC_CPU || scratch(c, plan, a, &of_plan)) && planned_run(plan, a, &c->err) == VIC_OK;
+    if (of_plan) planned_scratch_back(plan);
     plan_give(plan);
     return good;
 }

@@ -137,7 +137,6 @@ def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
     attention_torch() is differentiated itself.
     """
     import torch
-    needs = [x is not None for x in (q, k, v, table)]
     with torch.enable_grad():
         leaves = [None if x is None else x.detach().requires_grad_() for x in (q, k, v, table)]
         prepared = _prepared(*leaves[:3], pattern, in_order)
@@ -166,4 +165,4 @@ def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
                         total += part
             begin = end
         answers = torch.autograd.grad(prepared, leaves[:3], sums[:3])
-    return [*answers, sums[3]] if needs[3] else [*answers, None]
+    return [*answers, sums[3]]

@@ -87,6 +87,43 @@ static struct {
     atomic_int right, gone, wrong;
 } shared;
 
+static int released;
+
+static void release(void *owner)
+{
+    released += *(const int *)owner;
+}
+
+/* Scratch that stays with a plan is of one stream and of one call at a time, and goes with the plan. */
+static void scratch_of_a_plan(void **state)
+{
+    uint64_t seed = 3;
+    char memory[2];
+    int stream[2], one = 1, ten = 10;
+    struct planned *plan;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    (void)state;
+    const int64_t number = made(&seed);
+    a.q = a.k = a.v = a.out = tensor_of(ones, VIC_F32, 3, (const int64_t[]){ N, 1, DIM });
+    assert_int_equal(plan_take(number, &a, false, &plan, NULL), VIC_OK);
+    assert_null(planned_scratch(plan, stream, 8));
+    assert_true(planned_keep_scratch(plan, stream, memory, 8, &one, release));
+    assert_null(planned_scratch(plan, stream, 8)); /* in use */
+    assert_false(planned_keep_scratch(plan, stream, memory + 1, 16, &ten, release));
+    planned_scratch_back(plan);
+    assert_ptr_equal(planned_scratch(plan, stream, 7), memory);
+    planned_scratch_back(plan);
+    assert_null(planned_scratch(plan, stream, 9));
+    assert_null(planned_scratch(plan, stream + 1, 8));
+    assert_false(planned_keep_scratch(plan, stream + 1, memory + 1, 8, &ten, release));
+    assert_true(planned_keep_scratch(plan, stream, memory + 1, 16, &ten, release)); /* grows */
+    assert_int_equal(released, 1);
+    planned_scratch_back(plan);
+    plan_give(plan);
+    vicpy_drop(number);
+    assert_int_equal(released, 11);
+}
+
 static void *crowd(void *argument)
 {
     uint64_t seed = 10 + (uint64_t)(uintptr_t)argument;
@@ -148,7 +185,7 @@ static void threads_and_forks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(numbers_whose_pattern_is_gone),
-                                        cmocka_unit_test(threads_and_forks) };
+                                        cmocka_unit_test(scratch_of_a_plan), cmocka_unit_test(threads_and_forks) };
     for (int i = 0; i < MOST; i++) ones[i] = 1.0F;
     return cmocka_run_group_tests_name("glue_registry", tests, NULL, NULL);
 }
