@@ -70,7 +70,10 @@ extern "C" {
     X(NO_DEVICE, 30, "no such device")                                                                               \
     X(NO_KERNEL, 31, "no kernel fits")                                                                               \
     X(NO_MEMORY, 40, "out of memory")                                                                                \
-    X(FAILED, 50, "failed")
+    X(FAILED, 50, "failed")                                                                                          \
+    X(BUSY, 60, "busy")                                                                                              \
+    X(DEADLINE, 61, "too late")                                                                                      \
+    X(CANCELLED, 62, "cancelled")
 
 typedef enum vic_status {
 #define VIC_STATUS_ENUM_(name, value, text) VIC_##name = (value),
@@ -438,6 +441,11 @@ VIC_API vic_status vic_plan_workspace(const vic_context *c, const vic_plan *plan
 
 /* ---- Attention --------------------------------------------------------------------------------------------- */
 
+/* One of several problems at unrelated addresses. */
+typedef struct vic_attention_item { /* never grows */
+    void *q, *k, *v, *out, *lse;    /* lse NULL in all, or in none */
+} vic_attention_item;
+
 typedef struct vic_attention_args {
     VIC_SIZE_OF(vic_attention_args);
     vic_tensor q, k, v; /* [batch,] n_q x heads x d_qk;  n_k x kv_heads x d_qk;  n_k x kv_heads x d_v; the last
@@ -451,7 +459,12 @@ typedef struct vic_attention_args {
     void *workspace; /* vic_plan_workspace() bytes, 64-byte aligned; NULL = taken for this call */
     size_t workspace_size;
     void *stream; /* GPU: NULL = the context's */
-    uint64_t reserved[4];
+    /* Several problems in one launch: the tensors have no batch dimension and give shape, type, device and strides of
+     * each, and the items give the addresses; the tensors' own `data` is not used.  No item's out or lse may overlap
+     * any tensor of any item.  NULL = one problem, or a batch. */
+    const vic_attention_item *items; /* [n_items] */
+    int64_t n_items;
+    uint64_t reserved[2];
 } vic_attention_args;
 
 /* Attention over the plan's pattern.  A row without any pair gives zeros and LSE -inf.  The result has the same bits
