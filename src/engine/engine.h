@@ -113,8 +113,12 @@ void launch_add(vic_engine *engine, struct launch *l, struct query *query);
 bool launch_take(vic_engine *engine, struct launch *l, int64_t *until);
 /* Not under the lock: counts, calls the callbacks, and gives all back. */
 void launch_answer(vic_engine *engine, struct launch *l);
-/* The arguments of the launch, without items. */
-vic_attention_args launch_args(const struct launch *l);
+/* Not under the lock: moves the first query of a launch into another, of its own.  Returns false when there is none. */
+bool launch_split(vic_engine *engine, struct launch *l, struct launch *one);
+/* Sets *a to the arguments of the launch; room for its queries in `items`. */
+void launch_args(const struct launch *l, vic_attention_item *items, vic_attention_args *a);
+/* What vic_plan_workspace() is asked for. */
+int64_t launch_entries(const struct launch *l);
 
 /* ---- Counts (counts.c) ---- */
 
