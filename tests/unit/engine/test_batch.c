@@ -5,7 +5,7 @@
 #include "engine/batch.h"
 #include "engine/version.h"
 
-enum { MS = 1000000 };
+enum { MS = 1000000, MOST = 4 };
 #define FOR_EVER INT64_MAX
 
 static const vic_tensor no_tensors[TENSORS];
@@ -16,8 +16,8 @@ static int set_up(void **state)
 {
     (void)state;
     queue = (struct queue){ 0 };
-    one = (struct version){ .ready = true, .max_batch = 4 };
-    two = (struct version){ .ready = true, .max_batch = 4 };
+    one = (struct version){ .ready = true };
+    two = (struct version){ .ready = true };
     return 0;
 }
 
@@ -32,7 +32,7 @@ static int tear_down(void **state)
 /* A query of `version` in layout number `layout` that came at `now`. */
 static struct query *add(struct version *version, int64_t layout, int64_t now, int64_t deadline)
 {
-    const struct layout l = { .stride = { { layout } } };
+    const struct layout l = { .most = MOST, .stride = { { layout } } };
     const struct query given = { .submitted = now, .deadline = deadline };
     struct query *q;
     bool is_new;
@@ -155,7 +155,7 @@ static void test_version_not_there(void **state)
 static void test_alone(void **state)
 {
     (void)state;
-    const struct layout batched = { .batch = 3 }, nothing = { .flags = LAYOUT_NOTHING };
+    const struct layout batched = { .most = 1, .batch = 3 }, nothing = { .most = MOST, .flags = LAYOUT_NOTHING };
     const struct query given = { .deadline = FOR_EVER };
     struct query *q;
     bool is_new;
