@@ -39,6 +39,8 @@ vic_status context_stream_end(const struct context_stream *s, vic_error *err);
  * ignored. */
 vic_status context_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs,
                         struct attention_args *out, vic_error *err);
+/* The same of the table of a plan with a distance bias. */
+vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err);
 
 /* Of arguments with items: the first checks their number, and gives the tensors the addresses of the first item; the
  * second checks the addresses of all, when the tensors are known to fit.  Both return OK where there are none. */
