@@ -366,6 +366,8 @@ const struct cuda_operation cuda_operations[] = {
     { "vicinal bench latency", command, "bench latency " FAR BRIEF "--device cuda:@ --cold --json", NULL, false },
     { "vicinal bench latency --batch", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --batch 2",
       NULL, false },
+    { "vicinal bench latency --items", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --items 3",
+      NULL, false },
     { "vicinal bench scaling", command, "bench scaling " FAR BRIEF "--device cuda:@ --over heads --values 2 --json",
       NULL, false },
     { "vicinal env", command, "env", NULL, true },
