@@ -22,10 +22,9 @@ static void json_gpu(struct json *j, int32_t index)
     }
 }
 
-void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device)
+void bench_json_command(struct json *j, const char *name, int argc, char **argv)
 {
     struct buffer command = { 0 };
-    char text[32] = "cpu";
     buffer_printf(&command, "vicinal bench %s", name);
     for (int i = 0; i < argc; i++) buffer_printf(&command, " %s", argv[i]);
     json_text(j, "bench", name);
@@ -34,6 +33,12 @@ void bench_json_context(struct json *j, const char *name, int argc, char **argv,
     json_text(j, "version", vic_version());
     json_text(j, "build", vic_build_info());
     json_machine(j);
+}
+
+void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device)
+{
+    char text[32] = "cpu";
+    bench_json_command(j, name, argc, argv);
     if (device.type == VIC_CUDA) snprintf(text, sizeof text, "cuda:%d", device.index);
     json_text(j, "device", text);
     if (device.type == VIC_CUDA) json_gpu(j, device.index);

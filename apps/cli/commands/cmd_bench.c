@@ -8,6 +8,7 @@ static const struct command benches[] = {
     { "latency", "attention: how long a launch takes, and how much that varies", bench_latency },
     { "pattern", "building the pattern: seconds, memory, pairs a second", bench_pattern },
     { "scaling", "latency over cutoff, heads, head size, atoms, batch, blocks or threads", bench_scaling },
+    { "serve", "load on a server of the Open Inference Protocol: rates, latencies, refusals", bench_serve },
 };
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 
