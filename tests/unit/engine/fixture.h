@@ -187,15 +187,21 @@ static inline uint64_t submit(struct system *s, const vic_query *q)
     return ticket;
 }
 
-/* From here to let_go() the one thread that launches stands in the callback of a query, the first that is answered. */
-static inline void hold(struct system *s)
+/* From here to let_go() the thread that answers this query, the first that is answered, stands in its callback. */
+static inline void hold_with(struct system *s, const vic_query *q)
 {
-    vic_query q = query_of(s, MOST - 1, false);
     s->answers.hold = true;
-    submit(s, &q);
+    submit(s, q);
     pthread_mutex_lock(&s->answers.lock);
     while (!s->answers.held) pthread_cond_wait(&s->answers.changed, &s->answers.lock);
     pthread_mutex_unlock(&s->answers.lock);
+}
+
+/* The same for the one thread that launches. */
+static inline void hold(struct system *s)
+{
+    const vic_query q = query_of(s, MOST - 1, false);
+    hold_with(s, &q);
 }
 
 static inline void let_go(struct system *s)
