@@ -83,7 +83,7 @@ static void run_items(struct placed *x, int threads)
     vic_plan *plan;
     vic_error err;
     if (prepare_instead && gpu) used_kernel.prepare = prepare_instead;
-    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, &err));
+    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, &(struct kernel_setup){ .pool = pools[7] }, &plan, &err));
     unsigned char *base = gpu ? to_gpu(x->memory, x->bytes) : x->memory;
     for (int i = 0; i < p->entries; i++) {
         const size_t *at = x->at + (size_t)i * TENSORS;
@@ -217,6 +217,7 @@ void test_items_at_unrelated_addresses(void **state)
     if (nothing_to_test()) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int t = first_type(); t < TYPES; t++) {
+            if (small() && t > first_type()) continue;
             struct attention_case c = cases[i];
             struct problem p;
             c.dtype = types[t];
