@@ -11,7 +11,7 @@
 struct vic_context {
     vic_context_options options;
     struct pool *pool;
-    void *scratch; /* GPU: a pool of its memory, for workspaces */
+    void *scratch; /* GPU: a pool of its memory, for workspaces and plans */
 };
 
 vic_status context_create(const vic_context_options *options, struct vic_context **out, vic_error *err);

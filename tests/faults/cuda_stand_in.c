@@ -135,6 +135,35 @@ cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum c
     return cudaSuccess;
 }
 
+cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                                     cudaStream_t stream)
+{
+    (void)stream;
+    return stand_in_cudaMemcpy(to, from, bytes, kind);
+}
+
+enum { SHARED = 4096 }; /* bytes that opened memory has */
+
+cudaError_t stand_in_cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *memory)
+{
+    memset(handle, 0, sizeof *handle);
+    memcpy(handle, &memory, sizeof memory);
+    return cudaSuccess;
+}
+
+cudaError_t stand_in_cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned flags)
+{
+    static const cudaIpcMemHandle_t none;
+    (void)flags;
+    if (memcmp(&handle, &none, sizeof none) == 0) return cudaErrorInvalidValue;
+    return stand_in_cudaMalloc(out, SHARED);
+}
+
+cudaError_t stand_in_cudaIpcCloseMemHandle(void *memory)
+{
+    return unmake(memory);
+}
+
 cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes)
 {
     (void)to_device;
@@ -284,15 +313,26 @@ static void *address(void (*function)(void))
     return out;
 }
 
+/* Every address is the beginning of an allocation of SHARED bytes. */
+static CUresult stand_in_cuMemGetAddressRange(CUdeviceptr *base, size_t *bytes, CUdeviceptr at)
+{
+    if (faults_hit("cuMemGetAddressRange")) return CUDA_ERROR_UNKNOWN;
+    *base = at;
+    *bytes = SHARED;
+    return CUDA_SUCCESS;
+}
+
 cudaError_t stand_in_cudaGetDriverEntryPointByVersion(const char *name, void **out, unsigned version,
                                                       unsigned long long flags,
                                                       enum cudaDriverEntryPointQueryResult *found)
 {
-    const bool known = strcmp(name, "cuTensorMapEncodeTiled") == 0;
+    const bool map = strcmp(name, "cuTensorMapEncodeTiled") == 0, range = strcmp(name, "cuMemGetAddressRange") == 0;
     (void)version;
     (void)flags;
-    *out = known ? address((void (*)(void))stand_in_cuTensorMapEncodeTiled) : NULL;
-    *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    *out = map     ? address((void (*)(void))stand_in_cuTensorMapEncodeTiled)
+           : range ? address((void (*)(void))stand_in_cuMemGetAddressRange)
+                   : NULL;
+    *found = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
 

@@ -3,6 +3,7 @@
 
 #include "faults/faults_cuda.h"
 #include "faults/operations_cuda.h"
+#include "vicinal_engine.h"
 
 #include <unistd.h>
 
@@ -222,6 +223,24 @@ done:
     return st;
 }
 
+/* A process cannot open what it has exported itself, so only the stand-in does. */
+static vic_status share(const char *unused, vic_error *err)
+{
+    void *memory = NULL, *opened = NULL;
+    vic_memory_handle handle;
+    vic_status st;
+    (void)unused;
+    TRY_GOTO(vic_memory_alloc(gpu, 4096, &memory, err), done);
+    TRY_GOTO(vic_memory_export(gpu, memory, &handle, err), done);
+    if (cuda_calls_real()) goto done;
+    TRY_GOTO(vic_memory_open(gpu, &handle, 4096, &opened, err), done);
+    assert_non_null(opened);
+done:
+    vic_memory_close(gpu, opened);
+    vic_memory_free(gpu, memory);
+    return st;
+}
+
 /* ---- the command ---- */
 
 int vicinal_main(int argc, char **argv); /* apps/cli/main.c, under another name */
@@ -338,6 +357,7 @@ const struct cuda_operation cuda_operations[] = {
     { "sort", sort, "sort", NULL, false },
     { "unsort", sort, "unsort", NULL, false },
     { "copies", copy, NULL, NULL, false },
+    { "shared memory", share, NULL, NULL, false },
     { "vicinal run -o", command, "run " NEAR "--device cuda:@ -o out.npy", "out.npy", false },
     { "vicinal run -o --lse --json", command, "run " NEAR "--device cuda:@ --lse --json -o out.safetensors",
       "out.safetensors", false },

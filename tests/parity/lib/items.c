@@ -83,7 +83,7 @@ static void run_items(struct placed *x, int threads)
     vic_plan *plan;
     vic_error err;
     if (prepare_instead && gpu) used_kernel.prepare = prepare_instead;
-    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, &err));
+    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, &(struct kernel_setup){ .pool = pools[7] }, &plan, &err));
     unsigned char *base = gpu ? to_gpu(x->memory, x->bytes) : x->memory;
     for (int i = 0; i < p->entries; i++) {
         const size_t *at = x->at + (size_t)i * TENSORS;
