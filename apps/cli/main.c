@@ -27,6 +27,7 @@ static const struct command commands[] = {
     { "pattern", "build the attention pattern of a structure and describe, draw or list it", cmd_pattern },
     { "run", "compute attention over a structure, time it, check it, write the result", cmd_run },
     { "bench", "time attention and patterns: latency, pattern, scaling", cmd_bench },
+    { "serve", "answer attention over HTTP, for clients of Triton and KServe", cmd_serve },
     { "compare", "its attention beside other ways to compute it: times and errors (Python package)",
       compare_elsewhere },
     { "env", "version, devices, kernels and switches of this build on this machine", cmd_env },
