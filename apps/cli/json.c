@@ -244,6 +244,18 @@ bool json_take_text(struct json_cursor *c, char *out, size_t out_size)
     return false;
 }
 
+bool json_take_key(struct json_cursor *c, bool *begun, char *out, size_t out_size)
+{
+    if (!json_take(c, *begun ? ',' : '{')) return false;
+    if (!*begun && json_take(c, '}')) { /* an empty object: its brace stays */
+        c->at--;
+        *begun = true;
+        return false;
+    }
+    *begun = true;
+    return json_take_text(c, out, out_size) && json_take(c, ':');
+}
+
 bool json_take_uint(struct json_cursor *c, uint64_t *out)
 {
     const char *first;

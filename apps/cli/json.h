@@ -36,6 +36,9 @@ struct json_cursor {
 bool json_take(struct json_cursor *c, char token);                      /* one of {}[],: */
 bool json_take_text(struct json_cursor *c, char *out, size_t out_size); /* cut to fit; NUL-terminated */
 bool json_take_uint(struct json_cursor *c, uint64_t *out);              /* digits alone, below 2^63 */
-bool json_skip(struct json_cursor *c);                                  /* any value, nested at most 32 deep */
+/* The next key of an object and its colon; false at the object's end, whose brace is still to be taken, and where the
+ * text is none.  *begun is false at first. */
+bool json_take_key(struct json_cursor *c, bool *begun, char *out, size_t out_size);
+bool json_skip(struct json_cursor *c); /* any value, nested at most 32 deep */
 
 #endif

@@ -371,7 +371,7 @@ unsigned describe_status(struct request *r)
     json_put_int(&j, "refused", (int64_t)server->refused);
     json_put_int(&j, "memory", (int64_t)server->room.used);
     json_put_int(&j, "memory_most", (int64_t)server->room.most);
-    json_put_int(&j, "regions", regions_count(server->regions));
+    json_put_int(&j, "regions", region_table_count(server->regions));
     json_put_array(&j, "devices");
     for (int i = 0; i < server->options->device_count; i++) {
         const vic_device device = server->options->devices[i];

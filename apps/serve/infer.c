@@ -176,7 +176,7 @@ static bool bind_bytes(struct request *r, enum input input, size_t json_size, vi
     const struct tensor_head *t = &r->query.head->input[input];
     struct query *q = &r->query;
     if (t->place == PLACE_REGION) {
-        q->region[input] = regions_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+        q->region[input] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
         if (!q->region[input]) return false;
         *out = region_memory(q->region[input], t->offset, device);
         if (*out) return true;
@@ -238,7 +238,7 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
                       "shared memory size specified with the request for output '%s' (%zu bytes) should be at least "
                       "%zu bytes to hold the results",
                       output_names[output], t->bytes, bytes);
-    q->region[INPUTS + output] = regions_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+    q->region[INPUTS + output] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
     if (!q->region[INPUTS + output]) return false;
     if (region_memory(q->region[INPUTS + output], t->offset, &device)) {
         out->data = region_memory(q->region[INPUTS + output], t->offset, &device);
@@ -355,7 +355,7 @@ static bool refuse_status(struct request *r, vic_status status, const char *text
     case VIC_BAD_INPUT: return refuse(&r->why, 400, "%s", text);
     case VIC_NO_KERNEL: return refuse(&r->why, 501, "no kernel of this server does that");
     default:
-        log_line(LOG_ERROR, "inference", "model %s: %s: %s", r->name, vic_status_name(status), text);
+        log_message(LOG_ERROR, "inference", "model %s: %s: %s", r->name, vic_status_name(status), text);
         return refuse(&r->why, status_of(status), "inference failed");
     }
 }

@@ -59,7 +59,7 @@ void log_event(enum log_level level, const char *event, struct json *more)
     if (more) json_free(more);
 }
 
-void log_line(enum log_level level, const char *event, const char *format, ...)
+void log_message(enum log_level level, const char *event, const char *format, ...)
 {
     struct json more;
     char text[1200];
@@ -91,6 +91,6 @@ bool log_has_room(void)
         requests.left_out++;
     pthread_mutex_unlock(&requests.lock);
     if (left_out > 0)
-        log_line(LOG_WARNING, "log", "%lld more lines about requests were left out", (long long)left_out);
+        log_message(LOG_WARNING, "log", "%lld more lines about requests were left out", (long long)left_out);
     return room;
 }

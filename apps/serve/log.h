@@ -10,7 +10,8 @@ enum log_level { LOG_INFO, LOG_WARNING, LOG_ERROR };
 /* {"time": ..., "level": ..., "event": ... and what `more` (may be NULL) has of members, which it frees. */
 void log_event(enum log_level level, const char *event, struct json *more);
 /* With one member "message". */
-void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_message(enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* One about a request, of which MOST_LOG_LINES a second are written and the others counted. */
 bool log_has_room(void);
 

@@ -166,7 +166,7 @@ static void write_server(struct buffer *b, struct server *server)
     write_one(b, "vicinal_requests_total", "counter", "HTTP requests answered", server->requests);
     write_one(b, "vicinal_requests_refused_total", "counter", "Of these with an error", server->refused);
     write_one(b, "vicinal_memory_bytes", "gauge", "Memory of bodies and answers in use", server->room.used);
-    write_one(b, "vicinal_regions", "gauge", "Shared memory regions", (uint64_t)regions_count(server->regions));
+    write_one(b, "vicinal_regions", "gauge", "Shared memory regions", (uint64_t)region_table_count(server->regions));
 }
 
 static void write_gpus(struct buffer *b, const struct server *server)

@@ -17,7 +17,7 @@ enum { QUEUE_BESIDES = 64 };
 static void engine_log(void *user, const char *line)
 {
     (void)user;
-    log_line(LOG_INFO, "engine", "%s", line);
+    log_message(LOG_INFO, "engine", "%s", line);
 }
 
 vic_status models_open(struct models *m, const struct serve_options *options, vic_error *err)

@@ -15,10 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Until the library has them. */
-extern __typeof__(vic_memory_open) vic_memory_open __attribute__((weak));
-extern __typeof__(vic_memory_close) vic_memory_close __attribute__((weak));
-
 struct region {
     struct region *next;
     char name[MOST_NAME + 1], key[MOST_NAME + 2];
@@ -30,15 +26,15 @@ struct region {
     _Atomic int references; /* one of the table's */
 };
 
-struct regions {
+struct region_table {
     pthread_rwlock_t lock;
     struct region *first; /* in the order of registration */
     int count;
 };
 
-struct regions *regions_open(void)
+struct region_table *region_table_open(void)
 {
-    struct regions *r = calloc(1, sizeof *r);
+    struct region_table *r = calloc(1, sizeof *r);
     if (r) pthread_rwlock_init(&r->lock, NULL);
     return r;
 }
@@ -53,16 +49,16 @@ void region_release(struct region *region)
     free(region);
 }
 
-void regions_close(struct regions *r)
+void region_table_close(struct region_table *r)
 {
     if (!r) return;
-    regions_remove(r, false, NULL);
-    regions_remove(r, true, NULL);
+    region_table_remove(r, false, NULL);
+    region_table_remove(r, true, NULL);
     pthread_rwlock_destroy(&r->lock);
     free(r);
 }
 
-static struct region **find(struct regions *r, const char *name)
+static struct region **find(struct region_table *r, const char *name)
 {
     struct region **at = &r->first;
     while (*at && strcmp((*at)->name, name) != 0) at = &(*at)->next;
@@ -70,7 +66,7 @@ static struct region **find(struct regions *r, const char *name)
 }
 
 /* Puts it into the table, which then owns it. */
-static bool add(struct regions *r, struct region *region, struct refusal *why)
+static bool add(struct region_table *r, struct region *region, struct refusal *why)
 {
     bool good = true;
     struct region **at;
@@ -129,8 +125,8 @@ static bool open_system(struct region *region, size_t offset, size_t bytes, stru
     return true;
 }
 
-bool regions_add_system(struct regions *r, const char *name, const char *key, size_t offset, size_t bytes,
-                        struct refusal *why)
+bool region_table_add_system(struct region_table *r, const char *name, const char *key, size_t offset, size_t bytes,
+                             struct refusal *why)
 {
     struct region *region;
     if (!good_key(key))
@@ -147,15 +143,15 @@ bool regions_add_system(struct regions *r, const char *name, const char *key, si
     return add(r, region, why);
 }
 
-bool regions_add_cuda(struct regions *r, const char *name, const unsigned char handle[CLIENT_HANDLE],
-                      vic_device device, size_t bytes, struct refusal *why)
+bool region_table_add_cuda(struct region_table *r, const char *name, const unsigned char handle[CLIENT_HANDLE],
+                           vic_device device, size_t bytes, struct refusal *why)
 {
     vic_memory_handle open;
     vic_error err;
     struct region *region = make(name, why);
     if (!region) return false;
     memcpy(open.bytes, handle, sizeof open.bytes);
-    if (!vic_memory_open || bytes == 0 || vic_memory_open(device, &open, bytes, &region->memory, &err) != VIC_OK) {
+    if (bytes == 0 || vic_memory_open(device, &open, bytes, &region->memory, &err) != VIC_OK) {
         free(region);
         return refuse(why, 400,
                       "failed to register shared memory region: invalid args: '%s' is no memory of GPU %d that "
@@ -168,7 +164,7 @@ bool regions_add_cuda(struct regions *r, const char *name, const unsigned char h
     return add(r, region, why);
 }
 
-void regions_remove(struct regions *r, bool cuda, const char *name)
+void region_table_remove(struct region_table *r, bool cuda, const char *name)
 {
     struct region *removed = NULL;
     pthread_rwlock_wrlock(&r->lock);
@@ -205,7 +201,7 @@ static void describe(const struct region *region, struct json *out)
     json_put_object_end(out);
 }
 
-bool regions_list(struct regions *r, bool cuda, const char *name, struct json *out)
+bool region_table_list(struct region_table *r, bool cuda, const char *name, struct json *out)
 {
     bool found = name == NULL;
     json_put_array(out, NULL);
@@ -220,7 +216,7 @@ bool regions_list(struct regions *r, bool cuda, const char *name, struct json *o
     return found;
 }
 
-int regions_count(struct regions *r)
+int region_table_count(struct region_table *r)
 {
     int count;
     pthread_rwlock_rdlock(&r->lock);
@@ -229,7 +225,8 @@ int regions_count(struct regions *r)
     return count;
 }
 
-struct region *regions_find(struct regions *r, const char *name, size_t offset, size_t bytes, struct refusal *why)
+struct region *region_table_find(struct region_table *r, const char *name, size_t offset, size_t bytes,
+                                 struct refusal *why)
 {
     struct region *region;
     size_t end;

@@ -7,25 +7,26 @@
 #include "json.h"
 #include "tensors.h"
 
-struct regions;
+struct region_table;
 struct region;
 
-struct regions *regions_open(void); /* NULL: no memory */
-void regions_close(struct regions *r);
+struct region_table *region_table_open(void); /* NULL: no memory */
+void region_table_close(struct region_table *r);
 
 /* `key` as of shm_open(); `handle` of CUDA. */
-bool regions_add_system(struct regions *r, const char *name, const char *key, size_t offset, size_t bytes,
-                        struct refusal *why);
-bool regions_add_cuda(struct regions *r, const char *name, const unsigned char handle[CLIENT_HANDLE],
-                      vic_device device, size_t bytes, struct refusal *why);
+bool region_table_add_system(struct region_table *r, const char *name, const char *key, size_t offset, size_t bytes,
+                             struct refusal *why);
+bool region_table_add_cuda(struct region_table *r, const char *name, const unsigned char handle[CLIENT_HANDLE],
+                           vic_device device, size_t bytes, struct refusal *why);
 /* NULL: all of that kind.  A region in use stays until its queries are answered. */
-void regions_remove(struct regions *r, bool cuda, const char *name);
+void region_table_remove(struct region_table *r, bool cuda, const char *name);
 /* An array of them in JSON; NULL: all.  false: there is none of that name. */
-bool regions_list(struct regions *r, bool cuda, const char *name, struct json *out);
-int regions_count(struct regions *r);
+bool region_table_list(struct region_table *r, bool cuda, const char *name, struct json *out);
+int region_table_count(struct region_table *r);
 
 /* A reference, which region_release() gives back; NULL: no such region, or not so large. */
-struct region *regions_find(struct regions *r, const char *name, size_t offset, size_t bytes, struct refusal *why);
+struct region *region_table_find(struct region_table *r, const char *name, size_t offset, size_t bytes,
+                                 struct refusal *why);
 void region_release(struct region *region);
 
 /* CUDA: its memory, and on which device; NULL for system memory. */

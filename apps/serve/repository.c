@@ -123,7 +123,7 @@ static void load_model(struct request *r, const char *settings, int descriptor)
     }
     st = models_load(&r->loop->server->models, &want, &err);
     if (st == VIC_OK)
-        log_line(LOG_INFO, "load", "model %s in %.3f s", r->name, seconds_now() - start);
+        log_message(LOG_INFO, "load", "model %s in %.3f s", r->name, seconds_now() - start);
     else if (st == VIC_CANNOT_READ)
         refuse(&r->why, 500, "failed to load '%s', failed to poll from model repository", r->name);
     else
@@ -174,7 +174,7 @@ unsigned repository_unload(struct request *r)
     if (!root) return 400;
     json_decref(root);
     if (r->name_good && models_unload(&r->loop->server->models, r->name))
-        log_line(LOG_INFO, "unload", "model %s", r->name);
+        log_message(LOG_INFO, "unload", "model %s", r->name);
     return 200; /* as Triton, also for what was not loaded */
 }
 
@@ -199,7 +199,7 @@ static unsigned status(struct request *r, bool cuda)
 {
     struct json j = { 0 };
     const bool one = strstr(r->route->path, "{region}") != NULL;
-    const bool found = regions_list(r->loop->server->regions, cuda, one ? r->name : NULL, &j);
+    const bool found = region_table_list(r->loop->server->regions, cuda, one ? r->name : NULL, &j);
     if (!found) {
         json_free(&j);
         refuse(&r->why, 404, "Unable to find %s shared memory region: '%s'", cuda ? "cuda" : "system", r->name);
@@ -212,7 +212,7 @@ static unsigned status(struct request *r, bool cuda)
 static unsigned unregister(struct request *r, bool cuda)
 {
     const bool one = strstr(r->route->path, "{region}") != NULL;
-    if (!one || r->name_good) regions_remove(r->loop->server->regions, cuda, one ? r->name : NULL);
+    if (!one || r->name_good) region_table_remove(r->loop->server->regions, cuda, one ? r->name : NULL);
     return 200;
 }
 
@@ -230,7 +230,7 @@ static bool register_system(struct request *r, const json_t *body)
     if (!json_is_string(key) || (from && !read_size(from, &offset)) ||
         !read_size(json_object_get(body, "byte_size"), &bytes))
         return refuse(&r->why, 400, "expected 'key', a string, and 'byte_size' and 'offset', whole numbers");
-    return regions_add_system(r->loop->server->regions, r->name, json_string_value(key), offset, bytes, &r->why);
+    return region_table_add_system(r->loop->server->regions, r->name, json_string_value(key), offset, bytes, &r->why);
 }
 
 static bool register_cuda(struct request *r, const json_t *body)
@@ -244,8 +244,8 @@ static bool register_cuda(struct request *r, const json_t *body)
     if (!base64_decode(json_string_value(text), json_string_length(text), handle, sizeof handle, &size) ||
         size != sizeof handle)
         return refuse(&r->why, 400, "'raw_handle': expected %zu bytes as base64", sizeof handle);
-    return regions_add_cuda(r->loop->server->regions, r->name, handle, (vic_device){ VIC_CUDA, (int32_t)index },
-                            bytes, &r->why);
+    return region_table_add_cuda(r->loop->server->regions, r->name, handle, (vic_device){ VIC_CUDA, (int32_t)index },
+                                 bytes, &r->why);
 }
 
 static unsigned registration(struct request *r, bool cuda)

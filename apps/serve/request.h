@@ -18,7 +18,7 @@ struct request;
 struct server {
     const struct serve_options *options;
     struct models models;
-    struct regions *regions;
+    struct region_table *regions;
     struct pool_room room;
     char *token; /* NULL: none is asked for */
     struct loop *loops[MOST_LOOPS];

@@ -151,7 +151,7 @@ static void say_ready(struct server *server, const struct sockets *s)
                host, s->port);
     fflush(stdout);
     notify_systemd("READY=1");
-    log_line(LOG_INFO, "ready", "%d models after %.3f s", server->models.count, seconds_now() - server->started);
+    log_message(LOG_INFO, "ready", "%d models after %.3f s", server->models.count, seconds_now() - server->started);
 }
 
 /* ---- the end ---- */
@@ -169,14 +169,14 @@ static void end_by_fault(struct server *server)
     const struct timespec grace = { 0, 300000000 };
     server->faulted = true;
     server->ready = false;
-    log_line(LOG_ERROR, "fault", "a GPU has failed: exit with code %d", SERVE_EXIT_FAULT);
+    log_message(LOG_ERROR, "fault", "a GPU has failed: exit with code %d", SERVE_EXIT_FAULT);
     nanosleep(&grace, NULL); /* for the answers that say so */
     _exit(SERVE_EXIT_FAULT);
 }
 
 static void end_at_once(const char *why)
 {
-    log_line(LOG_ERROR, "end", "%s: requests under way are lost", why);
+    log_message(LOG_ERROR, "end", "%s: requests under way are lost", why);
     _exit(1);
 }
 
@@ -211,7 +211,7 @@ static void drain(struct server *server, struct sockets *s, const sigset_t *sign
     const struct serve_options *options = server->options;
     server->ready = false;
     notify_systemd("STOPPING=1");
-    log_line(LOG_INFO, "drain", "not ready from now on; the door closes in %g s", options->drain_delay);
+    log_message(LOG_INFO, "drain", "not ready from now on; the door closes in %g s", options->drain_delay);
     drain_wait(server, signals, options->drain_delay, NULL);
     server->closing = true;
     close_sockets(s);
@@ -240,7 +240,7 @@ static vic_status run(struct server *server, struct sockets *s, const sigset_t *
     int started = 0;
     vic_status st;
     if (options->token_file) TRY(read_token(options->token_file, &server->token, err));
-    server->regions = regions_open();
+    server->regions = region_table_open();
     if (!server->regions) return fail(err, VIC_NO_MEMORY, "no memory for the table of regions");
     TRY(open_sockets(options, s, err)); /* before the models: a port that is taken is said at once */
     TRY(models_open(&server->models, options, err));
@@ -265,7 +265,7 @@ static void close_server(struct server *server, struct sockets *s)
     jobs_stop();
     for (int i = 0; i < server->loop_count; i++) loop_free(server->loops[i]);
     models_close(&server->models);
-    regions_close(server->regions);
+    region_table_close(server->regions);
     free(server->token);
     free(server);
 }
@@ -289,7 +289,7 @@ vic_status serve(const struct serve_options *options, vic_error *err)
     pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads that start from here on leave them to this one */
     st = run(server, &sockets, &signals, err);
     close_server(server, &sockets);
-    if (st == VIC_OK) log_line(LOG_INFO, "end", "all requests were answered");
+    if (st == VIC_OK) log_message(LOG_INFO, "end", "all requests were answered");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return st;
 }

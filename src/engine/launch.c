@@ -57,8 +57,9 @@ bool launch_take(vic_engine *engine, struct launch *l, int64_t *until)
     *until = choice.until;
     if (choice.step == BATCH_EXPIRE) expire(engine, l, now);
     if (choice.step == BATCH_TAKE) take(engine, l, choice.lane, choice.n);
+    if (choice.step == BATCH_TAKE && engine->faulted) l->status = engine_fault(l->endpoint, &l->error);
     if (choice.step != BATCH_WAIT && engine->queue.lanes) engine_wake(engine); /* another worker, for the rest */
-    return choice.step == BATCH_TAKE && !(l->layout.flags & LAYOUT_NOTHING);
+    return choice.step == BATCH_TAKE && l->status == VIC_OK && !(l->layout.flags & LAYOUT_NOTHING);
 }
 
 bool launch_split(vic_engine *engine, struct launch *l, struct launch *one)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of `bench` share: bench_measure.c times attention, bench_sustain.c for long, bench_latency.c,
- * bench_scaling.c and bench_pattern.c are the subcommands, bench_report.c reports. */
+ * bench_scaling.c, bench_pattern.c, bench_throughput.c and bench_serve.c are the subcommands, bench_report.c reports. */
 #ifndef VICINAL_CLI_BENCH_H
 #define VICINAL_CLI_BENCH_H
 
@@ -67,15 +67,21 @@ double bench_bytes(const struct bench_options *o, const struct bench_result *r);
 double bench_origin_flop(const struct bench_options *o, const struct bench_result *r);
 struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds);
 
-/* build, machine, device, command: who measured what.  `words` are those of the command line after `name`. */
+/* build, machine, command, and the device: who measured what.  argv holds the words of the command line after `name`.
+ */
+void bench_json_command(struct json *j, const char *name, int argc, char **argv);
 void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device);
 void bench_json_rates(struct json *j, const struct bench_options *o, const struct bench_result *r, double seconds);
 void bench_json_times(struct json *j, const char *key, const struct bench_options *o, const struct bench_result *r,
                       const struct bench_times *t);
 void bench_json_result(struct json *j, const struct bench_options *o, const struct bench_result *r);
+void bench_json_clock(struct json *j, const struct gpu_seen *g); /* the object "clock", or why there is none */
+void bench_text_clock(const struct gpu_seen *g);
 
 vic_status bench_latency(int argc, char **argv, vic_error *err);
 vic_status bench_pattern(int argc, char **argv, vic_error *err);
 vic_status bench_scaling(int argc, char **argv, vic_error *err);
+vic_status bench_throughput(int argc, char **argv, vic_error *err);
+vic_status bench_serve(int argc, char **argv, vic_error *err);
 
 #endif

@@ -33,18 +33,12 @@ static void print_times(const char *what, const struct bench_options *o, const s
 static void print_sustained(const struct bench_options *o, const struct bench_result *r)
 {
     const struct bench_sustained *s = &r->sustained;
-    const struct gpu_seen *g = &s->gpu;
     if (s->launches == 0) return;
     print_times("without pause", o, r, &s->times);
     text_row("throughput", "%s launches a second for %s, %s TFLOP/s",
              count_text((int64_t)((double)s->launches / s->seconds)).s, seconds_text(s->seconds).s,
              fixed_text(bench_rates(o, r, s->seconds / (double)s->launches).computed, 2).s);
-    if (g->samples == 0) {
-        text_row("SM clock", "%s", g->note);
-        return;
-    }
-    text_row("SM clock", "%.0f MHz before, %.0f median and %.0f least meanwhile, %.0f after; at most %.0f W",
-             g->before.sm_mhz, g->median_mhz, g->least_mhz, g->after.sm_mhz, g->most_watt);
+    bench_text_clock(&s->gpu);
 }
 
 /* The single launches': what the reports that count so have measured. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "commands/bench.h"
+#include "text.h"
 #include "vicinal_dev.h"
 
 #include <stdio.h>
@@ -22,10 +23,9 @@ static void json_gpu(struct json *j, int32_t index)
     }
 }
 
-void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device)
+void bench_json_command(struct json *j, const char *name, int argc, char **argv)
 {
     struct buffer command = { 0 };
-    char text[32] = "cpu";
     buffer_printf(&command, "vicinal bench %s", name);
     for (int i = 0; i < argc; i++) buffer_printf(&command, " %s", argv[i]);
     json_put_text(j, "bench", name);
@@ -34,6 +34,12 @@ void bench_json_context(struct json *j, const char *name, int argc, char **argv,
     json_put_text(j, "version", vic_version());
     json_put_text(j, "build", vic_build_info());
     json_machine(j);
+}
+
+void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device)
+{
+    char text[32] = "cpu";
+    bench_json_command(j, name, argc, argv);
     if (device.type == VIC_CUDA) snprintf(text, sizeof text, "cuda:%d", device.index);
     json_put_text(j, "device", text);
     if (device.type == VIC_CUDA) json_gpu(j, device.index);
@@ -80,7 +86,7 @@ void bench_json_rates(struct json *j, const struct bench_options *o, const struc
     json_put_real(j, "tflops_origin_effective", rates.effective);
 }
 
-static void json_seen(struct json *j, const struct gpu_seen *g)
+void bench_json_clock(struct json *j, const struct gpu_seen *g)
 {
     if (g->samples == 0) {
         json_put_text(j, "clock", g->note);
@@ -98,6 +104,15 @@ static void json_seen(struct json *j, const struct gpu_seen *g)
     json_put_object_end(j);
 }
 
+void bench_text_clock(const struct gpu_seen *g)
+{
+    if (g->samples == 0)
+        text_row("SM clock", "%s", g->note);
+    else
+        text_row("SM clock", "%.0f MHz before, %.0f median and %.0f least meanwhile, %.0f after; at most %.0f W",
+                 g->before.sm_mhz, g->median_mhz, g->least_mhz, g->after.sm_mhz, g->most_watt);
+}
+
 static void json_sustained(struct json *j, const struct bench_options *o, const struct bench_result *r)
 {
     const struct bench_sustained *s = &r->sustained;
@@ -108,7 +123,7 @@ static void json_sustained(struct json *j, const struct bench_options *o, const 
     json_put_real(j, "launches_per_second", (double)s->launches / s->seconds);
     bench_json_rates(j, o, r, s->seconds / (double)s->launches);
     bench_json_times(j, "replays", o, r, &s->times);
-    json_seen(j, &s->gpu);
+    bench_json_clock(j, &s->gpu);
     json_put_object_end(j);
 }
 
