@@ -181,7 +181,7 @@ VIC_API bool vic_cancel(vic_endpoint *endpoint, uint64_t ticket);
 /* A handle by which another process on this machine opens memory that vic_memory_alloc() gave here; it is CUDA's
  * cudaIpcMemHandle_t. */
 typedef struct vic_memory_handle {
-    unsigned char bytes[64];
+    uint8_t bytes[64];
 } vic_memory_handle;
 VIC_API vic_status vic_memory_export(vic_device device, const void *memory, vic_memory_handle *out,
                                      vic_error *err) VIC_CHECK_RESULT;
