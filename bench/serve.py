@@ -111,7 +111,7 @@ def start_serve(o, folder):
     (port,) = free_ports(1)
     return Server("vicinal serve", [o.vicinal, "serve", folder / "model.vnp", "--heads", str(o.heads), "--head-dim",
                                     str(o.head_dim), "--dtype", o.dtype, "--device", o.device, "--port", str(port),
-                                    "--allow-client-shm", *(["--allow-cuda-shm"] if o.device != "cpu" else [])],
+                                    "--max-batch", "64", "--allow-client-shm", *(["--allow-cuda-shm"] if o.device != "cpu" else [])],
                   port, folder / "serve.log")
 
 
@@ -150,7 +150,7 @@ def load_by_bench(o, server, connections, shm):
 def load_by_perf_analyzer(o, server, connections, shm):
     """One run of perf_analyzer, with inputs of zeros: it would send random bits, among them NaN."""
     command = [o.perf_analyzer, "-m", "model", "-u", f"127.0.0.1:{server.port}", "--concurrency-range", str(connections),
-               "--input-data", "zero", "-p", str(int(1000 * o.seconds)), "-s", "100", "-r", "3", "-f", "pa.csv",
+               "--input-data", "zero", "-p", str(int(1000 * o.seconds)), "-s", "999", "-r", "3", "-f", "pa.csv",
                *(["--shared-memory", shm] if shm != "none" else [])]
     before, cpu = server.inferences(), cpu_seconds(server.process.pid)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import numpy as np
 import pytest
-from kserve import InferInput, InferOutput, InferRequest  # noqa: F401
+from kserve import InferInput, InferRequest
 from kserve.inference_client import InferenceRESTClient, RESTConfig
 
 from conftest import ATOMS, HEADS, SIZE

@@ -136,10 +136,7 @@ def test_batch(client, case):
     """[b, n, h, d]: each item as alone."""
     sets = [(case.q, case.k, case.v)] + [tuple(case.others(seed)) for seed in (11, 12)]
     batch = {name: np.stack([s[i] for s in sets]) for i, name in enumerate("QKV")}
-    try:
-        r = client.infer("cloud", inputs(client, batch), outputs=wanted(client, "O", "LSE"))
-    except InferenceServerException as error:
-        pytest.fail(f"a batch was refused: {error}")
+    r = client.infer("cloud", inputs(client, batch), outputs=wanted(client, "O", "LSE"))
     for i, (q, k, v) in enumerate(sets):
         out, lse = case.run(case.positions, q, k, v)
         same(np.ascontiguousarray(r.as_numpy("O")[i]), out)
@@ -320,8 +317,7 @@ def test_shared_memory(client, case, regions):
     out.set_shared_memory(f"{tag}_out", n)
     lse.set_shared_memory(f"{tag}_out", case.lse.nbytes, n)
     r = client.infer("cloud", shared_inputs(client, tag, n), outputs=[out, lse])
-    assert r.as_numpy("O") is None, "it is in the region"
-    assert r.get_output("O")["shape"] == SHAPE
+    assert r.get_output("O") == {"name": "O", "datatype": "FP32", "shape": SHAPE}, "its numbers are in the region"
     same(shm.get_contents_as_numpy(made[1], np.float32, SHAPE), case.out)
     same(shm.get_contents_as_numpy(made[1], np.float32, list(case.lse.shape), offset=n), case.lse)
     same(client.infer("cloud", shared_inputs(client, tag, n)).as_numpy("O"), case.out)
