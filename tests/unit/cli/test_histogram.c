@@ -96,9 +96,9 @@ static void nothing(void **state)
     struct json j = { 0 };
     (void)state;
     assert_true(isnan(histogram_quantile(&h, 0.5)) && isnan(histogram_mean(&h)));
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     histogram_json(&j, "latency", &h);
-    json_object_end(&j);
+    json_put_object_end(&j);
     assert_string_equal(j.text.data, "{\"latency\": null}");
     json_free(&j);
 }
