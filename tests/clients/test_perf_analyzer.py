@@ -36,7 +36,8 @@ def run(served, folder, *how):
 
 
 @pytest.mark.parametrize("how", [[], ["--async"], ["--shared-memory", "system"],
-                                 ["--async", "--shared-memory", "system"], ["--input-data", "zero"]], ids=lambda how: " ".join(how) or "default")
+                                 ["--async", "--shared-memory", "system"], ["--input-data", "zero"]],
+                         ids=lambda how: " ".join(how) or "default")
 def test_perf_analyzer(served, tmp_path, how):
     assert run(served, tmp_path, *how) >= REQUESTS
 
