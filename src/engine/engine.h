@@ -11,7 +11,6 @@
 #include "engine/version.h"
 
 #include <pthread.h>
-#include <sys/types.h>
 
 enum {
     MOST_BATCH = 1024,  /* queries of a launch */
@@ -28,7 +27,6 @@ struct worker {
 
 struct vic_engine {
     vic_engine_options options; /* with defaults filled in */
-    pid_t process;
     vic_context *context;       /* what attention runs on */
     vic_context *build_context; /* what patterns and plans are made on */
     void *build_stream;         /* GPU: its stream */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "faults/cuda_stand_in.h"
 #include "faults/faults.h"
+#include "kernels/cuda/sm90/entries.h"
 #include "kernels/cuda/sm90/params.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ enum { MOST_SET = 1 << 18 };
 enum { FUSED = 16 };
 static const void *fused[FUSED];
 
-static int current;
+static _Thread_local int current;
 static int driver_library, cublas_library; /* their addresses are the handles */
 
 /* A handle of something that holds nothing: enough to be lost, and to be given back once. */
@@ -201,6 +202,18 @@ cudaError_t stand_in_cudaStreamSynchronize(cudaStream_t stream)
     return cudaSuccess;
 }
 
+cudaError_t stand_in_cudaStreamQuery(cudaStream_t stream)
+{
+    (void)stream;
+    return cudaSuccess;
+}
+
+cudaError_t stand_in_cudaEventQuery(cudaEvent_t event)
+{
+    (void)event;
+    return cudaSuccess;
+}
+
 cudaError_t stand_in_cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     (void)stream;
@@ -286,22 +299,28 @@ cudaError_t stand_in_cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block,
     return cudaSuccess;
 }
 
-/* The fused kernel: as if no row had a pair.  Tensors of the tests lie as [rows, heads, d], without gaps.  Where items
- * are is told by a kernel, which does not run. */
+/* The kernel that writes where items are, which alone has blocks of 64 threads. */
+static void write_items(const struct entries_params *p, unsigned items)
+{
+    memcpy(p->to, p->items, items * sizeof *p->items);
+    for (unsigned i = 0; p->to_maps && i < 2 * items; i++) p->to_maps[i] = p->maps[i % 2];
+}
+
+/* The fused kernel: as if no row had a pair.  Tensors of the tests lie as [rows, heads, d], without gaps. */
 cudaError_t stand_in_cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **arguments)
 {
     bool is_fused = false;
-    (void)config;
     for (int i = 0; i < FUSED; i++) is_fused = is_fused || fused[i] == kernel;
+    if (!is_fused && config->blockDim.x == 64) write_items(arguments[0], config->gridDim.x);
     if (!is_fused) return cudaSuccess;
     const struct attn_fwd_params *p = arguments[2];
-    if (p->entries) return cudaSuccess;
-    const int64_t heads = p->out.row / p->d_v;
-    for (int64_t b = 0; b < p->batch; b++)
-        for (int64_t i = 0; i < p->n_q * heads; i++) {
-            memset((uint16_t *)p->out.data + b * p->out.batch + i * p->d_v, 0, (size_t)p->d_v * sizeof(uint16_t));
-            if (p->lse.data) ((float *)p->lse.data)[b * p->lse.batch + i] = -INFINITY;
-        }
+    const int64_t heads = p->out.row / p->d_v, numbers = p->n_q * heads * p->d_v;
+    for (int64_t b = 0; b < p->batch; b++) {
+        void *out = p->entries ? p->entries[b].out : (uint16_t *)p->out.data + b * p->out.batch;
+        float *lse = p->entries ? p->entries[b].lse : p->lse.data ? (float *)p->lse.data + b * p->lse.batch : NULL;
+        memset(out, 0, (size_t)numbers * sizeof(uint16_t));
+        for (int64_t i = 0; lse && i < p->n_q * heads; i++) lse[i] = -INFINITY;
+    }
     return cudaSuccess;
 }
 
