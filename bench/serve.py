@@ -6,9 +6,12 @@
 
 Both servers load one pattern file, made before.  Each is loaded by `vicinal bench serve` (closed loop, for every
 number of connections and every way that tensors take) and by perf_analyzer, one after the other, with nothing else
-running.  Every line of the results is one run; a table of rates and of the servers' processor time an answer is
-printed.  What is missing (Triton, perf_analyzer, a GPU for --shm cuda) is left out, and said.  STRUCTURE may also be
-what `vicinal pattern` takes in its place, as origin:800.  Only Python's standard library is needed."""
+running; then in an open loop with random arrivals at half of the best rate of each way.  At last `vicinal serve` with
+room for 128 queries gets twice its best rate over 512 connections: goodput, and how soon the others are refused.
+
+Every line of the results is one run; a table of rates and of the servers' processor time an answer is printed.  What
+is missing (Triton, perf_analyzer, a GPU for --shm cuda) is left out, and said.  STRUCTURE may also be what `vicinal
+pattern` takes in its place, as origin:800.  Only Python's standard library is needed."""
 import argparse
 import json
 import os
@@ -77,7 +80,8 @@ class Server:
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() - self.started > 120:
                 self.process.kill()
-                sys.exit(f"bench/serve.py: {name} does not start: {' '.join(map(str, command))}\n{log.read_text()[-3000:]}")
+                words = " ".join(map(str, command))
+                sys.exit(f"bench/serve.py: {name} does not start: {words}\n{log.read_text()[-3000:]}")
             time.sleep(0.005)
         self.ready_after = time.monotonic() - self.started
 
@@ -107,12 +111,12 @@ class Server:
             self.process.wait()
 
 
-def start_serve(o, folder):
+def start_serve(o, folder, *more):
     (port,) = free_ports(1)
-    return Server("vicinal serve", [o.vicinal, "serve", folder / "model.vnp", "--heads", str(o.heads), "--head-dim",
-                                    str(o.head_dim), "--dtype", o.dtype, "--device", o.device, "--port", str(port),
-                                    "--max-batch", "64", "--allow-client-shm", *(["--allow-cuda-shm"] if o.device != "cpu" else [])],
-                  port, folder / "serve.log")
+    command = [o.vicinal, "serve", folder / "model.vnp", "--heads", str(o.heads), "--head-dim", str(o.head_dim),
+               "--dtype", o.dtype, "--device", o.device, "--port", str(port), "--max-batch", "64", "--allow-client-shm",
+               *(["--allow-cuda-shm"] if o.device != "cpu" else []), *more]
+    return Server("vicinal serve", command, port, folder / "serve.log")
 
 
 def start_triton(o, folder):
@@ -134,11 +138,11 @@ def start_triton(o, folder):
                   http, folder / "triton.log")
 
 
-def load_by_bench(o, server, connections, shm):
+def load_by_bench(o, server, connections, shm, *more):
     """One run of `vicinal bench serve`: its own JSON."""
     command = [o.vicinal, "bench", "serve", f"127.0.0.1:{server.port}", "--model", "model", "--connections",
                str(connections), "--seconds", str(o.seconds), "--shm", shm, "--pid", str(server.process.pid), "--json",
-               *(["--threads", str(o.threads)] if o.threads else [])]
+               *(["--threads", str(o.threads)] if o.threads else []), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return {"failed": (done.stderr or done.stdout).strip()}
@@ -149,8 +153,9 @@ def load_by_bench(o, server, connections, shm):
 
 def load_by_perf_analyzer(o, server, connections, shm):
     """One run of perf_analyzer, with inputs of zeros: it would send random bits, among them NaN."""
-    command = [o.perf_analyzer, "-m", "model", "-u", f"127.0.0.1:{server.port}", "--concurrency-range", str(connections),
-               "--input-data", "zero", "-p", str(int(1000 * o.seconds)), "-s", "999", "-r", "3", "-f", "pa.csv",
+    command = [o.perf_analyzer, "-m", "model", "-u", f"127.0.0.1:{server.port}",
+               "--concurrency-range", str(connections), "--input-data", "zero", "-p", str(int(1000 * o.seconds)),
+               "-s", "999", "-r", "3", "-f", "pa.csv",
                *(["--shared-memory", shm] if shm != "none" else [])]
     before, cpu = server.inferences(), cpu_seconds(server.process.pid)
     with tempfile.TemporaryDirectory() as folder:
@@ -172,20 +177,51 @@ def build_of(o):
     return json.loads(subprocess.run([o.vicinal, "env", "--json"], capture_output=True, text=True, check=True).stdout)
 
 
+def add(rows, server, shm, connections, loop, found):
+    """Keeps a run, and prints its line of the table."""
+    row = {"server": server.name, "shm": shm, "connections": connections, "loop": loop,
+           "ready_after": server.ready_after, **found}
+    rows.append(row)
+    if "failed" in row:
+        print(f"{server.name:14} {shm:7} {connections:4} {loop:7} failed: {row['failed'][:160]}", flush=True)
+        return
+    p50, p99 = (f"{1e6 * row[p]:9.1f}" if row[p] is not None else f"{'-':>9}" for p in ("p50", "p99"))
+    print(f"{server.name:14} {shm:7} {connections:4} {loop:7} {row['client']:20} {row['rate']:10.1f} {p50} {p99} "
+          f"{1e6 * row['cpu']:9.1f}", flush=True)
+
+
 def measure(o, server, rows):
+    """Closed loops, and open ones at half of the best rate.  Returns the best rate of each way that tensors take."""
     clients = [load_by_bench] + ([load_by_perf_analyzer] if os.access(o.perf_analyzer, os.X_OK) else [])
+    best, most = {}, max(map(int, o.connections.split(",")))
     for shm in o.shm.split(","):
         for connections in map(int, o.connections.split(",")):
             for client in clients:
-                row = {"server": server.name, "shm": shm, "connections": connections, "ready_after": server.ready_after,
-                       **client(o, server, connections, shm)}
-                rows.append(row)
-                if "failed" in row:
-                    print(f"{server.name:14} {shm:7} {connections:4}  failed: {row['failed'][:160]}", flush=True)
-                    continue
-                p50, p99 = (f"{1e6 * row[p]:9.1f}" if row[p] is not None else f"{'-':>9}" for p in ("p50", "p99"))
-                print(f"{server.name:14} {shm:7} {connections:4} {row['client']:20} {row['rate']:10.1f} {p50} {p99} "
-                      f"{1e6 * row['cpu']:9.1f}", flush=True)
+                found = client(o, server, connections, shm)
+                add(rows, server, shm, connections, "closed", found)
+                if client is load_by_bench:
+                    best[shm] = max(best.get(shm, 0), found.get("rate", 0))
+        if best[shm] > 0:
+            half = load_by_bench(o, server, 4 * most, shm, "--rate", f"{best[shm] / 2:.1f}", "--arrivals", "random")
+            add(rows, server, shm, 4 * most, "half", half)
+    return best
+
+
+def overload(o, folder, best, rows):
+    """Twice the best rate, on a server that refuses what finds 128 queries before it."""
+    with start_serve(o, folder, "--queue", "128") as server:
+        for shm, rate in best.items():
+            found = {"failed": "there is no best rate"}
+            if rate > 0:
+                found = load_by_bench(o, server, 512, shm, "--rate", f"{2 * rate:.1f}")
+            add(rows, server, shm, 512, "double", found)
+            if "failed" in found:
+                continue
+            r, process = found["result"], found["result"]["server_process"]
+            soon = "-" if r["refusals"] is None else f"{1e3 * r['refusals']['p99']:.3f} ms"
+            print(f"{'':30} goodput {found['rate'] / rate:.3f} of the best; refused "
+                  f"{r['status'].get('503', 0)}, P99 {soon}; unsent {r['unsent']} of {r['due']}; the server's memory "
+                  f"{process['rss_before'] / 1e6:.0f} MB before, {process['rss_after'] / 1e6:.0f} after", flush=True)
 
 
 def main():
@@ -201,13 +237,17 @@ def main():
         folder = pathlib.Path(folder)
         subprocess.run([o.vicinal, "pattern", o.structure, *(["--cutoff", str(o.cutoff)] if o.cutoff else []), "-o",
                         folder / "model.vnp"], check=True, stdout=subprocess.DEVNULL)
-        print(f"{'server':14} {'shm':7} {'conn':>4} {'client':20} {'answers/s':>10} {'P50 us':>9} {'P99 us':>9} {'CPU us':>9}")
+        print(f"{'server':14} {'shm':7} {'conn':>4} {'loop':7} {'client':20} {'answers/s':>10} {'P50 us':>9} "
+              f"{'P99 us':>9} {'CPU us':>9}")
         for name, start in starts.items():
             if o.only in (None, name):
                 with start(o, folder) as server:
-                    measure(o, server, rows)
+                    best = measure(o, server, rows)
+                if name == "serve":
+                    overload(o, folder, best, rows)
     if o.output:
-        context = {"bench": "serve.py", "command": " ".join(sys.argv), "env": build_of(o), "load_average": os.getloadavg()}
+        context = {"bench": "serve.py", "command": " ".join(sys.argv), "env": build_of(o),
+                   "load_average": os.getloadavg()}
         with open(o.output, "a", encoding="utf-8") as out:
             for row in rows:
                 out.write(json.dumps({**context, **row}) + "\n")

@@ -197,10 +197,18 @@ static void add_config(struct json *j, const struct model *model)
         j, "optimization",
         "{\"priority\":\"PRIORITY_DEFAULT\",\"input_pinned_memory\":{\"enable\":true},\"output_pinned_memory\":"
         "{\"enable\":true},\"gather_kernel_buffer_threshold\":0,\"eager_batching\":false}");
-    if (model->max_batch > 0)
-        json_put_raw(j, "dynamic_batching",
-                     "{\"preferred_batch_size\":[],\"max_queue_delay_microseconds\":0,\"preserve_ordering\":false,"
-                     "\"priority_levels\":0,\"default_priority_level\":0,\"priority_queue_policy\":{}}");
+    if (model->max_batch > 0) {
+        json_put_object(j, "dynamic_batching");
+        json_put_array(j, "preferred_batch_size");
+        json_put_int(j, NULL, model->max_batch);
+        json_put_array_end(j);
+        json_put_int(j, "max_queue_delay_microseconds", 0);
+        json_put_bool(j, "preserve_ordering", false);
+        json_put_int(j, "priority_levels", 0);
+        json_put_int(j, "default_priority_level", 0);
+        json_put_raw(j, "priority_queue_policy", "{}");
+        json_put_object_end(j);
+    }
     add_groups(j, model);
     json_put_text(j, "default_model_filename", "");
     json_put_raw(j, "cc_model_filenames", "{}");

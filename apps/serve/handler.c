@@ -148,10 +148,14 @@ static bool check_head(struct request *r, const char *method, const char *url, c
     return r->route && check_origin(r) && check_token(r) && check_door(r) && body_begin(r);
 }
 
-/* Refused before its body was read, which then is not to be taken for another request. */
+/* Refused by its head.  An answer now would close the connection, so a short body is read first, and thrown away. */
 static enum MHD_Result refuse_early(struct request *r)
 {
-    if (r->body_length > 0) r->close = true;
+    if (!r->close && !r->chunked && r->body_length <= MOST_SMALL_BODY) {
+        r->skip_body = true;
+        return MHD_YES;
+    }
+    r->close = true;
     return reply_refusal(r);
 }
 
@@ -203,12 +207,13 @@ enum MHD_Result handler_request(void *door, struct MHD_Connection *connection, c
     switch (r->stage) {
     case STAGE_HEAD:
         r->stage = STAGE_BODY;
+        set_phase(r->connection, PHASE_BODY, 0);
         if (!check_head(r, method, url, version)) return refuse_early(r);
-        set_phase(r->connection, PHASE_BODY, r->chunked ? 0 : r->body_length);
+        r->connection->size = r->chunked ? 0 : r->body_length;
         return MHD_YES;
     case STAGE_BODY:
-        if (*upload_size == 0) return work(r);
-        if (!body_take(r, upload, *upload_size)) return MHD_NO;
+        if (*upload_size == 0) return r->skip_body ? reply_refusal(r) : work(r);
+        if (!r->skip_body && !body_take(r, upload, *upload_size)) return MHD_NO;
         *upload_size = 0;
         return MHD_YES;
     case STAGE_WORK: return go_on(r);

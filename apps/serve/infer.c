@@ -82,8 +82,10 @@ static bool missing_input(struct request *r)
     const struct infer_head *head = r->query.head;
     char id[MOST_ID + 2], got[64] = "", missing[64] = "";
     size_t got_size = 0, missing_size = 0;
+    static const enum input sorted[] = { INPUT_K, INPUT_Q, INPUT_V };
     int count = 0;
-    for (int i = INPUT_Q; i <= INPUT_V; i++) {
+    for (int s = 0; s < 3; s++) {
+        const enum input i = sorted[s];
         const bool there = head->input[i].place != PLACE_NONE;
         char *list = there ? got : missing;
         size_t *size = there ? &got_size : &missing_size;

@@ -96,8 +96,8 @@ class Case:
         for name, array in (("q", q), ("k", k), ("v", v)):
             write_tensor(self.folder / f"{name}.safetensors", array)
             files += [f"--{name}", self.folder / f"{name}.safetensors"]
-        subprocess.run([BINARY, "run", structure, "--cutoff", str(CUTOFF), *files, "-o", out, "--lse", "--device", "cpu"],
-                       check=True, capture_output=True, timeout=PATIENCE)
+        subprocess.run([BINARY, "run", structure, "--cutoff", str(CUTOFF), *files, "-o", out, "--lse", "--device",
+                        "cpu"], check=True, capture_output=True, timeout=PATIENCE)
         got = read_tensors(out)
         expected = attention(positions, q, k, v)
         error = 1e-5 if self.dtype == np.float32 else 4e-3

@@ -35,8 +35,9 @@ def run(served, folder, *how):
     return after[0] - before[0]
 
 
-@pytest.mark.parametrize("how", [[], ["--async"], ["--shared-memory", "system"], ["--async", "--shared-memory", "system"],
-                                 ["--input-data", "zero"]], ids=lambda how: " ".join(how) or "default")
+@pytest.mark.parametrize("how", [[], ["--async"], ["--shared-memory", "system"],
+                                 ["--async", "--shared-memory", "system"], ["--input-data", "zero"]],
+                         ids=lambda how: " ".join(how) or "default")
 def test_perf_analyzer(served, tmp_path, how):
     assert run(served, tmp_path, *how) >= REQUESTS
 

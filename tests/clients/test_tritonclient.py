@@ -101,7 +101,8 @@ def test_metadata_and_configuration(client):
 
 
 def test_repository_index(client):
-    assert [(m["name"], m["version"], m["state"]) for m in client.get_model_repository_index()] == [("cloud", "1", "READY")]
+    (model,) = client.get_model_repository_index()
+    assert (model["name"], model["version"], model["state"]) == ("cloud", "1", "READY")
 
 
 # ---- inference ----
@@ -152,8 +153,8 @@ def test_compressed_requests(client, case, algorithm):
 
 def test_everything_that_a_request_may_carry(client, case):
     r = client.infer("cloud", inputs(client, case.tensors), outputs=wanted(client, "O"), model_version="1",
-                     request_id="x", priority=2, timeout=60000000, headers={"X-Trace": "abc"}, query_params={"a": "b c"},
-                     parameters={"text": "p", "real": 0.5, "whole": 3, "flag": True})
+                     request_id="x", priority=2, timeout=60000000, headers={"X-Trace": "abc"},
+                     query_params={"a": "b c"}, parameters={"text": "p", "real": 0.5, "whole": 3, "flag": True})
     same(r.as_numpy("O"), case.out)
 
 
@@ -198,8 +199,8 @@ def test_other_types(tmp_path, datatype, dtype, option):
     r = client.infer("cloud", inputs(client, case.tensors, datatype=datatype), outputs=wanted(client, "O", "LSE"))
     same(r.as_numpy("O"), case.out)
     same(r.as_numpy("LSE"), case.lse)
-    refused(lambda: client.infer("cloud", inputs(client, {n: a.astype(np.float32) for n, a in case.tensors.items()})), 400,
-            "FP32", datatype)
+    wider = inputs(client, {name: array.astype(np.float32) for name, array in case.tensors.items()})
+    refused(lambda: client.infer("cloud", wider), 400, "FP32", datatype)
     client.close()
     assert server.stop() == 0
 

@@ -225,12 +225,11 @@ static vic_status check(struct command_line *c, vic_error *err)
 
 static vic_status run(struct command_line *c, vic_error *err)
 {
-    const int threads = c->serve.build_threads ? c->serve.build_threads : c->serve.threads;
     const vic_device cpu = { VIC_CPU, 0 };
     const struct option device = { .name = "--device", .target = c };
     vic_status st;
     if (c->serve.device_count == 0) TRY(take_devices(&device, "auto", err));
-    TRY(context_open(threads, cpu, &c->models.context, err));
+    c->models.threads = c->serve.build_threads ? c->serve.build_threads : c->serve.threads;
     c->serve.source = serve_models_source(&c->models);
     st = serve(&c->serve, err);
     if (st == VIC_NO_KERNEL && c->any_device && c->serve.devices[0].type == VIC_CUDA) {

@@ -429,10 +429,11 @@ static vic_status make(const struct serve_models *all, struct making *m, const s
 
 static vic_status build(void *user, const struct serve_want *want, struct serve_built *out, vic_error *err)
 {
-    const struct serve_models *all = user;
+    struct serve_models *all = user;
     struct making *m = NULL;
     json_t *own = NULL, *sent = NULL;
     vic_status st;
+    if (!all->context) TRY(context_open(all->threads, (vic_device){ VIC_CPU, 0 }, &all->context, err));
     TRY(allocate(1, sizeof *m, "a model's settings", &m, err));
     out->inside = m;
     begin(all, m, false);

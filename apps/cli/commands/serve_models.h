@@ -15,6 +15,7 @@ struct serve_models {
     const char *files[MOST_MODELS];
     int file_count;
     const char *folder; /* NULL: none */
+    int threads; /* of the context, which the first model opens: no thread shall be there before signals are blocked */
     vic_context *context;
 };
 
