@@ -64,17 +64,17 @@ double histogram_mean(const struct histogram *h)
 void histogram_json(struct json *j, const char *key, const struct histogram *h)
 {
     if (h->count == 0) {
-        json_null(j, key);
+        json_put_null(j, key);
         return;
     }
-    json_object(j, key);
-    json_int(j, "count", h->count);
-    json_real(j, "p50", histogram_quantile(h, 0.50));
-    json_real(j, "p95", histogram_quantile(h, 0.95));
-    json_real(j, "p99", histogram_quantile(h, 0.99));
-    json_real(j, "p999", histogram_quantile(h, 0.999));
-    json_real(j, "min", (double)h->least * 1e-9);
-    json_real(j, "max", (double)h->most * 1e-9);
-    json_real(j, "mean", histogram_mean(h));
-    json_object_end(j);
+    json_put_object(j, key);
+    json_put_int(j, "count", h->count);
+    json_put_real(j, "p50", histogram_quantile(h, 0.50));
+    json_put_real(j, "p95", histogram_quantile(h, 0.95));
+    json_put_real(j, "p99", histogram_quantile(h, 0.99));
+    json_put_real(j, "p999", histogram_quantile(h, 0.999));
+    json_put_real(j, "min", (double)h->least * 1e-9);
+    json_put_real(j, "max", (double)h->most * 1e-9);
+    json_put_real(j, "mean", histogram_mean(h));
+    json_put_object_end(j);
 }

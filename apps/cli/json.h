@@ -12,16 +12,17 @@ struct json {
 };
 
 /* `key` is NULL inside an array and for the outermost object. */
-void json_object(struct json *j, const char *key);
-void json_object_end(struct json *j);
-void json_array(struct json *j, const char *key);
-void json_array_end(struct json *j);
-void json_int(struct json *j, const char *key, int64_t value);
-void json_real(struct json *j, const char *key, double value); /* shortest text that reads back; inf and nan: null */
-void json_bool(struct json *j, const char *key, bool value);
-void json_text(struct json *j, const char *key, const char *value); /* bytes that are not UTF-8 become U+FFFD */
-void json_raw(struct json *j, const char *key, const char *value);  /* which is JSON */
-void json_null(struct json *j, const char *key);
+void json_put_object(struct json *j, const char *key);
+void json_put_object_end(struct json *j);
+void json_put_array(struct json *j, const char *key);
+void json_put_array_end(struct json *j);
+void json_put_int(struct json *j, const char *key, int64_t value);
+void json_put_real(struct json *j, const char *key,
+                   double value); /* shortest text that reads back; inf and nan: null */
+void json_put_bool(struct json *j, const char *key, bool value);
+void json_put_text(struct json *j, const char *key, const char *value); /* bytes that are not UTF-8 become U+FFFD */
+void json_put_raw(struct json *j, const char *key, const char *value);  /* which is JSON */
+void json_put_null(struct json *j, const char *key);
 
 /* Print the object and a newline on stdout; fails when stdout cannot be written (a full disk, a closed pipe). */
 vic_status json_print(struct json *j, vic_error *err);

@@ -26,6 +26,7 @@ static const struct command commands[] = {
     { "packing", "how tightly each atom is packed, and what that says about its B-factor", cmd_packing },
     { "pattern", "build the attention pattern of a structure and describe, draw or list it", cmd_pattern },
     { "run", "compute attention over a structure, time it, check it, write the result", cmd_run },
+    { "serve", "answer attention over HTTP, for clients of Triton and KServe", cmd_serve },
     { "bench", "time attention, patterns, engines and servers", cmd_bench },
     { "compare", "its attention beside other ways to compute it: times and errors (Python package)",
       compare_elsewhere },

@@ -11,10 +11,10 @@ static vic_status print_json(const struct bench_options *o, const struct bench_r
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "latency", argc, argv, r->run.info.device);
     bench_json_result(&j, o, r);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

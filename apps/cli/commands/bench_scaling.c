@@ -68,12 +68,12 @@ static vic_status print_json(const struct scaling *s, const struct bench_result 
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "scaling", argc, argv, r->run.info.device);
-    json_text(&j, "over", quantities[s->over].name);
-    json_text(&j, "value", value);
+    json_put_text(&j, "over", quantities[s->over].name);
+    json_put_text(&j, "value", value);
     bench_json_result(&j, &s->bench, r);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

@@ -15,87 +15,87 @@ static double rate_of(const struct serve_bench *b)
 
 static void tensors_json(struct json *j, const char *key, const struct model_tensor *tensors, int count)
 {
-    json_array(j, key);
+    json_put_array(j, key);
     for (int i = 0; i < count; i++) {
-        json_object(j, NULL);
-        json_text(j, "name", tensors[i].name);
-        json_text(j, "datatype", tensors[i].datatype);
-        json_array(j, "shape");
-        for (int k = 0; k < tensors[i].ndim; k++) json_int(j, NULL, tensors[i].shape[k]);
-        json_array_end(j);
-        json_object_end(j);
+        json_put_object(j, NULL);
+        json_put_text(j, "name", tensors[i].name);
+        json_put_text(j, "datatype", tensors[i].datatype);
+        json_put_array(j, "shape");
+        for (int k = 0; k < tensors[i].ndim; k++) json_put_int(j, NULL, tensors[i].shape[k]);
+        json_put_array_end(j);
+        json_put_object_end(j);
     }
-    json_array_end(j);
+    json_put_array_end(j);
 }
 
 static void json_load(struct json *j, const struct serve_options *o)
 {
     static const char *const kinds[] = { "none", "system", "cuda" };
-    json_text(j, "loop", o->rate > 0.0 ? "open" : "closed");
-    json_int(j, "connections", o->connections);
-    json_int(j, "threads", o->threads);
-    if (o->rate > 0.0) json_real(j, "rate_asked", o->rate);
-    if (o->rate > 0.0) json_text(j, "arrivals", o->arrivals == 1 ? "random" : "even");
-    json_real(j, "seconds", o->seconds);
-    json_real(j, "warm_up", o->warm_up);
-    json_text(j, "shm", kinds[o->shm]);
-    json_text(j, "inputs_are", o->inputs == 1 ? "zero" : "normal");
+    json_put_text(j, "loop", o->rate > 0.0 ? "open" : "closed");
+    json_put_int(j, "connections", o->connections);
+    json_put_int(j, "threads", o->threads);
+    if (o->rate > 0.0) json_put_real(j, "rate_asked", o->rate);
+    if (o->rate > 0.0) json_put_text(j, "arrivals", o->arrivals == 1 ? "random" : "even");
+    json_put_real(j, "seconds", o->seconds);
+    json_put_real(j, "warm_up", o->warm_up);
+    json_put_text(j, "shm", kinds[o->shm]);
+    json_put_text(j, "inputs_are", o->inputs == 1 ? "zero" : "normal");
 }
 
 static void json_process(struct json *j, const struct serve_bench *b)
 {
     const struct load_result *r = &b->result;
-    json_real(j, "client_cpu_seconds", r->own_cpu);
+    json_put_real(j, "client_cpu_seconds", r->own_cpu);
     if (isnan(r->server_cpu)) return;
-    json_object(j, "server_process");
-    json_real(j, "cpu_seconds", r->server_cpu);
-    json_real(j, "cpu_seconds_per_answer", r->done > 0 ? r->server_cpu / (double)r->done : NAN);
-    json_int(j, "rss_before", r->rss_before);
-    json_int(j, "rss_after", r->rss_after);
-    json_object_end(j);
+    json_put_object(j, "server_process");
+    json_put_real(j, "cpu_seconds", r->server_cpu);
+    json_put_real(j, "cpu_seconds_per_answer", r->done > 0 ? r->server_cpu / (double)r->done : NAN);
+    json_put_int(j, "rss_before", r->rss_before);
+    json_put_int(j, "rss_after", r->rss_after);
+    json_put_object_end(j);
 }
 
 vic_status bench_serve_json(const struct serve_bench *b, int argc, char **argv, vic_error *err)
 {
     const struct load_result *r = &b->result;
     struct json j = { 0 };
-    char code[8];
+    char code[16];
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_command(&j, "serve", argc, argv);
-    json_text(&j, "url", b->server.label);
-    json_text(&j, "server", b->model.server);
-    json_text(&j, "model", b->model.name);
+    json_put_text(&j, "url", b->server.label);
+    json_put_text(&j, "server", b->model.server);
+    json_put_text(&j, "model", b->model.name);
     tensors_json(&j, "inputs", b->model.input, b->model.inputs);
     tensors_json(&j, "outputs", b->model.output, b->model.outputs);
-    json_int(&j, "request_bytes", (int64_t)(b->requests[0].head_size + b->requests[0].body_size));
+    json_put_int(&j, "request_bytes", (int64_t)(b->requests[0].head_size + b->requests[0].body_size));
     json_load(&j, &b->o);
-    json_int(&j, "due", r->due);
-    json_int(&j, "answers", r->done);
-    json_real(&j, "answers_per_second", rate_of(b));
-    json_array(&j, "each_second");
-    for (int64_t i = 0; i < r->whole_seconds; i++) json_int(&j, NULL, r->each_second[i]);
-    json_array_end(&j);
-    json_real(&j, "relative_sigma", variation(r->each_second, r->whole_seconds));
-    json_object(&j, "status");
+    json_put_int(&j, "due", r->due);
+    json_put_int(&j, "answers", r->done);
+    json_put_real(&j, "answers_per_second", rate_of(b));
+    json_put_array(&j, "each_second");
+    for (int64_t i = 0; i < r->whole_seconds; i++) json_put_int(&j, NULL, r->each_second[i]);
+    json_put_array_end(&j);
+    json_put_real(&j, "relative_sigma", variation(r->each_second, r->whole_seconds));
+    json_put_object(&j, "status");
     for (int i = 0; i < LOAD_CODES; i++) {
         if (r->codes[i] == 0) continue;
         snprintf(code, sizeof code, "%d", i);
-        json_int(&j, code, r->codes[i]);
+        json_put_int(&j, code, r->codes[i]);
     }
-    json_object_end(&j);
+    json_put_object_end(&j);
     histogram_json(&j, "latency", &r->latency);
     histogram_json(&j, "service", &r->service);
     histogram_json(&j, "refusals", &r->refusals);
-    json_int(&j, "unsent", r->unsent);
-    json_int(&j, "connections_lost", r->lost);
-    json_int(&j, "connections_refused", r->refused);
-    json_int(&j, "late", r->late);
-    json_int(&j, "not_http", r->wrong);
-    json_int(&j, "checked", r->checked);
-    json_int(&j, "different", r->different);
+    json_put_int(&j, "unsent", r->unsent);
+    json_put_int(&j, "connections_lost", r->lost);
+    json_put_int(&j, "connections_refused", r->refused);
+    json_put_int(&j, "late", r->late);
+    json_put_int(&j, "not_http", r->wrong);
+    json_put_int(&j, "checked", r->checked);
+    json_put_int(&j, "different", r->different);
     json_process(&j, b);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

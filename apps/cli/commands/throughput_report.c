@@ -25,49 +25,49 @@ static double mean_stage(const struct engine_load *l, int stage)
 
 static void json_load(struct json *j, const char *key, const struct engine_load *l)
 {
-    json_object(j, key);
-    json_real(j, "seconds", l->seconds);
-    json_int(j, "queries", l->answered);
-    json_real(j, "queries_per_second", (double)l->answered / l->seconds);
-    json_array(j, "each_second");
-    for (int64_t i = 0; i < l->whole_seconds; i++) json_int(j, NULL, l->each_second[i]);
-    json_array_end(j);
-    json_real(j, "relative_sigma", variation(l->each_second, l->whole_seconds));
+    json_put_object(j, key);
+    json_put_real(j, "seconds", l->seconds);
+    json_put_int(j, "queries", l->answered);
+    json_put_real(j, "queries_per_second", (double)l->answered / l->seconds);
+    json_put_array(j, "each_second");
+    for (int64_t i = 0; i < l->whole_seconds; i++) json_put_int(j, NULL, l->each_second[i]);
+    json_put_array_end(j);
+    json_put_real(j, "relative_sigma", variation(l->each_second, l->whole_seconds));
     histogram_json(j, "latency", &l->latency);
-    json_int(j, "launches", (int64_t)(l->after.launches - l->before.launches));
-    json_real(j, "mean_batch", mean_batch(l));
-    json_object(j, "batches_up_to");
+    json_put_int(j, "launches", (int64_t)(l->after.launches - l->before.launches));
+    json_put_real(j, "mean_batch", mean_batch(l));
+    json_put_object(j, "batches_up_to");
     for (int b = 0; b < VIC_BATCH_BUCKETS; b++) {
         char size[16];
         if (l->after.batch[b] == l->before.batch[b]) continue;
         snprintf(size, sizeof size, "%d", 1 << b);
-        json_int(j, size, (int64_t)(l->after.batch[b] - l->before.batch[b]));
+        json_put_int(j, size, (int64_t)(l->after.batch[b] - l->before.batch[b]));
     }
-    json_object_end(j);
-    json_object(j, "mean_seconds");
-    for (int s = 0; s < VIC_STAGES; s++) json_real(j, stages[s], mean_stage(l, s));
-    json_object_end(j);
-    json_int(j, "checked", l->checked);
-    json_int(j, "different", l->different);
-    json_real(j, "cpu_seconds", l->cpu);
+    json_put_object_end(j);
+    json_put_object(j, "mean_seconds");
+    for (int s = 0; s < VIC_STAGES; s++) json_put_real(j, stages[s], mean_stage(l, s));
+    json_put_object_end(j);
+    json_put_int(j, "checked", l->checked);
+    json_put_int(j, "different", l->different);
+    json_put_real(j, "cpu_seconds", l->cpu);
     bench_json_clock(j, &l->gpu);
-    json_object_end(j);
+    json_put_object_end(j);
 }
 
 static void json_processes(struct json *j, const struct process_times *p)
 {
     if (p->count == 0) return;
-    json_object(j, "process");
-    json_array(j, "seconds");
-    for (int i = 0; i < p->count; i++) json_real(j, NULL, p->seconds[i]);
-    json_array_end(j);
-    json_real(j, "p50", p->p50);
-    json_real(j, "read", p->read);
-    json_real(j, "order", p->order);
-    json_real(j, "build", p->build);
-    json_real(j, "plan", p->plan);
-    json_real(j, "attention", p->attention);
-    json_object_end(j);
+    json_put_object(j, "process");
+    json_put_array(j, "seconds");
+    for (int i = 0; i < p->count; i++) json_put_real(j, NULL, p->seconds[i]);
+    json_put_array_end(j);
+    json_put_real(j, "p50", p->p50);
+    json_put_real(j, "read", p->read);
+    json_put_real(j, "order", p->order);
+    json_put_real(j, "build", p->build);
+    json_put_real(j, "plan", p->plan);
+    json_put_real(j, "attention", p->attention);
+    json_put_object_end(j);
 }
 
 vic_status throughput_json(const struct throughput_options *o, const struct throughput_result *r, int argc,
@@ -75,20 +75,20 @@ vic_status throughput_json(const struct throughput_options *o, const struct thro
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "throughput", argc, argv, r->bench.run.info.device);
     bench_json_result(&j, &o->bench, &r->bench);
-    json_int(&j, "workers", o->workers);
-    json_int(&j, "in_flight", o->in_flight);
-    json_text(&j, "tensors", places[o->tensors]);
-    json_int(&j, "streams", r->engine_info.streams);
-    json_int(&j, "max_batch", o->max_batch ? o->max_batch : 64);
-    json_real(&j, "max_delay", 1e-6 * o->max_delay);
-    json_real(&j, "lone_queries_per_second_at_most", 1.0 / r->bench.single.p50);
+    json_put_int(&j, "workers", o->workers);
+    json_put_int(&j, "in_flight", o->in_flight);
+    json_put_text(&j, "tensors", places[o->tensors]);
+    json_put_int(&j, "streams", r->engine_info.streams);
+    json_put_int(&j, "max_batch", o->max_batch ? o->max_batch : 64);
+    json_put_real(&j, "max_delay", 1e-6 * o->max_delay);
+    json_put_real(&j, "lone_queries_per_second_at_most", 1.0 / r->bench.single.p50);
     json_load(&j, "lone", &r->lone);
     json_load(&j, "engine", &r->load);
     json_processes(&j, &r->processes);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

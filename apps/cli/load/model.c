@@ -174,43 +174,43 @@ size_t model_output_bytes(const struct model *m)
 
 static void region_json(struct json *j, const char *region, size_t bytes, size_t at)
 {
-    json_object(j, "parameters");
-    json_text(j, "shared_memory_region", region);
-    json_int(j, "shared_memory_byte_size", (int64_t)bytes);
-    if (at > 0) json_int(j, "shared_memory_offset", (int64_t)at);
-    json_object_end(j);
+    json_put_object(j, "parameters");
+    json_put_text(j, "shared_memory_region", region);
+    json_put_int(j, "shared_memory_byte_size", (int64_t)bytes);
+    if (at > 0) json_put_int(j, "shared_memory_offset", (int64_t)at);
+    json_put_object_end(j);
 }
 
 static void input_json(struct json *j, const struct model_tensor *t, const char *region, size_t at)
 {
-    json_object(j, NULL);
-    json_text(j, "name", t->name);
-    json_text(j, "datatype", t->datatype);
-    json_array(j, "shape");
-    for (int i = 0; i < t->ndim; i++) json_int(j, NULL, t->shape[i]);
-    json_array_end(j);
+    json_put_object(j, NULL);
+    json_put_text(j, "name", t->name);
+    json_put_text(j, "datatype", t->datatype);
+    json_put_array(j, "shape");
+    for (int i = 0; i < t->ndim; i++) json_put_int(j, NULL, t->shape[i]);
+    json_put_array_end(j);
     if (region) {
         region_json(j, region, t->bytes, at);
     } else {
-        json_object(j, "parameters");
-        json_int(j, "binary_data_size", (int64_t)t->bytes);
-        json_object_end(j);
+        json_put_object(j, "parameters");
+        json_put_int(j, "binary_data_size", (int64_t)t->bytes);
+        json_put_object_end(j);
     }
-    json_object_end(j);
+    json_put_object_end(j);
 }
 
 static void output_json(struct json *j, const struct model_tensor *t, const char *region, size_t at)
 {
-    json_object(j, NULL);
-    json_text(j, "name", t->name);
+    json_put_object(j, NULL);
+    json_put_text(j, "name", t->name);
     if (region) {
         region_json(j, region, t->bytes, at);
     } else {
-        json_object(j, "parameters");
-        json_bool(j, "binary_data", true);
-        json_object_end(j);
+        json_put_object(j, "parameters");
+        json_put_bool(j, "binary_data", true);
+        json_put_object_end(j);
     }
-    json_object_end(j);
+    json_put_object_end(j);
 }
 
 void model_request(struct buffer *to, const struct http_server *s, const struct model *m, const char *inputs,
@@ -218,15 +218,15 @@ void model_request(struct buffer *to, const struct http_server *s, const struct 
 {
     struct buffer path = { 0 };
     struct json j = { 0 };
-    json_object(&j, NULL);
-    json_array(&j, "inputs");
+    json_put_object(&j, NULL);
+    json_put_array(&j, "inputs");
     for (int i = 0; i < m->inputs; i++) input_json(&j, &m->input[i], inputs, input_at + model_place(m->input, i));
-    json_array_end(&j);
-    json_array(&j, "outputs");
+    json_put_array_end(&j);
+    json_put_array(&j, "outputs");
     for (int i = 0; i < m->outputs; i++)
         output_json(&j, &m->output[i], outputs, output_at + model_place(m->output, i));
-    json_array_end(&j);
-    json_object_end(&j);
+    json_put_array_end(&j);
+    json_put_object_end(&j);
     buffer_text(&path, "/v2/models/");
     http_segment(&path, m->name);
     buffer_text(&path, "/infer");

@@ -66,11 +66,11 @@ static vic_status open_system(const struct http_server *s, struct region *r, vic
     vic_status st;
     snprintf(key, sizeof key, "/%s", r->name);
     TRY_GOTO(make_system(key, r->bytes, &r->data, err), done);
-    json_object(&body, NULL);
-    json_text(&body, "key", key);
-    json_int(&body, "offset", 0);
-    json_int(&body, "byte_size", (int64_t)r->bytes);
-    json_object_end(&body);
+    json_put_object(&body, NULL);
+    json_put_text(&body, "key", key);
+    json_put_int(&body, "offset", 0);
+    json_put_int(&body, "byte_size", (int64_t)r->bytes);
+    json_put_object_end(&body);
     TRY_GOTO(buffer_check(&body.text, "a request", err), done);
     st = tell(s, REGIONS_SYSTEM, r->name, "register", body.text.data, err);
     r->registered = st == VIC_OK;

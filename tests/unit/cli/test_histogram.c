@@ -96,9 +96,9 @@ static void nothing(void **state)
     struct json j = { 0 };
     (void)state;
     assert_true(isnan(histogram_quantile(&h, 0.5)) && isnan(histogram_mean(&h)));
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     histogram_json(&j, "latency", &h);
-    json_object_end(&j);
+    json_put_object_end(&j);
     assert_string_equal(j.text.data, "{\"latency\": null}");
     json_free(&j);
 }
@@ -106,8 +106,10 @@ static void nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(percentiles_of_any_times), cmocka_unit_test(small_times_are_exact),
-        cmocka_unit_test(boundaries),               cmocka_unit_test(merging_is_adding),
+        cmocka_unit_test(percentiles_of_any_times),
+        cmocka_unit_test(small_times_are_exact),
+        cmocka_unit_test(boundaries),
+        cmocka_unit_test(merging_is_adding),
         cmocka_unit_test(nothing),
     };
     return cmocka_run_group_tests_name("cli_histogram", tests, NULL, NULL);
