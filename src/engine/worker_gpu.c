@@ -20,6 +20,7 @@ enum {
     LOOK_NS = 50000,    /* for queries to come after the last answer: callers who wait for an answer send the next */
     LOOK_LONG = 500000, /* for a launch to end; then 1 / NAP of the time that it has taken is slept at a time */
     NAP = 16,
+    MOST_NAP = 1000000,
 };
 
 enum { EVENT_BEGIN, EVENT_INPUT, EVENT_COMPUTE, EVENT_DONE, EVENTS };
@@ -109,9 +110,10 @@ static vic_status enqueue(struct gpu_worker *w, struct slot *s)
     vic_attention_args a;
     launch_args(l, w->items, &a);
     TRY(take_workspace(w, s, &a));
+    if (s->staged) TRY(staging_gather(&s->staging, w->engine, l, &a, w->items, w->stream, &l->error));
+    s->gathered_ns = clock_ns() - l->taken;
     TRY(mark(w, s, EVENT_BEGIN));
-    if (s->staged) TRY(staging_in(&s->staging, w->engine, l, &a, w->items, w->stream, &l->error));
-    s->gathered_ns = s->staged ? clock_ns() - l->taken : 0;
+    if (s->staged) TRY(staging_in(&s->staging, w->engine, l, w->stream, &l->error));
     TRY(mark(w, s, EVENT_INPUT));
     a.stream = w->stream;
     s->enqueued = clock_ns();
@@ -215,11 +217,12 @@ static void reap(struct gpu_worker *w, vic_status st)
 static void nap(struct gpu_worker *w, int64_t taken, bool full, uint64_t seen, int64_t until)
 {
     vic_engine *engine = w->engine;
-    const int64_t length = taken / NAP, end_of_nap = clock_ns() + length;
+    const int64_t length = taken / NAP < MOST_NAP ? taken / NAP : MOST_NAP;
     if (full) { /* with no use for queries that come */
-        nanosleep(&(struct timespec){ .tv_sec = length / 1000000000, .tv_nsec = length % 1000000000 }, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = length }, NULL);
         return;
     }
+    const int64_t end_of_nap = clock_ns() + length;
     pthread_mutex_lock(&engine->lock);
     engine->lookers--;
     engine->sleepers++;
