@@ -169,11 +169,12 @@ static void take_waiting(vic_endpoint *e, struct launch *l)
 
 void vic_endpoint_free(vic_endpoint *e)
 {
-    struct launch l = { .taken = clock_ns() };
+    struct launch l = { .n = 0 };
     if (!e || engine_check_process(e->engine, NULL) != VIC_OK) return;
     vic_engine *engine = e->engine;
     pthread_mutex_lock(&engine->lock);
     e->closing = true;
+    l.taken = clock_ns();
     take_waiting(e, &l);
     pthread_mutex_unlock(&engine->lock);
     l.status = vic_fail(&l.error, VIC_CANCELLED, "endpoint %s was freed before the query was launched", e->name);

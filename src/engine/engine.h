@@ -31,7 +31,7 @@ struct vic_engine {
     vic_context *build_context; /* what patterns and plans are made on */
     void *build_stream;         /* GPU: its stream */
 
-    pthread_mutex_t lock; /* guards all below but what threads started with */
+    pthread_mutex_t lock; /* guards what follows up to the threads, which do not change once they run */
     pthread_cond_t work;  /* a worker may have something to do */
     pthread_cond_t build; /* the builder may */
     pthread_cond_t idle;  /* a launch or an update has ended: for drain and free */
@@ -41,10 +41,9 @@ struct vic_engine {
     int sleepers; /* workers that wait for `work` */
     int lookers;  /* workers that look at `arrivals` all the time, so that nobody has to be woken */
     bool draining, stop, faulted;
-    vic_error fault; /* why, once `faulted` is set; it does not change then */
-    size_t staging;  /* bytes held */
-    _Atomic uint64_t
-        arrivals; /* grows with everything that workers may have to do; they look at it without the lock */
+    vic_error fault;           /* why, once `faulted` is set; it does not change then */
+    size_t staging;            /* bytes held */
+    _Atomic uint64_t arrivals; /* grows with all that workers may have to do; they look at it without the lock */
     struct version *updates, *last_update; /* to be built, in the order of acceptance */
     struct version *retired;               /* to be destroyed */
 

@@ -255,9 +255,10 @@ vic_status vic_submit(vic_endpoint *endpoint, const vic_query *query, uint64_t *
 
 bool vic_cancel(vic_endpoint *e, uint64_t ticket)
 {
-    struct launch l = { .taken = clock_ns() };
+    struct launch l = { .n = 0 };
     if (!e || engine_check_process(e->engine, NULL) != VIC_OK) return false;
     pthread_mutex_lock(&e->engine->lock);
+    l.taken = clock_ns();
     struct query *query = queue_find(&e->engine->queue, ticket);
     if (query && query->lane->version->endpoint == e) launch_add(e->engine, &l, query);
     pthread_mutex_unlock(&e->engine->lock);
