@@ -75,11 +75,16 @@ struct device_scope {
 
 static inline vic_status device_enter(struct device_scope *s, vic_device device, vic_error *err)
 {
+    /* A thread's current device is 0 from the first, but the driver's own functions, like that for tensor maps, find
+     * none before it has been chosen. */
+    static __thread bool chosen;
     s->changed = false;
     TRY(cuda_check(cudaGetDevice(&s->before), "querying the current GPU", err));
-    if (s->before == device.index) return VIC_OK;
-    s->changed = true;
-    return cuda_check(cudaSetDevice(device.index), "choosing the GPU", err);
+    if (s->before == device.index && chosen) return VIC_OK;
+    s->changed = s->before != device.index;
+    TRY(cuda_check(cudaSetDevice(device.index), "choosing the GPU", err));
+    chosen = true;
+    return VIC_OK;
 }
 
 static inline void device_leave(const struct device_scope *s)

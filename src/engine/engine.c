@@ -26,8 +26,8 @@ vic_status engine_check_process(const vic_engine *engine, vic_error *err)
 vic_status engine_fault(const vic_endpoint *e, vic_error *err)
 {
     return vic_fail(err, VIC_FAILED,
-                    "endpoint %s: the GPU has failed, and only a new process can use it again: end this one",
-                    e->name);
+                    "endpoint %s: the GPU has failed, and only a new process can use it again: end this one; %s",
+                    e->name, e->engine->fault.text);
 }
 
 /* ---- the lock, and what happens under it ---- */

@@ -40,7 +40,8 @@ struct vic_engine {
     int endpoints;
     int sleepers; /* workers that wait for `work` */
     bool draining, stop, faulted;
-    size_t staging; /* bytes held */
+    vic_error fault; /* why, once `faulted` is set; it does not change then */
+    size_t staging;  /* bytes held */
     _Atomic uint64_t
         arrivals; /* grows with everything that workers may have to do; they look at it without the lock */
     struct version *updates, *last_update; /* to be built, in the order of acceptance */

@@ -28,8 +28,6 @@ cudaError_t stand_in_cudaMemPoolCreate(cudaMemPool_t *out, const struct cudaMemP
 cudaError_t stand_in_cudaMemPoolDestroy(cudaMemPool_t pool);
 cudaError_t stand_in_cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value);
 cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind);
-cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                                     cudaStream_t stream);
 cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes);
 cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                                      cudaStream_t stream);

@@ -5,6 +5,8 @@
 #include "faults/operations_cuda.h"
 #include "vicinal_engine.h"
 
+#include "vicinal_engine.h"
+
 #include <pthread.h>
 #include <unistd.h>
 
@@ -224,24 +226,6 @@ done:
     return st;
 }
 
-/* A process cannot open what it has exported itself, so only the stand-in does. */
-static vic_status share(const char *unused, vic_error *err)
-{
-    void *memory = NULL, *opened = NULL;
-    vic_memory_handle handle;
-    vic_status st;
-    (void)unused;
-    TRY_GOTO(vic_memory_alloc(gpu, 4096, &memory, err), done);
-    TRY_GOTO(vic_memory_export(gpu, memory, &handle, err), done);
-    if (cuda_calls_real()) goto done;
-    TRY_GOTO(vic_memory_open(gpu, &handle, 4096, &opened, err), done);
-    assert_non_null(opened);
-done:
-    vic_memory_close(gpu, opened);
-    vic_memory_free(gpu, memory);
-    return st;
-}
-
 /* ---- the engine ---- */
 
 struct engine_wait {
@@ -356,6 +340,24 @@ done:
     vic_memory_free((vic_device){ VIC_CUDA_HOST, 0 }, pinned);
     pthread_cond_destroy(&w.changed);
     pthread_mutex_destroy(&w.lock);
+    return st;
+}
+
+/* A process cannot open what it has exported itself, so only the stand-in does. */
+static vic_status share(const char *unused, vic_error *err)
+{
+    void *memory = NULL, *opened = NULL;
+    vic_memory_handle handle;
+    vic_status st;
+    (void)unused;
+    TRY_GOTO(vic_memory_alloc(gpu, 4096, &memory, err), done);
+    TRY_GOTO(vic_memory_export(gpu, memory, &handle, err), done);
+    if (cuda_calls_real()) goto done;
+    TRY_GOTO(vic_memory_open(gpu, &handle, 4096, &opened, err), done);
+    assert_non_null(opened);
+done:
+    vic_memory_close(gpu, opened);
+    vic_memory_free(gpu, memory);
     return st;
 }
 
@@ -475,9 +477,9 @@ const struct cuda_operation cuda_operations[] = {
     { "sort", sort, "sort", NULL, false },
     { "unsort", sort, "unsort", NULL, false },
     { "copies", copy, NULL, NULL, false },
-    { "shared memory", share, NULL, NULL, false },
     { "engine", engine, "engine", NULL, false },
     { "engine, little staging", engine, "engine, little staging", NULL, false },
+    { "shared memory", share, NULL, NULL, false },
     { "vicinal run -o", command, "run " NEAR "--device cuda:@ -o out.npy", "out.npy", false },
     { "vicinal run -o --lse --json", command, "run " NEAR "--device cuda:@ --lse --json -o out.safetensors",
       "out.safetensors", false },
