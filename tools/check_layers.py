@@ -34,6 +34,7 @@ LAYERS = {
     "src/api": ["src/context", "src/plan", "src/device", "src/kernels", "src/kernels/kernels.h",
                 "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/contract",
                 "src/base"],
+    "src/engine": ["src/api", "src/context", "src/plan", "src/device", "src/pattern", "src/contract", "src/base"],
     "apps/cli": [],  # what every file of the command may use, and main.c
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],

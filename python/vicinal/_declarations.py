@@ -230,6 +230,16 @@ class vic_plan_info(Sized):
     ]
 
 
+class vic_attention_item(c.Structure):
+    _fields_ = [
+        ("q", c.c_void_p),
+        ("k", c.c_void_p),
+        ("v", c.c_void_p),
+        ("out", c.c_void_p),
+        ("lse", c.c_void_p),
+    ]
+
+
 class vic_attention_args(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -245,7 +255,9 @@ class vic_attention_args(Sized):
         ("workspace", c.c_void_p),
         ("workspace_size", c.c_size_t),
         ("stream", c.c_void_p),
-        ("reserved", c.c_uint64 * 4),
+        ("items", c.c_void_p),
+        ("n_items", c.c_int64),
+        ("reserved", c.c_uint64 * 2),
     ]
 
 
@@ -411,6 +423,7 @@ STRUCTS = {
     "vic_block_mask": vic_block_mask,
     "vic_plan_options": vic_plan_options,
     "vic_plan_info": vic_plan_info,
+    "vic_attention_item": vic_attention_item,
     "vic_attention_args": vic_attention_args,
     "vic_attention_backward_args": vic_attention_backward_args,
     "vic_combine_args": vic_combine_args,
@@ -432,6 +445,9 @@ CONSTANTS = {
     "VIC_NO_KERNEL": 31,
     "VIC_NO_MEMORY": 40,
     "VIC_FAILED": 50,
+    "VIC_BUSY": 60,
+    "VIC_DEADLINE": 61,
+    "VIC_CANCELLED": 62,
     "VIC_DEVICE_UNKNOWN": 0,
     "VIC_CPU": 1,
     "VIC_CUDA": 2,

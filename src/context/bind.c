@@ -74,7 +74,7 @@ static vic_status check_apart(const vic_attention_args *a, const vic_tensor *wri
     return VIC_OK;
 }
 
-static vic_status bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err)
+vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err)
 {
     if (!plan->bias && !t->data) return VIC_OK;
     if (!plan->bias)
@@ -134,7 +134,7 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool 
     vic_device device = outputs ? plan->device : (vic_device){ VIC_CPU, 0 };
     int64_t batch = -1;
     *out = (struct attention_args){ 0 };
-    TRY(bind_bias(plan, &a->bias, &out->bias, err));
+    TRY(context_bind_bias(plan, &a->bias, &out->bias, err));
     TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, &batch, &out->q, err));
     TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, &batch, &out->k, err));
     TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, &batch, &out->v, err));

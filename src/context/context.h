@@ -39,6 +39,8 @@ vic_status context_stream_end(const struct context_stream *s, vic_error *err);
  * ignored. */
 vic_status context_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs,
                         struct attention_args *out, vic_error *err);
+/* The same of the table of a plan with a distance bias. */
+vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err);
 
 /* These do what vic_attention(), vic_attention_time() and vic_combine() are described to do. */
 vic_status context_attention(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,

@@ -76,7 +76,7 @@ vic_status pattern_rebuild(const struct pattern_input *in, vic_pattern *old, str
     vic_status st = VIC_OK;
     vic_pattern *p = old;
     *out = NULL;
-    if (old && __atomic_load_n(&old->references, __ATOMIC_ACQUIRE) == 1) {
+    if (old && pattern_is_alone(old)) {
         reset(p);
     } else {
         pattern_release(old);

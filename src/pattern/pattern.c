@@ -40,6 +40,11 @@ vic_pattern *pattern_retain(const vic_pattern *p)
     return shared.out;
 }
 
+bool pattern_is_alone(const vic_pattern *p)
+{
+    return __atomic_load_n(&p->references, __ATOMIC_ACQUIRE) == 1;
+}
+
 void pattern_leave_devices(vic_pattern *p)
 {
     for (struct pattern_on_device *d = p->on_device, *next; d; d = next) {

@@ -15,6 +15,7 @@ vic_status pattern_new_like(const vic_pattern *p, vic_pattern **out, vic_error *
 
 vic_pattern *pattern_retain(const vic_pattern *p); /* any thread */
 void pattern_release(vic_pattern *p);              /* frees with the last reference; NULL is fine */
+bool pattern_is_alone(const vic_pattern *p); /* whether there is but one reference, which is then the caller's */
 /* Releases what is kept of it on GPUs, which no longer holds when its memory becomes another pattern. */
 void pattern_leave_devices(vic_pattern *p);
 

@@ -14,11 +14,15 @@ struct moved {
     const double (*cell)[3];
 };
 
+bool pattern_follows(const vic_pattern *p)
+{
+    enum pattern_rule_kind kind = p->n_rules > 0 ? p->rules[0].kind : RULE_CUTOFF;
+    return p->n_rules <= 1 && (kind == RULE_CUTOFF || (kind == RULE_NEAREST && !p->rules[0].transposed));
+}
+
 static vic_status check_input(const vic_pattern *old, const struct moved *m, vic_error *err)
 {
-    enum pattern_rule_kind kind = old->n_rules > 0 ? old->rules[0].kind : RULE_CUTOFF;
-    if (old->n_rules > 1 || (kind != RULE_CUTOFF && kind != RULE_NEAREST) ||
-        (kind == RULE_NEAREST && old->rules[0].transposed))
+    if (!pattern_follows(old))
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "only patterns of a cutoff or of the nearest follow their atoms, got one of kind %s",
                         pattern_kind(old));
@@ -44,16 +48,11 @@ static bool is_plain(const vic_pattern *old)
     return old->structures == 0 && (!rule || (rule->kind == RULE_CUTOFF && !rule->q_skip && !rule->k_skip));
 }
 
-static bool is_ours(vic_pattern *p)
-{
-    return __atomic_load_n(&p->references, __ATOMIC_ACQUIRE) == 1;
-}
-
-static vic_status rebuild(vic_pattern *old, const struct moved *m, struct pool *pool, vic_pattern **out,
-                          vic_error *err)
+/* `spare` is used up, also on failure. */
+static vic_status rebuild(const vic_pattern *old, const struct moved *m, vic_pattern *spare, struct pool *pool,
+                          vic_pattern **out, vic_error *err)
 {
     static const double nowhere[3] = { 0, 0, 0 };
-    vic_pattern *spare = old->spare;
     struct pattern_input in = { .n_q = old->n_q,
                                 .n_k = old->one_set ? 0 : old->n_k,
                                 .q_positions = m->q ? m->q : nowhere,
@@ -64,7 +63,6 @@ static vic_status rebuild(vic_pattern *old, const struct moved *m, struct pool *
                                 .exclude_self = old->exclude_self };
     memcpy(in.cell, m->cell ? m->cell : (const double(*)[3])old->cell, sizeof in.cell);
     memcpy(in.periodic, old->periodic, sizeof in.periodic);
-    old->spare = NULL; /* it is used up, also on failure */
     return pattern_rebuild(&in, spare, pool, out, err);
 }
 
@@ -133,8 +131,8 @@ vic_status pattern_update(vic_pattern **p, const double *q_positions, const doub
     if (!is_plain(old)) {
         TRY(build_anew(old, &m, pool, &new, err));
     } else {
-        TRY(rebuild(old, &m, pool, &new, err));
-        if (is_ours(old)) {
+        TRY(rebuild(old, &m, __atomic_exchange_n(&old->spare, NULL, __ATOMIC_ACQ_REL), pool, &new, err));
+        if (pattern_is_alone(old)) {
             new->spare = old;
             old = NULL;
         }
@@ -142,4 +140,15 @@ vic_status pattern_update(vic_pattern **p, const double *q_positions, const doub
     pattern_release(old);
     *p = new;
     return VIC_OK;
+}
+
+vic_status pattern_moved(const vic_pattern *p, const double *positions, const double cell[3][3], vic_pattern *spare,
+                         struct pool *pool, vic_pattern **out, vic_error *err)
+{
+    const struct moved m = { positions, NULL, cell };
+    *out = NULL;
+    vic_status st = check_input(p, &m, err);
+    if (st == VIC_OK && is_plain(p)) return rebuild(p, &m, spare, pool, out, err);
+    pattern_release(spare);
+    return st == VIC_OK ? build_anew(p, &m, pool, out, err) : st;
 }

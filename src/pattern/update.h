@@ -5,6 +5,9 @@
 #include "base/threads.h"
 #include "contract/pattern.h"
 
+/* Whether it is a pattern of a cutoff or of the nearest, which can follow its points. */
+bool pattern_follows(const vic_pattern *p);
+
 /* The cutoff pattern, or that of the nearest, of the same points after they moved: positions of queries and, of two
  * sets, of keys; cell NULL = as before (and as it must be for several structures).  Masks, ids and groups stay.
  *
@@ -13,5 +16,10 @@
  * run of updates two patterns take turns in memory that is in use already. */
 vic_status pattern_update(vic_pattern **p, const double *q_positions, const double *k_positions,
                           const double cell[3][3], struct pool *pool, vic_error *err);
+
+/* The same for a pattern of one set that stays as it is: *out is another one.  `spare` (NULL = none) is a pattern of
+ * the same points at other places.  It is released, and its memory becomes the new one's where nobody else holds it. */
+vic_status pattern_moved(const vic_pattern *p, const double *positions, const double cell[3][3], vic_pattern *spare,
+                         struct pool *pool, vic_pattern **out, vic_error *err);
 
 #endif

@@ -19,6 +19,9 @@ static void test_every_status_has_its_texts(void **state)
         { VIC_NO_KERNEL, "NO_KERNEL", 31 },
         { VIC_NO_MEMORY, "NO_MEMORY", 40 },
         { VIC_FAILED, "FAILED", 50 },
+        { VIC_BUSY, "BUSY", 60 },
+        { VIC_DEADLINE, "DEADLINE", 61 },
+        { VIC_CANCELLED, "CANCELLED", 62 },
     };
     int listed = 0;
 #define COUNT_ONE(name, value, text) listed++;

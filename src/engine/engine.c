@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L /* the monotonic clock */
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/dtype.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "context/context.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+vic_status engine_check_process(const vic_engine *engine, vic_error *err)
+{
+    if (engine->process == getpid()) return VIC_OK;
+    return vic_fail(
+        err, VIC_FAILED,
+        "the engine was made in another process, before fork(), and its threads are not here: make one in "
+        "this process");
+}
+
+/* ---- the lock, and what happens under it ---- */
+
+void engine_wake(vic_engine *engine)
+{
+    if (engine->sleepers > 0) pthread_cond_signal(&engine->work);
+}
+
+bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until)
+{
+    const struct timespec at = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
+    if (until != INT64_MAX) return pthread_cond_timedwait(condition, &engine->lock, &at) == 0;
+    return pthread_cond_wait(condition, &engine->lock) == 0;
+}
+
+int64_t engine_time_in(double seconds)
+{
+    return seconds < 1e9 ? clock_ns() + (int64_t)(seconds * 1e9) : INT64_MAX;
+}
+
+void version_retain(struct version *v)
+{
+    v->references++;
+}
+
+void version_release(struct version *v)
+{
+    vic_engine *engine = v->endpoint->engine;
+    if (--v->references > 0) return;
+    if (v->instead) version_release(v->instead);
+    v->next = engine->retired;
+    engine->retired = v;
+    pthread_cond_signal(&engine->build);
+}
+
+/* ---- life ---- */
+
+static vic_status check_options(vic_engine_options *o, vic_error *err)
+{
+    if (o->reserved_1 != 0) return reserved_check(&o->reserved_1, sizeof o->reserved_1, "vic_engine_options", err);
+    if (o->device.type == VIC_DEVICE_UNKNOWN) o->device = (vic_device){ VIC_CPU, 0 };
+    if (o->build_threads < 0)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) or more, got %d",
+                        o->build_threads);
+    if (o->streams < 0 || o->streams > 16)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "streams: expected 0 (2) to 16, got %d", o->streams);
+    if (o->build_threads == 0) o->build_threads = threads_available() > 1 ? threads_available() / 2 : 1;
+    if (o->streams == 0) o->streams = 2;
+    if (o->staging_bytes == 0) o->staging_bytes = (size_t)256 << 20;
+    return VIC_OK;
+}
+
+static vic_status create_contexts(vic_engine *engine, vic_error *err)
+{
+    vic_context_options o = VIC_INIT(vic_context_options);
+    o.device = engine->options.device;
+    o.threads = engine->options.threads;
+    o.log = engine->options.log;
+    o.user = engine->options.user;
+    TRY(context_create(&o, &engine->context, err));
+    engine->options.threads = pool_threads(engine->context->pool);
+    o.threads = engine->options.build_threads;
+    return context_create(&o, &engine->build_context, err);
+}
+
+static void create_lock(vic_engine *engine)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->work, &monotonic);
+    pthread_cond_init(&engine->build, &monotonic);
+    pthread_cond_init(&engine->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    engine->has_lock = true;
+}
+
+static vic_status start(pthread_t *thread, void *(*run)(void *), void *argument, const char *what, vic_error *err)
+{
+    int code = pthread_create(thread, NULL, run, argument);
+    if (code == 0) return VIC_OK;
+    return vic_fail(err, VIC_FAILED, "cannot start the engine's %s thread: %s; use fewer threads", what,
+                    strerror(code));
+}
+
+static vic_status start_threads(vic_engine *engine, vic_error *err)
+{
+    const int workers = 1;
+    TRY(start(&engine->builder, builder, engine, "building", err));
+    engine->has_builder = true;
+    TRY(mem_array_zero((size_t)workers, sizeof *engine->worker, "workers", &engine->worker, err));
+    for (int i = 0; i < workers; i++) {
+        engine->worker[i].engine = engine;
+        TRY(start(&engine->worker[i].thread, worker_cpu, &engine->worker[i], "launching", err));
+        engine->workers = i + 1;
+    }
+    return VIC_OK;
+}
+
+vic_status vic_engine_create(const vic_engine_options *options, vic_engine **out, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    vic_engine *engine = NULL;
+    NEED_OUT(out);
+    TAKE_STRUCT(vic_engine_options, o, options, err);
+    TRY(check_options(&o, err));
+    if (o.device.type == VIC_CUDA)
+        return vic_fail(err, VIC_NO_DEVICE, "engines of this version run on the CPU: leave device 0");
+    TRY(mem_array_zero(1, sizeof *engine, "engine", &engine, err));
+    engine->options = o;
+    engine->process = getpid();
+    TRY_GOTO(create_contexts(engine, err), done);
+    create_lock(engine);
+    TRY_GOTO(start_threads(engine, err), done);
+    *out = engine;
+    engine = NULL;
+done:
+    vic_engine_free(engine);
+    return st;
+}
+
+void vic_engine_free(vic_engine *engine)
+{
+    if (!engine || engine_check_process(engine, NULL) != VIC_OK)
+        return; /* after fork() its lock may be held for ever */
+    if (engine->has_lock) {
+        pthread_mutex_lock(&engine->lock);
+        engine->stop = true;
+        pthread_cond_broadcast(&engine->work);
+        pthread_cond_broadcast(&engine->build);
+        pthread_mutex_unlock(&engine->lock);
+        for (int i = 0; i < engine->workers; i++) pthread_join(engine->worker[i].thread, NULL);
+        if (engine->has_builder) pthread_join(engine->builder, NULL);
+        pthread_cond_destroy(&engine->idle);
+        pthread_cond_destroy(&engine->build);
+        pthread_cond_destroy(&engine->work);
+        pthread_mutex_destroy(&engine->lock);
+    }
+    queue_free(&engine->queue);
+    free(engine->worker);
+    context_free(engine->build_context);
+    context_free(engine->context);
+    free(engine);
+}
+
+vic_status vic_engine_get(const vic_engine *given, vic_engine_info *out, vic_error *err)
+{
+    vic_engine_info info = VIC_INIT(vic_engine_info);
+    vic_engine *engine = (vic_engine *)(uintptr_t)given; /* its lock changes */
+    NEED(engine, "engine", "make one first, with vic_engine_create()");
+    TRY(engine_check_process(engine, err));
+    pthread_mutex_lock(&engine->lock);
+    info.device = engine->options.device;
+    info.threads = engine->options.threads;
+    info.build_threads = engine->options.build_threads;
+    info.streams = device_is_cpu(info.device) ? 0 : engine->options.streams;
+    info.endpoints = engine->endpoints;
+    info.waiting = engine->queue.waiting;
+    info.running = engine->running;
+    info.draining = engine->draining;
+    info.faulted = engine->faulted;
+    pthread_mutex_unlock(&engine->lock);
+    return struct_give(out, &info, sizeof info, "vic_engine_info", err);
+}
+
+vic_status vic_engine_drain(vic_engine *engine, double seconds, vic_error *err)
+{
+    NEED(engine, "engine", "make one first, with vic_engine_create()");
+    TRY(engine_check_process(engine, err));
+    if (!(seconds >= 0)) return vic_fail(err, VIC_BAD_ARGUMENT, "seconds: expected 0 or more, got %g", seconds);
+    const int64_t until = engine_time_in(seconds);
+    bool in_time = true;
+    pthread_mutex_lock(&engine->lock);
+    engine->draining = true;
+    pthread_cond_broadcast(&engine->work); /* nobody waits for others to share a launch any more */
+    while (in_time && engine->queue.waiting + engine->running > 0)
+        in_time = engine_wait(engine, &engine->idle, until);
+    const int64_t waiting = engine->queue.waiting, running = engine->running;
+    pthread_mutex_unlock(&engine->lock);
+    if (waiting + running == 0) return VIC_OK;
+    return vic_fail(err, VIC_DEADLINE,
+                    "after %g seconds %lld queries wait and %lld run: call again to wait for longer, or free their "
+                    "endpoints",
+                    seconds, (long long)waiting, (long long)running);
+}

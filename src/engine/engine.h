@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine: one lock, which guards the queue, all versions and all counts, and is held for moments only; workers,
+ * which take batches out of the queue and launch them; and a builder, which makes the versions of new positions.
+ *
+ * The way of a query: submit.c checks it and puts it into the queue (queue.c); a worker that is free asks the policy
+ * (batch.c) and takes a batch (launch.c), runs it (worker_cpu.c, worker_gpu.c) and answers it (launch.c). */
+#ifndef VIC_ENGINE_ENGINE_H
+#define VIC_ENGINE_ENGINE_H
+
+#include "engine/queue.h"
+#include "engine/version.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+
+enum {
+    MOST_BATCH = 1024,  /* queries of a launch */
+    MOST_UPDATES = 256, /* new positions of an endpoint that wait to be built */
+};
+
+struct worker {
+    vic_engine *engine;
+    pthread_t thread;
+};
+
+struct vic_engine {
+    vic_engine_options options; /* with defaults filled in */
+    pid_t process;
+    vic_context *context;       /* what attention runs on */
+    vic_context *build_context; /* what patterns and plans are made on */
+
+    pthread_mutex_t lock; /* guards all below but what threads started with */
+    pthread_cond_t work;  /* a worker may have something to do */
+    pthread_cond_t build; /* the builder may */
+    pthread_cond_t idle;  /* a launch or an update has ended: for drain and free */
+    struct queue queue;
+    int64_t running; /* queries taken out of the queue whose callbacks have not all returned */
+    int endpoints;
+    int sleepers; /* workers that wait for `work` */
+    bool draining, stop, faulted;
+    struct version *updates, *last_update; /* to be built, in the order of acceptance */
+    struct version *retired;               /* to be destroyed */
+
+    int workers;           /* that have been started */
+    struct worker *worker; /* [options.streams, or 1] */
+    pthread_t builder;
+    bool has_builder, has_lock;
+};
+
+/* What vic_endpoint_info counts. */
+struct counts {
+    uint64_t accepted, answered, failed, expired, cancelled, refused, launches, updates;
+    uint64_t time_ns[VIC_STAGES];
+    uint64_t time[VIC_STAGES][VIC_TIME_BUCKETS];
+    uint64_t batch[VIC_BATCH_BUCKETS];
+};
+
+struct vic_endpoint {
+    vic_engine *engine;
+    char *name, *kernel;           /* kernel NULL = the best */
+    vic_plan_options plan_options; /* of every version */
+    struct attention_shape shape;
+    void *bias_memory;
+    vic_tensor bias; /* of every launch; none = without */
+    int64_t max_batch, max_queue;
+    int64_t max_delay, timeout; /* ns; timeout INT64_MAX = none */
+
+    /* Guarded by the engine's lock: */
+    struct version *newest;  /* which queries are accepted for; a reference */
+    struct version *current; /* the newest that is ready; a reference */
+    uint64_t last_number, last_family;
+    int64_t waiting, running, updates_waiting;
+    int64_t versions;   /* not destroyed yet */
+    vic_pattern *spare; /* memory for the next update, of the newest family */
+    bool closing;
+    struct counts counts;
+};
+
+/* FAILED in another process than the one that made the engine, whose threads are not there. */
+vic_status engine_check_process(const vic_engine *engine, vic_error *err);
+
+/* ---- All under the lock ---- */
+
+void version_retain(struct version *v);
+void version_release(struct version *v); /* with the last reference it goes to the builder, to be destroyed */
+/* Wakes a worker, if one sleeps. */
+void engine_wake(vic_engine *engine);
+/* Waits for the condition, or until a time of clock_ns(), INT64_MAX = for ever.  Returns false when that has come. */
+bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until);
+/* The time `seconds` from now; INT64_MAX where that is too far to tell. */
+int64_t engine_time_in(double seconds);
+
+/* ---- Launches (launch.c) ---- */
+
+/* Queries that were taken out of the queue together. */
+struct launch {
+    vic_endpoint *endpoint;
+    struct version *version; /* a reference; NULL = they were not launched */
+    struct layout layout;
+    vic_tensor tensor[TENSORS]; /* of the first, with its data */
+    struct query *first, *last; /* linked by `next` */
+    int64_t n;
+    int64_t taken;                /* ns */
+    int64_t stage_ns[VIC_STAGES]; /* INPUT, COMPUTE, OUTPUT */
+    vic_status status;
+    vic_error error;
+};
+
+/* Under the lock: takes a waiting query out of the queue, as a running one. */
+void launch_add(vic_engine *engine, struct launch *l, struct query *query);
+/* Under the lock: does what the policy says.  Returns true with a launch to run, else false: there may be something to
+ * answer (l->n > 0, with the status set), or nothing to do before *until. */
+bool launch_take(vic_engine *engine, struct launch *l, int64_t *until);
+/* Not under the lock: counts, calls the callbacks, and gives all back. */
+void launch_answer(vic_engine *engine, struct launch *l);
+/* The arguments of the launch, without items. */
+vic_attention_args launch_args(const struct launch *l);
+
+/* ---- Counts (counts.c) ---- */
+
+/* The smallest b with value <= 2^b, at most `buckets` - 1. */
+int count_bucket(uint64_t value, int buckets);
+void counts_add_times(struct counts *c, const uint64_t time_ns[VIC_STAGES]);
+
+/* ---- Threads ---- */
+
+void *worker_cpu(void *worker);
+void *builder(void *engine);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queries that wait.  Those of one version and one layout stand in one lane, in the order in which they came; the
+ * first of a lane and those behind it can share a launch.  Nothing here knows a clock, a thread or a lock: whoever
+ * calls holds the engine's. */
+#ifndef VIC_ENGINE_QUEUE_H
+#define VIC_ENGINE_QUEUE_H
+
+#include "base/status.h"
+#include "vicinal_engine.h"
+
+enum { TENSOR_Q, TENSOR_K, TENSOR_V, TENSOR_OUT, TENSOR_LSE, TENSORS };
+
+/* What the queries of a launch have in common.  All members have eight bytes, so that memcmp() compares them. */
+struct layout {
+    int64_t batch; /* entries of the batch dimension; 0 = there is none */
+    int64_t stride[TENSORS][VIC_MAX_DIMS];
+    double scale;
+    uint64_t flags; /* enum layout_flags, and LAYOUT_HOST << t for a tensor t in memory of the CPU */
+};
+enum layout_flags {
+    LAYOUT_NOTHING = 1, /* only new positions: there is nothing to launch */
+    LAYOUT_LSE = 2,
+    LAYOUT_ZERO_SCALE = 4,
+    LAYOUT_HOST = 8,
+};
+
+struct version; /* version.h */
+struct lane;
+
+struct query {
+    struct query *previous, *next; /* in its lane */
+    struct lane *lane;             /* NULL = it does not wait */
+    struct version *brings;        /* the version that its new positions make; NULL = none, or it does not wait */
+    uint32_t slot, generation;     /* its ticket */
+    size_t heap_at;                /* place in the queue's heap of deadlines, from 1; 0 = none */
+    int64_t submitted, deadline;   /* ns; INT64_MAX = no limit */
+    void *data[TENSORS];
+    vic_done *done;
+    void *user;
+};
+
+struct lane {
+    struct lane *previous, *next; /* of the queue's lanes; a lane that is empty is not among them */
+    struct lane *sibling;         /* of the same version */
+    struct version *version;
+    struct layout layout;
+    vic_tensor tensor[TENSORS]; /* of the first query that came; their data is not used */
+    struct query *head, *tail;
+    int64_t waiting;
+};
+
+struct queue {
+    struct lane *lanes, *spare_lanes;
+    struct query **slots; /* [n_slots] all queries that there are, waiting, running or spare */
+    size_t n_slots, slots_room;
+    struct query *spare;   /* linked by `next` */
+    struct query **heap;   /* [in_heap] those with a deadline, the earliest first */
+    size_t in_heap;        /* heap has room for all slots */
+    struct query **chunks; /* [n_chunks] the memory of the queries */
+    size_t n_chunks, chunks_room;
+    int64_t waiting;
+};
+
+void queue_free(struct queue *q); /* nothing may wait */
+
+/* Appends a query with what `given` has in data, done, user, submitted and deadline.  On failure nothing has changed.
+ * A new lane keeps no reference to the version: whoever calls counts those (lane_is_new). */
+vic_status queue_add(struct queue *q, struct version *version, const struct layout *layout,
+                     const vic_tensor tensor[TENSORS], const struct query *given, struct query **out,
+                     bool *lane_is_new, vic_error *err);
+
+/* Takes a waiting query out; its lane is gone when that was the last one, and then the lane's version is returned,
+ * else NULL. */
+struct version *queue_remove(struct queue *q, struct query *query);
+/* Gives back a query that has been taken out. */
+void queue_give_back(struct queue *q, struct query *query);
+
+uint64_t query_ticket(const struct query *query);
+struct query *queue_find(const struct queue *q, uint64_t ticket); /* NULL when no waiting query has it */
+/* The waiting query with the earliest deadline; NULL when none has one. */
+struct query *queue_most_urgent(const struct queue *q);
+
+#endif
