@@ -39,6 +39,7 @@ LAYERS = {
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],
     "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots"],
+    "apps/triton": [],  # the public headers, like any program
     "python/glue": [],  # libvicinal_python.so: the public headers, like any program
     "examples": [],
     "bench": ["src/kernels/cuda", "src/contract", "src/pattern", "src/base"],

@@ -36,7 +36,7 @@ static const char *type_text(vic_dtype dtype)
 
 /* ---- Parameters: a row each, under the names of the command's options ------------------------------------------- */
 
-enum kind { FILE_NAME, TEXT, INTEGER, POSITIVE, ANY_REAL, SECONDS, FLAG, DTYPE, CELL, AXES, SUPERCELL, IGNORED };
+enum kind { FILE_NAME, TEXT, INTEGER, POSITIVE, SCALE, SECONDS, FLAG, DTYPE, CELL, AXES, SUPERCELL, IGNORED };
 
 struct parameter {
     const char *name;
@@ -45,7 +45,7 @@ struct parameter {
     int64_t min, max; /* of whole numbers */
 };
 
-#define IN_CONFIG(member) offsetof(struct config, member), sizeof ((struct config *)0)->member
+#define IN_CONFIG(member) offsetof(struct config, member), sizeof((struct config *)0)->member
 static const struct parameter known[] = {
     { "file", FILE_NAME, IN_CONFIG(file), 0, 0 },
     { "cutoff", POSITIVE, IN_CONFIG(cutoff), 0, 0 },
@@ -56,7 +56,7 @@ static const struct parameter known[] = {
     { "head-dim", INTEGER, IN_CONFIG(plan.head_dim), 1, INT32_MAX },
     { "head-dim-v", INTEGER, IN_CONFIG(plan.head_dim_v), 1, INT32_MAX },
     { "dtype", DTYPE, IN_CONFIG(plan.dtype), 0, 0 },
-    { "scale", ANY_REAL, IN_CONFIG(scale), 0, 0 },
+    { "scale", SCALE, IN_CONFIG(scale), 0, 0 },
     { "kernel", TEXT, IN_CONFIG(kernel), 0, 0 },
     { "positions", DTYPE, IN_CONFIG(positions), 0, 0 },
     { "max-batch", INTEGER, IN_CONFIG(max_batch), 1, INT32_MAX },
@@ -107,9 +107,9 @@ static vic_status take_cell(struct config *c, const char *text, vic_error *err)
     bool good = count == 3 || count == 6;
     for (int i = 0; i < 6; i++) good = good && six[i] > 0.0 && (i < 3 || six[i] < 180.0);
     if (!good)
-        return expected(err, "cell",
-                        "a,b,c or a,b,c,alpha,beta,gamma, lengths in angstrom above 0 and angles in degrees below 180",
-                        text);
+        return expected(
+            err, "cell",
+            "a,b,c or a,b,c,alpha,beta,gamma, lengths in angstrom above 0 and angles in degrees below 180", text);
     memcpy(c->read.cell, six, sizeof six);
     c->read.has_cell = true;
     return VIC_OK;
@@ -183,15 +183,16 @@ static vic_status take(const struct parameter *p, const char *text, struct confi
         return VIC_OK;
     case INTEGER: return take_integer(p, text, target, err);
     case POSITIVE:
-    case ANY_REAL:
+    case SCALE:
     case SECONDS:
         if (!real(text, &value) || (p->kind == POSITIVE && value <= 0.0) || (p->kind == SECONDS && value < 0.0))
             return expected(err, p->name,
-                            p->kind == POSITIVE   ? "a number above 0"
-                            : p->kind == ANY_REAL ? "a number"
-                                                  : "a number of seconds, 0 or more",
+                            p->kind == POSITIVE ? "a number above 0"
+                            : p->kind == SCALE  ? "a number"
+                                                : "a number of seconds, 0 or more",
                             text);
         *(double *)target = value;
+        c->zero_scale = p->kind == SCALE ? value == 0.0 : c->zero_scale;
         return VIC_OK;
     case FLAG:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
@@ -259,12 +260,15 @@ static vic_status read_tensor(struct json json, bool input, struct config *c, vi
                     input ? "input" : "output", name, input ? "Q, K, V, POSITIONS and CELL" : "O and LSE");
     if (json_member(json, "reshape").begin)
         return fail(err, VIC_BAD_ARGUMENT,
-                    "config.pbtxt: %s has a reshape, which this backend does not take: give its dims as they are", name);
+                    "config.pbtxt: %s has a reshape, which this backend does not take: give its dims as they are",
+                    name);
     struct config_tensor *tensor = &c->tensors[t];
     tensor->dtype = type_named(type);
     if (tensor->dtype == VIC_DTYPE_UNKNOWN)
-        return fail(err, VIC_BAD_ARGUMENT, "config.pbtxt: %s: expected data_type TYPE_FP32, TYPE_FP16, TYPE_BF16 or, "
-                                           "for POSITIONS and CELL, TYPE_FP64, got %s", name, type);
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "config.pbtxt: %s: expected data_type TYPE_FP32, TYPE_FP16, TYPE_BF16 or, "
+                    "for POSITIONS and CELL, TYPE_FP64, got %s",
+                    name, type);
     struct json dim = { NULL, NULL };
     const struct json dims = json_member(json, "dims");
     for (tensor->ndim = 0; json_next(dims, NULL, &dim); tensor->ndim++) {
@@ -299,10 +303,11 @@ static vic_status settle(struct config *c, vic_dtype dtype, vic_error *err)
         o->head_dim_v = (int32_t)v->shape[2];
     o->dtype = dtype ? dtype : q->dtype ? q->dtype : VIC_F32;
     if (!o->heads || !o->head_dim)
-        return fail(err, VIC_BAD_ARGUMENT,
-                    "config.pbtxt: parameter %s is missing; give parameters heads and head-dim, or input Q with dims: "
-                    "[ atoms, heads, head size ]",
-                    o->heads ? "head-dim" : "heads");
+        return fail(
+            err, VIC_BAD_ARGUMENT,
+            "config.pbtxt: parameter %s is missing; give parameters heads and head-dim, or input Q with dims: "
+            "[ atoms, heads, head size ]",
+            o->heads ? "head-dim" : "heads");
     if (!o->kv_heads) o->kv_heads = o->heads;
     if (!o->head_dim_v) o->head_dim_v = o->head_dim;
     if (c->kernel[0]) o->kernel = c->kernel;
@@ -324,7 +329,8 @@ vic_status config_read(struct json json, struct config *c, vic_error *err)
     TRY(read_tensors(inputs, true, c, err));
     TRY(read_tensors(outputs, false, c, err));
     if (c->cutoff > 0.0 && c->nearest > 0)
-        return fail(err, VIC_BAD_ARGUMENT, "config.pbtxt: parameters cutoff and nearest: expected one of them, got both");
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "config.pbtxt: parameters cutoff and nearest: expected one of them, got both");
     return settle(c, c->plan.dtype, err);
 }
 
@@ -340,8 +346,8 @@ static vic_status compare(const struct config *c, int t, struct config_tensor wa
             size_t n = 0;
             dims[s][0] = '\0';
             for (int i = 0; i < both[s]->ndim; i++)
-                n += (size_t)snprintf(dims[s] + n, sizeof dims[s] - n, "%s%" PRId64, i ? ", " : "",
-                                      both[s]->shape[i]);
+                n +=
+                    (size_t)snprintf(dims[s] + n, sizeof dims[s] - n, "%s%" PRId64, i ? ", " : "", both[s]->shape[i]);
         }
         return fail(err, VIC_BAD_ARGUMENT, "config.pbtxt: %s: expected dims: [ %s ]%s, got [ %s ]; -1 takes any",
                     tensor_names[t], dims[0],
@@ -397,8 +403,9 @@ vic_status config_check(struct config *c, const vic_pattern *pattern, vic_error 
         } else if (c->tensors[i].dtype) {
             TRY(compare(c, i, want[i], err));
         } else if (i < TENSOR_POSITIONS || i == TENSOR_O || (positions && i == TENSOR_POSITIONS)) {
-            return fail(err, VIC_BAD_ARGUMENT, "config.pbtxt: %s %s is missing: give it, or none of the %ss, which are "
-                                               "then filled in",
+            return fail(err, VIC_BAD_ARGUMENT,
+                        "config.pbtxt: %s %s is missing: give it, or none of the %ss, which are "
+                        "then filled in",
                         i < INPUTS ? "input" : "output", tensor_names[i], i < INPUTS ? "input" : "output");
         }
     }
@@ -415,8 +422,8 @@ static void list_tensors(const struct config *c, bool input, char *out, size_t s
     for (int i = input ? 0 : TENSOR_O; i < (input ? INPUTS : TENSORS); i++) {
         const struct config_tensor *t = &c->tensors[i];
         if (t->dtype == VIC_DTYPE_UNKNOWN) continue;
-        n += (size_t)snprintf(out + n, size - n, "%s{\"name\":\"%s\",\"data_type\":\"%s\",\"dims\":[", n > 1 ? "," : "",
-                              tensor_names[i], type_text(t->dtype));
+        n += (size_t)snprintf(out + n, size - n, "%s{\"name\":\"%s\",\"data_type\":\"%s\",\"dims\":[",
+                              n > 1 ? "," : "", tensor_names[i], type_text(t->dtype));
         for (int d = 0; d < t->ndim; d++)
             n += (size_t)snprintf(out + n, size - n, "%s%" PRId64, d ? "," : "", t->shape[d]);
         /* With positions every input may be left out: a request may bring new ones and nothing else. */

@@ -26,11 +26,12 @@ struct config {
     vic_dtype positions; /* of the parameter */
     char kernel[64];
     vic_plan_options plan;
-    double scale;
+    double scale; /* 0 = 1 / sqrt(head size), but with zero_scale 0 */
+    bool zero_scale;
     int32_t max_batch, max_queue;
     double max_delay, timeout; /* seconds */
 
-    bool batches; /* max_batch_size > 0: tensors have a batch dimension in front */
+    bool batches;                           /* max_batch_size > 0: tensors have a batch dimension in front */
     bool complete_inputs, complete_outputs; /* there are none: config_complete() fills them in */
     struct config_tensor tensors[TENSORS];
 };

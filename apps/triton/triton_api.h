@@ -66,6 +66,7 @@ typedef enum TRITONSERVER_InstanceGroupKind {
 } TRITONSERVER_InstanceGroupKind;
 
 TRITONSERVER_Error *TRITONBACKEND_ApiVersion(uint32_t *major, uint32_t *minor);
+/* The message stays Triton's, other than a model's. */
 TRITONSERVER_Error *TRITONBACKEND_BackendConfig(TRITONBACKEND_Backend *backend, TRITONSERVER_Message **config);
 TRITONSERVER_Error *TRITONBACKEND_BackendState(TRITONBACKEND_Backend *backend, void **state);
 TRITONSERVER_Error *TRITONBACKEND_BackendSetState(TRITONBACKEND_Backend *backend, void *state);
@@ -73,8 +74,8 @@ TRITONSERVER_Error *TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(TRIT
                                                                             TRITONSERVER_InstanceGroupKind kind,
                                                                             uint64_t count, const uint64_t *devices,
                                                                             uint64_t device_count);
-TRITONSERVER_Error *
-TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(TRITONBACKEND_BackendAttribute *attribute, bool on);
+TRITONSERVER_Error *TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(
+    TRITONBACKEND_BackendAttribute *attribute, bool on);
 
 /* ---- Model and instances ----------------------------------------------------------------------------------- */
 
@@ -142,13 +143,14 @@ TRITONSERVER_Error *TRITONBACKEND_RequestRelease(TRITONBACKEND_Request *request,
 
 /* Each pointer may be NULL; name and shape belong to the input. */
 TRITONSERVER_Error *TRITONBACKEND_InputProperties(TRITONBACKEND_Input *input, const char **name,
-                                                  TRITONSERVER_DataType *type, const int64_t **shape,
-                                                  uint32_t *dims, uint64_t *bytes, uint32_t *buffers);
+                                                  TRITONSERVER_DataType *type, const int64_t **shape, uint32_t *dims,
+                                                  uint64_t *bytes, uint32_t *buffers);
 /* `memory` and `device` go in as what is preferred and come out as what it is. */
 TRITONSERVER_Error *TRITONBACKEND_InputBuffer(TRITONBACKEND_Input *input, uint32_t index, const void **data,
                                               uint64_t *bytes, TRITONSERVER_MemoryType *memory, int64_t *device);
 
 TRITONSERVER_Error *TRITONBACKEND_ResponseNew(TRITONBACKEND_Response **response, TRITONBACKEND_Request *request);
+TRITONSERVER_Error *TRITONBACKEND_ResponseDelete(TRITONBACKEND_Response *response); /* of one that is not sent */
 TRITONSERVER_Error *TRITONBACKEND_ResponseSetIntParameter(TRITONBACKEND_Response *response, const char *name,
                                                           int64_t value);
 TRITONSERVER_Error *TRITONBACKEND_ResponseOutput(TRITONBACKEND_Response *response, TRITONBACKEND_Output **output,
