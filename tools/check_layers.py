@@ -75,7 +75,7 @@ def layer_of(path):
 
 def mirrored_by(layer):
     name = layer.split("/")[2]
-    return {"cli": "apps/cli", "glue": "python/glue"}.get(name, "src/" + name)
+    return {"cli": "apps/cli", "glue": "python/glue", "triton": "apps/triton"}.get(name, "src/" + name)
 
 
 def allowed(layer):

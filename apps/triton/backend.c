@@ -14,7 +14,7 @@
 static void engine_log(void *user, const char *line)
 {
     (void)user;
-    log_line(TRITONSERVER_LOG_INFO, "vicinal: %s", line);
+    say(TRITONSERVER_LOG_INFO, "vicinal: %s", line);
 }
 
 static struct shared_engine *find(struct backend *b, vic_device device)
@@ -109,8 +109,7 @@ static vic_status read_options(struct json json, struct backend *b, vic_error *e
                             (long long)known[i].most, (int)(value.end - value.begin), value.begin);
         }
         if (!found)
-            log_line(
-                TRITONSERVER_LOG_WARN,
+            say(TRITONSERVER_LOG_WARN,
                 "--backend-config=vicinal,%s: not known, and ignored; there are threads, build-threads, streams and "
                 "staging-mb",
                 key);
@@ -143,7 +142,7 @@ static vic_status start(TRITONBACKEND_Backend *handle, struct backend *b, vic_er
         return fail(err, VIC_BAD_INPUT, "the configuration of the backend is not JSON: %.*s",
                     (int)(size < 200 ? size : 200), text);
     TRY(read_options(json, b, err));
-    log_line(TRITONSERVER_LOG_INFO, "vicinal %s, %s", vic_version(), vic_build_info());
+    say(TRITONSERVER_LOG_INFO, "vicinal %s, %s", vic_version(), vic_build_info());
     return taken(TRITONBACKEND_BackendSetState(handle, b), err);
 }
 

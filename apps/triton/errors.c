@@ -51,7 +51,7 @@ TRITONSERVER_Error *given(vic_status status, const vic_error *err)
     return status == VIC_OK ? NULL : TRITONSERVER_ErrorNew(code(status), err->text);
 }
 
-void log_line(TRITONSERVER_LogLevel level, const char *format, ...)
+void say(TRITONSERVER_LogLevel level, const char *format, ...)
 {
     char text[1200];
     va_list list;
@@ -65,7 +65,7 @@ void log_line(TRITONSERVER_LogLevel level, const char *format, ...)
 void noted(TRITONSERVER_Error *error)
 {
     if (!error) return;
-    log_line(TRITONSERVER_LOG_ERROR, "vicinal: %s", TRITONSERVER_ErrorMessage(error));
+    say(TRITONSERVER_LOG_ERROR, "vicinal: %s", TRITONSERVER_ErrorMessage(error));
     TRITONSERVER_ErrorDelete(error);
 }
 

@@ -439,7 +439,8 @@ static void answer(struct execution *x, struct slot *s)
     if (s->status == VIC_OK) s->status = copy_outputs(s, &s->error);
     if (s->status == VIC_OK)
         s->status =
-            taken(TRITONBACKEND_ResponseSetIntParameter(s->response, "positions_version", (int64_t)s->version), &s->error);
+            taken(TRITONBACKEND_ResponseSetIntParameter(s->response, "positions_version", (int64_t)s->version),
+                  &s->error);
     report(x, s, s->status == VIC_OK);
     TRITONSERVER_Error *error = given(s->status, &s->error);
     noted(TRITONBACKEND_ResponseSend(s->response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error));

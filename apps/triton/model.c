@@ -226,8 +226,8 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelIns
     if (st != VIC_OK) {
         instance_free(i);
     } else if (vic_endpoint_get(i->shared->endpoint, &info, NULL) == VIC_OK) {
-        log_line(TRITONSERVER_LOG_INFO, "vicinal: %s: %lld queries, %lld keys, kernel %s, %.3g MB", i->model->name,
-                 (long long)info.n_q, (long long)info.n_k, info.kernel, (double)info.bytes * 1e-6);
+        say(TRITONSERVER_LOG_INFO, "vicinal: %s: %lld queries, %lld keys, kernel %s, %.3g MB", i->model->name,
+            (long long)info.n_q, (long long)info.n_k, info.kernel, (double)info.bytes * 1e-6);
     }
     return given(st, &err);
 }

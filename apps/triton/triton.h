@@ -28,7 +28,7 @@ vic_status taken(TRITONSERVER_Error *error, vic_error *err);
 TRITONSERVER_Error *given(vic_status status, const vic_error *err);
 /* Calls of Triton of which nothing depends: an error goes into the log. */
 void noted(TRITONSERVER_Error *error);
-void log_line(TRITONSERVER_LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void say(TRITONSERVER_LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 uint64_t now_ns(void); /* of the monotonic clock */
 

@@ -12,7 +12,7 @@ import uuid
 
 import numpy as np
 import pytest
-from conftest import BINARY, config, run_command, write_xyz
+from triton_tools import BINARY, config, run_command, write_xyz
 
 http = pytest.importorskip("tritonclient.http")
 grpc = pytest.importorskip("tritonclient.grpc")
