@@ -47,7 +47,7 @@ struct parameter {
 
 #define IN_CONFIG(member) offsetof(struct config, member), sizeof((struct config *)0)->member
 static const struct parameter known[] = {
-    { "file", FILE_NAME, IN_CONFIG(file), 0, 0 },
+    { "structure", FILE_NAME, IN_CONFIG(file), 0, 0 },
     { "cutoff", POSITIVE, IN_CONFIG(cutoff), 0, 0 },
     { "nearest", INTEGER, IN_CONFIG(nearest), 1, INT32_MAX },
     { "no-self", FLAG, IN_CONFIG(no_self), 0, 0 },
@@ -59,8 +59,8 @@ static const struct parameter known[] = {
     { "scale", SCALE, IN_CONFIG(scale), 0, 0 },
     { "kernel", TEXT, IN_CONFIG(kernel), 0, 0 },
     { "positions", DTYPE, IN_CONFIG(positions), 0, 0 },
-    { "max-batch", INTEGER, IN_CONFIG(max_batch), 1, INT32_MAX },
-    { "max-queue", INTEGER, IN_CONFIG(max_queue), 1, INT32_MAX },
+    { "max-launch", INTEGER, IN_CONFIG(max_batch), 1, INT32_MAX },
+    { "queue", INTEGER, IN_CONFIG(max_queue), 1, INT32_MAX },
     { "max-delay", SECONDS, IN_CONFIG(max_delay), 0, 0 },
     { "timeout", SECONDS, IN_CONFIG(timeout), 0, 0 },
     { "cell", CELL, IN_CONFIG(read.cell), 0, 0 },

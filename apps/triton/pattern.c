@@ -83,7 +83,7 @@ vic_status config_pattern(const struct config *config, vic_context *c, const cha
                 err, VIC_BAD_ARGUMENT,
                 "config.pbtxt: parameters cutoff, nearest and no-self belong to a structure; the pairs of %s are "
                 "there already%s",
-                file, config->file[0] ? "" : ". Name the structure by parameter file");
+                file, config->file[0] ? "" : ". Name the structure by parameter structure");
     }
     if (generated) return vic_pattern_generate(c, file, NULL, out, err);
     if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, file) >= sizeof path)

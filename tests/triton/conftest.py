@@ -44,24 +44,24 @@ def models(tmp_path_factory, box, lattice):
     folder = tmp_path_factory.mktemp("triton") / "models"
     heavy = np.random.default_rng(6).uniform(0, 42, (4000, 3))
     wanted = {
-        "plain": (box, None, config(file="s.xyz", cutoff=6, heads=4, head_dim=32)),
-        "batched": (box, None, config(8, "dynamic_batching { }", file="s.xyz", cutoff=6, heads=4, head_dim=32)),
-        "half": (box, None, config(file="s.xyz", cutoff=6, heads=2, kv_heads=1, head_dim=16, head_dim_v=24,
+        "plain": (box, None, config(structure="s.xyz", cutoff=6, heads=4, head_dim=32)),
+        "batched": (box, None, config(8, "dynamic_batching { }", structure="s.xyz", cutoff=6, heads=4, head_dim=32)),
+        "half": (box, None, config(structure="s.xyz", cutoff=6, heads=2, kv_heads=1, head_dim=16, head_dim_v=24,
                                    dtype="FP16", scale=0.3)),
-        "brain": (box, None, config(file="s.xyz", nearest=20, heads=2, head_dim=16, dtype="bfloat16")),
-        "moving": (box, lattice, config(file="s.xyz", cutoff=6, heads=2, head_dim=8, positions="FP64")),
-        "moving32": (box, lattice, config(4, file="s.xyz", cutoff=6, heads=2, head_dim=8, positions="FP32")),
+        "brain": (box, None, config(structure="s.xyz", nearest=20, heads=2, head_dim=16, dtype="bfloat16")),
+        "moving": (box, lattice, config(structure="s.xyz", cutoff=6, heads=2, head_dim=8, positions="FP64")),
+        "moving32": (box, lattice, config(4, structure="s.xyz", cutoff=6, heads=2, head_dim=8, positions="FP32")),
         "stated": (box, None, config(0, (
             'input [ { name: "Q" data_type: TYPE_FP32 dims: [ -1, 3, 8 ] }, { name: "V" data_type: TYPE_FP32 dims: '
             '[ 300, 3, 8 ] }, { name: "K" data_type: TYPE_FP32 dims: [ 300, 3, 8 ] } ]\n'
-            'output [ { name: "O" data_type: TYPE_FP32 dims: [ 300, 3, 8 ] } ]'), file="s.xyz", cutoff=6)),
+            'output [ { name: "O" data_type: TYPE_FP32 dims: [ 300, 3, 8 ] } ]'), structure="s.xyz", cutoff=6)),
         "saved": (box, None, config(heads=4, head_dim=32)),
-        "blocks": (None, None, config(file="blocks:4x4:density=0.5", heads=1, head_dim=64)),
-        "busy": (heavy, None, config(0, "instance_group { kind: KIND_CPU count: 6 }", file="s.xyz", cutoff=8, heads=4,
-                                     head_dim=64, max_queue=1)),
+        "blocks": (None, None, config(structure="blocks:4x4:density=0.5", heads=1, head_dim=64)),
+        "busy": (heavy, None, config(0, "instance_group { kind: KIND_CPU count: 6 }", structure="s.xyz", cutoff=8, heads=4,
+                                     head_dim=64, queue=1)),
         "narrow": (heavy, None, config(
             4, "dynamic_batching { default_queue_policy { max_queue_size: 2 timeout_action: REJECT "
-            "default_timeout_microseconds: 8000 } }", file="s.xyz", cutoff=8, heads=4, head_dim=64)),
+            "default_timeout_microseconds: 8000 } }", structure="s.xyz", cutoff=8, heads=4, head_dim=64)),
     }
     for name, (positions, cell, text) in wanted.items():
         (folder / name / "1").mkdir(parents=True)

@@ -324,7 +324,8 @@ def test_cancelled(triton, rng):
     with grpc.InferenceServerClient(f"127.0.0.1:{triton.grpc}") as client:
         for _ in range(4):
             seen = queue.Queue()
-            calls = [client.async_infer("busy", given, lambda result, error: seen.put((result, error))) for _ in range(3)]
+            calls = [client.async_infer("busy", given, lambda result, error, to=seen: to.put((result, error)))
+                     for _ in range(3)]
             for call in calls:
                 call.cancel()
             for _ in calls:
@@ -426,28 +427,28 @@ def test_auto_completed_configuration(web):
 
 
 WRONG = {
-    "typo": (config(file="s.xyz", cutof=6, heads=1, head_dim=8), "cutof is not known; there are file, cutoff"),
-    "no-cutoff": (config(file="s.xyz", heads=1, head_dim=8), "parameter cutoff is missing"),
-    "no-heads": (config(file="s.xyz", cutoff=6), "parameter heads is missing"),
+    "typo": (config(structure="s.xyz", cutof=6, heads=1, head_dim=8), "cutof is not known; there are structure, cutoff"),
+    "no-cutoff": (config(structure="s.xyz", heads=1, head_dim=8), "parameter cutoff is missing"),
+    "no-heads": (config(structure="s.xyz", cutoff=6), "parameter heads is missing"),
     "no-pattern": (config(heads=1, head_dim=8), "pattern.vnp"),
-    "no-file": (config(file="absent.cif", cutoff=6, heads=1, head_dim=8), "absent.cif"),
-    "outside": (config(file="../../typo/1/s.xyz", cutoff=6, heads=1, head_dim=8), "in the version's folder"),
-    "absolute": (config(file="/etc/passwd", cutoff=6, heads=1, head_dim=8), "in the version's folder"),
-    "two-ways": (config(file="s.xyz", cutoff=6, nearest=4, heads=1, head_dim=8), "one of them, got both"),
-    "negative": (config(file="s.xyz", cutoff=-6, heads=1, head_dim=8), "expected a number above 0, got '-6'"),
-    "head-size": (config(file="s.xyz", cutoff=6, heads=1, head_dim=12), "head_dim"),
-    "kernel": (config(file="s.xyz", cutoff=6, heads=1, head_dim=8, kernel="attn_fwd_none"), "attn_fwd_none"),
-    "blocks-moved": (config(file="blocks:2x2:density=1", heads=1, head_dim=8, positions="FP64"),
+    "no-file": (config(structure="absent.cif", cutoff=6, heads=1, head_dim=8), "absent.cif"),
+    "outside": (config(structure="../../typo/1/s.xyz", cutoff=6, heads=1, head_dim=8), "in the version's folder"),
+    "absolute": (config(structure="/etc/passwd", cutoff=6, heads=1, head_dim=8), "in the version's folder"),
+    "two-ways": (config(structure="s.xyz", cutoff=6, nearest=4, heads=1, head_dim=8), "one of them, got both"),
+    "negative": (config(structure="s.xyz", cutoff=-6, heads=1, head_dim=8), "expected a number above 0, got '-6'"),
+    "head-size": (config(structure="s.xyz", cutoff=6, heads=1, head_dim=12), "head_dim"),
+    "kernel": (config(structure="s.xyz", cutoff=6, heads=1, head_dim=8, kernel="attn_fwd_none"), "attn_fwd_none"),
+    "blocks-moved": (config(structure="blocks:2x2:density=1", heads=1, head_dim=8, positions="FP64"),
                      "does not follow positions"),
-    "positions-type": (config(file="s.xyz", cutoff=6, heads=1, head_dim=8, positions="FP16"), "FP32 or FP64"),
-    "one-input": (config(0, 'input { name: "Q" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', file="s.xyz", cutoff=6),
+    "positions-type": (config(structure="s.xyz", cutoff=6, heads=1, head_dim=8, positions="FP16"), "FP32 or FP64"),
+    "one-input": (config(0, 'input { name: "Q" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', structure="s.xyz", cutoff=6),
                   "input K is missing"),
     "shape": (config(0, "input [ " + ", ".join(
-        f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 21, 1, 8 ] }}' for name in "QKV") + " ]", file="s.xyz",
+        f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 21, 1, 8 ] }}' for name in "QKV") + " ]", structure="s.xyz",
         cutoff=6), r"Q: expected dims: \[ 20, 1, 8 \], got \[ 21, 1, 8 \]"),
-    "unknown-output": (config(0, 'output { name: "OUT" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', file="s.xyz", cutoff=6,
+    "unknown-output": (config(0, 'output { name: "OUT" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', structure="s.xyz", cutoff=6,
                               heads=1, head_dim=8), "output 'OUT' is not known; there are O and LSE"),
-    "kind": (config(0, "instance_group { kind: KIND_MODEL }", file="s.xyz", cutoff=6, heads=1, head_dim=8),
+    "kind": (config(0, "instance_group { kind: KIND_MODEL }", structure="s.xyz", cutoff=6, heads=1, head_dim=8),
              "KIND_CPU or KIND_GPU"),
 }
 
@@ -466,8 +467,8 @@ def test_complete_configurations_alone(own_server, rng):
     whole = ('input [ ' + ", ".join(f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 20, 2, 8 ] }}' for name in "QKV")
              + ' ]\noutput [ { name: "O" data_type: TYPE_FP32 dims: [ 20, 2, 8 ] }, { name: "LSE" data_type: TYPE_FP32 '
              'dims: [ 20, 2 ] } ]\ninstance_group { kind: KIND_CPU count: 2 }')
-    server = own_server({"whole": (config(0, whole, file="s.xyz", cutoff=6), positions),
-                         "part": (config(file="s.xyz", cutoff=6, heads=2, head_dim=8), positions)},
+    server = own_server({"whole": (config(0, whole, structure="s.xyz", cutoff=6), positions),
+                         "part": (config(structure="s.xyz", cutoff=6, heads=2, head_dim=8), positions)},
                         "--disable-auto-complete-config")
     with http.InferenceServerClient(f"127.0.0.1:{server.http}") as client:
         assert client.is_model_ready("whole") and not client.is_model_ready("part")

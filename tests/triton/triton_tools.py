@@ -92,12 +92,13 @@ class Server:
     def __init__(self, folder, *options):
         self.folder, self.log = folder, folder.parent / f"{folder.name}.log"
         self.http, self.grpc, self.metrics = free_ports(3)
-        self.process = subprocess.Popen(
-            [server_path(), f"--model-repository={folder}", f"--backend-directory={BACKENDS}", "--http-address=127.0.0.1",
-             "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1", f"--http-port={self.http}",
-             f"--grpc-port={self.grpc}", f"--metrics-port={self.metrics}", "--model-control-mode=explicit",
-             "--load-model=*", "--exit-on-error=false", "--backend-config=vicinal,threads=2", *options],
-            stdout=open(self.log, "wb"), stderr=subprocess.STDOUT)
+        command = [server_path(), f"--model-repository={folder}", f"--backend-directory={BACKENDS}",
+                   "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",
+                   f"--http-port={self.http}", f"--grpc-port={self.grpc}", f"--metrics-port={self.metrics}",
+                   "--model-control-mode=explicit", "--load-model=*", "--exit-on-error=false",
+                   "--backend-config=vicinal,threads=2", *options]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         end = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()[-4000:]
