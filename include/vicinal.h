@@ -463,7 +463,7 @@ typedef struct vic_attention_args {
      * each, and the items give the addresses; the tensors' own `data` is not used.  No item's out or lse may overlap
      * any tensor of any item.  NULL = one problem, or a batch. */
     const vic_attention_item *items; /* [n_items] */
-    int64_t n_items;
+    int64_t n_items;                 /* 1 to 65536 */
     uint64_t reserved[2];
 } vic_attention_args;
 

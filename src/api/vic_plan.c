@@ -124,6 +124,6 @@ vic_status vic_plan_workspace(const vic_context *c, const vic_plan *plan, int64_
     NEED(plan, "plan", "make one first, with vic_plan_create()");
     NEED(bytes, "bytes", "expected where to put the size");
     TRY(context_enter(c, &pool, err));
-    *bytes = plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch);
+    *bytes = plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch, batch > 1);
     return VIC_OK;
 }

@@ -21,7 +21,7 @@ struct worker {
 
 struct pool {
     int threads;
-    pid_t process; /* which made the pool */
+    unsigned forks; /* how many this process had behind it when the pool was made */
     int started;   /* workers 1 .. started run; worker 0 is the caller of pool_run() */
     struct worker *workers;
     pthread_mutex_t one_run; /* held by pool_run(), so that one runs at a time */
@@ -121,11 +121,29 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+/* Counts the forks that lead to this process, so that every call can tell a pool of another one without asking the
+ * system for its number. */
+static _Atomic unsigned forks;
+static int fork_code;
+
+static void count_fork(void)
+{
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    fork_code = pthread_atfork(NULL, NULL, count_fork);
+}
+
 vic_status pool_create(int threads, struct pool **out, vic_error *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     vic_status st = VIC_OK;
     struct pool *pool = NULL;
     *out = NULL;
+    pthread_once(&once, watch_forks);
+    if (fork_code) return vic_fail(err, VIC_NO_MEMORY, "out of memory: watching for fork()");
     if (threads < 0 || threads > MAX_THREADS)
         return vic_fail(err, VIC_BAD_ARGUMENT, "threads: expected 0 (all) to %d, got %d", MAX_THREADS, threads);
     TRY(switch_check(SWITCH_LOG, err));
@@ -135,7 +153,7 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
     }
     TRY(mem_array_zero(1, sizeof *pool, "thread pool", &pool, err));
     pool->threads = threads;
-    pool->process = getpid();
+    pool->forks = atomic_load_explicit(&forks, memory_order_relaxed);
     atomic_init(&pool->next, 0);
     pthread_mutex_init(&pool->one_run, NULL);
     pthread_mutex_init(&pool->lock, NULL);
@@ -168,7 +186,7 @@ int pool_threads(const struct pool *pool)
 
 bool pool_is_foreign(const struct pool *pool)
 {
-    return pool && pool->process != getpid();
+    return pool && pool->forks != atomic_load_explicit(&forks, memory_order_relaxed);
 }
 
 void pool_free(struct pool *pool)
@@ -187,37 +205,37 @@ void pool_free(struct pool *pool)
     free(pool);
 }
 
+static void run_alone(int64_t tasks, pool_task *run, void *context)
+{
+    for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
+}
+
 static void run_shared(struct pool *pool, int64_t tasks, pool_task *run, void *context)
 {
-    pthread_mutex_lock(&pool->one_run);
     pthread_mutex_lock(&pool->lock);
     pool->run = run;
     pool->context = context;
     pool->tasks = tasks;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    bool shared = pool->started > 0 && tasks > 1;
-    if (shared) {
-        pool->busy = pool->started;
-        pool->generation++;
-        pthread_cond_broadcast(&pool->work);
-    }
+    pool->busy = pool->started;
+    pool->generation++;
+    pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
     take_tasks(pool, 0);
-    if (shared) {
-        pthread_mutex_lock(&pool->lock);
-        while (pool->busy > 0) pthread_cond_wait(&pool->idle, &pool->lock);
-        pthread_mutex_unlock(&pool->lock);
-    }
-    pthread_mutex_unlock(&pool->one_run);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->busy > 0) pthread_cond_wait(&pool->idle, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void pool_run(struct pool *pool, int64_t tasks, pool_task *run, void *context)
 {
     const modes callers = modes_get();
     modes_set(DEFAULT_MODES);
-    if (pool && tasks > 0)
+    if (pool) pthread_mutex_lock(&pool->one_run);
+    if (pool && pool->started > 0 && tasks > 1)
         run_shared(pool, tasks, run, context);
     else
-        for (int64_t task = 0; task < tasks; task++) run(context, task, 0);
+        run_alone(tasks, run, context);
+    if (pool) pthread_mutex_unlock(&pool->one_run);
     modes_set(callers);
 }

@@ -124,9 +124,11 @@ static vic_status bind_scale(const vic_plan *plan, const vic_attention_args *a, 
     return VIC_OK;
 }
 
-vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool outputs, struct attention_args *out,
-                        vic_error *err)
+vic_status context_bind(const vic_plan *plan, const vic_attention_args *given, bool outputs,
+                        struct attention_args *out, vic_error *err)
 {
+    vic_attention_args args = *given;
+    const vic_attention_args *a = &args;
     const struct attention_shape *s = &plan->shape;
     const vic_pattern *p = plan->pattern;
     const int64_t q[] = { p->n_q, s->heads, s->d_qk }, k[] = { p->n_k, s->kv_heads, s->d_qk };
@@ -134,6 +136,9 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool 
     vic_device device = outputs ? plan->device : (vic_device){ VIC_CPU, 0 };
     int64_t batch = -1;
     *out = (struct attention_args){ 0 };
+    if (!outputs && (a->items || a->n_items != 0))
+        return vic_fail(err, VIC_BAD_ARGUMENT, "the reference takes no items: give it the tensors of one");
+    TRY(context_take_items(&args, err));
     TRY(context_bind_bias(plan, &a->bias, &out->bias, err));
     TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, &batch, &out->q, err));
     TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, &batch, &out->k, err));
@@ -146,7 +151,9 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool 
         TRY(bind_tensor(&a->lse, "lse", device, VIC_F32, 2, q, &batch, &out->lse, err));
         TRY(check_written(&a->lse, "lse", err));
     }
-    if (outputs) {
+    if (outputs && a->items) {
+        TRY(context_check_items(a, err));
+    } else if (outputs) {
         TRY(check_apart(a, &a->out, "out", 4, err));
         TRY(check_apart(a, &a->lse, "lse", 5, err));
     }
@@ -158,6 +165,7 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *a, bool 
         out->q_rows = p->q_order;
         out->k_rows = p->k_order;
     }
-    out->batch = batch > 0 ? batch : 1;
+    out->batch = a->items ? a->n_items : batch > 0 ? batch : 1;
+    out->items = out->batch > 1 ? a->items : NULL; /* one has its addresses in the tensors */
     return VIC_OK;
 }

@@ -42,6 +42,11 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *args, bo
 /* The same of the table of a plan with a distance bias. */
 vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err);
 
+/* Of arguments with items: the first checks their number, and gives the tensors the addresses of the first item; the
+ * second checks the addresses of all, when the tensors are known to fit.  Both return OK where there are none. */
+vic_status context_take_items(vic_attention_args *args, vic_error *err);
+vic_status context_check_items(const vic_attention_args *args, vic_error *err);
+
 /* These do what vic_attention(), vic_attention_time() and vic_combine() are described to do. */
 vic_status context_attention(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
                              vic_error *err);

@@ -21,7 +21,7 @@ static vic_status check_workspace(const vic_attention_args *args, size_t needed,
 }
 
 /* Scratch may not lie over a tensor. */
-static vic_status check_workspace_apart(const vic_attention_args *a, vic_error *err)
+static vic_status check_scratch_apart(const vic_attention_args *a, vic_error *err)
 {
     const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out, &a->lse };
     static const char *const names[] = { "q", "k", "v", "bias", "out", "lse" };
@@ -35,6 +35,21 @@ static vic_status check_workspace_apart(const vic_attention_args *a, vic_error *
         if (tensors[i]->data && tensors_overlap(&scratch, tensors[i]))
             return vic_fail(err, VIC_BAD_ARGUMENT,
                             "workspace overlaps tensor %s in memory: give it memory of its own", names[i]);
+    return VIC_OK;
+}
+
+static vic_status check_workspace_apart(const vic_attention_args *args, vic_error *err)
+{
+    vic_attention_args a = *args;
+    if (!a.items) return check_scratch_apart(args, err);
+    for (int64_t i = 0; i < args->n_items; i++) {
+        a.q.data = args->items[i].q;
+        a.k.data = args->items[i].k;
+        a.v.data = args->items[i].v;
+        a.out.data = args->items[i].out;
+        a.lse.data = args->items[i].lse;
+        TRY(check_scratch_apart(&a, err));
+    }
     return VIC_OK;
 }
 
@@ -77,6 +92,18 @@ static vic_status stream_of(const struct vic_context *c, const vic_plan *plan, v
     return vic_fail(err, VIC_BAD_ARGUMENT, "stream: the plan is for the CPU, which has none: leave it NULL");
 }
 
+/* Kernels that take no items get one after the other. */
+static vic_status launch(const vic_plan *plan, const struct attention_args *a, bool one_by_one,
+                         const struct kernel_exec *exec, vic_error *err)
+{
+    if (!one_by_one) return plan->kernel->launch(plan, a, exec, err);
+    for (int64_t i = 0; i < a->batch; i++) {
+        const struct attention_args one = attention_entry(a, plan->shape.dtype, i);
+        TRY(plan->kernel->launch(plan, &one, exec, err));
+    }
+    return VIC_OK;
+}
+
 vic_status context_attention(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
                              vic_error *err)
 {
@@ -88,11 +115,13 @@ vic_status context_attention(const struct vic_context *c, const vic_plan *plan, 
     TRY(context_enter(c, &exec.pool, err));
     TRY(stream_of(c, plan, args->stream, &s, err));
     TRY(context_bind(plan, args, true, &a, err));
-    size_t needed = plan->kernel->workspace(plan, pool_threads(exec.pool), a.batch);
+    const bool one_by_one = a.items && !(plan->kernel->features & FEATURE_ITEMS);
+    size_t needed =
+        plan->kernel->workspace(plan, pool_threads(exec.pool), one_by_one ? 1 : a.batch, a.items && !one_by_one);
     TRY_GOTO(workspace_take(c, &s, args, needed, &w, err), done);
     exec.stream = s.stream;
     exec.workspace = w.memory;
-    TRY_GOTO(plan->kernel->launch(plan, &a, &exec, err), done);
+    TRY_GOTO(launch(plan, &a, one_by_one, &exec, err), done);
     TRY_GOTO(context_stream_end(&s, err), done);
 done:
     workspace_give(c, &s, &w);

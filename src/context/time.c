@@ -52,8 +52,8 @@ static vic_status time_on_cpu(const struct vic_context *c, const vic_plan *plan,
 /* Allocates workspace once, so that no launch has to. */
 static vic_status take_workspace(struct pool *pool, const vic_plan *plan, vic_attention_args *a, vic_error *err)
 {
-    int64_t batch = a->q.ndim == 4 && a->q.shape[0] > 0 ? a->q.shape[0] : 1;
-    a->workspace_size = plan->kernel->workspace(plan, pool_threads(pool), batch);
+    int64_t batch = a->items ? a->n_items : a->q.ndim == 4 ? a->q.shape[0] : 1;
+    a->workspace_size = plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch, a->items != NULL);
     if (device_is_cpu(plan->device)) return mem_array(a->workspace_size, 1, "bytes of workspace", &a->workspace, err);
     return device_alloc(plan->device, a->workspace_size, &a->workspace, err);
 }

@@ -31,6 +31,9 @@ struct attention_args {
     double scale;
     int64_t batch;             /* entries */
     struct distance_bias bias; /* [heads, points], finite or -inf (contract/distance_bias.h); table NULL = none */
+    /* [batch] where the tensors of each entry are; then the tensors above have the first one's addresses, and batch
+     * strides of 0.  NULL = by batch strides. */
+    const vic_attention_item *items;
 };
 
 /* The gradients of a loss with respect to everything that attention takes, from its gradients with respect to out and
@@ -64,12 +67,22 @@ static inline struct attention_args attention_entry(const struct attention_args 
 {
     const size_t element_size = dtype == VIC_F32 ? 4 : 2;
     struct attention_args one = *args;
+    one.batch = 1;
+    one.items = NULL;
+    if (args->items) {
+        const vic_attention_item *item = &args->items[entry];
+        one.q.data = item->q;
+        one.k.data = item->k;
+        one.v.data = item->v;
+        one.out.data = item->out;
+        one.lse.data = item->lse;
+        return one;
+    }
     one.q = attention_tensor_entry(&args->q, element_size, entry);
     one.k = attention_tensor_entry(&args->k, element_size, entry);
     one.v = attention_tensor_entry(&args->v, element_size, entry);
     one.out = attention_tensor_entry(&args->out, element_size, entry);
     one.lse = attention_tensor_entry(&args->lse, sizeof(float), entry);
-    one.batch = 1;
     return one;
 }
 

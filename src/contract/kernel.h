@@ -42,6 +42,7 @@ enum kernel_features {
     FEATURE_UNEQUAL_DIMS = 4, /* d_qk != d_v */
     FEATURE_DISTANCE_BIAS = 8,
     FEATURE_FLOAT32_OUT = 16, /* out in float32, where q, k and v are not */
+    FEATURE_ITEMS = 32,       /* attention_args.items; other kernels get one entry after the other */
 };
 
 /* What a plan is run with.  A kernel on the CPU uses the threads, a kernel on a GPU the stream. */
@@ -73,8 +74,9 @@ struct kernel {
     vic_status (*prepare)(struct vic_plan *plan, struct pool *pool, vic_error *err);
     /* Frees plan->kernel_data, which is not NULL. */
     void (*release)(struct vic_plan *plan);
-    /* Returns the bytes of scratch for one run of `batch` entries on a pool of `threads` threads. */
-    size_t (*workspace)(const struct vic_plan *plan, int threads, int64_t batch);
+    /* Returns the bytes of scratch for one run of `batch` entries on a pool of `threads` threads; `items`: whose
+     * tensors are at unrelated addresses, which takes no less. */
+    size_t (*workspace)(const struct vic_plan *plan, int threads, int64_t batch, bool items);
     /* Runs the operation.  On the CPU it blocks until done, on a GPU it enqueues.  Allocates and synchronises
      * nothing.  On a GPU the tensors are in its memory, and q_rows and k_rows are not used, because the plan has them
      * there. */

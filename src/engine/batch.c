@@ -6,10 +6,9 @@
 /* The time from which the lane may be launched; INT64_MIN = at once. */
 static int64_t due(const struct lane *l, bool hurry)
 {
-    const struct version *v = l->version;
-    if (hurry || v->max_delay == 0 || l->waiting >= v->max_batch || (l->layout.flags & LAYOUT_NOTHING))
-        return INT64_MIN;
-    return l->head->submitted + v->max_delay;
+    const int64_t delay = l->version->max_delay;
+    if (hurry || delay == 0 || l->waiting >= l->layout.most || (l->layout.flags & LAYOUT_NOTHING)) return INT64_MIN;
+    return l->head->submitted + delay;
 }
 
 struct batch_choice batch_choose(const struct queue *q, int64_t now, bool hurry)
@@ -27,9 +26,8 @@ struct batch_choice batch_choose(const struct queue *q, int64_t now, bool hurry)
         }
     }
     if (!choice.lane) return choice;
-    /* A batch dimension is a launch of its own. */
-    int64_t most = choice.lane->layout.batch > 0 ? 1 : choice.lane->version->max_batch;
     choice.step = BATCH_TAKE;
-    choice.n = choice.lane->waiting < most ? choice.lane->waiting : most;
+    choice.n = choice.lane->waiting;
+    if (choice.n > choice.lane->layout.most) choice.n = choice.lane->layout.most;
     return choice;
 }

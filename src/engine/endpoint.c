@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/overlap.h"
 #include "context/context.h"
+#include "device/memory.h"
 #include "engine/engine.h"
 #include "pattern/pattern.h"
 
@@ -76,7 +77,10 @@ static vic_status take_bias(vic_endpoint *e, const vic_plan *plan, const vic_ten
     for (size_t h = 0; h < heads; h++)
         memcpy((char *)e->bias_memory + h * row, found.table + (int64_t)h * t->stride[0], row);
     e->bias = vic_tensor_make(e->bias_memory, VIC_F32, 2, t->shape);
-    return VIC_OK;
+    if (device_is_cpu(plan->device)) return VIC_OK;
+    TRY(device_alloc(plan->device, heads * row, &e->bias.data, err));
+    e->bias.device = plan->device;
+    return device_copy(plan->device, e->bias.data, on_cpu.device, e->bias_memory, heads * row, err);
 }
 
 /* ---- life ---- */
@@ -115,6 +119,7 @@ static uint64_t put_version(vic_endpoint *e, struct version *v)
 static void free_memory(vic_endpoint *e)
 {
     pattern_release(e->spare);
+    if (e->bias.device.type == VIC_CUDA) device_free(e->bias.device, e->bias.data);
     free(e->bias_memory);
     free(e->kernel);
     free(e->name);

@@ -7,7 +7,9 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "context/context.h"
+#include "device/stream.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,10 +23,18 @@ vic_status engine_check_process(const vic_engine *engine, vic_error *err)
         "this process");
 }
 
+vic_status engine_fault(const vic_endpoint *e, vic_error *err)
+{
+    return vic_fail(err, VIC_FAILED,
+                    "endpoint %s: the GPU has failed, and only a new process can use it again: end this one",
+                    e->name);
+}
+
 /* ---- the lock, and what happens under it ---- */
 
 void engine_wake(vic_engine *engine)
 {
+    atomic_fetch_add_explicit(&engine->arrivals, 1, memory_order_relaxed);
     if (engine->sleepers > 0) pthread_cond_signal(&engine->work);
 }
 
@@ -75,12 +85,15 @@ static vic_status check_options(vic_engine_options *o, vic_error *err)
 static vic_status create_contexts(vic_engine *engine, vic_error *err)
 {
     vic_context_options o = VIC_INIT(vic_context_options);
+    const bool gpu = !device_is_cpu(engine->options.device);
     o.device = engine->options.device;
-    o.threads = engine->options.threads;
+    o.threads = gpu ? 1 : engine->options.threads; /* a GPU's launches need none */
     o.log = engine->options.log;
     o.user = engine->options.user;
     TRY(context_create(&o, &engine->context, err));
     engine->options.threads = pool_threads(engine->context->pool);
+    if (gpu) TRY(device_stream_create(o.device, &engine->build_stream, err));
+    o.stream = engine->build_stream;
     o.threads = engine->options.build_threads;
     return context_create(&o, &engine->build_context, err);
 }
@@ -108,14 +121,18 @@ static vic_status start(pthread_t *thread, void *(*run)(void *), void *argument,
 
 static vic_status start_threads(vic_engine *engine, vic_error *err)
 {
-    const int workers = 1;
+    const bool gpu = !device_is_cpu(engine->options.device);
+    const int workers = gpu ? engine->options.streams : 1;
     TRY(start(&engine->builder, builder, engine, "building", err));
     engine->has_builder = true;
     TRY(mem_array_zero((size_t)workers, sizeof *engine->worker, "workers", &engine->worker, err));
     for (int i = 0; i < workers; i++) {
-        engine->worker[i].engine = engine;
-        TRY(start(&engine->worker[i].thread, worker_cpu, &engine->worker[i], "launching", err));
+        struct worker *w = &engine->worker[i];
+        w->engine = engine;
         engine->workers = i + 1;
+        if (gpu) TRY(gpu_worker_create(engine, &w->gpu, err));
+        TRY(start(&w->thread, gpu ? worker_gpu : worker_cpu, w, "launching", err));
+        w->started = true;
     }
     return VIC_OK;
 }
@@ -127,8 +144,6 @@ vic_status vic_engine_create(const vic_engine_options *options, vic_engine **out
     NEED_OUT(out);
     TAKE_STRUCT(vic_engine_options, o, options, err);
     TRY(check_options(&o, err));
-    if (o.device.type == VIC_CUDA)
-        return vic_fail(err, VIC_NO_DEVICE, "engines of this version run on the CPU: leave device 0");
     TRY(mem_array_zero(1, sizeof *engine, "engine", &engine, err));
     engine->options = o;
     engine->process = getpid();
@@ -152,16 +167,19 @@ void vic_engine_free(vic_engine *engine)
         pthread_cond_broadcast(&engine->work);
         pthread_cond_broadcast(&engine->build);
         pthread_mutex_unlock(&engine->lock);
-        for (int i = 0; i < engine->workers; i++) pthread_join(engine->worker[i].thread, NULL);
+        for (int i = 0; i < engine->workers; i++)
+            if (engine->worker[i].started) pthread_join(engine->worker[i].thread, NULL);
         if (engine->has_builder) pthread_join(engine->builder, NULL);
         pthread_cond_destroy(&engine->idle);
         pthread_cond_destroy(&engine->build);
         pthread_cond_destroy(&engine->work);
         pthread_mutex_destroy(&engine->lock);
     }
+    for (int i = 0; i < engine->workers; i++) gpu_worker_free(engine->worker[i].gpu);
     queue_free(&engine->queue);
     free(engine->worker);
     context_free(engine->build_context);
+    device_stream_free(engine->options.device, engine->build_stream);
     context_free(engine->context);
     free(engine);
 }
@@ -180,6 +198,7 @@ vic_status vic_engine_get(const vic_engine *given, vic_engine_info *out, vic_err
     info.endpoints = engine->endpoints;
     info.waiting = engine->queue.waiting;
     info.running = engine->running;
+    info.staging_bytes = engine->staging;
     info.draining = engine->draining;
     info.faulted = engine->faulted;
     pthread_mutex_unlock(&engine->lock);

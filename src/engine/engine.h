@@ -15,12 +15,15 @@
 
 enum {
     MOST_BATCH = 1024,  /* queries of a launch */
+    GPU_LAUNCHES = 2,   /* under way in a stream */
     MOST_UPDATES = 256, /* new positions of an endpoint that wait to be built */
 };
 
 struct worker {
     vic_engine *engine;
+    struct gpu_worker *gpu; /* NULL on the CPU */
     pthread_t thread;
+    bool started;
 };
 
 struct vic_engine {
@@ -28,6 +31,7 @@ struct vic_engine {
     pid_t process;
     vic_context *context;       /* what attention runs on */
     vic_context *build_context; /* what patterns and plans are made on */
+    void *build_stream;         /* GPU: its stream */
 
     pthread_mutex_t lock; /* guards all below but what threads started with */
     pthread_cond_t work;  /* a worker may have something to do */
@@ -38,10 +42,13 @@ struct vic_engine {
     int endpoints;
     int sleepers; /* workers that wait for `work` */
     bool draining, stop, faulted;
+    size_t staging; /* bytes held */
+    _Atomic uint64_t
+        arrivals; /* grows with everything that workers may have to do; they look at it without the lock */
     struct version *updates, *last_update; /* to be built, in the order of acceptance */
     struct version *retired;               /* to be destroyed */
 
-    int workers;           /* that have been started */
+    int workers;           /* that have been made */
     struct worker *worker; /* [options.streams, or 1] */
     pthread_t builder;
     bool has_builder, has_lock;
@@ -79,11 +86,14 @@ struct vic_endpoint {
 /* FAILED in another process than the one that made the engine, whose threads are not there. */
 vic_status engine_check_process(const vic_engine *engine, vic_error *err);
 
+/* FAILED, as the GPU has failed for good. */
+vic_status engine_fault(const vic_endpoint *endpoint, vic_error *err);
+
 /* ---- All under the lock ---- */
 
 void version_retain(struct version *v);
 void version_release(struct version *v); /* with the last reference it goes to the builder, to be destroyed */
-/* Wakes a worker, if one sleeps. */
+/* Tells a worker that there may be something to do: one that looks, or one that sleeps. */
 void engine_wake(vic_engine *engine);
 /* Waits for the condition, or until a time of clock_ns(), INT64_MAX = for ever.  Returns false when that has come. */
 bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until);
@@ -113,8 +123,12 @@ void launch_add(vic_engine *engine, struct launch *l, struct query *query);
 bool launch_take(vic_engine *engine, struct launch *l, int64_t *until);
 /* Not under the lock: counts, calls the callbacks, and gives all back. */
 void launch_answer(vic_engine *engine, struct launch *l);
-/* The arguments of the launch, without items. */
-vic_attention_args launch_args(const struct launch *l);
+/* Not under the lock: moves the first query of a launch into another, of its own.  Returns false when there is none. */
+bool launch_split(vic_engine *engine, struct launch *l, struct launch *one);
+/* Sets *a to the arguments of the launch; room for its queries in `items`. */
+void launch_args(const struct launch *l, vic_attention_item *items, vic_attention_args *a);
+/* What vic_plan_workspace() is asked for. */
+int64_t launch_entries(const struct launch *l);
 
 /* ---- Counts (counts.c) ---- */
 
@@ -125,6 +139,9 @@ void counts_add_times(struct counts *c, const uint64_t time_ns[VIC_STAGES]);
 /* ---- Threads ---- */
 
 void *worker_cpu(void *worker);
+void *worker_gpu(void *worker);
+vic_status gpu_worker_create(vic_engine *engine, struct gpu_worker **out, vic_error *err);
+void gpu_worker_free(struct gpu_worker *w); /* NULL is fine */
 void *builder(void *engine);
 
 #endif

@@ -57,22 +57,49 @@ bool launch_take(vic_engine *engine, struct launch *l, int64_t *until)
     *until = choice.until;
     if (choice.step == BATCH_EXPIRE) expire(engine, l, now);
     if (choice.step == BATCH_TAKE) take(engine, l, choice.lane, choice.n);
+    if (choice.step == BATCH_TAKE && engine->faulted) l->status = engine_fault(l->endpoint, &l->error);
     if (choice.step != BATCH_WAIT && engine->queue.lanes) engine_wake(engine); /* another worker, for the rest */
-    return choice.step == BATCH_TAKE && !(l->layout.flags & LAYOUT_NOTHING);
+    return choice.step == BATCH_TAKE && l->status == VIC_OK && !(l->layout.flags & LAYOUT_NOTHING);
 }
 
-vic_attention_args launch_args(const struct launch *l)
+bool launch_split(vic_engine *engine, struct launch *l, struct launch *one)
 {
-    vic_attention_args a = VIC_INIT(vic_attention_args);
-    a.q = l->tensor[TENSOR_Q];
-    a.k = l->tensor[TENSOR_K];
-    a.v = l->tensor[TENSOR_V];
-    a.out = l->tensor[TENSOR_OUT];
-    a.lse = l->tensor[TENSOR_LSE];
-    a.bias = l->endpoint->bias;
-    a.scale = l->layout.scale;
-    a.zero_scale = (l->layout.flags & LAYOUT_ZERO_SCALE) != 0;
-    return a;
+    struct query *q = l->first;
+    if (!q) return false;
+    *one = *l;
+    one->first = one->last = q;
+    one->n = 1;
+    l->first = q->next;
+    l->n--;
+    q->next = NULL;
+    for (int t = 0; t < TENSORS; t++) one->tensor[t].data = q->data[t];
+    pthread_mutex_lock(&engine->lock);
+    version_retain(l->version);
+    pthread_mutex_unlock(&engine->lock);
+    return true;
+}
+
+int64_t launch_entries(const struct launch *l)
+{
+    return l->layout.batch > 0 ? l->layout.batch : l->n;
+}
+
+void launch_args(const struct launch *l, vic_attention_item *items, vic_attention_args *a)
+{
+    *a = (vic_attention_args){ .size = sizeof *a,
+                               .q = l->tensor[TENSOR_Q],
+                               .k = l->tensor[TENSOR_K],
+                               .v = l->tensor[TENSOR_V],
+                               .out = l->tensor[TENSOR_OUT],
+                               .lse = l->tensor[TENSOR_LSE],
+                               .bias = l->endpoint->bias,
+                               .scale = l->layout.scale,
+                               .zero_scale = (l->layout.flags & LAYOUT_ZERO_SCALE) != 0 };
+    if (l->n < 2) return;
+    for (const struct query *q = l->first; q; q = q->next)
+        items[a->n_items++] = (vic_attention_item){ q->data[TENSOR_Q], q->data[TENSOR_K], q->data[TENSOR_V],
+                                                    q->data[TENSOR_OUT], q->data[TENSOR_LSE] };
+    a->items = items;
 }
 
 static vic_answer answer_of(const struct launch *l, const struct query *q, int64_t now)
@@ -112,9 +139,9 @@ void launch_answer(vic_engine *engine, struct launch *l)
 {
     vic_endpoint *e = l->endpoint;
     const int64_t now = clock_ns();
-    if (l->n == 0) return;
+    if (!e) return;
     pthread_mutex_lock(&engine->lock);
-    count(&e->counts, l, now); /* before the callbacks, so that who was answered is counted */
+    if (l->n > 0) count(&e->counts, l, now); /* before the callbacks, so that who was answered is counted */
     pthread_mutex_unlock(&engine->lock);
     for (const struct query *q = l->first; q; q = q->next) {
         const vic_answer a = answer_of(l, q, now);

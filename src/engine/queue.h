@@ -12,17 +12,20 @@ enum { TENSOR_Q, TENSOR_K, TENSOR_V, TENSOR_OUT, TENSOR_LSE, TENSORS };
 
 /* What the queries of a launch have in common.  All members have eight bytes, so that memcmp() compares them. */
 struct layout {
+    int64_t most;  /* queries of a launch */
     int64_t batch; /* entries of the batch dimension; 0 = there is none */
     int64_t stride[TENSORS][VIC_MAX_DIMS];
     double scale;
-    uint64_t flags; /* enum layout_flags, and LAYOUT_HOST << t for a tensor t in memory of the CPU */
+    uint64_t flags; /* enum layout_flags; the last two are shifted to the left by the number of the tensor */
 };
 enum layout_flags {
     LAYOUT_NOTHING = 1, /* only new positions: there is nothing to launch */
     LAYOUT_LSE = 2,
     LAYOUT_ZERO_SCALE = 4,
-    LAYOUT_HOST = 8,
+    LAYOUT_HOST = 1 << 8,    /* in memory of the CPU, while attention runs on a GPU */
+    LAYOUT_PINNED = 1 << 16, /* and there pinned and dense, so that the GPU copies it by itself */
 };
+enum { LAYOUT_STAGED = ((1 << TENSORS) - 1) * LAYOUT_HOST }; /* any tensor is */
 
 struct version; /* version.h */
 struct lane;

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "context/context.h"
 #include "engine/engine.h"
+#include "engine/staging.h"
 
 #include <string.h>
 
@@ -44,21 +45,18 @@ static bool has_tensors(const vic_query *q)
 /* The checks of vic_attention(), for a plan of the endpoint's options and patterns of these numbers of points. */
 static vic_status check_tensors(struct submission *s, vic_error *err)
 {
-    const vic_query *q = &s->given;
+    const vic_device device = s->endpoint->engine->options.device;
     struct vic_pattern sizes = { .n_q = s->model.n_q, .n_k = s->model.n_k };
-    const vic_plan plan = { .pattern = &sizes,
-                            .shape = s->endpoint->shape,
-                            .device = s->endpoint->engine->options.device,
-                            .pattern_order = true };
+    const vic_plan plan = { .pattern = &sizes, .shape = s->endpoint->shape, .device = device, .pattern_order = true };
     vic_attention_args a = VIC_INIT(vic_attention_args);
     struct attention_args bound;
-    a.q = q->q;
-    a.k = q->k;
-    a.v = q->v;
-    a.out = q->out;
-    a.lse = q->lse;
-    a.scale = q->scale;
-    a.zero_scale = q->zero_scale;
+    vic_tensor *const tensors[TENSORS] = { &a.q, &a.k, &a.v, &a.out, &a.lse };
+    for (int t = 0; t < TENSORS; t++) {
+        *tensors[t] = s->tensor[t];
+        if (s->layout.flags & (uint64_t)LAYOUT_HOST << t) tensors[t]->device = device; /* where it will be */
+    }
+    a.scale = s->given.scale;
+    a.zero_scale = s->given.zero_scale;
     return context_bind(&plan, &a, true, &bound, err);
 }
 
@@ -66,18 +64,21 @@ static vic_status lay_out(struct submission *s, vic_error *err)
 {
     const vic_query *q = &s->given;
     const vic_tensor tensors[TENSORS] = { q->q, q->k, q->v, q->out, q->lse };
-    s->layout = (struct layout){ .scale = q->scale };
-    if (!has_tensors(q)) {
-        s->layout = (struct layout){ .flags = LAYOUT_NOTHING };
-        memset(s->tensor, 0, sizeof s->tensor);
-        return VIC_OK;
-    }
-    TRY(check_tensors(s, err));
+    const int64_t most = s->endpoint->max_batch;
     memcpy(s->tensor, tensors, sizeof s->tensor);
+    s->layout = (struct layout){ .most = most, .flags = LAYOUT_NOTHING };
+    if (!has_tensors(q)) return VIC_OK;
+    s->layout.scale = q->scale;
     s->layout.flags = (q->lse.data ? LAYOUT_LSE : 0u) | (q->zero_scale ? LAYOUT_ZERO_SCALE : 0u);
+    if (!device_is_cpu(s->endpoint->engine->options.device)) s->layout.flags |= staging_flags(s->tensor);
+    TRY(check_tensors(s, err));
     s->layout.batch = q->q.ndim == 4 ? q->q.shape[0] : 0;
     for (int t = 0; t < TENSORS; t++)
         for (int i = 0; tensors[t].data && i < tensors[t].ndim; i++) s->layout.stride[t][i] = tensors[t].stride[i];
+    if (s->layout.batch > 0)
+        s->layout.most = 1; /* a launch of its own */
+    else if (s->layout.flags & LAYOUT_STAGED)
+        s->layout.most = staging_fits(s->endpoint->engine, &s->layout, s->tensor, most);
     return VIC_OK;
 }
 
@@ -183,7 +184,7 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     e->waiting++;
     e->counts.accepted++;
     *ticket = query_ticket(query);
-    if (version_settled(v)) engine_wake(engine);
+    if (version_settled(v) || query->deadline != INT64_MAX) engine_wake(engine);
     return ACCEPTED;
 }
 
@@ -192,9 +193,7 @@ static vic_status explain(enum outcome outcome, const vic_endpoint *e, vic_error
     switch (outcome) {
     case DRAINING:
         return vic_fail(err, VIC_BUSY, "endpoint %s: the engine drains and takes no more queries", e->name);
-    case FAULTED:
-        return vic_fail(err, VIC_FAILED, "endpoint %s: the GPU has failed, and only a new process can use it again",
-                        e->name);
+    case FAULTED: return engine_fault(e, err);
     case QUEUE_FULL:
         return vic_fail(err, VIC_BUSY, "endpoint %s: %lld queries wait already: try again later, or raise max_queue",
                         e->name, (long long)e->max_queue);

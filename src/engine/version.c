@@ -24,7 +24,6 @@ vic_status version_new(vic_endpoint *endpoint, const struct model *model, struct
     (*out)->endpoint = endpoint;
     (*out)->model = *model;
     (*out)->references = 1;
-    (*out)->max_batch = endpoint->max_batch;
     (*out)->max_delay = endpoint->max_delay;
     return VIC_OK;
 }

@@ -23,8 +23,8 @@ struct version {
     uint64_t number;
     struct model model;
     int64_t references; /* of the endpoint, lanes, launches, the builder and the version that is made from it */
-    int64_t max_batch, max_delay; /* the endpoint's; ns */
-    struct lane *lanes;           /* that wait for it */
+    int64_t max_delay;  /* the endpoint's; ns */
+    struct lane *lanes; /* that wait for it */
 
     /* Either it is ready and has pattern and plan, or its positions were no good and queries use `instead`, or neither
      * and they wait. */

@@ -21,32 +21,42 @@ static vic_status grow(struct scratch *s, size_t size, vic_error *err)
     return VIC_OK;
 }
 
-static vic_status run(vic_engine *engine, struct launch *l, struct scratch *scratch)
+static vic_status attend(const vic_engine *engine, struct launch *l, struct scratch *scratch)
 {
     const vic_plan *plan = l->version->plan;
-    vic_attention_args a = launch_args(l);
-    size_t need = plan->kernel->workspace(plan, engine->options.threads, 1);
+    vic_attention_item items[MOST_BATCH];
+    vic_attention_args a;
+    size_t need;
+    launch_args(l, items, &a);
+    TRY(vic_plan_workspace(engine->context, plan, launch_entries(l), &need, &l->error));
     TRY(grow(scratch, need, &l->error));
     a.workspace = scratch->memory;
     a.workspace_size = scratch->size;
-    for (const struct query *q = l->first; q; q = q->next) {
-        void *const *data = q->data;
-        a.q.data = data[TENSOR_Q];
-        a.k.data = data[TENSOR_K];
-        a.v.data = data[TENSOR_V];
-        a.out.data = data[TENSOR_OUT];
-        a.lse.data = data[TENSOR_LSE];
-        TRY(context_attention(engine->context, plan, &a, &l->error));
+    return context_attention(engine->context, plan, &a, &l->error);
+}
+
+static void run(vic_engine *engine, struct launch *l, struct scratch *scratch)
+{
+    l->status = attend(engine, l, scratch);
+    l->stage_ns[VIC_STAGE_COMPUTE] = clock_ns() - l->taken;
+}
+
+/* Queries that are good alone can be in each other's way: a result that lies where another query's tensor does. */
+static void run_apart(vic_engine *engine, struct launch *l, struct scratch *scratch)
+{
+    struct launch one;
+    while (launch_split(engine, l, &one)) {
+        run(engine, &one, scratch);
+        launch_answer(engine, &one);
     }
-    return VIC_OK;
 }
 
 void *worker_cpu(void *argument)
 {
     struct worker *self = argument;
     vic_engine *engine = self->engine;
-    struct launch l;
     struct scratch scratch = { 0 };
+    struct launch l;
     int64_t until;
     pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
@@ -58,10 +68,8 @@ void *worker_cpu(void *argument)
             continue;
         }
         pthread_mutex_unlock(&engine->lock);
-        if (runs) {
-            l.status = run(engine, &l, &scratch);
-            l.stage_ns[VIC_STAGE_COMPUTE] = clock_ns() - l.taken;
-        }
+        if (runs) run(engine, &l, &scratch);
+        if (l.status == VIC_BAD_ARGUMENT && l.n > 1) run_apart(engine, &l, &scratch);
         launch_answer(engine, &l);
         pthread_mutex_lock(&engine->lock);
     }

@@ -68,6 +68,29 @@ static vic_status make_tensors(bool batch, void *memory[TENSORS], vic_attention_
     return VIC_OK;
 }
 
+/* The batch as items. */
+static void make_items(vic_attention_args *a, vic_attention_item items[BATCH])
+{
+    vic_tensor *const tensors[] = { &a->q, &a->k, &a->v, &a->out, &a->lse };
+    for (int i = 0; i < BATCH; i++) {
+        void *at[TENSORS];
+        for (int t = 0; t < TENSORS; t++)
+            at[t] = tensors[t]->data ? (char *)tensors[t]->data +
+                                           i * tensors[t]->stride[0] * (int64_t)vic_dtype_size(tensors[t]->dtype)
+                                     : NULL;
+        items[i] = (vic_attention_item){ at[Q], at[K], at[V], at[OUT], at[LSE] };
+    }
+    for (int t = 0; t < TENSORS; t++) {
+        tensors[t]->ndim--;
+        for (int d = 0; d < tensors[t]->ndim; d++) {
+            tensors[t]->shape[d] = tensors[t]->shape[d + 1];
+            tensors[t]->stride[d] = tensors[t]->stride[d + 1];
+        }
+    }
+    a->items = items;
+    a->n_items = BATCH;
+}
+
 /* Memory comes from the context's pool, in the order of its stream. */
 static vic_status run_in_context(const vic_plan *plan, const vic_attention_args *a, vic_error *err)
 {
@@ -98,7 +121,7 @@ static vic_status run_plan(const char *how, const vic_plan *plan, vic_attention_
     if (strstr(how, "context")) return run_in_context(plan, a, err);
     if (!strstr(how, "stream")) return vic_attention(NULL, plan, a, err);
     a->stream = stream;
-    TRY(vic_plan_workspace(NULL, plan, 1, &a->workspace_size, err));
+    TRY(vic_plan_workspace(NULL, plan, a->items ? a->n_items : 1, &a->workspace_size, err));
     vic_status st = vic_memory_alloc(gpu, a->workspace_size, &a->workspace, err);
     for (int i = 0; i < 2 && st == VIC_OK; i++) st = vic_attention(NULL, plan, a, err);
     cuda_calls_wait(stream);
@@ -118,12 +141,14 @@ static vic_status attend(const char *how, vic_error *err)
                                  .pattern_order = strstr(how, "pattern order"),
                                  .kernel = unfused ? "attn_fwd_unfused_f16" : NULL };
     vic_attention_args a = VIC_INIT(vic_attention_args);
+    vic_attention_item items[BATCH];
     void *memory[TENSORS] = { NULL };
     vic_plan *plan = NULL;
     vic_status st;
-    TRY_GOTO(make_tensors(strstr(how, "batch"), memory, &a, err), done);
+    TRY_GOTO(make_tensors(strstr(how, "batch") || strstr(how, "items"), memory, &a, err), done);
     if (o.dtype == VIC_BF16) a.q.dtype = a.k.dtype = a.v.dtype = a.out.dtype = VIC_BF16;
     if (!strstr(how, "lse")) a.lse.data = NULL;
+    if (strstr(how, "items")) make_items(&a, items);
     TRY_GOTO(vic_plan_create(NULL, unfused ? blocks : ball, &o, &plan, err), done);
     TRY_GOTO(run_plan(how, plan, &a, err), done);
     for (int t = OUT; t < TENSORS; t++)
@@ -293,6 +318,11 @@ const struct cuda_operation cuda_operations[] = {
     { "caller's order", attend, "caller's order, lse", NULL, false },
     { "batch", attend, "caller's order, lse, batch", NULL, false },
     { "batch in pattern order", attend, "pattern order, lse, batch", NULL, false },
+    { "items", attend, "caller's order, lse, items", NULL, false },
+    { "items in pattern order", attend, "pattern order, lse, items, stream", NULL, false },
+    { "items in a context", attend, "pattern order, items, context", NULL, false },
+    { "items, unfused", attend, "unfused, pattern order, items", NULL, false },
+    { "items, timed in a graph", attend, "caller's order, items, timed in a graph", NULL, false },
     { "on a stream", attend, "pattern order, stream", NULL, false },
     { "on a stream, caller's order", attend, "caller's order, stream", NULL, false },
     { "in a context", attend, "caller's order, lse, context", NULL, false },

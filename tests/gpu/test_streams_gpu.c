@@ -126,6 +126,198 @@ static void graph_replays(void **state)
     cudaFree(a.workspace);
 }
 
+/* ---- items at unrelated addresses ---- */
+
+enum { ITEMS = 70, SLOT = SIZE + 4096 }; /* more than one launch writes to the workspace */
+
+/* ITEMS problems with the inputs of the one problem, each in memory of its own: item i has q, k or v rolled around, so
+ * that no two have the same results. */
+struct item_set {
+    uint16_t *memory;
+    vic_attention_item items[ITEMS];
+    vic_plan *plan;
+    vic_attention_args args;
+};
+
+static void make_items(struct item_set *s, bool pattern_order, int n)
+{
+    const int64_t shape[3] = { N, HEADS, DIM };
+    const vic_plan_options o = { .size = sizeof o,
+                                 .device = { VIC_CUDA, 0 },
+                                 .dtype = VIC_F16,
+                                 .heads = HEADS,
+                                 .head_dim = DIM,
+                                 .pattern_order = pattern_order };
+    memset(s, 0, sizeof *s);
+    CHECK_OK(vic_plan_create(NULL, pattern, &o, &s->plan, &err));
+    CHECK_CUDA(cudaMalloc((void **)&s->memory, 4 * (size_t)n * SLOT * sizeof *s->memory));
+    CHECK_CUDA(cudaMemset(s->memory, 0xff, 4 * (size_t)n * SLOT * sizeof *s->memory));
+    for (int i = 0; i < n; i++) {
+        void *at[4];
+        for (int t = 0; t < 4; t++) {
+            /* 37 and 4 n have no common factor for the numbers used here; 16 bytes' alignment, no more. */
+            size_t slot = (size_t)(4 * i + t) * 37 % (4 * (size_t)n);
+            uint16_t *to = s->memory + slot * SLOT + (i * 131 + t * 57) % 256 * 8;
+            int roll = (i * 977 + t * 31) % N * HEADS * DIM;
+            at[t] = to;
+            if (t == 3) continue;
+            CHECK_CUDA(cudaMemcpy(to, inputs[t] + roll, (size_t)(SIZE - roll) * 2, cudaMemcpyDeviceToDevice));
+            CHECK_CUDA(cudaMemcpy(to + SIZE - roll, inputs[t], (size_t)roll * 2, cudaMemcpyDeviceToDevice));
+        }
+        s->items[i] = (vic_attention_item){ at[0], at[1], at[2], at[3], NULL };
+    }
+    s->args = (vic_attention_args)VIC_INIT(vic_attention_args);
+    s->args.q = vic_tensor_make(NULL, VIC_F16, 3, shape);
+    s->args.q.device.type = VIC_CUDA;
+    s->args.k = s->args.v = s->args.out = s->args.q;
+    s->args.items = s->items;
+    s->args.n_items = n;
+    CHECK_OK(vic_plan_workspace(NULL, s->plan, n, &s->args.workspace_size, &err));
+    CHECK_CUDA(cudaMalloc(&s->args.workspace, s->args.workspace_size));
+}
+
+static void free_items(struct item_set *s)
+{
+    cudaFree(s->memory);
+    cudaFree(s->args.workspace);
+    vic_plan_free(s->plan);
+}
+
+/* Each item has the bits of a lone call, whose result goes to `out`. */
+static void check_items(const struct item_set *s, uint16_t *out, const char *what)
+{
+    for (int i = 0; i < s->args.n_items; i++) {
+        vic_attention_args one = s->args;
+        one.items = NULL;
+        one.n_items = 0;
+        one.stream = NULL;
+        one.q.data = s->items[i].q;
+        one.k.data = s->items[i].k;
+        one.v.data = s->items[i].v;
+        one.out.data = out;
+        CHECK_OK(vic_attention(NULL, s->plan, &one, &err));
+        CHECK_CUDA(cudaMemcpy(expected, out, sizeof expected, cudaMemcpyDeviceToHost));
+        CHECK_CUDA(cudaMemcpy(found, s->items[i].out, sizeof found, cudaMemcpyDeviceToHost));
+        CHECK(memcmp(found, expected, sizeof found) == 0, "%s: item %d of %lld has other bits than alone", what, i,
+              (long long)s->args.n_items);
+        CHECK_CUDA(cudaMemset(s->items[i].out, 0xff, sizeof found));
+    }
+}
+
+static void items_have_lone_bits(void **state)
+{
+    static const int counts[] = { 1, 2, 3, 64, ITEMS };
+    static uint16_t kept[SIZE];
+    (void)state;
+    if (!plan) skip();
+    memcpy(kept, expected, sizeof kept);
+    uint16_t *out = make_out();
+    for (int order = 0; order < 2; order++)
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+            struct item_set s;
+            make_items(&s, order, counts[c]);
+            CHECK_OK(vic_attention(NULL, s.plan, &s.args, &err));
+            check_items(&s, out, order ? "pattern order" : "caller's order");
+            free_items(&s);
+        }
+    cudaFree(out);
+    memcpy(expected, kept, sizeof kept);
+}
+
+/* What a graph has captured does not depend on the list of items any more. */
+static void items_in_graphs(void **state)
+{
+    static uint16_t kept[SIZE];
+    (void)state;
+    if (!plan) skip();
+    memcpy(kept, expected, sizeof kept);
+    uint16_t *out = make_out();
+    for (int order = 0; order < 2; order++) {
+        struct item_set s;
+        vic_attention_item list[ITEMS];
+        cudaStream_t stream;
+        cudaGraph_t graph;
+        cudaGraphExec_t replay;
+        make_items(&s, order, ITEMS);
+        memcpy(list, s.items, sizeof list);
+        CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+        CHECK_CUDA(cudaDeviceSynchronize());
+        CHECK_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+        s.args.stream = stream;
+        s.args.items = list;
+        CHECK_OK(vic_attention(NULL, s.plan, &s.args, &err));
+        CHECK_CUDA(cudaStreamEndCapture(stream, &graph));
+        CHECK_CUDA(cudaGraphInstantiate(&replay, graph, 0));
+        memset(list, 0xff, sizeof list);
+        s.args.items = s.items;
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 20; i++) CHECK_CUDA(cudaGraphLaunch(replay, stream));
+            CHECK_CUDA(cudaStreamSynchronize(stream));
+            check_items(&s, out, order ? "graph, pattern order" : "graph, caller's order");
+            CHECK_CUDA(cudaDeviceSynchronize());
+        }
+        cudaGraphExecDestroy(replay);
+        cudaGraphDestroy(graph);
+        cudaStreamDestroy(stream);
+        free_items(&s);
+    }
+    cudaFree(out);
+    memcpy(expected, kept, sizeof kept);
+}
+
+/* Launch after launch on two streams, each with two lists of items in turn in one workspace: what the one before still
+ * reads must not be written over, and none may find the maps of another. */
+static void items_on_two_streams(void **state)
+{
+    enum { SETS = 4 };
+    static struct item_set sets[SETS];
+    static uint16_t kept[SIZE];
+    cudaStream_t streams[2];
+    (void)state;
+    if (!plan) skip();
+    memcpy(kept, expected, sizeof kept);
+    uint16_t *out = make_out();
+    for (int s = 0; s < 2; s++) CHECK_CUDA(cudaStreamCreateWithFlags(&streams[s], cudaStreamNonBlocking));
+    for (int order = 0; order < 2; order++) {
+        for (int s = 0; s < SETS; s++) {
+            make_items(&sets[s], order, s % 2 ? 3 : 16);
+            sets[s].args.stream = streams[s / 2];
+        }
+        CHECK_CUDA(cudaDeviceSynchronize());
+        for (int i = 0; i < 200; i++)
+            for (int s = 0; s < SETS; s++) {
+                vic_attention_args a = sets[s].args;
+                a.workspace = sets[s / 2 * 2].args.workspace; /* that of the larger one */
+                a.workspace_size = sets[s / 2 * 2].args.workspace_size;
+                CHECK_OK(vic_attention(NULL, sets[s].plan, &a, &err));
+            }
+        CHECK_CUDA(cudaDeviceSynchronize());
+        for (int s = 0; s < SETS; s++) {
+            check_items(&sets[s], out, order ? "streams, pattern order" : "streams, caller's order");
+            free_items(&sets[s]);
+        }
+    }
+    for (int s = 0; s < 2; s++) cudaStreamDestroy(streams[s]);
+    cudaFree(out);
+    memcpy(expected, kept, sizeof kept);
+}
+
+static void items_that_are_refused(void **state)
+{
+    struct item_set s;
+    (void)state;
+    if (!plan) skip();
+    make_items(&s, true, 3);
+    s.items[2].k = (uint16_t *)s.items[2].k + 4;
+    CHECK_FAILS(vic_attention(NULL, s.plan, &s.args, &err), VIC_BAD_ARGUMENT, "data must be aligned to 16 bytes");
+    s.items[2].k = (uint16_t *)s.items[2].k - 4;
+    s.args.workspace_size -= 64;
+    CHECK_FAILS(vic_attention(NULL, s.plan, &s.args, &err), VIC_BAD_ARGUMENT, "workspace: expected");
+    s.args.workspace_size += 64;
+    CHECK_OK(vic_attention(NULL, s.plan, &s.args, &err));
+    free_items(&s);
+}
+
 static void two_streams(void **state)
 {
     cudaStream_t streams[2];
@@ -281,8 +473,11 @@ static void workspace_is_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_replays), cmocka_unit_test(two_streams),    cmocka_unit_test(timing_runs_the_work),
-        cmocka_unit_test(a_context),     cmocka_unit_test(combined_parts), cmocka_unit_test(workspace_is_asked_for),
+        cmocka_unit_test(graph_replays),        cmocka_unit_test(two_streams),
+        cmocka_unit_test(timing_runs_the_work), cmocka_unit_test(a_context),
+        cmocka_unit_test(combined_parts),       cmocka_unit_test(workspace_is_asked_for),
+        cmocka_unit_test(items_have_lone_bits), cmocka_unit_test(items_in_graphs),
+        cmocka_unit_test(items_on_two_streams), cmocka_unit_test(items_that_are_refused),
     };
     return test_result(cmocka_run_group_tests_name("gpu_streams", tests, start, stop), no_gpu());
 }

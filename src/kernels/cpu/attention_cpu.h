@@ -50,13 +50,14 @@ struct strip_scratch {
     uint8_t *todo;  /* [heads, STRIP_GROUPS] 1 = to be computed */
 };
 
-/* One run, the same for all workers. */
+/* What a strip is computed with. */
 struct cpu_run {
     const struct vic_pattern *pattern;
     const struct attention_shape *shape;
-    const struct attention_args *args;
-    bool bias; /* there is a distance bias */
-    bool wide; /* every row goes through attention_wide_rows() */
+    const struct attention_args *args;      /* of the strip's entry of the batch */
+    const struct attention_args *next_args; /* of the next strip's entry */
+    bool bias;                              /* there is a distance bias */
+    bool wide;                              /* every row goes through attention_wide_rows() */
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */

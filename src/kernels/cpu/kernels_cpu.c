@@ -55,14 +55,16 @@ static void release(struct vic_plan *plan)
     free(plan->kernel_data);
 }
 
-static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
+static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
-    (void)batch; /* its entries are computed one after the other */
+    (void)batch; /* a worker has one strip at a time */
+    (void)items;
     return size_times(strip_scratch_size(&plan->shape, plan->bias), (size_t)threads);
 }
 
-/* A task is TOGETHER strips, which share keys and values, and each of which knows the next.  The last SINGLE strips
- * per thread are tasks by themselves, so that threads end together. */
+/* The strips of all entries follow each other: number at = entry * strips + its place in strip_order.  A task is
+ * TOGETHER of them, which share keys and values, and each of which knows the next.  The last SINGLE strips per thread
+ * are tasks by themselves, so that threads end together. */
 enum { TOGETHER = 4, SINGLE = 8 };
 
 /* The largest scale for which float32 is used for rows without further checks: 128 products rounded at 2^-150, times
@@ -77,40 +79,58 @@ struct instance {
 };
 
 struct launch {
-    struct cpu_run run;
+    const struct vic_plan *plan;
+    const struct attention_args *args;
     const int32_t *strip_order;
-    int64_t strips, tasks_together; /* so many tasks have TOGETHER strips; the others have one */
+    int64_t strips;         /* of an entry */
+    int64_t total;          /* of all entries */
+    int64_t tasks_together; /* so many tasks have TOGETHER strips; the others have one */
     int threads;
     attention_strip *strip;
     char *workspace;
     size_t scratch_size;
 };
 
-/* The index in strip_order of a task's first strip; for a task behind the last one, the number of strips. */
+/* The number of a task's first strip; for a task behind the last one, the number of strips. */
 static int64_t first_strip(const struct launch *l, int64_t task)
 {
     int64_t together = task < l->tasks_together ? task : l->tasks_together;
     int64_t at = together * TOGETHER + (task - together);
-    return at < l->strips ? at : l->strips;
+    return at < l->total ? at : l->total;
+}
+
+/* The tensors of one entry of the batch. */
+struct one_entry {
+    int64_t entry;
+    struct attention_args args;
+};
+
+/* Makes `one` the entry that strip `at` belongs to. */
+static void find_entry(const struct launch *l, int64_t at, struct one_entry *one)
+{
+    int64_t entry = at / l->strips;
+    if (one->entry == entry) return;
+    one->entry = entry;
+    one->args = attention_entry(l->args, l->plan->shape.dtype, entry);
 }
 
 static void run_task(void *context, int64_t task, int worker)
 {
     const struct launch *l = context;
+    const struct vic_plan *plan = l->plan;
     struct strip_scratch *scratch =
-        strip_scratch_place(l->run.shape, l->run.bias, l->workspace + (size_t)worker * l->scratch_size);
+        strip_scratch_place(&plan->shape, plan->bias, l->workspace + (size_t)worker * l->scratch_size);
     int64_t end = first_strip(l, task + 1), later = first_strip(l, task + l->threads);
+    struct one_entry here = { .entry = -1 }, ahead = { .entry = -1 };
     for (int64_t at = first_strip(l, task); at < end; at++) {
         int64_t next = at + 1 < end ? at + 1 : later;
-        l->strip(&l->run, l->strip_order[at], next < l->strips ? l->strip_order[next] : -1, scratch);
+        find_entry(l, at, &here);
+        if (next < l->total) find_entry(l, next, &ahead);
+        const struct cpu_run run = { plan->pattern, &plan->shape, &here.args,
+                                     &ahead.args,   plan->bias,   fabs(l->args->scale) > SCALE_MAX };
+        l->strip(&run, l->strip_order[at % l->strips], next < l->total ? l->strip_order[next % l->strips] : -1,
+                 scratch);
     }
-}
-
-static void run_entry(struct launch *l, const struct vic_plan *plan, struct pool *pool,
-                      const struct attention_args *args)
-{
-    l->run = (struct cpu_run){ plan->pattern, &plan->shape, args, plan->bias, fabs(args->scale) > SCALE_MAX };
-    pool_run(pool, l->tasks_together + (l->strips - l->tasks_together * TOGETHER), run_task, l);
 }
 
 static vic_status launch(const struct vic_plan *plan, const struct attention_args *args,
@@ -118,20 +138,20 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
 {
     const struct instance *instance = plan->kernel->instance;
     struct launch l = {
+        .plan = plan,
+        .args = args,
         .strip_order = plan->kernel_data,
         .strips = plan->pattern->strips,
+        .total = plan->pattern->strips * args->batch,
         .threads = pool_threads(exec->pool),
         .strip = instance->strip,
         .workspace = exec->workspace,
         .scratch_size = strip_scratch_size(&plan->shape, plan->bias),
     };
-    int64_t many = l.strips - (int64_t)l.threads * SINGLE;
+    int64_t many = l.total - (int64_t)l.threads * SINGLE;
     (void)err;
     l.tasks_together = many > 0 ? many / TOGETHER : 0;
-    for (int64_t entry = 0; entry < args->batch; entry++) {
-        const struct attention_args one = attention_entry(args, plan->shape.dtype, entry);
-        run_entry(&l, plan, exec->pool, &one);
-    }
+    pool_run(exec->pool, l.tasks_together + (l.total - l.tasks_together * TOGETHER), run_task, &l);
     return VIC_OK;
 }
 
@@ -146,7 +166,8 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CPU,                                                                                           \
         .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                                \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,                \
+        .features =                                                                                                  \
+            FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_ITEMS,        \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \

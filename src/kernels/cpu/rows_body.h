@@ -74,7 +74,7 @@ INLINE void prefetch_bytes(const struct attention_tensor *t, vic_dtype dtype, in
  * strip's results go to: a few rows at a time, between the arithmetic, which takes longer than they do. */
 static void prefetch_ahead(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
 {
-    const struct attention_args *a = run->args;
+    const struct attention_args *a = run->args, *n = run->next_args;
     const struct attention_shape *shape = run->shape;
     for (int i = 0; i < HEAD_ROWS_AHEAD; i++) {
         int64_t row = strip * STRIP + s->ahead_row, next = s->next_strip * STRIP + s->ahead_row;
@@ -88,11 +88,11 @@ static void prefetch_ahead(const struct cpu_run *run, int64_t strip, struct stri
             prefetch_bytes(&a->out, shape->dtype, a->q_rows ? a->q_rows[row] : row, head, shape->d_v);
         if (s->next_strip < 0) continue;
         if (next < run->pattern->n_q)
-            prefetch_bytes(&a->q, shape->dtype, a->q_rows ? a->q_rows[next] : next, head, shape->d_qk);
+            prefetch_bytes(&n->q, shape->dtype, n->q_rows ? n->q_rows[next] : next, head, shape->d_qk);
         if (head >= shape->kv_heads || !run->pattern->one_set || next >= run->pattern->n_k) continue;
-        next = a->k_rows ? a->k_rows[next] : next;
-        prefetch_bytes(&a->k, shape->dtype, next, head, shape->d_qk);
-        prefetch_bytes(&a->v, shape->dtype, next, head, shape->d_v);
+        next = n->k_rows ? n->k_rows[next] : next;
+        prefetch_bytes(&n->k, shape->dtype, next, head, shape->d_qk);
+        prefetch_bytes(&n->v, shape->dtype, next, head, shape->d_v);
     }
 }
 

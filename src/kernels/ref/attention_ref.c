@@ -334,10 +334,11 @@ static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *e
     return VIC_OK;
 }
 
-static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch)
+static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
     size_t row = (size_t)plan->shape.heads * ((size_t)plan->shape.d_v + 1);
     (void)batch; /* its entries are computed one after the other */
+    (void)items;
     return size_plus(ref_workspace(plan->pattern, threads), size_times((size_t)threads, row * sizeof(double)));
 }
 
@@ -376,7 +377,7 @@ const struct kernel attn_fwd_ref = {
     .operation = ATTENTION_FORWARD,
     .device = VIC_CPU,
     .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_ITEMS,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,

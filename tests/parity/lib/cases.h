@@ -34,11 +34,15 @@ void test_rows_do_not_see_each_other(void **state);
 
 void test_items_do_not_see_each_other(void **state);
 
+/* items.c: one launch of problems at unrelated addresses, as a batch and alone. */
+void test_items_at_unrelated_addresses(void **state);
+
 #define SHARED_TESTS                                                                                                 \
     cmocka_unit_test(test_sizes), cmocka_unit_test(test_geometries), cmocka_unit_test(test_head_sizes),              \
         cmocka_unit_test(test_heads_and_layouts), cmocka_unit_test(test_values),                                     \
         cmocka_unit_test(test_scores_below_float), cmocka_unit_test(test_built_patterns),                            \
         cmocka_unit_test(test_first_keys_masked), cmocka_unit_test(test_batches),                                    \
-        cmocka_unit_test(test_rows_do_not_see_each_other), cmocka_unit_test(test_items_do_not_see_each_other)
+        cmocka_unit_test(test_rows_do_not_see_each_other), cmocka_unit_test(test_items_do_not_see_each_other),       \
+        cmocka_unit_test(test_items_at_unrelated_addresses)
 
 #endif

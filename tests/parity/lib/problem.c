@@ -233,7 +233,7 @@ static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int th
     vic_error err;
     args.batch = p->entries;
     CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[threads], &plan, &err));
-    size_t used = kernel->workspace(plan, threads, p->entries), bytes = (used + 64 + 63) / 64 * 64;
+    size_t used = kernel->workspace(plan, threads, p->entries, false), bytes = (used + 64 + 63) / 64 * 64;
     unsigned char *workspace = aligned_alloc(64, bytes);
     CHECK(workspace != NULL, "out of memory");
     memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
@@ -286,7 +286,7 @@ vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_err
         copies[i] = packed ? copies[0] : to_gpu(owners[i]->buffer, owners[i]->bytes);
         move_view(views[i], owners[i]->buffer, copies[i]);
     }
-    size_t used = kernel->workspace(plan, 1, p->entries);
+    size_t used = kernel->workspace(plan, 1, p->entries, false);
     guard = brute_alloc((int64_t)(used + GUARD), 1);
     memset(guard, 0xff, used + GUARD); /* NaNs: scratch must not be read before it is written */
     workspace = to_gpu(guard, used + GUARD);

@@ -15,16 +15,16 @@ static struct {
     size_t bytes; /* asked for, an item or a thread */
 } seen;
 
-static size_t cpu_workspace(const struct vic_plan *plan, int threads, int64_t batch)
+static size_t cpu_workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
-    (void)plan, (void)batch;
+    (void)plan, (void)batch, (void)items;
     return seen.bytes * (size_t)threads;
 }
 
-static size_t device_workspace(const struct vic_plan *plan, int threads, int64_t batch)
+static size_t device_workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
     (void)plan, (void)threads;
-    return seen.bytes * (size_t)batch;
+    return seen.bytes * (size_t)batch + (items ? 64 : 0);
 }
 
 static vic_status note(const struct vic_plan *plan, const struct attention_args *args, const struct kernel_exec *exec,
@@ -42,6 +42,9 @@ static vic_status note(const struct vic_plan *plan, const struct attention_args 
 
 static const struct kernel device_kernel = {
     .name = "noted", .device = VIC_CUDA, .workspace = device_workspace, .launch = note
+};
+static const struct kernel items_kernel = {
+    .name = "noted", .device = VIC_CUDA, .features = FEATURE_ITEMS, .workspace = device_workspace, .launch = note
 };
 static const struct kernel cpu_kernel = { .name = "noted", .workspace = cpu_workspace, .launch = note };
 
@@ -97,6 +100,53 @@ static int tear_down(void **state)
 }
 
 /* ---- on a GPU ---- */
+
+/* A kernel gets items as they are, and one without them gets one problem after the other, in the workspace of one. */
+static void items(void **state)
+{
+    struct system *s = *state;
+    vic_attention_item list[ITEMS];
+    vic_attention_args a = s->args;
+    int stream;
+    vic_error err;
+    for (int i = 0; i < ITEMS; i++)
+        list[i] = (vic_attention_item){ s->q, s->q, s->q, s->out + (ITEMS - 1 - i) * N * HEADS * DIM, NULL };
+    const int64_t shape[] = { N, HEADS, DIM };
+    a.q = a.k = a.v = a.out = vic_tensor_make(NULL, VIC_F32, 3, shape);
+    on(&a, s->gpu.device);
+    a.items = list;
+    a.n_items = ITEMS;
+    a.stream = &stream;
+    a.workspace = s->workspace;
+    a.workspace_size = 299;
+    seen.bytes = 100;
+    s->gpu.kernel = &items_kernel;
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_BAD_ARGUMENT, "workspace: expected 364 bytes");
+    a.workspace_size = 364;
+    CHECK_OK(vic_attention(NULL, &s->gpu, &a, &err));
+    assert_int_equal(seen.launches, 1);
+    assert_ptr_equal(seen.args.items, list);
+    assert_int_equal(seen.args.batch, ITEMS);
+    assert_ptr_equal(seen.args.out.data, list[0].out);
+    assert_int_equal(seen.args.out.batch_stride, 0);
+    s->gpu.kernel = &device_kernel;
+    a.workspace_size = 100;
+    CHECK_OK(vic_attention(NULL, &s->gpu, &a, &err));
+    assert_int_equal(seen.launches, 1 + ITEMS);
+    assert_null(seen.args.items);
+    assert_int_equal(seen.args.batch, 1);
+    assert_ptr_equal(seen.args.out.data, list[ITEMS - 1].out);
+    seen.fail_at = seen.launches + 2;
+    CHECK_FAILS(vic_attention(NULL, &s->gpu, &a, &err), VIC_FAILED, "launch 6");
+    assert_int_equal(seen.launches, 3 + ITEMS);
+    seen.fail_at = 0;
+    s->gpu.kernel = &items_kernel; /* one item is one problem */
+    a.n_items = 1;
+    CHECK_OK(vic_attention(NULL, &s->gpu, &a, &err));
+    assert_null(seen.args.items);
+    assert_ptr_equal(seen.args.out.data, list[0].out);
+    seen.bytes = 0;
+}
 
 /* A stream is named and there is a workspace: nothing is waited for, and no GPU is asked for anything. */
 static void enqueued_on_a_stream(void **state)
@@ -350,6 +400,7 @@ static void timed_with_other_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(items, set_up, tear_down),
         cmocka_unit_test_setup_teardown(enqueued_on_a_stream, set_up, tear_down),
         cmocka_unit_test_setup_teardown(enqueued_in_a_context, set_up, tear_down),
         cmocka_unit_test_setup_teardown(run_on_a_device, set_up, tear_down),

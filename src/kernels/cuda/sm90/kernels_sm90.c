@@ -13,7 +13,7 @@
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CUDA,                                                                                          \
         .dtypes = (bit),                                                                                             \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS,                                        \
+        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_ITEMS,                        \
         .dim_min = 8,                                                                                                \
         .dim_max = (d),                                                                                              \
         .dim_step = 8,                                                                                               \

@@ -7,6 +7,7 @@
 #include "base/sizes.h"
 #include "base/switches.h"
 #include "kernels/cuda/host.cuh"
+#include "kernels/cuda/sm90/entries.h"
 #include "kernels/cuda/sm90/instance.h"
 #include "kernels/cuda/sm90/params.h"
 #include "kernels/cuda/sm90/permute.h"
@@ -317,7 +318,8 @@ static size_t partials_at(const vic_plan *plan, int64_t batch)
     return size_plus(permuted_bytes(plan, batch, plan->shape.d_qk), permuted_bytes(plan, batch, plan->shape.d_v));
 }
 
-size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch)
+// Where the places of items begin: behind the partial results.  Before them come their tensor maps.
+static size_t entries_at(const vic_plan *plan, int64_t batch)
 {
     const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     const size_t own = d->split ? static_cast<size_t>(d->ctas) * d->places : 0;
@@ -326,9 +328,36 @@ size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch)
     return size_plus(partials_at(plan, batch), size_times(partials, instance_of(plan)->partial_bytes));
 }
 
+// A workspace is aligned to 64 bytes only.
+enum { MAP_ALIGNMENT = 128, ENTRY_BYTES = 2 * sizeof(CUtensorMap) + sizeof(vic_attention_item) };
+
+size_t cuda_sm90_workspace(const vic_plan *plan, int, int64_t batch, bool items)
+{
+    const size_t entries = size_times(static_cast<size_t>(batch), ENTRY_BYTES);
+    return size_plus(entries_at(plan, batch), items ? size_plus(entries, MAP_ALIGNMENT) : 0);
+}
+
+// The addresses of a tensor in all entries, combined by or, so that their alignment can be seen.
+struct addresses {
+    uintptr_t q, k, v, out;
+};
+
+static addresses addresses_of(const attention_args *a)
+{
+    addresses all = { reinterpret_cast<uintptr_t>(a->q.data), reinterpret_cast<uintptr_t>(a->k.data),
+                      reinterpret_cast<uintptr_t>(a->v.data), reinterpret_cast<uintptr_t>(a->out.data) };
+    for (int64_t i = 0; a->items && i < a->batch; i++) {
+        all.q |= reinterpret_cast<uintptr_t>(a->items[i].q);
+        all.k |= reinterpret_cast<uintptr_t>(a->items[i].k);
+        all.v |= reinterpret_cast<uintptr_t>(a->items[i].v);
+        all.out |= reinterpret_cast<uintptr_t>(a->items[i].out);
+    }
+    return all;
+}
+
 // Makes a tensor map {columns, rows, heads, batch}, by which everything past the columns or rows reads as zero.
-static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int columns, int64_t batch,
-                           CUtensorMap *map, vic_error *err)
+static vic_status make_map(const attention_tensor *t, uintptr_t addresses, const vic_plan *plan, int columns,
+                           int64_t batch, CUtensorMap *map, vic_error *err)
 {
     const int panel = instance_of(plan)->panel;
     encode_tiled encode;
@@ -347,7 +376,7 @@ static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int 
                             static_cast<long long>(strides[i]));
         bytes[i] = stepped ? static_cast<cuuint64_t>(strides[i]) * 2 : 16;
     }
-    if (reinterpret_cast<uintptr_t>(t->data) % 16 != 0)
+    if (addresses % 16 != 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
     const cuuint32_t box[] = { static_cast<cuuint32_t>(panel), OCTET, 1, 1 }, step[] = { 1, 1, 1, 1 };
@@ -367,18 +396,21 @@ static vic_status make_map(const attention_tensor *t, const vic_plan *plan, int 
 }
 
 // Whether every row begins at a multiple of `elements`, so that as many can be moved at a time.
-static bool aligned(const attention_tensor *t, int elements)
+static bool aligned(const attention_tensor *t, uintptr_t addresses, int elements)
 {
-    return reinterpret_cast<uintptr_t>(t->data) % (2 * elements) == 0 && t->row_stride % elements == 0 &&
-           t->head_stride % elements == 0 && t->batch_stride % elements == 0;
+    return addresses % (2 * elements) == 0 && t->row_stride % elements == 0 && t->head_stride % elements == 0 &&
+           t->batch_stride % elements == 0;
 }
 
-// Copies K or V to the workspace in pattern order; *out is the tensor there.
-static vic_status permute(const device_plan *d, const vic_plan *plan, const attention_tensor *from, int columns,
-                          int64_t batch, void *to, attention_tensor *out, cudaStream_t stream, vic_error *err)
+// Copies K, or with `values` V, to the workspace in pattern order; *out is the tensor there.
+static vic_status permute(const device_plan *d, const vic_plan *plan, const attention_args *a, uintptr_t addresses,
+                          const vic_attention_item *entries, bool values, void *to, attention_tensor *out,
+                          cudaStream_t stream, vic_error *err)
 {
+    const attention_tensor *from = values ? &a->v : &a->k;
     permute_params p = {};
-    p.from = static_cast<const uint16_t *>(from->data);
+    p.from = from->data;
+    p.entries = entries;
     p.to = static_cast<uint16_t *>(to);
     p.rows = d->k_order;
     p.n = plan->pattern->n_k;
@@ -386,14 +418,57 @@ static vic_status permute(const device_plan *d, const vic_plan *plan, const atte
     p.head = from->head_stride;
     p.batch = from->batch_stride;
     p.heads = plan->shape.kv_heads;
-    p.batches = static_cast<int>(batch);
-    p.d = columns;
-    p.vectors = aligned(from, 8);
+    p.batches = static_cast<int>(a->batch);
+    p.d = values ? plan->shape.d_v : plan->shape.d_qk;
+    p.values = values;
+    p.vectors = aligned(from, addresses, 8);
     out->data = to;
-    out->row_stride = columns;
-    out->head_stride = p.n * columns;
+    out->row_stride = p.d;
+    out->head_stride = p.n * p.d;
     out->batch_stride = p.heads * out->head_stride;
     return cuda_check(permute_rows(&p, stream), "putting keys and values in order", err);
+}
+
+// The workspace of a launch.
+struct parts {
+    char *permuted[2]; // K, V
+    void *partials;
+    CUtensorMap *maps;           // [batch, 2] of items in pattern order
+    vic_attention_item *entries; // [batch] of items
+};
+
+static parts parts_of(const vic_plan *plan, const attention_args *a, void *workspace)
+{
+    parts w = {};
+    char *const first = static_cast<char *>(workspace);
+    w.partials = first + partials_at(plan, a->batch);
+    if (!plan->pattern_order) {
+        w.permuted[0] = first;
+        w.permuted[1] = first + permuted_bytes(plan, a->batch, plan->shape.d_qk);
+    }
+    if (!a->items) return w;
+    char *const behind = first + entries_at(plan, a->batch);
+    w.maps = reinterpret_cast<CUtensorMap *>(behind + -reinterpret_cast<uintptr_t>(behind) % MAP_ALIGNMENT);
+    w.entries = reinterpret_cast<vic_attention_item *>(w.maps + 2 * a->batch);
+    return w;
+}
+
+// Enqueues writing where the items are to the workspace, with maps of their K and V where `maps` is not NULL.
+static vic_status enqueue_entries(const attention_args *a, const CUtensorMap maps[2], const parts *w,
+                                  CUtensorMap *to_maps, cudaStream_t stream, vic_error *err)
+{
+    entries_params p = {};
+    p.maps[0] = maps[0];
+    p.maps[1] = maps[1];
+    for (int64_t first = 0; first < a->batch; first += ENTRIES_AT_ONCE) {
+        const int64_t left = a->batch - first, most = ENTRIES_AT_ONCE;
+        const int n = static_cast<int>(left < most ? left : most);
+        copy(p.items, a->items + first, n);
+        p.to = w->entries + first;
+        p.to_maps = to_maps ? to_maps + 2 * first : nullptr;
+        TRY(cuda_check(write_entries(&p, n, stream), "writing where the items are", err));
+    }
+    return VIC_OK;
 }
 
 static attn_fwd_tensor device_tensor(const attention_tensor *t)
@@ -406,7 +481,6 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     const attn_fwd_instance *instance = instance_of(plan);
     const device_plan *d = static_cast<const device_plan *>(plan->kernel_data);
     cudaStream_t stream = static_cast<cudaStream_t>(exec->stream);
-    attention_tensor k = a->k, v = a->v;
     attn_fwd_params p = *params_for(plan, a->batch);
     if (plan->pattern->n_q == 0) return VIC_OK;
     const int64_t combine_blocks = static_cast<int64_t>(p.n_combines) * instance->columns / 8;
@@ -416,30 +490,39 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
                         (long long)most, (long long)p.n_items, (long long)a->batch);
     on_device scope(plan->device, err);
     TRY(scope.status);
-    if (!plan->pattern_order) {
-        char *first = static_cast<char *>(exec->workspace);
-        TRY(permute(d, plan, &a->k, plan->shape.d_qk, a->batch, first, &k, stream, err));
-        TRY(permute(d, plan, &a->v, plan->shape.d_v, a->batch,
-                    first + permuted_bytes(plan, a->batch, plan->shape.d_qk), &v, stream, err));
+    const addresses all = addresses_of(a);
+    const parts w = parts_of(plan, a, exec->workspace);
+    const bool straight = plan->pattern_order && plan->pattern->n_k > 0; // K and V come from where they are
+    CUtensorMap maps[2];
+    std::memset(maps, 0, sizeof maps); // without keys there are no stages, which would use them
+    if (straight) {
+        const int64_t of_map = a->items ? 1 : a->batch;
+        TRY(make_map(&a->k, all.k, plan, plan->shape.d_qk, of_map, &maps[0], err));
+        TRY(make_map(&a->v, all.v, plan, plan->shape.d_v, of_map, &maps[1], err));
     }
-    CUtensorMap k_map, v_map;
-    std::memset(&k_map, 0, sizeof k_map);
-    std::memset(&v_map, 0, sizeof v_map);
-    if (plan->pattern->n_k > 0) { // without keys there are no stages, which would use the maps
-        TRY(make_map(&k, plan, plan->shape.d_qk, a->batch, &k_map, err));
-        TRY(make_map(&v, plan, plan->shape.d_v, a->batch, &v_map, err));
+    p.entries = a->items ? w.entries : nullptr;
+    p.maps = a->items && straight ? w.maps : nullptr;
+    if (a->items) TRY(enqueue_entries(a, maps, &w, straight ? w.maps : nullptr, stream, err));
+    if (!plan->pattern_order) {
+        attention_tensor k, v;
+        TRY(permute(d, plan, a, all.k, p.entries, false, w.permuted[0], &k, stream, err));
+        TRY(permute(d, plan, a, all.v, p.entries, true, w.permuted[1], &v, stream, err));
+        if (plan->pattern->n_k > 0) {
+            TRY(make_map(&k, 0, plan, plan->shape.d_qk, a->batch, &maps[0], err));
+            TRY(make_map(&v, 0, plan, plan->shape.d_v, a->batch, &maps[1], err));
+        }
     }
     p.q = device_tensor(&a->q);
     p.out = device_tensor(&a->out);
     p.lse = device_tensor(&a->lse);
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
-    p.partials = static_cast<char *>(exec->workspace) + partials_at(plan, a->batch);
+    p.partials = w.partials;
     p.batch = static_cast<int>(a->batch);
-    p.q_words = aligned(&a->q, 2);
-    p.q_vectors = aligned(&a->q, 8);
-    p.out_words = aligned(&a->out, 2);
+    p.q_words = aligned(&a->q, all.q, 2);
+    p.q_vectors = aligned(&a->q, all.q, 8);
+    p.out_words = aligned(&a->out, all.out, 2);
     p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
-    void *arguments[] = { &k_map, &v_map, &p };
+    void *arguments[] = { &maps[0], &maps[1], &p };
     // The kernel may begin, up to its griddepcontrol.wait, while the one before it on the stream ends.
     cudaLaunchAttribute early = {};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -4,8 +4,11 @@
 #define VIC_KERNELS_CUDA_SM90_PARAMS_H
 
 #include "kernels/cuda/sm90/plan/tiles.h"
+#include "vicinal.h"
 
 #include <stdint.h>
+
+struct CUtensorMap_st; /* cuda.h */
 
 struct attn_fwd_tensor {
     void *data;
@@ -36,6 +39,10 @@ struct attn_fwd_params {
     bool q_words, out_words; /* rows of q, out can be read, written 4 bytes at a time */
     bool q_vectors;          /* rows of q can be read 16 bytes at a time */
     float scale_log2;        /* scale * log2(e) */
+    /* Where entries of the batch are at unrelated addresses (entries.h), else NULL.  `maps` is NULL, too, where K and V
+     * come through the workspace, or are none. */
+    const vic_attention_item *entries; /* [batch] instead of q.data, out.data, lse.data */
+    const struct CUtensorMap_st *maps; /* [batch, 2] of K, V */
 };
 
 #endif

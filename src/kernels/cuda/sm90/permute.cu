@@ -17,7 +17,9 @@ __global__ void permute_kernel(permute_params p)
         const int64_t row = i / vectors % p.n, rest = i / vectors / p.n;
         const int head = rest % p.heads, batch = rest / p.heads;
         const int64_t at = p.rows ? p.rows[row] : row;
-        const uint16_t *from = p.from + at * p.row + head * p.head + batch * p.batch + 8 * vector;
+        const void *data = !p.entries ? p.from : p.values ? p.entries[batch].v : p.entries[batch].k;
+        const uint16_t *from =
+            static_cast<const uint16_t *>(data) + at * p.row + head * p.head + batch * p.batch + 8 * vector;
         uint4 words;
         if (p.vectors) {
             words = __ldg(reinterpret_cast<const uint4 *>(from));

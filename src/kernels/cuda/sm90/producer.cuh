@@ -2,6 +2,7 @@
 // The producers: they copy K, V and mask words of a CTA's stages into the ring, in the order in which its consumers
 // will need them.
 #pragma once
+#include "kernels/cuda/ptx/tensormap.cuh"
 #include "kernels/cuda/sm90/item_walk.cuh"
 
 namespace sm90
@@ -63,14 +64,21 @@ __device__ __forceinline__ void produce(const attn_fwd_params &p, const CUtensor
     const int lane = threadIdx.x & 31, column = warp / 2 * C::PANEL;
     const uint32_t into = C::BASE + (warp & 1) * C::MATRIX_BYTES + warp / 2 * C::PANEL_BYTES;
     const auto octets_at = [&](int stage) { return __ldg(p.stages[stage].octet + lane); };
-    ptx::prefetch_tensormap(map);
+    if (!p.maps) ptx::prefetch_tensormap(map);
     item_walk items(p);
     if (items.left <= 0) return;
     tile_item item = p.items[items.item()];
     int32_t loaded = octets_at(item.stage_first);
     ptx::griddepcontrol_wait(); // K and V may come from the kernel before
     while (items.left > 0) {
-        const int batch = items.batch(), kv_head = item.head / p.heads_per_kv;
+        int batch = items.batch();
+        const int kv_head = item.head / p.heads_per_kv;
+        if (p.maps) { // a map for each entry
+            const CUtensorMap *own = p.maps + 2 * batch + (warp & 1);
+            if (own != map) ptx::fence_proxy_tensormap_acquire(own);
+            map = own;
+            batch = 0;
+        }
         const uint32_t *masks = p.masks + static_cast<int64_t>(item.mask_first) * STEP_WORDS;
         items.next();
         const tile_item after = p.items[items.item()];

@@ -5,11 +5,19 @@
 
 namespace sm90
 {
-__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor, int row,
-                                                  int head, int batch)
+// Where the rows of a batch entry begin, in a tensor that has the address `own` in entries.
+__device__ __forceinline__ void *entry_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor,
+                                          void *vic_attention_item::*own, int batch, int element_size)
+{
+    if (p.entries) return p.entries[batch].*own;
+    return static_cast<char *>(tensor.data) + batch * tensor.batch * element_size;
+}
+
+__device__ __forceinline__ const uint16_t *row_of(const attn_fwd_params &p, const attn_fwd_tensor &tensor,
+                                                  const void *entry, int row, int head)
 {
     const int64_t at = p.q_rows ? p.q_rows[row] : row;
-    return static_cast<const uint16_t *>(tensor.data) + at * tensor.row + head * tensor.head + batch * tensor.batch;
+    return static_cast<const uint16_t *>(entry) + at * tensor.row + head * tensor.head;
 }
 
 // Loads Q as words of two columns, all of them before it waits for the first.  Rows past the end load the last row:
@@ -19,11 +27,15 @@ __device__ __forceinline__ void load_q(const attn_fwd_params &p, int first_row, 
                                        strip_state<D> &t)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    // A choice where entry_of() branches (with items the stride is 0): with a branch here ptxas assigns uniform
+    // registers in another way, which costs the loops over stages at D = 32 four instructions a step.
+    const void *data = p.entries ? p.entries[batch].q : p.q.data;
+    const uint16_t *entry = static_cast<const uint16_t *>(data) + batch * p.q.batch;
     const uint16_t *from[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
-        from[r] = row_of(p, p.q, row < p.n_q ? row : static_cast<int>(p.n_q) - 1, head, batch) + 2 * (lane & 3);
+        from[r] = row_of(p, p.q, entry, row < p.n_q ? row : static_cast<int>(p.n_q) - 1, head) + 2 * (lane & 3);
     }
     if (p.q_words && p.d_qk == D) {
 #pragma unroll
@@ -51,11 +63,12 @@ template <int D> __device__ __forceinline__ void fetch_q(const attn_fwd_params &
     constexpr int VECTORS = D / 8, ROWS_AT_ONCE = 128 / VECTORS;
     const int thread = threadIdx.x & 127, column = thread % VECTORS * 8;
     const uint32_t queries = queries_at<D>();
+    const void *entry = entry_of(p, p.q, &vic_attention_item::q, batch, 2);
     ptx::barrier_sync(1 + (threadIdx.x >> 7), 128); // no warp of the warpgroup needs the old rows any more
 #pragma unroll 4
     for (int r = thread / VECTORS; r < STRIP_ROWS; r += ROWS_AT_ONCE) {
         const int row = first_row + r < p.n_q ? first_row + r : static_cast<int>(p.n_q) - 1;
-        const uint16_t *from = row_of(p, p.q, row, head, batch) + column;
+        const uint16_t *from = row_of(p, p.q, entry, row, head) + column;
         const uint32_t to = queries + C::swizzled(r, column);
         if (column >= p.d_qk) {
             ptx::st_shared_v4(to, 0, 0, 0, 0);
@@ -84,6 +97,7 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
                                            const strip_state<D> &t, int first = 0)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+    void *const entry = entry_of(p, p.out, &vic_attention_item::out, batch, 2);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         const int row = first_row + 16 * warp + (lane >> 2) + 8 * r;
@@ -92,7 +106,7 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         // A row without pairs is zero, whatever its sums hold.  A row that has pairs but no weight is NaN.
         if (sum == 0.0f && t.max[r] != -INFINITY) sum = NAN;
         const float factor = __frcp_rn(sum);
-        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, row, head, batch)) + first + 2 * (lane & 3);
+        uint16_t *to = const_cast<uint16_t *>(row_of(p, p.out, entry, row, head)) + first + 2 * (lane & 3);
         if (p.out_words && p.d_v >= first + D) {
 #pragma unroll
             for (int j = 0; j < D / 8; j++)
@@ -110,7 +124,8 @@ __device__ __forceinline__ void store_rows(const attn_fwd_params &p, int first_r
         }
         if (p.lse.data && first == 0 && (lane & 3) == 0) {
             const int64_t at = p.q_rows ? p.q_rows[row] : row;
-            float *lse = static_cast<float *>(p.lse.data) + at * p.lse.row + head * p.lse.head + batch * p.lse.batch;
+            void *const sums = entry_of(p, p.lse, &vic_attention_item::lse, batch, 4);
+            float *lse = static_cast<float *>(sums) + at * p.lse.row + head * p.lse.head;
             *lse = sum == 0.0f ? -INFINITY : (t.max[r] + log2f(sum)) * 0.69314718055994530942f;
         }
     }

@@ -282,7 +282,7 @@ vic_status cuda_unfused_prepare(vic_plan *plan, pool *, vic_error *err)
     return warm_up(plan, err);
 }
 
-size_t cuda_unfused_workspace(const vic_plan *plan, int, int64_t batch)
+size_t cuda_unfused_workspace(const vic_plan *plan, int, int64_t batch, bool)
 {
     return workspace_offsets(plan, batch).total;
 }
