@@ -93,10 +93,9 @@ static void test_spoilt(void **state)
 static void test_completion(void **state)
 {
     (void)state;
-    static const char *const lists[] = { "\"input\":[],\"output\":[]", "\"output\":[],\"x\":1,\"input\":[]",
-                                         "\"x\":1", "\"input\":[],\"z\":[]",
-                                         "\"output\":[{\"name\":\"O\",\"data_type\":"
-                                         "\"TYPE_FP32\",\"dims\":[128,2,8]}]" };
+    static const char output[] = "\"output\":[{\"name\":\"O\",\"data_type\":\"TYPE_FP32\",\"dims\":[128,2,8]}]";
+    const char *const lists[] = { "\"input\":[],\"output\":[]", "\"output\":[],\"x\":1,\"input\":[]", "\"x\":1",
+                                  "\"input\":[],\"z\":[]", output };
     vic_pattern *pattern;
     vic_error err;
     CHECK_OK(vic_pattern_generate(NULL, "blocks:1x1:density=1", NULL, &pattern, &err));
