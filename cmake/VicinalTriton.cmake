@@ -8,8 +8,8 @@ set(VIC_TRITON_DIR ${CMAKE_INSTALL_LIBDIR}/vicinal/triton/backends/vicinal)
 file(RELATIVE_PATH triton_to_libraries ${CMAKE_INSTALL_PREFIX}/${VIC_TRITON_DIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 string(REGEX REPLACE "/$" "" triton_to_libraries ${triton_to_libraries})
 set_target_properties(triton_vicinal PROPERTIES C_VISIBILITY_PRESET hidden LINKER_LANGUAGE C
-  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/triton/backends/vicinal
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/triton/backends/vicinal
   INSTALL_RPATH "$ORIGIN/${triton_to_libraries};$ORIGIN")
-# It opens libvicinal_structure itself, which the loader finds by the same path.
-target_link_options(triton_vicinal PRIVATE LINKER:-z,now)
+# libvicinal_structure is opened where a model needs it, and found by the same path.
+target_link_options(triton_vicinal PRIVATE LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/cmake/triton.map)
 install(TARGETS triton_vicinal LIBRARY DESTINATION ${VIC_TRITON_DIR})
