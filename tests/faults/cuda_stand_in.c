@@ -14,7 +14,7 @@ enum { MOST_SET = 1 << 18 };
 enum { FUSED = 16 };
 static const void *fused[FUSED];
 
-static int current;
+static _Thread_local int current;
 static int driver_library, cublas_library; /* their addresses are the handles */
 
 /* A handle of something that holds nothing: enough to be lost, and to be given back once. */
@@ -135,6 +135,13 @@ cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum c
     return cudaSuccess;
 }
 
+cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                                     cudaStream_t stream)
+{
+    (void)stream;
+    return stand_in_cudaMemcpy(to, from, bytes, kind);
+}
+
 cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes)
 {
     (void)to_device;
@@ -169,6 +176,18 @@ cudaError_t stand_in_cudaStreamDestroy(cudaStream_t stream)
 cudaError_t stand_in_cudaStreamSynchronize(cudaStream_t stream)
 {
     (void)stream;
+    return cudaSuccess;
+}
+
+cudaError_t stand_in_cudaStreamQuery(cudaStream_t stream)
+{
+    (void)stream;
+    return cudaSuccess;
+}
+
+cudaError_t stand_in_cudaEventQuery(cudaEvent_t event)
+{
+    (void)event;
     return cudaSuccess;
 }
 
