@@ -63,7 +63,8 @@ def test_schema_would_complain():
     def container(document):
         return document["spec"]["template"]["spec"]["containers"][0]
 
-    for spoil, text in ((lambda d: d["spec"].update(replica=1), "replica"), (lambda d: d["spec"].pop("selector"), "selector"),
+    for spoil, text in ((lambda d: d["spec"].update(replica=1), "replica"),
+                        (lambda d: d["spec"].pop("selector"), "selector"),
                         (lambda d: d["spec"].update(replicas="3"), "integer|expected int"),
                         (lambda d: container(d)["readinessProbe"]["httpGet"].update(paths="/"), "paths"),
                         (lambda d: container(d)["ports"][0].pop("containerPort"), "container")):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of deploy/, by the programs that read them, each where it is installed.  tests/clients/test_manifests.py has
-those for Kubernetes."""
+"""The files of deploy/, by the programs that read them, each where it is installed.  Those for Kubernetes are in
+tests/clients/test_manifests.py."""
 import os
 import pathlib
 import re
@@ -93,8 +93,8 @@ def commands():
 def test_options_of_serve():
     """Files name options that there are, with values where the option has one."""
     found = list(commands())
-    assert {name for name, _ in found} == {"vicinal.service", "vicinal-gpu.conf", "vicinal-network.conf", "Containerfile",
-                                           "serve.yaml"}
+    assert {name for name, _ in found} == {"vicinal.service", "vicinal-gpu.conf", "vicinal-network.conf",
+                                           "Containerfile", "serve.yaml"}
     done = run(BINARY, "serve", "--help")
     if done.returncode != 0:
         pytest.skip("this build of vicinal has no serve")

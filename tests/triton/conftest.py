@@ -55,8 +55,8 @@ def models(tmp_path_factory, box, lattice):
             'output [ { name: "O" data_type: TYPE_FP32 dims: [ 300, 3, 8 ] } ]'), structure="s.xyz", cutoff=6)),
         "saved": (box, None, config(heads=4, head_dim=32)),
         "blocks": (None, None, config(structure="blocks:4x4:density=0.5", heads=1, head_dim=64)),
-        "busy": (heavy, None, config(0, "instance_group { kind: KIND_CPU count: 6 }", structure="s.xyz", cutoff=8, heads=4,
-                                     head_dim=64, queue=1)),
+        "busy": (heavy, None, config(0, "instance_group { kind: KIND_CPU count: 6 }", structure="s.xyz", cutoff=8,
+                                     heads=4, head_dim=64, queue=1)),
         "narrow": (heavy, None, config(
             4, "dynamic_batching { default_queue_policy { max_queue_size: 2 timeout_action: REJECT "
             "default_timeout_microseconds: 8000 } }", structure="s.xyz", cutoff=8, heads=4, head_dim=64)),

@@ -262,7 +262,8 @@ def test_positions_that_are_wrong(client, box, rng):
 
 def test_wrong_requests(client, rng):
     given = tensors(rng, (N, 4, 32))
-    cases = [({**given, "Q": given["Q"][:-1]}, None, "shape"), ({**given, "Q": given["Q"].astype(np.float16)}, None, "FP16"),
+    cases = [({**given, "Q": given["Q"][:-1]}, None, "shape"),
+             ({**given, "Q": given["Q"].astype(np.float16)}, None, "FP16"),
              ({"Q": given["Q"]}, None, "inputs"), (given, ["Z"], "Z"), ({**given, "Z": given["Q"]}, None, "Z|inputs")]
     for arrays, outputs, text in cases:
         with pytest.raises(utils.InferenceServerException, match=text):
@@ -427,7 +428,8 @@ def test_auto_completed_configuration(web):
 
 
 WRONG = {
-    "typo": (config(structure="s.xyz", cutof=6, heads=1, head_dim=8), "cutof is not known; there are structure, cutoff"),
+    "typo": (config(structure="s.xyz", cutof=6, heads=1, head_dim=8),
+             "cutof is not known; there are structure, cutoff"),
     "no-cutoff": (config(structure="s.xyz", heads=1, head_dim=8), "parameter cutoff is missing"),
     "no-heads": (config(structure="s.xyz", cutoff=6), "parameter heads is missing"),
     "no-pattern": (config(heads=1, head_dim=8), "pattern.vnp"),
@@ -446,8 +448,8 @@ WRONG = {
     "shape": (config(0, "input [ " + ", ".join(
         f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ 21, 1, 8 ] }}' for name in "QKV") + " ]", structure="s.xyz",
         cutoff=6), r"Q: expected dims: \[ 20, 1, 8 \], got \[ 21, 1, 8 \]"),
-    "unknown-output": (config(0, 'output { name: "OUT" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', structure="s.xyz", cutoff=6,
-                              heads=1, head_dim=8), "output 'OUT' is not known; there are O and LSE"),
+    "unknown-output": (config(0, 'output { name: "OUT" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', structure="s.xyz",
+                              cutoff=6, heads=1, head_dim=8), "output 'OUT' is not known; there are O and LSE"),
     "kind": (config(0, "instance_group { kind: KIND_MODEL }", structure="s.xyz", cutoff=6, heads=1, head_dim=8),
              "KIND_CPU or KIND_GPU"),
 }

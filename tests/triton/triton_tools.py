@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Triton with our backend, started on free ports; its models' configurations; and what `vicinal run` makes of the same
-tensors."""
+"""A Triton with our backend, started on free ports; its models' configurations; what `vicinal run` makes of the
+same tensors."""
 import json
 import os
 import pathlib
@@ -64,14 +64,14 @@ def read_tensors(path):
             for name, t in head.items() if name != "__metadata__"}
 
 
-def run_command(folder, structure, arguments, q, k, v, dtype="FP32"):
+def run_command(folder, structure, arguments, q, k, v, dtype="FP32", device="cpu"):
     """What `vicinal run` makes of the tensors: name -> bytes of out and lse."""
     files = []
     for name, array in (("q", q), ("k", k), ("v", v)):
         write_tensor(folder / f"{name}.safetensors", array, dtype)
         files += [f"--{name}", folder / f"{name}.safetensors"]
     out = folder / "out.safetensors"
-    done = subprocess.run([BINARY, "run", structure, *arguments, *files, "-o", out, "--lse", "--device", "cpu"],
+    done = subprocess.run([BINARY, "run", structure, *arguments, *files, "-o", out, "--lse", "--device", device],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return read_tensors(out)
