@@ -87,13 +87,50 @@ struct TRITONBACKEND_Request {
     int64_t version;
 };
 
+/* The linker puts these in the place of the C library's (--wrap), for all that is linked into the program. */
+void *__real_malloc(size_t bytes); /* of the stand-in's own, which do not fail */
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+static atomic_long allocations, failing_allocation; /* the number of the one that fails; 0 = none */
+
+static bool out_of_memory(void)
+{
+    return ++allocations == failing_allocation;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return out_of_memory() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return out_of_memory() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+    return out_of_memory() ? NULL : __real_realloc(memory, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return out_of_memory() ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
 static atomic_int errors_alive, messages_alive, lines_logged;
 static atomic_long calls, failing_call; /* the number of the call that fails; 0 = none */
 static char last_logged[1200];
 
 TRITONSERVER_Error *TRITONSERVER_ErrorNew(TRITONSERVER_Error_Code code, const char *text)
 {
-    TRITONSERVER_Error *error = malloc(sizeof *error);
+    TRITONSERVER_Error *error = __real_malloc(sizeof *error);
     assert_non_null(error);
     error->code = code;
     snprintf(error->text, sizeof error->text, "%s", text);
@@ -130,9 +167,9 @@ TRITONSERVER_Error *TRITONSERVER_LogMessage(TRITONSERVER_LogLevel level, const c
 
 static TRITONSERVER_Message *message_new(const char *json, size_t size)
 {
-    TRITONSERVER_Message *message = malloc(sizeof *message);
+    TRITONSERVER_Message *message = __real_malloc(sizeof *message);
     assert_non_null(message);
-    message->json = malloc(size + 1);
+    message->json = __real_malloc(size + 1);
     assert_non_null(message->json);
     memcpy(message->json, json, size);
     message->json[size] = '\0';
@@ -269,7 +306,9 @@ TRITONSERVER_Error *TRITONBACKEND_ModelSetConfig(TRITONBACKEND_Model *model, uin
     assert_int_equal(config_version, 1);
     assert_true(model->complete);
     free(model->completed);
-    model->completed = strdup(config->json);
+    model->completed = __real_malloc(strlen(config->json) + 1);
+    assert_non_null(model->completed);
+    strcpy(model->completed, config->json);
     return NULL;
 }
 
@@ -486,7 +525,7 @@ TRITONSERVER_Error *TRITONBACKEND_OutputBuffer(TRITONBACKEND_Output *output, voi
     MAY_FAIL();
     assert_true(bytes < MOST_BYTES);
     output->bytes = bytes;
-    output->memory = aligned_alloc(64, (bytes + output->skew) / 64 * 64 + 64);
+    output->memory = __real_aligned_alloc(64, (bytes + output->skew) / 64 * 64 + 64);
     assert_non_null(output->memory);
     output->data = output->memory + output->skew;
     *memory = TRITONSERVER_MEMORY_CPU;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backend on a stand-in for Triton: what is answered to good and to bad requests wherever their bytes lie, new
- * positions, cancellation, several instances at once, and each call of Triton's failing in turn. */
+ * positions, cancellation, several instances at once, and each call of Triton's and each allocation failing
+ * in turn. */
 #include "objects.h"
 #include "stand_in.h"
 #include "vicinal_engine.h"
@@ -681,6 +682,25 @@ static void test_failing_calls(void **state)
     assert_true(met > 60);
 }
 
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    static struct problem p;
+    long met = 0;
+    draw(&p, 4, positions);
+    for (bool failing = true; failing; met += failing) {
+        allocations = 0;
+        failing_allocation = met + 1;
+        life(&p);
+        failing = allocations >= failing_allocation;
+        failing_allocation = 0;
+        assert_int_equal(errors_alive, 0);
+        assert_int_equal(messages_alive, 0);
+    }
+    print_message("%ld failing allocations met\n", met);
+    assert_true(met > 60);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -724,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_one_device_for_positions),
         cmocka_unit_test(test_preferred_instances),
         cmocka_unit_test(test_failing_calls),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests_name("triton backend", tests, set_up, tear_down);
 }
