@@ -40,6 +40,7 @@ LAYERS = {
     "apps/cli/plots": ["apps/cli"],
     "apps/cli/load": ["apps/cli"],
     "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots", "apps/cli/load"],
+    "apps/triton": [],  # the public headers, like any program
     "python/glue": [],  # libvicinal_python.so: the public headers, like any program
     "examples": [],
     "bench": ["src/kernels/cuda", "src/contract", "src/pattern", "src/base"],
@@ -75,7 +76,7 @@ def layer_of(path):
 
 def mirrored_by(layer):
     name = layer.split("/")[2]
-    return {"cli": "apps/cli", "glue": "python/glue"}.get(name, "src/" + name)
+    return {"cli": "apps/cli", "glue": "python/glue", "triton": "apps/triton"}.get(name, "src/" + name)
 
 
 def allowed(layer):

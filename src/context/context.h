@@ -11,7 +11,7 @@
 struct vic_context {
     vic_context_options options;
     struct pool *pool;
-    void *scratch;             /* GPU: a pool of its memory, for workspaces */
+    void *scratch;             /* GPU: a pool of its memory, for workspaces and plans */
     struct kept_scratch *kept; /* CPU: the workspace of one call, kept for the next */
 };
 

@@ -12,11 +12,11 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 vic_status engine_check_process(const vic_engine *engine, vic_error *err)
 {
-    if (engine->process == getpid()) return VIC_OK;
+    /* A context's pool knows; none is there yet while the engine is being made. */
+    if (!engine->build_context || !pool_is_foreign(engine->build_context->pool)) return VIC_OK;
     return vic_fail(
         err, VIC_FAILED,
         "the engine was made in another process, before fork(), and its threads are not here: make one in "
@@ -26,8 +26,8 @@ vic_status engine_check_process(const vic_engine *engine, vic_error *err)
 vic_status engine_fault(const vic_endpoint *e, vic_error *err)
 {
     return vic_fail(err, VIC_FAILED,
-                    "endpoint %s: the GPU has failed, and only a new process can use it again: end this one",
-                    e->name);
+                    "endpoint %s: the GPU has failed, and only a new process can use it again: end this one; %s",
+                    e->name, e->engine->fault.text);
 }
 
 /* ---- the lock, and what happens under it ---- */
@@ -146,7 +146,6 @@ vic_status vic_engine_create(const vic_engine_options *options, vic_engine **out
     TRY(check_options(&o, err));
     TRY(mem_array_zero(1, sizeof *engine, "engine", &engine, err));
     engine->options = o;
-    engine->process = getpid();
     TRY_GOTO(create_contexts(engine, err), done);
     create_lock(engine);
     TRY_GOTO(start_threads(engine, err), done);

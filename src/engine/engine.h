@@ -11,7 +11,6 @@
 #include "engine/version.h"
 
 #include <pthread.h>
-#include <sys/types.h>
 
 enum {
     MOST_BATCH = 1024,  /* queries of a launch */
@@ -28,7 +27,6 @@ struct worker {
 
 struct vic_engine {
     vic_engine_options options; /* with defaults filled in */
-    pid_t process;
     vic_context *context;       /* what attention runs on */
     vic_context *build_context; /* what patterns and plans are made on */
     void *build_stream;         /* GPU: its stream */
@@ -42,7 +40,8 @@ struct vic_engine {
     int endpoints;
     int sleepers; /* workers that wait for `work` */
     bool draining, stop, faulted;
-    size_t staging; /* bytes held */
+    vic_error fault; /* why, once `faulted` is set; it does not change then */
+    size_t staging;  /* bytes held */
     _Atomic uint64_t
         arrivals; /* grows with everything that workers may have to do; they look at it without the lock */
     struct version *updates, *last_update; /* to be built, in the order of acceptance */

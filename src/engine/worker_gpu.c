@@ -136,9 +136,10 @@ static void find_times(const struct gpu_worker *w, struct slot *s, int64_t now)
     l->stage_ns[VIC_STAGE_INPUT] += s->gathered_ns;
 }
 
-static void set_faulted(vic_engine *engine)
+static void set_faulted(vic_engine *engine, const vic_error *why)
 {
     pthread_mutex_lock(&engine->lock);
+    if (!engine->faulted) engine->fault = *why;
     engine->faulted = true;
     pthread_cond_broadcast(&engine->work);
     pthread_mutex_unlock(&engine->lock);
@@ -154,7 +155,7 @@ static void end(struct gpu_worker *w, struct slot *s, vic_status st)
     if (s->staged) staging_end(&s->staging, w->engine, l, st == VIC_OK, w->stream);
     if (s->staged && st == VIC_OK) l->stage_ns[VIC_STAGE_OUTPUT] += clock_ns() - now;
     w->last_done = now;
-    if (st == VIC_FAILED && device_is_lost(w->device)) set_faulted(w->engine);
+    if (st == VIC_FAILED && device_is_lost(w->device)) set_faulted(w->engine, &l->error);
     launch_answer(w->engine, l);
 }
 

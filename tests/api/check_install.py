@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,23 @@ def check_program(program, library):
             sys.exit(f'{program} should say "{text}", says\n{output}')
 
 
+def check_backend(library):
+    """Triton's backend: it finds the libraries from its own place, exports what Triton calls, and leaves to Triton what
+    is Triton's."""
+    backend = library / "vicinal/triton/backends/vicinal/libtriton_vicinal.so"
+    needs = run(["ldd", backend], env={"PATH": os.environ["PATH"]})
+    found = re.search(r"libvicinal\.so\S* => (\S+)", needs)
+    if not found or pathlib.Path(found[1]).resolve().parent != library.resolve():
+        sys.exit(f"{backend} does not find libvicinal in {library}:\n{needs}")
+    symbols = [line.split()[-2:] for line in run(["nm", "-D", backend]).splitlines()]
+    exported = {name for kind, name in symbols if kind in "TDBR"}
+    if not exported or not all(name.startswith("TRITONBACKEND_") for name in exported):
+        sys.exit(f"{backend} exports {sorted(exported)}")
+    left = {name.split("@")[0] for kind, name in symbols if kind == "U"}
+    if not any(name.startswith("TRITONSERVER_") for name in left):
+        sys.exit(f"{backend} leaves nothing to Triton: {sorted(left)}")
+
+
 def check_subdirectory(folder):
     """As a part of another project: the targets are there, and BUILD_SHARED_LIBS is minded.  Configured, not built."""
     for shared, kind in (("ON", "SHARED_LIBRARY"), ("OFF", "STATIC_LIBRARY")):
@@ -68,6 +86,18 @@ foreach(target vicinal::vicinal vicinal::structure)
 endforeach()
 """, encoding="utf-8")
         run(["cmake", "-S", project, "-B", project / "build", f"-DBUILD_SHARED_LIBS={shared}", "-DVIC_CUDA=OFF"])
+
+
+def check_engine_page(folder, configs):
+    """The program of docs/howto/engine.md, built against the installed tree: 100 queries, new positions among them."""
+    page = (ROOT / "docs/howto/engine.md").read_text(encoding="utf-8")
+    (folder / "engine.c").write_text(page.split("```c\n")[1].split("```")[0], encoding="utf-8")
+    run(["sh", "-c", "cc -std=c17 -Wall -Wextra -Wpedantic -Werror engine.c -o engine "
+         "$(pkg-config --cflags --libs vicinal_structure) -Wl,-rpath,$(pkg-config --variable=libdir vicinal)"],
+        cwd=folder, env={**os.environ, "PKG_CONFIG_PATH": str(configs)})
+    said = subprocess.run([folder / "engine", CRYSTAL], capture_output=True, encoding="utf-8", check=True)
+    if not said.stdout.startswith("100 answered in ") or "version 2" not in said.stdout or said.stderr:
+        sys.exit(f"the program of docs/howto/engine.md says {said.stdout!r}, {said.stderr!r}")
 
 
 def main(build):
@@ -89,6 +119,7 @@ def main(build):
             if not soname.is_symlink() or os.readlink(soname) != f"{name}.{version}":
                 sys.exit(f"{soname} does not lead to {name}.{version}")
         run([prefix / "bin/vicinal", "env"])
+        check_backend(library)
 
         example = shutil.copytree(ROOT / "examples" / "c_minimal", folder / "by_pkg_config")
         run(["make", "-C", example], env={**os.environ, "PKG_CONFIG_PATH": str(configs[0].parent)})
@@ -98,6 +129,7 @@ def main(build):
         run(["cmake", "-S", example, "-B", example / "build", f"-DCMAKE_PREFIX_PATH={prefix}"])
         run(["cmake", "--build", example / "build"])
         check_program(example / "build" / "c_minimal", library)
+        check_engine_page(folder, configs[0].parent)
         check_subdirectory(folder)
     print("installed, moved, and used through pkg-config, find_package and add_subdirectory")
 

@@ -89,12 +89,14 @@ class Server:
             return h.say(200, {"name": "fake", "version": "7", "extensions": []})
         if h.path == "/v2/models/tiny":
             return h.say(200, {"name": "tiny", "versions": ["1"], "platform": "",
-                               "inputs": [tensor("Q", SIZE), {"name": "POSITIONS", "datatype": "FP64", "shape": [POINTS, 3]},
+                               "inputs": [tensor("Q", SIZE),
+                                          {"name": "POSITIONS", "datatype": "FP64", "shape": [POINTS, 3]},
                                           tensor("K", SIZE), tensor("V", SIZE)],
                                "outputs": [tensor("O", SIZE), dict(tensor("LSE"), datatype="FP32")]})
         if h.path == "/v2/models/tiny/config":
             return h.say(200, {"name": "tiny", "max_batch_size": 0, "input": [
-                {"name": "Q"}, {"name": "POSITIONS", "dims": [POINTS, 3], "optional": True}, {"name": "K"}, {"name": "V"}]})
+                {"name": "Q"}, {"name": "POSITIONS", "dims": [POINTS, 3], "optional": True}, {"name": "K"},
+                {"name": "V"}]})
         return h.say(404, {"error": "Not Found"})
 
     def post(self, h, body):

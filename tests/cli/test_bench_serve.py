@@ -116,8 +116,8 @@ def test_open_loop_counts_from_when_a_request_was_due(vicinal):
         if n == 1:
             time.sleep(0.6)
     with Server(decide=decide) as server:
-        r = vicinal("bench", "serve", server.url, "--json", "--seconds", 1, "--warm-up", 0, "--connections", 1, "--rate",
-                    100).json
+        r = vicinal("bench", "serve", server.url, "--json", "--seconds", 1, "--warm-up", 0, "--connections", 1,
+                    "--rate", 100).json
     assert r["loop"] == "open" and r["arrivals"] == "even" and 98 <= r["due"] <= 101
     assert r["status"]["200"] + r["unsent"] + r["late"] == r["due"]
     assert r["latency"]["max"] >= 0.59 and r["service"]["max"] >= 0.59

@@ -7,8 +7,13 @@
 #include <string.h>
 
 static bool real;
-static cudaError_t pending; /* of a call that was made to fail, or of the stand-in */
-static struct cuda_counts counts;
+static _Thread_local cudaError_t pending; /* of a call that was made to fail, or of the stand-in */
+static struct cuda_counts counts;         /* changed by several threads */
+
+static void add(long *count, long n)
+{
+    __atomic_fetch_add(count, n, __ATOMIC_RELAXED);
+}
 
 static cudaError_t error_of(const char *call)
 {
@@ -45,7 +50,7 @@ static cudaError_t failure(const char *call)
     {                                                                                                                \
         if (faults_hit(#name)) return failure(#name);                                                                \
         cudaError_t code = keep(real ? __real_##name arguments : stand_in_##name arguments);                         \
-        if (code == cudaSuccess) counts.counter++;                                                                   \
+        if (code == cudaSuccess) add(&counts.counter, 1);                                                            \
         return code;                                                                                                 \
     }
 
@@ -56,7 +61,7 @@ static cudaError_t failure(const char *call)
     {                                                                                                                \
         bool fail = faults_hit(#name);                                                                               \
         cudaError_t code = keep(real ? __real_##name(thing) : stand_in_##name(thing));                               \
-        if (code == cudaSuccess && thing) counts.counter--;                                                          \
+        if (code == cudaSuccess && thing) add(&counts.counter, -1);                                                  \
         return fail ? failure(#name) : code;                                                                         \
     }
 
@@ -77,6 +82,11 @@ UNMAKES(cudaMemPoolDestroy, (cudaMemPool_t pool), pool, pools)
 WRAP(cudaMemPoolSetAttribute, (cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value),
      (pool, attribute, value))
 WRAP(cudaMemcpy, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind), (to, from, bytes, kind))
+WRAP(cudaMemcpyAsync, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream),
+     (to, from, bytes, kind, stream))
+WRAP(cudaIpcGetMemHandle, (cudaIpcMemHandle_t * handle, void *memory), (handle, memory))
+MAKES(cudaIpcOpenMemHandle, (void **out, cudaIpcMemHandle_t handle, unsigned flags), (out, handle, flags), memory)
+UNMAKES(cudaIpcCloseMemHandle, (void *memory), memory, memory)
 WRAP(cudaMemcpyPeer, (void *to, int to_device, const void *from, int from_device, size_t bytes),
      (to, to_device, from, from_device, bytes))
 WRAP(cudaMemset, (void *memory, int value, size_t bytes), (memory, value, bytes))
@@ -84,6 +94,8 @@ WRAP(cudaMemsetAsync, (void *memory, int value, size_t bytes, cudaStream_t strea
 MAKES(cudaStreamCreateWithFlags, (cudaStream_t * out, unsigned flags), (out, flags), streams)
 UNMAKES(cudaStreamDestroy, (cudaStream_t stream), stream, streams)
 WRAP(cudaStreamSynchronize, (cudaStream_t stream), (stream))
+WRAP(cudaStreamQuery, (cudaStream_t stream), (stream))
+WRAP(cudaEventQuery, (cudaEvent_t event), (event))
 WRAP(cudaStreamBeginCapture, (cudaStream_t stream, enum cudaStreamCaptureMode mode), (stream, mode))
 UNMAKES(cudaGraphDestroy, (cudaGraph_t graph), graph, graphs)
 MAKES(cudaGraphInstantiate, (cudaGraphExec_t * out, cudaGraph_t graph, unsigned long long flags), (out, graph, flags),
@@ -112,7 +124,7 @@ cudaError_t __wrap_cudaFreeAsync(void *memory, cudaStream_t stream)
 {
     bool fail = faults_hit("cudaFreeAsync");
     cudaError_t code = keep(real ? __real_cudaFreeAsync(memory, stream) : stand_in_cudaFreeAsync(memory, stream));
-    if (code == cudaSuccess && memory) counts.memory--;
+    if (code == cudaSuccess && memory) add(&counts.memory, -1);
     return fail ? failure("cudaFreeAsync") : code;
 }
 
@@ -126,7 +138,7 @@ cudaError_t __wrap_cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
         keep(real ? __real_cudaStreamEndCapture(stream, out) : stand_in_cudaStreamEndCapture(stream, out));
     if (code != cudaSuccess) return code;
     if (!fail) {
-        counts.graphs++;
+        add(&counts.graphs, 1);
         return code;
     }
     if (real)
@@ -170,6 +182,11 @@ bool cuda_calls_open(void)
     real = __real_cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0 &&
            __real_cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major == 9;
     __real_cudaGetLastError();
+    return real;
+}
+
+bool cuda_calls_real(void)
+{
     return real;
 }
 
@@ -227,5 +244,7 @@ void cuda_calls_wait(void *stream)
 const char *cuda_calls_reason(const char *call)
 {
     if (strncmp(call, "cublas", 6) == 0) return "CUBLAS_STATUS_ALLOC_FAILED";
-    return strcmp(call, "cuTensorMapEncodeTiled") == 0 ? "CUDA error 999" : cudaGetErrorString(error_of(call));
+    return strcmp(call, "cuTensorMapEncodeTiled") == 0 || strcmp(call, "cuMemGetAddressRange") == 0
+               ? "CUDA error 999"
+               : cudaGetErrorString(error_of(call));
 }

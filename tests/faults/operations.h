@@ -30,6 +30,10 @@ vic_status refused(vic_status st, vic_error *err);
 
 vic_status command(const char *line, vic_error *err); /* "info seed.pdb", with exactly one space between words */
 
+vic_status serve_queries(const char *unused, vic_error *err); /* by an engine */
+void engine_setup(void);
+void engine_teardown(void);
+
 void write_archives(void);   /* deflated.npz, wide.npz (zip64), mask.npz, pairs.npy and skip.npy, for seed.extxyz */
 void structures_setup(void); /* files of structures, and what is broken; called by operations_setup() */
 void structures_teardown(void);

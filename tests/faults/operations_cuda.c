@@ -3,7 +3,11 @@
 
 #include "faults/faults_cuda.h"
 #include "faults/operations_cuda.h"
+#include "vicinal_engine.h"
 
+#include "vicinal_engine.h"
+
+#include <pthread.h>
 #include <unistd.h>
 
 enum { ATOMS = 320, HEADS = 2, DIM = 16, BATCH = 2, NUMBERS = BATCH * ATOMS * HEADS * DIM };
@@ -222,6 +226,141 @@ done:
     return st;
 }
 
+/* ---- the engine ---- */
+
+struct engine_wait {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int answers;
+    vic_status status; /* of the first that failed */
+    vic_error *err;
+};
+
+static void answered(void *user, const vic_answer *answer)
+{
+    struct engine_wait *w = user;
+    pthread_mutex_lock(&w->lock);
+    if (answer->status != VIC_OK && w->status == VIC_OK) {
+        w->status = w->err->status = answer->status;
+        snprintf(w->err->text, sizeof w->err->text, "%s", answer->text);
+    }
+    w->answers++;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Two queries that share a launch, so that it is known how many there are.  Where one has failed the other may wait, until
+ * the endpoint is freed. */
+static vic_status two_queries(vic_endpoint *e, struct engine_wait *w, vic_query *first, vic_query *second)
+{
+    vic_query *const queries[] = { first, second };
+    w->answers = 0;
+    for (int i = 0; i < 2; i++) {
+        uint64_t ticket;
+        queries[i]->done = answered;
+        queries[i]->user = w;
+        vic_status st = vic_submit(e, queries[i], &ticket, w->err);
+        if (st != VIC_OK) return st; /* the first is cancelled with the endpoint */
+    }
+    pthread_mutex_lock(&w->lock);
+    while (w->answers < 2 && w->status == VIC_OK) pthread_cond_wait(&w->changed, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    return w->status;
+}
+
+/* The tensors of half a batch: resident, or in memory of the host, as the bits of `host` say. */
+static vic_query half(const vic_attention_args *resident, void *const host[TENSORS], unsigned which, int entry)
+{
+    vic_query q = VIC_INIT(vic_query);
+    vic_tensor *const to[TENSORS] = { &q.q, &q.k, &q.v, &q.out, &q.lse };
+    const vic_tensor *const from[TENSORS] = { &resident->q, &resident->k, &resident->v, &resident->out,
+                                              &resident->lse };
+    for (int t = 0; t < TENSORS; t++) {
+        const size_t at = (size_t)entry * (t == LSE ? ATOMS * HEADS * sizeof(float) : sizeof numbers / BATCH);
+        *to[t] = *from[t];
+        if (which & 1u << t) {
+            to[t]->data = host[t];
+            to[t]->device = cpu;
+        }
+        to[t]->data = (char *)to[t]->data + at;
+    }
+    return q;
+}
+
+static vic_status serve(vic_endpoint *e, const vic_attention_args *a, void *const host[TENSORS], void *pinned,
+                        struct engine_wait *w)
+{
+    static const unsigned placements[] = { 0, 0x1f, 0x0a };
+    static double moved[3 * ATOMS];
+    uint64_t seed = 6;
+    for (int i = 0; i < 3 * ATOMS; i++) moved[i] = 15 * random_uniform(&seed);
+    for (int i = 0; i < 3; i++) {
+        vic_query q[2] = { half(a, host, placements[i], 0), half(a, host, placements[i], 1) };
+        if (i == 2) q[0].positions = tensor_of(moved, VIC_F64, 2, (const int64_t[]){ ATOMS, 3 });
+        if (i == 1)
+            for (int k = 0; k < 2; k++) {
+                q[k].v.data = (char *)pinned + k * (int)(sizeof numbers / BATCH);
+                q[k].v.device.type = VIC_CUDA_HOST;
+            }
+        TRY(two_queries(e, w, &q[0], &q[1]));
+    }
+    return VIC_OK;
+}
+
+static vic_status engine(const char *how, vic_error *err)
+{
+    static uint16_t host_memory[TENSORS][NUMBERS];
+    void *host[TENSORS], *pinned = NULL, *memory[TENSORS] = { NULL };
+    const bool small = strstr(how, "little staging");
+    const vic_engine_options eo = {
+        .size = sizeof eo, .device = gpu, .build_threads = 1, .streams = 1, .staging_bytes = small ? 65536 : 0
+    };
+    const vic_plan_options po = { .size = sizeof po, .dtype = VIC_F16, .heads = HEADS, .head_dim = DIM };
+    const vic_endpoint_options o = { .size = sizeof o, .plan = &po, .max_batch = small ? 1 : 2, .max_delay = 1000 };
+    struct engine_wait w = { .err = err };
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    vic_engine *made = NULL;
+    vic_endpoint *e = NULL;
+    vic_status st;
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.changed, NULL);
+    for (int t = 0; t < TENSORS; t++) memcpy(host[t] = host_memory[t], numbers, sizeof numbers);
+    TRY_GOTO(make_tensors(false, memory, &a, err), done);
+    TRY_GOTO(vic_memory_alloc((vic_device){ VIC_CUDA_HOST, 0 }, sizeof numbers, &pinned, err), done);
+    memcpy(pinned, numbers, sizeof numbers);
+    TRY_GOTO(vic_engine_create(&eo, &made, err), done);
+    TRY_GOTO(vic_endpoint_create(made, ball, &o, &e, err), done);
+    TRY_GOTO(serve(e, &a, host, pinned, &w), done);
+    CHECK(remember(how, "out", host_memory[OUT], sizeof numbers) == 0, "%s: another result than the first time", how);
+    CHECK(remember(how, "lse", host_memory[LSE], sizeof(float) * BATCH * ATOMS * HEADS) == 0, "%s: another lse", how);
+done:
+    vic_endpoint_free(e);
+    vic_engine_free(made);
+    free_tensors(memory);
+    vic_memory_free((vic_device){ VIC_CUDA_HOST, 0 }, pinned);
+    pthread_cond_destroy(&w.changed);
+    pthread_mutex_destroy(&w.lock);
+    return st;
+}
+
+/* A process cannot open what it has exported itself, so only the stand-in does. */
+static vic_status share(const char *unused, vic_error *err)
+{
+    void *memory = NULL, *opened = NULL;
+    vic_memory_handle handle;
+    vic_status st;
+    (void)unused;
+    TRY_GOTO(vic_memory_alloc(gpu, 4096, &memory, err), done);
+    TRY_GOTO(vic_memory_export(gpu, memory, &handle, err), done);
+    if (cuda_calls_real()) goto done;
+    TRY_GOTO(vic_memory_open(gpu, &handle, 4096, &opened, err), done);
+    assert_non_null(opened);
+done:
+    vic_memory_close(gpu, opened);
+    vic_memory_free(gpu, memory);
+    return st;
+}
+
 /* ---- the command ---- */
 
 int vicinal_main(int argc, char **argv); /* apps/cli/main.c, under another name */
@@ -338,6 +477,9 @@ const struct cuda_operation cuda_operations[] = {
     { "sort", sort, "sort", NULL, false },
     { "unsort", sort, "unsort", NULL, false },
     { "copies", copy, NULL, NULL, false },
+    { "engine", engine, "engine", NULL, false },
+    { "engine, little staging", engine, "engine, little staging", NULL, false },
+    { "shared memory", share, NULL, NULL, false },
     { "vicinal run -o", command, "run " NEAR "--device cuda:@ -o out.npy", "out.npy", false },
     { "vicinal run -o --lse --json", command, "run " NEAR "--device cuda:@ --lse --json -o out.safetensors",
       "out.safetensors", false },
@@ -345,6 +487,8 @@ const struct cuda_operation cuda_operations[] = {
     { "vicinal run --device auto", command, "run " FAR "--check", NULL, true },
     { "vicinal bench latency", command, "bench latency " FAR BRIEF "--device cuda:@ --cold --json", NULL, false },
     { "vicinal bench latency --batch", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --batch 2",
+      NULL, false },
+    { "vicinal bench latency --items", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --items 3",
       NULL, false },
     { "vicinal bench scaling", command, "bench scaling " FAR BRIEF "--device cuda:@ --over heads --values 2 --json",
       NULL, false },

@@ -105,6 +105,7 @@ void operations_setup(void)
     for (int i = 0; i < 3 * ATOMS; i++) positions[i] = 13.0 * random_uniform(&state);
     for (int i = 0; i < ATOMS * HEADS * DIM; i++) q[i] = (float)random_normal(&state);
     structures_setup();
+    engine_setup();
     make_inputs();
     made = cutoff_pattern(&atoms, 4.0);
     windowed = windows_pattern(ATOMS, 16, 64);
@@ -123,6 +124,7 @@ void operations_teardown(void)
     vic_pattern_free(made);
     vic_pattern_free(mixed);
     vic_pattern_free(windowed);
+    engine_teardown();
     structures_teardown();
 }
 
@@ -422,6 +424,7 @@ const struct operation library_operations[] = {
     { "pattern: updates in groups", update_pattern, "groups", NULL, PLAIN },
     { "pattern: neighbours", list_pairs, NULL, NULL, PLAIN },
     { "pattern: block mask", block_mask, NULL, NULL, PLAIN },
+    { "engine", serve_queries, NULL, NULL, PLAIN },
     { "pattern: save", save_pattern, "out.vnp", "out.vnp", PLAIN },
     { "pattern: load", make_pattern, "seed.vnp", NULL, READS },
     { "pattern: load structures and rules", make_pattern, "joined.vnp", NULL, READS },

@@ -7,11 +7,12 @@
 #include "commands/gpu_watch.h"
 #include "commands/run.h"
 
-enum { BENCH_OPTIONS = 6 };
+enum { BENCH_OPTIONS = 7 };
 
 struct bench_options {
     struct run_options run;
     int batch, order; /* order: 0 pattern, 1 caller */
+    int items;        /* 0, or as `batch`, which are at unrelated addresses then */
     int launches;     /* 0: 1,000 on a GPU, what fits three seconds on the CPU */
     int in_graph;     /* launches in a graph; GPU only */
     bool cold;
@@ -36,12 +37,15 @@ struct bench_result {
     struct pattern_built built;
     struct run_result run; /* context, plan, info, check */
     size_t workspace_bytes;
+    vic_attention_item *items; /* [batch] with o->items */
     struct bench_times single, graph, cold;
     struct bench_sustained sustained;
 };
 
 void bench_options_init(struct bench_options *o);
 void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS]);
+/* What follows from the options given. */
+vic_status bench_options_complete(struct bench_options *o, vic_error *err);
 
 /* Choose where, build the pattern and the plan, make the tensors, check sampled rows of the first and the last batch item against
  * float64, then time.  FAILED, without any time, when the result is wrong.  bench_close() frees, also after a

@@ -62,9 +62,9 @@ static void print_text(const struct bench_options *o, const struct bench_result 
     text_title("attention");
     text_row("kernel", "%s on %s, %s", r->run.info.kernel, device, counted(r->run.threads, "thread").s);
     run_tensors_text(run, inputs, sizeof inputs);
-    text_row("tensors", "%d x %s (%d of keys) x %d, values x %d, %s, %s order, %s", o->batch,
+    text_row("tensors", "%d x %s (%d of keys) x %d, values x %d, %s, %s order%s, %s", o->batch,
              counted(run->heads, "head").s, run->kv_heads, run->head_dim, run->head_dim_v, vic_dtype_name(run->dtype),
-             o->order == 0 ? "pattern" : "caller's", inputs);
+             o->order == 0 ? "pattern" : "caller's", o->items ? ", at unrelated addresses" : "", inputs);
     text_row("plan", "%s, %s", seconds_text(r->run.plan_seconds).s, bytes_text(r->run.info.bytes).s);
     text_row("computed pairs", "%s a head, %s a useful one", count_text(r->run.info.computed_pairs).s,
              real_text(r->built.info.pairs ? (double)r->run.info.computed_pairs / (double)r->built.info.pairs : 0.0,
@@ -112,8 +112,7 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     output_options_rows(&o.run.pattern.structure, output_rows);
     TRY(options_read(&syntax, argc, argv, &o.run.pattern.file, &helped, err));
     if (helped) return VIC_OK;
-    attention_options_complete(&o.run);
-    run_tensors_room(&o.run, o.batch);
+    TRY(bench_options_complete(&o, err));
     TRY_GOTO(bench_measure(&o, &r, err), done);
     progress_end();
     if (o.run.pattern.structure.json)

@@ -162,6 +162,7 @@ void bench_json_result(struct json *j, const struct bench_options *o, const stru
     json_put_text(j, "dtype", vic_dtype_name(run->dtype));
     run_tensors_json(j, run);
     json_put_int(j, "batch", o->batch);
+    json_put_bool(j, "items", o->items > 0);
     json_put_text(j, "row_order", o->order == 0 ? "pattern" : "caller");
     json_put_real(j, "plan_seconds", r->run.plan_seconds);
     json_put_int(j, "plan_bytes", (int64_t)r->run.info.bytes);

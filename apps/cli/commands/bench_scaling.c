@@ -97,8 +97,7 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
     if (quantities[s->over].option) TRY(options_set(options_find(syntax, quantities[s->over].option), value, err));
     one.bench = s->bench;
     if (!quantities[s->over].option) TRY(set_blocks(&one, value, blocks, sizeof blocks, err));
-    attention_options_complete(&one.bench.run);
-    run_tensors_room(&one.bench.run, one.bench.batch);
+    TRY(bench_options_complete(&one.bench, err));
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
     if (strcmp(quantities[s->over].name, "atoms") == 0 && !r.built.view.has_cell) {

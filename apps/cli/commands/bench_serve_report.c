@@ -59,7 +59,7 @@ vic_status bench_serve_json(const struct serve_bench *b, int argc, char **argv, 
 {
     const struct load_result *r = &b->result;
     struct json j = { 0 };
-    char code[8];
+    char code[16];
     vic_status st;
     json_put_object(&j, NULL);
     bench_json_command(&j, "serve", argc, argv);

@@ -11,7 +11,7 @@
 struct http_server {
     struct sockaddr_storage address;
     socklen_t address_size;
-    char host[280];    /* for the header of that name */
+    char host[300];    /* for the header of that name */
     char label[320];   /* for reports and errors */
     const char *token; /* sent as a bearer token; NULL = none.  Borrowed */
 };

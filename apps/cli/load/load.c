@@ -34,11 +34,14 @@ static void add(struct load_result *to, const struct load_result *from)
     to->different += from->different;
 }
 
+/* Fields of /proc/PID/stat, counted from 1 as in proc(5). */
+enum { FIELD_NAME = 2, FIELD_USER = 14, FIELD_SYSTEM = 15, FIELD_RSS = 24 };
+
 bool process_look(int pid, double *cpu_seconds, int64_t *rss_bytes)
 {
-    char path[64], text[1024], *at;
-    unsigned long long user, system;
-    long long rss;
+    char path[64], text[1024];
+    const char *at;
+    unsigned long long fields[FIELD_RSS + 1] = { 0 };
     size_t size;
     FILE *f;
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -48,12 +51,13 @@ bool process_look(int pid, double *cpu_seconds, int64_t *rss_bytes)
     fclose(f);
     text[size] = '\0';
     at = strrchr(text, ')'); /* the end of the program's name, which may hold anything */
-    if (!at ||
-        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %lld",
-               &user, &system, &rss) != 3)
-        return false;
-    *cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-    *rss_bytes = rss * sysconf(_SC_PAGESIZE);
+    for (int field = FIELD_NAME + 1; field <= FIELD_RSS; field++) {
+        at = at ? strchr(at, ' ') : NULL;
+        if (!at) return false;
+        fields[field] = strtoull(++at, NULL, 10); /* the state, a letter, gives 0 */
+    }
+    *cpu_seconds = (double)(fields[FIELD_USER] + fields[FIELD_SYSTEM]) / (double)sysconf(_SC_CLK_TCK);
+    *rss_bytes = (int64_t)fields[FIELD_RSS] * sysconf(_SC_PAGESIZE);
     return true;
 }
 

@@ -246,11 +246,19 @@ static double exponential(uint64_t *state)
     return -log1p(-(double)(z >> 11) * 0x1p-53);
 }
 
+static void set_next_due(struct load_worker *w)
+{
+    w->next_due += (uint64_t)(w->o->random_gaps ? w->gap * exponential(&w->random) : w->gap);
+}
+
+/* What was due in the warm-up and never sent is forgotten when that ends: what is measured begins with nobody waiting
+ * for a connection. */
 static void send_due(struct load_worker *w, uint64_t now)
 {
+    while (now >= w->begin && w->next_due < w->begin) set_next_due(w);
     while (w->next_due <= now && w->next_due < w->end && w->idles > 0) {
         uint64_t due = w->next_due;
-        w->next_due += (uint64_t)(w->o->random_gaps ? w->gap * exponential(&w->random) : w->gap);
+        set_next_due(w);
         send_request(w, &w->connections[w->idle[--w->idles]], due, now);
     }
 }
@@ -284,8 +292,7 @@ static void arm(struct load_worker *w)
 /* Due before the end, and never sent. */
 static void count_unsent(struct load_worker *w)
 {
-    for (; w->next_due < w->end;
-         w->next_due += (uint64_t)(w->o->random_gaps ? w->gap * exponential(&w->random) : w->gap)) {
+    for (; w->next_due < w->end; set_next_due(w)) {
         if (!measured(w, w->next_due)) continue;
         w->r.due++;
         w->r.unsent++;

@@ -106,8 +106,10 @@ static void nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(percentiles_of_any_times), cmocka_unit_test(small_times_are_exact),
-        cmocka_unit_test(boundaries),               cmocka_unit_test(merging_is_adding),
+        cmocka_unit_test(percentiles_of_any_times),
+        cmocka_unit_test(small_times_are_exact),
+        cmocka_unit_test(boundaries),
+        cmocka_unit_test(merging_is_adding),
         cmocka_unit_test(nothing),
     };
     return cmocka_run_group_tests_name("cli_histogram", tests, NULL, NULL);
