@@ -10,7 +10,8 @@
  * alone.  Queues are bounded: what finds one full is refused at once with BUSY.
  *
  * The rules are those of vicinal.h: words, units, ownership, errors, structs with a size.  Every function may be called
- * from any thread; _free() by one, when no other call on the object is under way.  An engine does not survive fork(). */
+ * from any thread; _free() by one, when no other call on the object is under way.  An engine does not survive fork(): in
+ * the child its calls answer FAILED, and _free() frees nothing. */
 #ifndef VICINAL_ENGINE_H
 #define VICINAL_ENGINE_H
 
@@ -32,8 +33,10 @@ typedef struct vic_engine_options {
                             * threads that this process may use, at least 1 */
     int32_t streams;       /* GPU: launches under way at once; 0 = 2 */
     int32_t reserved_1;
-    size_t
-        staging_bytes; /* GPU: pinned and device memory for queries whose tensors are not on the GPU; 0 = 256 MiB */
+    /* GPU: pinned memory, and of the GPU, for queries whose tensors are not there, shared out over the launches under
+     * way (two a stream); 0 = 256 MiB.  Taken when first needed.  A query that is larger than a launch's share is
+     * copied without it, alone and more slowly. */
+    size_t staging_bytes;
     void (*log)(void *user, const char *line); /* as in vic_context_options, from any thread */
     void *user;
     uint64_t reserved[4];
@@ -87,11 +90,13 @@ VIC_API vic_status vic_endpoint_create(vic_engine *engine, const vic_pattern *pa
 
 /* Another pattern, of any size, for all queries submitted after the call has returned; those accepted before keep what
  * they were accepted for.  Plans beside running queries; on failure the endpoint is what it was.  *version (may be
- * NULL) is the number that answers name: 1 at first, and one more with each change. */
+ * NULL) is the number that answers name: 1 at first, and one more with each change; the number of new positions that
+ * could not be used is left out. */
 VIC_API vic_status vic_endpoint_replace(vic_endpoint *endpoint, const vic_pattern *pattern, uint64_t *version,
                                         vic_error *err) VIC_CHECK_RESULT;
 
-/* The pattern that a query submitted now would be answered with, as a reference of the caller's own. */
+/* The pattern that a query submitted now would be answered with, as a reference of the caller's own; where new positions
+ * are accepted and not yet in use it waits for them. */
 VIC_API vic_status vic_endpoint_pattern(const vic_endpoint *endpoint, vic_pattern **out,
                                         vic_error *err) VIC_CHECK_RESULT;
 
@@ -111,13 +116,14 @@ enum { VIC_TIME_BUCKETS = 28, VIC_BATCH_BUCKETS = 12 };
  * that took less, the last those that took longer.  Bucket b of `batch` counts launches of at most 2^b queries. */
 typedef struct vic_endpoint_info {
     VIC_SIZE_OF(vic_endpoint_info);
-    uint64_t version;
+    uint64_t version; /* the newest in use */
     int64_t n_q, n_k;
-    const char *kernel;                                               /* static */
-    size_t bytes;                                                     /* pattern and plan of this version */
-    int64_t waiting, running;                                         /* queries */
-    int64_t updates_waiting;                                          /* new positions accepted and not yet in use */
-    uint64_t accepted, answered, failed, expired, cancelled, refused; /* queries; `answered` is those with OK */
+    const char *kernel;       /* static */
+    size_t bytes;             /* pattern and plan of this version */
+    int64_t waiting, running; /* queries */
+    int64_t updates_waiting;  /* new positions accepted and not yet in use */
+    /* Queries.  `answered` is those with OK, `refused` those that were good and met BUSY. */
+    uint64_t accepted, answered, failed, expired, cancelled, refused;
     uint64_t launches, updates;
     uint64_t time_ns[VIC_STAGES];                /* sums over answered queries */
     uint64_t time[VIC_STAGES][VIC_TIME_BUCKETS]; /* counts of answered queries */
@@ -136,9 +142,9 @@ VIC_API void vic_endpoint_free(vic_endpoint *endpoint);
 typedef struct vic_answer {
     VIC_SIZE_OF(vic_answer);
     vic_status status; /* OK; DEADLINE, CANCELLED; what failed */
-    int32_t batch;     /* queries of the launch that it was in */
+    int32_t batch;     /* queries of the launch that it was in; 0 = it was in none */
     const char *text;  /* why it failed; "" */
-    uint64_t version;  /* of the endpoint's pattern that it was answered with */
+    uint64_t version;  /* of the endpoint's pattern that it was answered with; 0 = with none */
     uint64_t time_ns[VIC_STAGES];
     uint64_t reserved[2];
 } vic_answer;
@@ -157,7 +163,9 @@ typedef struct vic_query {
     bool reserved_1[7];
     /* New positions for this query and for all that are submitted after it, until others come: the endpoint's pattern
      * is updated (vic_pattern_update()), and this query is answered with the new one.  Queries accepted before it are
-     * not held up, those after it wait until the new pattern is there.  Copied when the query is submitted. */
+     * not held up, those after it wait until the new pattern is there.  Where no pattern can be made of the positions
+     * this query is answered with what is wrong, and those after it with the pattern before.  Copied when the query is
+     * submitted.  BUSY where 256 of an endpoint wait. */
     vic_tensor positions; /* [n, 3] float32 or float64, in memory of the CPU; none = no change */
     const double *cell;   /* [9]; NULL = no change */
     double timeout;       /* seconds from now in which it must be launched; 0 = the endpoint's */
@@ -173,7 +181,8 @@ VIC_API vic_status vic_submit(vic_endpoint *endpoint, const vic_query *query, ui
                               vic_error *err) VIC_CHECK_RESULT;
 
 /* Takes a query back that has not been launched; its callback comes with CANCELLED before this returns, and true is
- * returned.  false: it is running, or answered.  New positions that it brought stay. */
+ * returned.  false: it is running, or answered, or not a query of this endpoint (which may be NULL).  New positions
+ * that it brought stay. */
 VIC_API bool vic_cancel(vic_endpoint *endpoint, uint64_t ticket);
 
 /* ---- Memory of a GPU that processes share -------------------------------------------------------------------- */
@@ -181,7 +190,7 @@ VIC_API bool vic_cancel(vic_endpoint *endpoint, uint64_t ticket);
 /* A handle by which another process on this machine opens memory that vic_memory_alloc() gave here; it is CUDA's
  * cudaIpcMemHandle_t. */
 typedef struct vic_memory_handle {
-    unsigned char bytes[64];
+    uint8_t bytes[64];
 } vic_memory_handle;
 VIC_API vic_status vic_memory_export(vic_device device, const void *memory, vic_memory_handle *out,
                                      vic_error *err) VIC_CHECK_RESULT;

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 WRITTEN = ROOT / "python" / "vicinal" / "_declarations.py"
 GLUE = ROOT / "python" / "glue" / "glue.h"
-FILES = ("vicinal.h", "vicinal_structure.h", "vicinal_dev.h")
+FILES = ("vicinal.h", "vicinal_engine.h", "vicinal_structure.h", "vicinal_dev.h")
 PLAIN = {"void": "None", "bool": "c.c_bool", "char": "c.c_char", "int": "c.c_int", "size_t": "c.c_size_t",
          "float": "c.c_float", "double": "c.c_double", "int32_t": "c.c_int32", "int64_t": "c.c_int64",
          "uint8_t": "c.c_uint8", "uint64_t": "c.c_uint64"}
@@ -49,9 +49,11 @@ class Header:
         body = re.sub(r"\w+ \*?\(\*(\w+)\)\([^)]*\)", r"void *\1", body)  # pointers to functions
         for declaration in filter(None, (part.strip() for part in body.split(";"))):
             words, rest = re.fullmatch(r"((?:const )?\w+)\s*(.*)", declaration, re.S).groups()
-            for stars, name, length in re.findall(r"(\**)\s*(\w+)(?:\[(\w+)\])?\s*(?:,|$)", rest):
+            for stars, name, lengths in re.findall(r"(\**)\s*(\w+)((?:\[\w+\])*)\s*(?:,|$)", rest):
                 kind = self.type(words, stars)
-                yield name, f"{kind} * {self.constant(length)}" if length else kind
+                for length in reversed(re.findall(r"\w+", lengths)):
+                    kind = f"{kind} * {self.constant(length)}"
+                yield name, kind
 
     def struct(self, name, body):
         self.structs[name] = list(self.members(body))

@@ -38,7 +38,8 @@ LAYERS = {
     "apps/cli": [],  # what every file of the command may use, and main.c
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],
-    "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots"],
+    "apps/cli/load": ["apps/cli"],
+    "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots", "apps/cli/load"],
     "apps/triton": [],  # the public headers, like any program
     "python/glue": [],  # libvicinal_python.so: the public headers, like any program
     "examples": [],

@@ -10,6 +10,14 @@ TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-p
 VENV_PACKAGES=(python3-venv)
 # From PyPI, for tests/with_torch: what the package works with.
 TORCH_PACKAGES=(torch jax transformers torch-geometric ase MDAnalysis biotite matplotlib pytest)
+# From PyPI, for tests/clients and tests/triton: the clients that servers of the Open Inference Protocol have, and the
+# real Triton (2.51, inside nvidia-pytriton).  perf_analyzer: the last one that runs with Debian 12's libc is inside
+# tritonclient 2.51; what it links besides is libb64 (Debian) and the CUDA runtime, which it needs only with a GPU.
+CLIENT_PACKAGES=('tritonclient[http,grpc]==2.73.0' kserve==0.21.0 pytest)
+CLIENT_DEBIAN_PACKAGES=(python3-venv libb64-0d)
+TRITON_WHEEL=nvidia-pytriton==0.7.0
+PERF_ANALYZER_WHEEL=tritonclient==2.51.0
+CUDA_RUNTIME_WHEEL=nvidia-cuda-runtime-cu12==12.9.79
 # For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.
 SANITIZE_PACKAGES=(clang)
 # For the test api/format, tools/count-instructions, tools/fuzz and tools/static.
@@ -103,6 +111,54 @@ torch_install() {
         "${TORCH_PACKAGES[@]}" 2>/dev/null ||
         quietly "$1" "$folder/bin/python" -m pip install "${TORCH_PACKAGES[@]}"
     torch_ready
+}
+
+# The clients and the real Triton, outside of every clone: 0.9 GB.  In it: bin/python, perf_analyzer/perf_analyzer,
+# triton/pytriton/tritonserver/bin/tritonserver.
+clients_folder() {
+    printf '%s/vicinal/clients' "${XDG_CACHE_HOME:-$HOME/.cache}"
+}
+clients_ready() {
+    local folder
+    folder=$(clients_folder)
+    [ -x "$folder/triton/pytriton/tritonserver/bin/tritonserver" ] &&
+        LD_LIBRARY_PATH=$folder/perf_analyzer "$folder/perf_analyzer/perf_analyzer" --version >/dev/null 2>&1 &&
+        "$folder/bin/python" -c 'import tritonclient.http.aio, kserve, pytest' >/dev/null 2>&1 &&
+        "$folder/bin/python" -c 'import tritonclient.grpc' >/dev/null 2>&1
+}
+# wheel_unpack LOG FOLDER WHEEL [PIP_OPTION...]: what a wheel holds, as files, for what cannot be installed here.
+wheel_unpack() {
+    local log=$1 to=$2 wheel=$3 python
+    shift 3
+    python=$(clients_folder)/bin/python
+    rm -rf "$to.new"
+    quietly "$log" "$python" -m pip download --no-deps --only-binary=:all: -d "$to.new" "$@" "$wheel" &&
+        quietly "$log" "$python" -m zipfile -e "$to.new"/*.whl "$to.new/files" && rm -rf "$to" && mv "$to.new/files" "$to"
+    local code=$?
+    rm -rf "$to.new"
+    return $code
+}
+# clients_install LOG PYTHON: what is missing of them.  Returns 1 when they are not all there in the end.
+clients_install() {
+    local folder log=$1
+    folder=$(clients_folder)
+    ! clients_ready || return 0
+    [ -x "$folder/bin/python" ] || quietly "$log" "$2" -m venv "$folder" || return 1
+    quietly "$log" "$folder/bin/python" -m pip install "${CLIENT_PACKAGES[@]}" || return 1
+    if [ ! -x "$folder/triton/pytriton/tritonserver/bin/tritonserver" ]; then
+        wheel_unpack "$log" "$folder/triton" "$TRITON_WHEEL" || return 1
+        chmod +x "$folder/triton/pytriton/tritonserver/bin/tritonserver" || return 1
+    fi
+    if [ ! -x "$folder/perf_analyzer/perf_analyzer" ]; then
+        wheel_unpack "$log" "$folder/perf_analyzer.wheel" "$PERF_ANALYZER_WHEEL" --platform manylinux1_x86_64 &&
+            wheel_unpack "$log" "$folder/perf_analyzer.cuda" "$CUDA_RUNTIME_WHEEL" || return 1
+        mkdir -p "$folder/perf_analyzer"
+        mv "$folder"/perf_analyzer.cuda/nvidia/cuda_runtime/lib/libcudart.so.12 "$folder/perf_analyzer/" &&
+            mv "$folder"/perf_analyzer.wheel/tritonclient-*.data/data/bin/perf_analyzer "$folder/perf_analyzer/" &&
+            chmod +x "$folder/perf_analyzer/perf_analyzer" || return 1
+        rm -rf "$folder/perf_analyzer.wheel" "$folder/perf_analyzer.cuda"
+    fi
+    clients_ready
 }
 
 # build_preset PRESET LOG: configures and builds it, with Ninja where that is; a folder that was configured before keeps

@@ -58,6 +58,23 @@ void buffer_printf(struct buffer *b, const char *format, ...)
     va_end(again);
 }
 
+void buffer_base64(struct buffer *b, const void *bytes, size_t count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = bytes;
+    for (size_t i = 0; i < count; i += 3) {
+        size_t left = count - i;
+        uint32_t group = (uint32_t)from[i] << 16;
+        char text[4];
+        if (left > 1) group |= (uint32_t)from[i + 1] << 8;
+        if (left > 2) group |= from[i + 2];
+        for (int k = 0; k < 4; k++) text[k] = digits[group >> (18 - 6 * k) & 63];
+        if (left < 3) text[3] = '=';
+        if (left < 2) text[2] = '=';
+        buffer_add(b, text, 4);
+    }
+}
+
 vic_status buffer_check(const struct buffer *b, const char *what, vic_error *err)
 {
     return b->failed ? fail(err, VIC_NO_MEMORY, "no memory for %s", what) : VIC_OK;

@@ -15,6 +15,7 @@ struct buffer {
 void buffer_add(struct buffer *b, const void *bytes, size_t count);
 void buffer_text(struct buffer *b, const char *text);
 void buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_base64(struct buffer *b, const void *bytes, size_t count);
 vic_status buffer_check(const struct buffer *b, const char *what, vic_error *err);
 void buffer_free(struct buffer *b);
 

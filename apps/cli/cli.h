@@ -53,6 +53,7 @@ vic_status cmd_packing(int argc, char **argv, vic_error *err);
 vic_status cmd_pattern(int argc, char **argv, vic_error *err);
 vic_status cmd_run(int argc, char **argv, vic_error *err);
 vic_status cmd_bench(int argc, char **argv, vic_error *err);
+vic_status cmd_serve(int argc, char **argv, vic_error *err);
 vic_status cmd_env(int argc, char **argv, vic_error *err);
 
 #endif

@@ -69,61 +69,61 @@ static void closed(struct json *j, const char *bracket)
     j->comma = true;
 }
 
-void json_object(struct json *j, const char *key)
+void json_put_object(struct json *j, const char *key)
 {
     opened(j, key, "{");
 }
 
-void json_object_end(struct json *j)
+void json_put_object_end(struct json *j)
 {
     closed(j, "}");
 }
 
-void json_array(struct json *j, const char *key)
+void json_put_array(struct json *j, const char *key)
 {
     opened(j, key, "[");
 }
 
-void json_array_end(struct json *j)
+void json_put_array_end(struct json *j)
 {
     closed(j, "]");
 }
 
-void json_int(struct json *j, const char *key, int64_t value)
+void json_put_int(struct json *j, const char *key, int64_t value)
 {
     member(j, key);
     buffer_printf(&j->text, "%" PRId64, value);
 }
 
-void json_real(struct json *j, const char *key, double value)
+void json_put_real(struct json *j, const char *key, double value)
 {
     if (!isfinite(value)) {
-        json_null(j, key);
+        json_put_null(j, key);
         return;
     }
     member(j, key);
     buffer_text(&j->text, exact_text(value).s);
 }
 
-void json_bool(struct json *j, const char *key, bool value)
+void json_put_bool(struct json *j, const char *key, bool value)
 {
     member(j, key);
     buffer_text(&j->text, value ? "true" : "false");
 }
 
-void json_text(struct json *j, const char *key, const char *value)
+void json_put_text(struct json *j, const char *key, const char *value)
 {
     member(j, key);
     quoted(&j->text, value);
 }
 
-void json_raw(struct json *j, const char *key, const char *value)
+void json_put_raw(struct json *j, const char *key, const char *value)
 {
     member(j, key);
     buffer_text(&j->text, value);
 }
 
-void json_null(struct json *j, const char *key)
+void json_put_null(struct json *j, const char *key)
 {
     member(j, key);
     buffer_text(&j->text, "null");
@@ -242,6 +242,18 @@ bool json_take_text(struct json_cursor *c, char *out, size_t out_size)
         for (size_t i = 0; i < length && used + 1 < out_size; i++) out[used++] = piece[i];
     }
     return false;
+}
+
+bool json_take_key(struct json_cursor *c, bool *begun, char *out, size_t out_size)
+{
+    if (!json_take(c, *begun ? ',' : '{')) return false;
+    if (!*begun && json_take(c, '}')) { /* an empty object: its brace stays */
+        c->at--;
+        *begun = true;
+        return false;
+    }
+    *begun = true;
+    return json_take_text(c, out, out_size) && json_take(c, ':');
 }
 
 bool json_take_uint(struct json_cursor *c, uint64_t *out)

@@ -208,34 +208,53 @@ static vic_status check_rest(const struct syntax *s, const char *operand, vic_er
     return strcmp(s->command, "env") == 0 ? VIC_OK : vic_switches_check(err);
 }
 
+/* --help anywhere, but behind `--`. */
+static bool asks_help(const struct syntax *s, int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
+        options_help(s);
+        return true;
+    }
+    return false;
+}
+
+static vic_status take_operand(const struct syntax *s, const char *word, const char **operands, int most, int *count,
+                               vic_error *err)
+{
+    if (!s->operand) return fail(err, VIC_BAD_ARGUMENT, "`vicinal %s` takes no file, got '%s'", s->command, word);
+    if (*count == most && most == 1)
+        return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got a second: '%s' after '%s'", s->operand, word,
+                    operands[0]);
+    if (*count == most) return fail(err, VIC_BAD_ARGUMENT, "expected at most %d files, got '%s' too", most, word);
+    operands[(*count)++] = word;
+    return VIC_OK;
+}
+
+static vic_status read_words(const struct syntax *s, int argc, char **argv, const char **operands, int most,
+                             int *count, vic_error *err)
+{
+    bool only_operands = false;
+    for (int i = 0; i < argc; i++) {
+        if (!only_operands && strcmp(argv[i], "--") == 0)
+            only_operands = true;
+        else if (!only_operands && argv[i][0] == '-' && argv[i][1])
+            TRY(option_word(s, argc, argv, &i, err));
+        else
+            TRY(take_operand(s, argv[i], operands, most, count, err));
+    }
+    return VIC_OK;
+}
+
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,
                         vic_error *err)
 {
-    bool only_operands = false;
     const char *found = NULL;
-    *helped = false;
+    int count = 0;
     if (operand) *operand = NULL;
-    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            options_help(s);
-            *helped = true;
-            return VIC_OK;
-        }
-    }
-    for (int i = 0; i < argc; i++) {
-        if (!only_operands && strcmp(argv[i], "--") == 0) {
-            only_operands = true;
-        } else if (!only_operands && argv[i][0] == '-' && argv[i][1]) {
-            TRY(option_word(s, argc, argv, &i, err));
-        } else if (!s->operand) {
-            return fail(err, VIC_BAD_ARGUMENT, "`vicinal %s` takes no file, got '%s'", s->command, argv[i]);
-        } else if (found) {
-            return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got a second: '%s' after '%s'", s->operand, argv[i],
-                        found);
-        } else {
-            found = argv[i];
-        }
-    }
+    *helped = asks_help(s, argc, argv);
+    if (*helped) return VIC_OK;
+    TRY(read_words(s, argc, argv, &found, 1, &count, err));
     if (found && operand && *operand)
         return fail(err, VIC_BAD_ARGUMENT, "expected one %s, got '%s' beside an option that stands for %s",
                     s->operand, found, *operand);
@@ -246,6 +265,16 @@ vic_status options_read(const struct syntax *s, int argc, char **argv, const cha
     }
     if (operand) *operand = found;
     return check_rest(s, found, err);
+}
+
+vic_status options_read_many(const struct syntax *s, int argc, char **argv, const char **operands, int most,
+                             int *count, bool *helped, vic_error *err)
+{
+    *count = 0;
+    *helped = asks_help(s, argc, argv);
+    if (*helped) return VIC_OK;
+    TRY(read_words(s, argc, argv, operands, most, count, err));
+    return check_rest(s, NULL, err);
 }
 
 /* `text` in lines of at most `width`, from column `column` on; the first line is already there. */

@@ -51,6 +51,10 @@ struct syntax {
 vic_status options_read(const struct syntax *s, int argc, char **argv, const char **operand, bool *helped,
                         vic_error *err);
 
+/* The same for any number of operands up to `most`, or none. */
+vic_status options_read_many(const struct syntax *s, int argc, char **argv, const char **operands, int most,
+                             int *count, bool *helped, vic_error *err);
+
 /* The option of that name in the table, or NULL; and its value set as if it had been on the line. */
 const struct option *options_find(const struct syntax *s, const char *name);
 vic_status options_set(const struct option *o, const char *value, vic_error *err);

@@ -30,6 +30,14 @@ static bool varies(const double *x, int64_t count)
     return false;
 }
 
+double variation(const int64_t *counts, int64_t count)
+{
+    double mean = 0.0, squares = 0.0;
+    for (int64_t i = 0; i < count; i++) mean += (double)counts[i] / (double)count;
+    for (int64_t i = 0; i < count; i++) squares += ((double)counts[i] - mean) * ((double)counts[i] - mean);
+    return count < 2 || mean == 0.0 ? NAN : sqrt(squares / (double)(count - 1)) / mean;
+}
+
 double pearson(const double *x, const double *y, int64_t count)
 {
     double mx = 0, my = 0, sxx = 0, syy = 0, sxy = 0;

@@ -7,6 +7,9 @@
 void sort_doubles(double *values, int64_t count);
 double quantile(const double *sorted, int64_t count, double share); /* linear between neighbours */
 
+/* Of counts: the standard deviation over the mean; NaN for fewer than two, or for a mean of 0. */
+double variation(const int64_t *counts, int64_t count);
+
 /* Pearson's r; NaN when either side does not vary. */
 double pearson(const double *x, const double *y, int64_t count);
 

@@ -303,6 +303,117 @@ class vic_combine_args(Sized):
     ]
 
 
+class vic_engine_options(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("device", vic_device),
+        ("threads", c.c_int32),
+        ("build_threads", c.c_int32),
+        ("streams", c.c_int32),
+        ("reserved_1", c.c_int32),
+        ("staging_bytes", c.c_size_t),
+        ("log", c.c_void_p),
+        ("user", c.c_void_p),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_engine_info(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("device", vic_device),
+        ("threads", c.c_int32),
+        ("build_threads", c.c_int32),
+        ("streams", c.c_int32),
+        ("endpoints", c.c_int32),
+        ("waiting", c.c_int64),
+        ("running", c.c_int64),
+        ("staging_bytes", c.c_size_t),
+        ("draining", c.c_bool),
+        ("faulted", c.c_bool),
+        ("reserved_1", c.c_bool * 6),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_endpoint_options(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("name", c.c_char_p),
+        ("plan", c.c_void_p),
+        ("bias", vic_tensor),
+        ("max_batch", c.c_int32),
+        ("max_queue", c.c_int32),
+        ("max_delay", c.c_double),
+        ("timeout", c.c_double),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_endpoint_info(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("version", c.c_uint64),
+        ("n_q", c.c_int64),
+        ("n_k", c.c_int64),
+        ("kernel", c.c_char_p),
+        ("bytes", c.c_size_t),
+        ("waiting", c.c_int64),
+        ("running", c.c_int64),
+        ("updates_waiting", c.c_int64),
+        ("accepted", c.c_uint64),
+        ("answered", c.c_uint64),
+        ("failed", c.c_uint64),
+        ("expired", c.c_uint64),
+        ("cancelled", c.c_uint64),
+        ("refused", c.c_uint64),
+        ("launches", c.c_uint64),
+        ("updates", c.c_uint64),
+        ("time_ns", c.c_uint64 * 5),
+        ("time", c.c_uint64 * 28 * 5),
+        ("batch", c.c_uint64 * 12),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_answer(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("status", c.c_int),
+        ("batch", c.c_int32),
+        ("text", c.c_char_p),
+        ("version", c.c_uint64),
+        ("time_ns", c.c_uint64 * 5),
+        ("reserved", c.c_uint64 * 2),
+    ]
+
+
+class vic_query(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("q", vic_tensor),
+        ("k", vic_tensor),
+        ("v", vic_tensor),
+        ("out", vic_tensor),
+        ("lse", vic_tensor),
+        ("scale", c.c_double),
+        ("zero_scale", c.c_bool),
+        ("reserved_1", c.c_bool * 7),
+        ("positions", vic_tensor),
+        ("cell", c.c_void_p),
+        ("timeout", c.c_double),
+        ("done", c.c_void_p),
+        ("user", c.c_void_p),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_memory_handle(c.Structure):
+    _fields_ = [
+        ("bytes", c.c_uint8 * 64),
+    ]
+
+
 class vic_read_options(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -427,6 +538,13 @@ STRUCTS = {
     "vic_attention_args": vic_attention_args,
     "vic_attention_backward_args": vic_attention_backward_args,
     "vic_combine_args": vic_combine_args,
+    "vic_engine_options": vic_engine_options,
+    "vic_engine_info": vic_engine_info,
+    "vic_endpoint_options": vic_endpoint_options,
+    "vic_endpoint_info": vic_endpoint_info,
+    "vic_answer": vic_answer,
+    "vic_query": vic_query,
+    "vic_memory_handle": vic_memory_handle,
     "vic_read_options": vic_read_options,
     "vic_atom_label": vic_atom_label,
     "vic_structure_info": vic_structure_info,
@@ -472,6 +590,14 @@ CONSTANTS = {
     "VIC_BIAS_GAUSSIAN": 1,
     "VIC_BIAS_COSINE": 2,
     "VIC_BIAS_POLYNOMIAL": 3,
+    "VIC_STAGE_QUEUE": 0,
+    "VIC_STAGE_INPUT": 1,
+    "VIC_STAGE_COMPUTE": 2,
+    "VIC_STAGE_OUTPUT": 3,
+    "VIC_STAGE_TOTAL": 4,
+    "VIC_STAGES": 5,
+    "VIC_TIME_BUCKETS": 28,
+    "VIC_BATCH_BUCKETS": 12,
     "VIC_ALTLOC_HIGHEST": 0,
     "VIC_ALTLOC_ALL": 1,
     "VIC_DUPLICATES_REFUSE": 0,
@@ -525,6 +651,20 @@ FUNCTIONS = {  # result, arguments
     "vic_attention_backward": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_combine": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_bias_add": (c.c_int, [c.c_int, c.c_double, c.c_double, c.c_double, c.c_double, c.c_int, c.c_void_p, c.c_void_p]),
+    "vic_engine_create": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_engine_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_engine_drain": (c.c_int, [c.c_void_p, c.c_double, c.c_void_p]),
+    "vic_engine_free": (None, [c.c_void_p]),
+    "vic_endpoint_create": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_endpoint_replace": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_endpoint_pattern": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_endpoint_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_endpoint_free": (None, [c.c_void_p]),
+    "vic_submit": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_cancel": (c.c_bool, [c.c_void_p, c.c_uint64]),
+    "vic_memory_export": (c.c_int, [vic_device, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_memory_open": (c.c_int, [vic_device, c.c_void_p, c.c_size_t, c.c_void_p, c.c_void_p]),
+    "vic_memory_close": (None, [vic_device, c.c_void_p]),
     "vic_structure_read": (c.c_int, [c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_from_arrays": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),

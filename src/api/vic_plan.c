@@ -98,7 +98,9 @@ vic_status vic_plan_create(vic_context *c, const vic_pattern *p, const vic_plan_
         TRY(plan_choose(&backward, kernel_table, kernel_table_size, &kernel, err));
     }
     TRY(plan_choose(&request, kernel_table, kernel_table_size, &kernel, err));
-    return plan_make(p, &request, kernel, pool, out, err);
+    const struct kernel_setup setup = { .pool = pool,
+                                        .memory = c && device_same(c->options.device, o.device) ? c->scratch : NULL };
+    return plan_make(p, &request, kernel, &setup, out, err);
 }
 
 vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err)

@@ -22,7 +22,7 @@ struct worker {
 struct pool {
     int threads;
     unsigned forks; /* how many this process had behind it when the pool was made */
-    int started;   /* workers 1 .. started run; worker 0 is the caller of pool_run() */
+    int started;    /* workers 1 .. started run; worker 0 is the caller of pool_run() */
     struct worker *workers;
     pthread_mutex_t one_run; /* held by pool_run(), so that one runs at a time */
     pthread_mutex_t lock;    /* guards the members below */

@@ -32,6 +32,7 @@ vic_status context_create(const vic_context_options *options, struct vic_context
     if (o.device.type == VIC_CUDA) TRY(device_start(o.device, err));
     TRY(mem_array_zero(1, sizeof *c, "context", &c, err));
     c->options = o;
+    TRY_GOTO(scratch_create(&c->kept, err), done);
     TRY_GOTO(pool_create(o.threads, &c->pool, err), done);
     if (o.device.type == VIC_CUDA && !o.allocate) TRY_GOTO(device_pool_create(o.device, &c->scratch, err), done);
     *out = c;
@@ -46,6 +47,7 @@ void context_free(struct vic_context *c)
     if (!c || pool_is_foreign(c->pool)) return;
     pool_free(c->pool);
     device_pool_free(c->options.device, c->scratch);
+    scratch_free(c->kept);
     free(c);
 }
 

@@ -11,11 +11,15 @@
 struct vic_context {
     vic_context_options options;
     struct pool *pool;
-    void *scratch; /* GPU: a pool of its memory, for workspaces */
+    void *scratch;             /* GPU: a pool of its memory, for workspaces and plans */
+    struct kept_scratch *kept; /* CPU: the workspace of one call, kept for the next */
 };
 
 vic_status context_create(const vic_context_options *options, struct vic_context **out, vic_error *err);
 void context_free(struct vic_context *c);
+
+vic_status scratch_create(struct kept_scratch **out, vic_error *err);
+void scratch_free(struct kept_scratch *kept); /* NULL is fine */
 
 /* Begins every call that works.  Sets *pool to the threads that it works on, NULL for the calling thread, and sends
  * lines of the log to the context's callback.  FAILED for a context of another process, after fork(). */

@@ -2,14 +2,58 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "base/overlap.h"
+#include "base/sizes.h"
 #include "context/context.h"
 #include "device/memory.h"
 
-/* The scratch of one call: the caller's, or memory that is allocated and freed in the order of the stream. */
+#include <stdatomic.h>
+
+/* The scratch of one call: the caller's, what the context has kept, or memory that is allocated and freed in the order
+ * of the stream. */
 struct workspace {
     void *memory;
     bool own;
 };
+
+/* Memory of the CPU that one call leaves to the next, because malloc() gives pages back that are freed at its end, and
+ * taking them again takes as long as attention between a few atoms.  Whoever exchanges the pointer owns the memory. */
+struct kept_scratch {
+    _Atomic(struct kept_block *) block;
+};
+struct kept_block {
+    size_t size; /* of the memory that begins at the next multiple of 64 bytes */
+};
+enum { BLOCK_HEAD = 64 };
+
+vic_status scratch_create(struct kept_scratch **out, vic_error *err)
+{
+    return mem_array_zero(1, sizeof **out, "context", out, err);
+}
+
+void scratch_free(struct kept_scratch *kept)
+{
+    if (kept) free(atomic_load(&kept->block));
+    free(kept);
+}
+
+static vic_status scratch_take(const struct vic_context *c, size_t needed, struct workspace *out, vic_error *err)
+{
+    struct kept_block *block = c && c->kept ? atomic_exchange(&c->kept->block, NULL) : NULL;
+    if (!block || block->size < needed) {
+        free(block);
+        TRY(mem_array(size_plus(needed, BLOCK_HEAD), 1, "bytes of workspace", &block, err));
+        block->size = needed;
+    }
+    out->memory = (char *)block + BLOCK_HEAD;
+    return VIC_OK;
+}
+
+static void scratch_give(const struct vic_context *c, void *memory)
+{
+    struct kept_block *block = (void *)((char *)memory - BLOCK_HEAD);
+    if (c && c->kept) block = atomic_exchange(&c->kept->block, block);
+    free(block);
+}
 
 static vic_status check_workspace(const vic_attention_args *args, size_t needed, vic_error *err)
 {
@@ -63,7 +107,7 @@ static vic_status workspace_take(const struct vic_context *c, const struct conte
     }
     if (needed == 0) return VIC_OK;
     out->own = true;
-    if (device_is_cpu(s->device)) return mem_array(needed, 1, "bytes of workspace", &out->memory, err);
+    if (device_is_cpu(s->device)) return scratch_take(c, needed, out, err);
     if (!c || !c->options.allocate)
         return device_alloc_on(s->device, c ? c->scratch : NULL, needed, s->stream, &out->memory, err);
     out->memory = c->options.allocate(c->options.user, needed, s->stream);
@@ -75,7 +119,7 @@ static void workspace_give(const struct vic_context *c, const struct context_str
 {
     if (!w->own || !w->memory) return;
     if (device_is_cpu(s->device))
-        free(w->memory);
+        scratch_give(c, w->memory);
     else if (!c || !c->options.allocate)
         device_free_on(s->device, w->memory, s->stream);
     else

@@ -45,6 +45,12 @@ enum kernel_features {
     FEATURE_ITEMS = 32,       /* attention_args.items; other kernels get one entry after the other */
 };
 
+/* What a plan is made with. */
+struct kernel_setup {
+    struct pool *pool; /* the threads that lay it out */
+    void *memory;      /* of a GPU: the pool that its arrays come from (a cudaMemPool_t); NULL = the device's own */
+};
+
 /* What a plan is run with.  A kernel on the CPU uses the threads, a kernel on a GPU the stream. */
 struct kernel_exec {
     struct pool *pool;
@@ -69,10 +75,10 @@ struct kernel {
 
     /* Returns NULL when `device` can run it, else a phrase for what the device lacks. */
     const char *(*unavailable)(vic_device device);
-    /* Makes the plan's pattern ready on the threads of `pool`.  Also when it fails, the caller releases what it has
-     * put into kernel_data. */
-    vic_status (*prepare)(struct vic_plan *plan, struct pool *pool, vic_error *err);
-    /* Frees plan->kernel_data, which is not NULL. */
+    /* Makes the plan's pattern ready.  Also when it fails, the caller releases what it has put into kernel_data.  On a
+     * GPU other work goes on meanwhile. */
+    vic_status (*prepare)(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
+    /* Frees plan->kernel_data, which is not NULL.  On a GPU the calling thread waits for work that may use it. */
     void (*release)(struct vic_plan *plan);
     /* Returns the bytes of scratch for one run of `batch` entries on a pool of `threads` threads; `items`: whose
      * tensors are at unrelated addresses, which takes no less. */

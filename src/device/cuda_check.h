@@ -28,12 +28,42 @@ static inline void cuda_forget(cudaError_t code)
     if (code != cudaSuccess) cudaGetLastError();
 }
 
-/* From memory of the host to the current device, and done when it returns: cudaMemcpy() may return while the last bytes
- * are still on their way, and a stream that does not wait for the default stream would run before they are there. */
-static inline vic_status cuda_upload(void *to, const void *from, size_t bytes, const char *what, vic_error *err)
+/* Sets *out to memory of the current device that holds `bytes` bytes of the host's `from`, and does not change any
+ * more: arrays of a plan or of a pattern.  It comes from `pool` (a cudaMemPool_t; NULL = the device's own), and is there
+ * when this returns; work on the device goes on meanwhile.  cuda_array_free() gives it back. */
+static inline vic_status cuda_array_make(void *pool, const void *from, size_t bytes, const char *what, void **out,
+                                         vic_error *err)
 {
-    TRY(cuda_check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), what, err));
-    return cuda_check(cudaStreamSynchronize(NULL), what, err);
+    cudaStream_t stream = NULL;
+    const size_t size = bytes ? bytes : 1;
+    *out = NULL;
+    TRY(cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), what, err));
+    vic_status st = cuda_check(pool ? cudaMallocFromPoolAsync(out, size, (cudaMemPool_t)pool, stream)
+                                    : cudaMallocAsync(out, size, stream),
+                               what, err);
+    if (st == VIC_OK) st = cuda_check(cudaMemcpyAsync(*out, from, bytes, cudaMemcpyHostToDevice, stream), what, err);
+    if (st == VIC_OK) st = cuda_check(cudaStreamSynchronize(stream), what, err);
+    if (st != VIC_OK && *out) {
+        cuda_forget(cudaFreeAsync(*out, stream));
+        *out = NULL;
+    }
+    cuda_forget(cudaStreamDestroy(stream));
+    return st;
+}
+
+/* Work that has been enqueued may still read the memory: the calling thread waits for it, and no stream does. */
+static inline void cuda_array_free(void *memory)
+{
+    cudaStream_t stream = NULL;
+    if (!memory) return;
+    cudaError_t code = cudaDeviceSynchronize();
+    cuda_forget(code);
+    if (code == cudaErrorStreamCaptureUnsupported)
+        return; /* not to be waited for: the memory is lost, no result is */
+    code = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cuda_forget(code);
+    cuda_forget(code == cudaSuccess ? cudaFreeAsync(memory, stream) : cudaFree(memory));
+    if (stream) cuda_forget(cudaStreamDestroy(stream));
 }
 
 /* device_enter() makes a device current, and device_leave() the caller's device again.  device_leave() must follow
@@ -45,11 +75,16 @@ struct device_scope {
 
 static inline vic_status device_enter(struct device_scope *s, vic_device device, vic_error *err)
 {
+    /* A thread's current device is 0 from the first, but the driver's own functions, like that for tensor maps, find
+     * none before it has been chosen. */
+    static __thread bool chosen;
     s->changed = false;
     TRY(cuda_check(cudaGetDevice(&s->before), "querying the current GPU", err));
-    if (s->before == device.index) return VIC_OK;
-    s->changed = true;
-    return cuda_check(cudaSetDevice(device.index), "choosing the GPU", err);
+    if (s->before == device.index && chosen) return VIC_OK;
+    s->changed = s->before != device.index;
+    TRY(cuda_check(cudaSetDevice(device.index), "choosing the GPU", err));
+    chosen = true;
+    return VIC_OK;
 }
 
 static inline void device_leave(const struct device_scope *s)

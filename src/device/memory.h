@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of GPUs.  In a build without CUDA every call but device_free() fails with NO_DEVICE. */
+/* Memory of GPUs.  In a build without CUDA every call but those that free fails with NO_DEVICE. */
 #ifndef VIC_DEVICE_MEMORY_H
 #define VIC_DEVICE_MEMORY_H
 
@@ -23,6 +23,14 @@ vic_status device_pool_create(vic_device device, void **pool, vic_error *err);
 void device_pool_free(vic_device device, void *pool); /* NULL is fine */
 vic_status device_alloc_on(vic_device device, void *pool, size_t bytes, void *stream, void **out, vic_error *err);
 void device_free_on(vic_device device, void *memory, void *stream);
+
+/* Memory that processes on one machine share.  `memory` is what device_alloc() gave; `handle` has DEVICE_HANDLE bytes.
+ * device_open() is for other processes, and refuses memory of fewer than `bytes` bytes with BAD_ARGUMENT, as it does a
+ * handle that is none. */
+enum { DEVICE_HANDLE = 64 };
+vic_status device_export(vic_device device, const void *memory, void *handle, vic_error *err);
+vic_status device_open(vic_device device, const void *handle, size_t bytes, void **out, vic_error *err);
+void device_close(vic_device device, void *memory); /* NULL is fine */
 
 /* Pinned memory of the host. */
 vic_status device_alloc_host(size_t bytes, void **out, vic_error *err);

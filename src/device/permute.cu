@@ -65,7 +65,7 @@ void kept_free(pattern_on_device *on_device)
     kept_order *kept = reinterpret_cast<kept_order *>(on_device);
     device_scope scope;
     (void)device_enter(&scope, kept->device, nullptr);
-    if (kept->order) cuda_forget(cudaFree(kept->order));
+    cuda_array_free(kept->order);
     device_leave(&scope);
     free(kept);
 }
@@ -77,13 +77,6 @@ const int32_t *find_kept(const vic_pattern *p, vic_device device, vic_side side)
         if (d->release == kept_free && kept->device.index == device.index && kept->side == side) return kept->order;
     }
     return nullptr;
-}
-
-vic_status upload(const int32_t *order, size_t bytes, kept_order *kept, vic_error *err)
-{
-    TRY(cuda_check(cudaMalloc(reinterpret_cast<void **>(&kept->order), bytes), "allocating GPU memory for the order",
-                   err));
-    return cuda_upload(kept->order, order, bytes, "copying the order", err);
 }
 
 // Sets *out to the order on the device, which is uploaded the first time.  Two threads may both do that; then the
@@ -98,7 +91,10 @@ vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const in
     kept->base.release = kept_free;
     kept->device = device;
     kept->side = side;
-    vic_status st = upload(side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t), kept, err);
+    void *order = nullptr;
+    vic_status st = cuda_array_make(nullptr, side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t),
+                                    "copying the order", &order, err);
+    kept->order = static_cast<int32_t *>(order);
     if (st != VIC_OK) {
         kept_free(&kept->base);
         return st;

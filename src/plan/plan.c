@@ -5,7 +5,7 @@
 #include "pattern/pattern.h"
 
 vic_status plan_make(const vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
-                     struct pool *pool, vic_plan **out, vic_error *err)
+                     const struct kernel_setup *setup, vic_plan **out, vic_error *err)
 {
     vic_status st = VIC_OK;
     vic_plan *plan = NULL;
@@ -18,7 +18,7 @@ vic_status plan_make(const vic_pattern *p, const struct plan_request *request, c
     plan->bias = request->features & FEATURE_DISTANCE_BIAS ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
     plan->kernel = kernel;
     plan->bytes = sizeof *plan;
-    TRY_GOTO(kernel->prepare(plan, pool, err), done);
+    TRY_GOTO(kernel->prepare(plan, setup, err), done);
     *out = plan;
     plan = NULL;
 done:

@@ -19,9 +19,10 @@ struct plan_request {
 vic_status plan_choose(const struct plan_request *request, const struct kernel *const *kernels, int count,
                        const struct kernel **out, vic_error *err);
 
-/* Makes a plan for a kernel that fits, on the threads of `pool`.  The plan keeps a reference to the pattern. */
+/* Makes a plan for a kernel that fits.  The plan keeps a reference to the pattern, and nothing of `setup`: memory that
+ * came from its pool is given back to it, or where that is gone to the device. */
 vic_status plan_make(const vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
-                     struct pool *pool, vic_plan **out, vic_error *err);
+                     const struct kernel_setup *setup, vic_plan **out, vic_error *err);
 void plan_free(vic_plan *plan); /* NULL is fine */
 
 #endif

@@ -88,6 +88,18 @@ endforeach()
         run(["cmake", "-S", project, "-B", project / "build", f"-DBUILD_SHARED_LIBS={shared}", "-DVIC_CUDA=OFF"])
 
 
+def check_engine_page(folder, configs):
+    """The program of docs/howto/engine.md, built against the installed tree: 100 queries, new positions among them."""
+    page = (ROOT / "docs/howto/engine.md").read_text(encoding="utf-8")
+    (folder / "engine.c").write_text(page.split("```c\n")[1].split("```")[0], encoding="utf-8")
+    run(["sh", "-c", "cc -std=c17 -Wall -Wextra -Wpedantic -Werror engine.c -o engine "
+         "$(pkg-config --cflags --libs vicinal_structure) -Wl,-rpath,$(pkg-config --variable=libdir vicinal)"],
+        cwd=folder, env={**os.environ, "PKG_CONFIG_PATH": str(configs)})
+    said = subprocess.run([folder / "engine", CRYSTAL], capture_output=True, encoding="utf-8", check=True)
+    if not said.stdout.startswith("100 answered in ") or "version 2" not in said.stdout or said.stderr:
+        sys.exit(f"the program of docs/howto/engine.md says {said.stdout!r}, {said.stderr!r}")
+
+
 def main(build):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -117,6 +129,7 @@ def main(build):
         run(["cmake", "-S", example, "-B", example / "build", f"-DCMAKE_PREFIX_PATH={prefix}"])
         run(["cmake", "--build", example / "build"])
         check_program(example / "build" / "c_minimal", library)
+        check_engine_page(folder, configs[0].parent)
         check_subdirectory(folder)
     print("installed, moved, and used through pkg-config, find_package and add_subdirectory")
 

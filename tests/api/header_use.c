@@ -3,6 +3,8 @@
  * C++17.  check_headers.py sees to it that no struct is missing here. */
 #ifdef ALONE_STRUCTURE
 #include "vicinal_structure.h"
+#elif defined(ALONE_ENGINE)
+#include "vicinal_engine.h"
 #elif defined(ALONE_DEV)
 #include "vicinal_dev.h"
 #elif defined(ALONE_DLPACK)
@@ -39,6 +41,14 @@ size_t header_use(void)
     USE(vic_attention_args);
     USE(vic_attention_backward_args);
     USE(vic_combine_args);
+#ifdef VICINAL_ENGINE_H
+    USE(vic_engine_options);
+    USE(vic_engine_info);
+    USE(vic_endpoint_options);
+    USE(vic_endpoint_info);
+    USE(vic_answer);
+    USE(vic_query);
+#endif
 #ifdef VICINAL_STRUCTURE_H
     USE(vic_read_options);
     USE(vic_structure_info);

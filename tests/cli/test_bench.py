@@ -49,6 +49,20 @@ def test_latency(vicinal, cloud, order, batch):
     check_result(r)
 
 
+@pytest.mark.parametrize("order", ["pattern", "caller"])
+def test_latency_of_items(vicinal, cloud, order):
+    """Items at unrelated addresses: the check compares the first and the last with float64, as of a batch."""
+    command = ("bench", "latency", cloud[0], "--cutoff", 5, "--device", "cpu", "--launches", 2, "--order", order)
+    r = vicinal(*command, "--items", 5, "--json").json
+    assert (r["items"], r["batch"]) == (True, 5)
+    check_result(r)
+    assert vicinal(*command, "--batch", 2, "--json").json["items"] is False
+    assert "5 x 4 heads" in vicinal(*command, "--items", 5, "--heads", 4).out
+    assert "at unrelated addresses" in vicinal(*command, "--items", 5, "--heads", 4).out
+    refused = vicinal(*command, "--items", 5, "--batch", 3, code=2)
+    assert "--batch 3 and --items 5: give one of them" in refused.err
+
+
 def test_whole_blocks_are_counted_as_others_count_them(vicinal):
     r = vicinal("bench", "latency", "blocks:8x8:n=13", "--heads", 2, "--head-dim", 8, "--device", "cpu", "--launches", 2,
                 "--sustain", 0, "--json").json

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "faults/cuda_stand_in.h"
 #include "faults/faults.h"
+#include "kernels/cuda/sm90/entries.h"
 #include "kernels/cuda/sm90/params.h"
 
 #include <math.h>
@@ -142,6 +143,28 @@ cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, e
     return stand_in_cudaMemcpy(to, from, bytes, kind);
 }
 
+enum { SHARED = 4096 }; /* bytes that opened memory has */
+
+cudaError_t stand_in_cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *memory)
+{
+    memset(handle, 0, sizeof *handle);
+    memcpy(handle, &memory, sizeof memory);
+    return cudaSuccess;
+}
+
+cudaError_t stand_in_cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned flags)
+{
+    static const cudaIpcMemHandle_t none;
+    (void)flags;
+    if (memcmp(&handle, &none, sizeof none) == 0) return cudaErrorInvalidValue;
+    return stand_in_cudaMalloc(out, SHARED);
+}
+
+cudaError_t stand_in_cudaIpcCloseMemHandle(void *memory)
+{
+    return unmake(memory);
+}
+
 cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes)
 {
     (void)to_device;
@@ -276,22 +299,28 @@ cudaError_t stand_in_cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block,
     return cudaSuccess;
 }
 
-/* The fused kernel: as if no row had a pair.  Tensors of the tests lie as [rows, heads, d], without gaps.  Where items
- * are is told by a kernel, which does not run. */
+/* The kernel that writes where items are, which alone has blocks of 64 threads. */
+static void write_items(const struct entries_params *p, unsigned items)
+{
+    memcpy(p->to, p->items, items * sizeof *p->items);
+    for (unsigned i = 0; p->to_maps && i < 2 * items; i++) p->to_maps[i] = p->maps[i % 2];
+}
+
+/* The fused kernel: as if no row had a pair.  Tensors of the tests lie as [rows, heads, d], without gaps. */
 cudaError_t stand_in_cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **arguments)
 {
     bool is_fused = false;
-    (void)config;
     for (int i = 0; i < FUSED; i++) is_fused = is_fused || fused[i] == kernel;
+    if (!is_fused && config->blockDim.x == 64) write_items(arguments[0], config->gridDim.x);
     if (!is_fused) return cudaSuccess;
     const struct attn_fwd_params *p = arguments[2];
-    if (p->entries) return cudaSuccess;
-    const int64_t heads = p->out.row / p->d_v;
-    for (int64_t b = 0; b < p->batch; b++)
-        for (int64_t i = 0; i < p->n_q * heads; i++) {
-            memset((uint16_t *)p->out.data + b * p->out.batch + i * p->d_v, 0, (size_t)p->d_v * sizeof(uint16_t));
-            if (p->lse.data) ((float *)p->lse.data)[b * p->lse.batch + i] = -INFINITY;
-        }
+    const int64_t heads = p->out.row / p->d_v, numbers = p->n_q * heads * p->d_v;
+    for (int64_t b = 0; b < p->batch; b++) {
+        void *out = p->entries ? p->entries[b].out : (uint16_t *)p->out.data + b * p->out.batch;
+        float *lse = p->entries ? p->entries[b].lse : p->lse.data ? (float *)p->lse.data + b * p->lse.batch : NULL;
+        memset(out, 0, (size_t)numbers * sizeof(uint16_t));
+        for (int64_t i = 0; lse && i < p->n_q * heads; i++) lse[i] = -INFINITY;
+    }
     return cudaSuccess;
 }
 
@@ -303,15 +332,26 @@ static void *address(void (*function)(void))
     return out;
 }
 
+/* Every address is the beginning of an allocation of SHARED bytes. */
+static CUresult stand_in_cuMemGetAddressRange(CUdeviceptr *base, size_t *bytes, CUdeviceptr at)
+{
+    if (faults_hit("cuMemGetAddressRange")) return CUDA_ERROR_UNKNOWN;
+    *base = at;
+    *bytes = SHARED;
+    return CUDA_SUCCESS;
+}
+
 cudaError_t stand_in_cudaGetDriverEntryPointByVersion(const char *name, void **out, unsigned version,
                                                       unsigned long long flags,
                                                       enum cudaDriverEntryPointQueryResult *found)
 {
-    const bool known = strcmp(name, "cuTensorMapEncodeTiled") == 0;
+    const bool map = strcmp(name, "cuTensorMapEncodeTiled") == 0, range = strcmp(name, "cuMemGetAddressRange") == 0;
     (void)version;
     (void)flags;
-    *out = known ? address((void (*)(void))stand_in_cuTensorMapEncodeTiled) : NULL;
-    *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    *out = map     ? address((void (*)(void))stand_in_cuTensorMapEncodeTiled)
+           : range ? address((void (*)(void))stand_in_cuMemGetAddressRange)
+                   : NULL;
+    *found = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
 

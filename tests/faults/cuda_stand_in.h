@@ -28,9 +28,12 @@ cudaError_t stand_in_cudaMemPoolCreate(cudaMemPool_t *out, const struct cudaMemP
 cudaError_t stand_in_cudaMemPoolDestroy(cudaMemPool_t pool);
 cudaError_t stand_in_cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value);
 cudaError_t stand_in_cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind);
+cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes);
 cudaError_t stand_in_cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                                      cudaStream_t stream);
-cudaError_t stand_in_cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes);
+cudaError_t stand_in_cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *memory);
+cudaError_t stand_in_cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned flags);
+cudaError_t stand_in_cudaIpcCloseMemHandle(void *memory);
 cudaError_t stand_in_cudaMemset(void *memory, int value, size_t bytes);
 cudaError_t stand_in_cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
 cudaError_t stand_in_cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);

@@ -84,6 +84,9 @@ WRAP(cudaMemPoolSetAttribute, (cudaMemPool_t pool, enum cudaMemPoolAttr attribut
 WRAP(cudaMemcpy, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind), (to, from, bytes, kind))
 WRAP(cudaMemcpyAsync, (void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream),
      (to, from, bytes, kind, stream))
+WRAP(cudaIpcGetMemHandle, (cudaIpcMemHandle_t * handle, void *memory), (handle, memory))
+MAKES(cudaIpcOpenMemHandle, (void **out, cudaIpcMemHandle_t handle, unsigned flags), (out, handle, flags), memory)
+UNMAKES(cudaIpcCloseMemHandle, (void *memory), memory, memory)
 WRAP(cudaMemcpyPeer, (void *to, int to_device, const void *from, int from_device, size_t bytes),
      (to, to_device, from, from_device, bytes))
 WRAP(cudaMemset, (void *memory, int value, size_t bytes), (memory, value, bytes))
@@ -182,6 +185,11 @@ bool cuda_calls_open(void)
     return real;
 }
 
+bool cuda_calls_real(void)
+{
+    return real;
+}
+
 struct cuda_counts cuda_calls_counts(void)
 {
     return counts;
@@ -236,5 +244,7 @@ void cuda_calls_wait(void *stream)
 const char *cuda_calls_reason(const char *call)
 {
     if (strncmp(call, "cublas", 6) == 0) return "CUBLAS_STATUS_ALLOC_FAILED";
-    return strcmp(call, "cuTensorMapEncodeTiled") == 0 ? "CUDA error 999" : cudaGetErrorString(error_of(call));
+    return strcmp(call, "cuTensorMapEncodeTiled") == 0 || strcmp(call, "cuMemGetAddressRange") == 0
+               ? "CUDA error 999"
+               : cudaGetErrorString(error_of(call));
 }

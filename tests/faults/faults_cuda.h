@@ -12,6 +12,7 @@ struct cuda_counts {
 };
 
 bool cuda_calls_open(void); /* is there a GPU?  Before anything else */
+bool cuda_calls_real(void); /* what it answered */
 struct cuda_counts cuda_calls_counts(void);
 
 /* The error that cudaGetLastError() would give, which does not go away by asking; or leave one there, as a caller of

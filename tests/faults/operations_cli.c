@@ -19,6 +19,7 @@ vic_status command(const char *line, vic_error *err)
     vic_status (*run)(int, char **, vic_error *) = strcmp(words[0], "run") == 0       ? cmd_run
                                                    : strcmp(words[0], "info") == 0    ? cmd_info
                                                    : strcmp(words[0], "packing") == 0 ? cmd_packing
+                                                   : strcmp(words[0], "bench") == 0   ? cmd_bench
                                                                                       : cmd_pattern;
     return run(count - 1, words + 1, err);
 }
@@ -43,6 +44,10 @@ const struct operation cli_operations[] = {
     { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", PLAIN },
     { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", DRAWS },
     { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", PLAIN },
+    { "vicinal bench throughput", command,
+      "bench throughput seed.extxyz --cutoff 3 --threads 1 --head-dim 8 --launches 1 --seconds 0.001 --warm-up 0 "
+      "--workers 1 --in-flight 2 --check --processes 0 --json",
+      NULL, PLAIN },
     { "vicinal run --q .npy", command,
       "run seed.extxyz --cutoff 3 --head-dim 8 --threads 1 --q seed.npy --k seed.npy --v seed.npy", NULL, READS },
     { "vicinal run --q .safetensors", command,

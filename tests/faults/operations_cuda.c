@@ -3,6 +3,7 @@
 
 #include "faults/faults_cuda.h"
 #include "faults/operations_cuda.h"
+#include "vicinal_engine.h"
 
 #include "vicinal_engine.h"
 
@@ -342,6 +343,24 @@ done:
     return st;
 }
 
+/* A process cannot open what it has exported itself, so only the stand-in does. */
+static vic_status share(const char *unused, vic_error *err)
+{
+    void *memory = NULL, *opened = NULL;
+    vic_memory_handle handle;
+    vic_status st;
+    (void)unused;
+    TRY_GOTO(vic_memory_alloc(gpu, 4096, &memory, err), done);
+    TRY_GOTO(vic_memory_export(gpu, memory, &handle, err), done);
+    if (cuda_calls_real()) goto done;
+    TRY_GOTO(vic_memory_open(gpu, &handle, 4096, &opened, err), done);
+    assert_non_null(opened);
+done:
+    vic_memory_close(gpu, opened);
+    vic_memory_free(gpu, memory);
+    return st;
+}
+
 /* ---- the command ---- */
 
 int vicinal_main(int argc, char **argv); /* apps/cli/main.c, under another name */
@@ -460,6 +479,7 @@ const struct cuda_operation cuda_operations[] = {
     { "copies", copy, NULL, NULL, false },
     { "engine", engine, "engine", NULL, false },
     { "engine, little staging", engine, "engine, little staging", NULL, false },
+    { "shared memory", share, NULL, NULL, false },
     { "vicinal run -o", command, "run " NEAR "--device cuda:@ -o out.npy", "out.npy", false },
     { "vicinal run -o --lse --json", command, "run " NEAR "--device cuda:@ --lse --json -o out.safetensors",
       "out.safetensors", false },
@@ -467,6 +487,8 @@ const struct cuda_operation cuda_operations[] = {
     { "vicinal run --device auto", command, "run " FAR "--check", NULL, true },
     { "vicinal bench latency", command, "bench latency " FAR BRIEF "--device cuda:@ --cold --json", NULL, false },
     { "vicinal bench latency --batch", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --batch 2",
+      NULL, false },
+    { "vicinal bench latency --items", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --items 3",
       NULL, false },
     { "vicinal bench scaling", command, "bench scaling " FAR BRIEF "--device cuda:@ --over heads --values 2 --json",
       NULL, false },

@@ -8,9 +8,9 @@
 /* How the tiles of the next plans are cut and dealt out. */
 static struct cuda_sm90_choice choice;
 
-static vic_status prepare_as_chosen(struct vic_plan *plan, struct pool *pool, vic_error *err)
+static vic_status prepare_as_chosen(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
 {
-    return cuda_sm90_prepare_as(plan, &choice, pool, err);
+    return cuda_sm90_prepare_as(plan, &choice, setup, err);
 }
 
 static void choose(int splits, int steps, bool whole)

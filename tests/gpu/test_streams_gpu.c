@@ -9,6 +9,7 @@
 #include "base/half.h"
 
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 #include <time.h>
 
 /* Short rows, cut, and several of them one after the other on each multiprocessor. */
@@ -220,6 +221,33 @@ static void items_have_lone_bits(void **state)
             check_items(&s, out, order ? "pattern order" : "caller's order");
             free_items(&s);
         }
+    cudaFree(out);
+    memcpy(expected, kept, sizeof kept);
+}
+
+static void *first_call(void *argument)
+{
+    struct item_set *s = argument;
+    return vic_attention(NULL, s->plan, &s->args, &err) == VIC_OK ? NULL : &err;
+}
+
+/* A thread may call CUDA for the first time by this. */
+static void items_from_a_new_thread(void **state)
+{
+    static uint16_t kept[SIZE];
+    pthread_t thread;
+    struct item_set s;
+    void *failed;
+    (void)state;
+    if (!plan) skip();
+    memcpy(kept, expected, sizeof kept);
+    uint16_t *out = make_out();
+    make_items(&s, true, 2);
+    assert_int_equal(pthread_create(&thread, NULL, first_call, &s), 0);
+    pthread_join(thread, &failed);
+    if (failed) fail_msg("%s", err.text);
+    check_items(&s, out, "from a new thread");
+    free_items(&s);
     cudaFree(out);
     memcpy(expected, kept, sizeof kept);
 }
@@ -473,11 +501,12 @@ static void workspace_is_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_replays),        cmocka_unit_test(two_streams),
-        cmocka_unit_test(timing_runs_the_work), cmocka_unit_test(a_context),
-        cmocka_unit_test(combined_parts),       cmocka_unit_test(workspace_is_asked_for),
-        cmocka_unit_test(items_have_lone_bits), cmocka_unit_test(items_in_graphs),
-        cmocka_unit_test(items_on_two_streams), cmocka_unit_test(items_that_are_refused),
+        cmocka_unit_test(graph_replays),          cmocka_unit_test(two_streams),
+        cmocka_unit_test(timing_runs_the_work),   cmocka_unit_test(a_context),
+        cmocka_unit_test(combined_parts),         cmocka_unit_test(workspace_is_asked_for),
+        cmocka_unit_test(items_have_lone_bits),   cmocka_unit_test(items_from_a_new_thread),
+        cmocka_unit_test(items_in_graphs),        cmocka_unit_test(items_on_two_streams),
+        cmocka_unit_test(items_that_are_refused),
     };
     return test_result(cmocka_run_group_tests_name("gpu_streams", tests, start, stop), no_gpu());
 }

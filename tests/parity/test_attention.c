@@ -120,7 +120,7 @@ static void check_computed_pairs(const struct kernel *kernel, void *context)
     const struct plan_request request = request_of(p, kernel);
     vic_plan *plan;
     vic_error err;
-    CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[2], &plan, &err));
+    CHECK_OK(plan_make(&p->pattern, &request, kernel, &(struct kernel_setup){ .pool = pools[2] }, &plan, &err));
     int64_t computed = plan->computed_pairs;
     plan_free(plan);
     CHECK(computed >= p->pattern.info.pairs && computed <= (p->pattern.n_partial + p->pattern.n_full) * BLOCK,

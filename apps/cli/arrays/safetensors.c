@@ -202,8 +202,8 @@ vic_status safetensors_write(const char *path, const char *metadata, const struc
     uint64_t offset = 0;
     size_t bytes;
     vic_status st = VIC_OK;
-    json_object(&j, NULL);
-    if (metadata) json_raw(&j, "__metadata__", metadata);
+    json_put_object(&j, NULL);
+    if (metadata) json_put_raw(&j, "__metadata__", metadata);
     for (int t = 0; t < count; t++) {
         int type = 0;
         while (type < TYPES - 1 && types[type].dtype != tensors[t].dtype) type++;
@@ -212,19 +212,19 @@ vic_status safetensors_write(const char *path, const char *metadata, const struc
                 fail(err, VIC_FAILED, "%s: the size of tensor '%s' does not fit this machine", path, tensors[t].name);
             goto done;
         }
-        json_object(&j, tensors[t].name);
-        json_text(&j, "dtype", types[type].name);
-        json_array(&j, "shape");
-        for (int k = 0; k < tensors[t].ndim; k++) json_int(&j, NULL, tensors[t].shape[k]);
-        json_array_end(&j);
-        json_array(&j, "data_offsets");
-        json_int(&j, NULL, (int64_t)offset);
+        json_put_object(&j, tensors[t].name);
+        json_put_text(&j, "dtype", types[type].name);
+        json_put_array(&j, "shape");
+        for (int k = 0; k < tensors[t].ndim; k++) json_put_int(&j, NULL, tensors[t].shape[k]);
+        json_put_array_end(&j);
+        json_put_array(&j, "data_offsets");
+        json_put_int(&j, NULL, (int64_t)offset);
         offset += bytes;
-        json_int(&j, NULL, (int64_t)offset);
-        json_array_end(&j);
-        json_object_end(&j);
+        json_put_int(&j, NULL, (int64_t)offset);
+        json_put_array_end(&j);
+        json_put_object_end(&j);
     }
-    json_object_end(&j);
+    json_put_object_end(&j);
     for (size_t n = (8 - j.text.size % 8) % 8; n > 0; n--) buffer_text(&j.text, " "); /* the data begins aligned */
     TRY_GOTO(buffer_check(&j.text, "the header of a safetensors file", err), done);
     for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)((uint64_t)j.text.size >> (8 * i));

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of `bench` share: bench_measure.c times attention, bench_sustain.c for long, bench_latency.c,
- * bench_scaling.c and bench_pattern.c are the subcommands, bench_report.c reports. */
+ * bench_scaling.c, bench_pattern.c, bench_throughput.c and bench_serve.c are the subcommands, bench_report.c reports. */
 #ifndef VICINAL_CLI_BENCH_H
 #define VICINAL_CLI_BENCH_H
 
 #include "commands/gpu_watch.h"
 #include "commands/run.h"
 
-enum { BENCH_OPTIONS = 6 };
+enum { BENCH_OPTIONS = 7 };
 
 struct bench_options {
     struct run_options run;
     int batch, order; /* order: 0 pattern, 1 caller */
+    int items;        /* 0, or as `batch`, which are at unrelated addresses then */
     int launches;     /* 0: 1,000 on a GPU, what fits three seconds on the CPU */
     int in_graph;     /* launches in a graph; GPU only */
     bool cold;
@@ -36,12 +37,15 @@ struct bench_result {
     struct pattern_built built;
     struct run_result run; /* context, plan, info, check */
     size_t workspace_bytes;
+    vic_attention_item *items; /* [batch] with o->items */
     struct bench_times single, graph, cold;
     struct bench_sustained sustained;
 };
 
 void bench_options_init(struct bench_options *o);
 void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTIONS]);
+/* What follows from the options given. */
+vic_status bench_options_complete(struct bench_options *o, vic_error *err);
 
 /* Choose where, build the pattern and the plan, make the tensors, check sampled rows of the first and the last batch item against
  * float64, then time.  FAILED, without any time, when the result is wrong.  bench_close() frees, also after a
@@ -67,15 +71,21 @@ double bench_bytes(const struct bench_options *o, const struct bench_result *r);
 double bench_origin_flop(const struct bench_options *o, const struct bench_result *r);
 struct bench_rates bench_rates(const struct bench_options *o, const struct bench_result *r, double seconds);
 
-/* build, machine, device, command: who measured what.  `words` are those of the command line after `name`. */
+/* build, machine, command, and the device: who measured what.  argv holds the words of the command line after `name`.
+ */
+void bench_json_command(struct json *j, const char *name, int argc, char **argv);
 void bench_json_context(struct json *j, const char *name, int argc, char **argv, vic_device device);
 void bench_json_rates(struct json *j, const struct bench_options *o, const struct bench_result *r, double seconds);
 void bench_json_times(struct json *j, const char *key, const struct bench_options *o, const struct bench_result *r,
                       const struct bench_times *t);
 void bench_json_result(struct json *j, const struct bench_options *o, const struct bench_result *r);
+void bench_json_clock(struct json *j, const struct gpu_seen *g); /* the object "clock", or why there is none */
+void bench_text_clock(const struct gpu_seen *g);
 
 vic_status bench_latency(int argc, char **argv, vic_error *err);
 vic_status bench_pattern(int argc, char **argv, vic_error *err);
 vic_status bench_scaling(int argc, char **argv, vic_error *err);
+vic_status bench_throughput(int argc, char **argv, vic_error *err);
+vic_status bench_serve(int argc, char **argv, vic_error *err);
 
 #endif

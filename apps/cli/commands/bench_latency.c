@@ -11,10 +11,10 @@ static vic_status print_json(const struct bench_options *o, const struct bench_r
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "latency", argc, argv, r->run.info.device);
     bench_json_result(&j, o, r);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;
@@ -33,18 +33,12 @@ static void print_times(const char *what, const struct bench_options *o, const s
 static void print_sustained(const struct bench_options *o, const struct bench_result *r)
 {
     const struct bench_sustained *s = &r->sustained;
-    const struct gpu_seen *g = &s->gpu;
     if (s->launches == 0) return;
     print_times("without pause", o, r, &s->times);
     text_row("throughput", "%s launches a second for %s, %s TFLOP/s",
              count_text((int64_t)((double)s->launches / s->seconds)).s, seconds_text(s->seconds).s,
              fixed_text(bench_rates(o, r, s->seconds / (double)s->launches).computed, 2).s);
-    if (g->samples == 0) {
-        text_row("SM clock", "%s", g->note);
-        return;
-    }
-    text_row("SM clock", "%.0f MHz before, %.0f median and %.0f least meanwhile, %.0f after; at most %.0f W",
-             g->before.sm_mhz, g->median_mhz, g->least_mhz, g->after.sm_mhz, g->most_watt);
+    bench_text_clock(&s->gpu);
 }
 
 /* The single launches': what the reports that count so have measured. */
@@ -68,9 +62,9 @@ static void print_text(const struct bench_options *o, const struct bench_result 
     text_title("attention");
     text_row("kernel", "%s on %s, %s", r->run.info.kernel, device, counted(r->run.threads, "thread").s);
     run_tensors_text(run, inputs, sizeof inputs);
-    text_row("tensors", "%d x %s (%d of keys) x %d, values x %d, %s, %s order, %s", o->batch,
+    text_row("tensors", "%d x %s (%d of keys) x %d, values x %d, %s, %s order%s, %s", o->batch,
              counted(run->heads, "head").s, run->kv_heads, run->head_dim, run->head_dim_v, vic_dtype_name(run->dtype),
-             o->order == 0 ? "pattern" : "caller's", inputs);
+             o->order == 0 ? "pattern" : "caller's", o->items ? ", at unrelated addresses" : "", inputs);
     text_row("plan", "%s, %s", seconds_text(r->run.plan_seconds).s, bytes_text(r->run.info.bytes).s);
     text_row("computed pairs", "%s a head, %s a useful one", count_text(r->run.info.computed_pairs).s,
              real_text(r->built.info.pairs ? (double)r->run.info.computed_pairs / (double)r->built.info.pairs : 0.0,
@@ -118,8 +112,7 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     output_options_rows(&o.run.pattern.structure, output_rows);
     TRY(options_read(&syntax, argc, argv, &o.run.pattern.file, &helped, err));
     if (helped) return VIC_OK;
-    attention_options_complete(&o.run);
-    run_tensors_room(&o.run, o.batch);
+    TRY(bench_options_complete(&o, err));
     TRY_GOTO(bench_measure(&o, &r, err), done);
     progress_end();
     if (o.run.pattern.structure.json)

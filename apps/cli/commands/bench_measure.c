@@ -30,6 +30,8 @@ void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTION
           OPTION_CHOICE, &o->order, 0, 0, "pattern|caller", NULL },
         { "--batch", "B", "so many sets of tensors over one pattern in a launch; default 1", OPTION_INT, &o->batch, 1,
           4096, NULL, NULL },
+        { "--items", "N", "as --batch, but each set at an address of its own, as queries of a server are", OPTION_INT,
+          &o->items, 1, 4096, NULL, NULL },
         { "--launches", "N", "default: 1000 on a GPU; on the CPU what fits three seconds, at least 5", OPTION_INT,
           &o->launches, 1, 1000000, NULL, NULL },
         { "--in-graph", "N", "launches in one graph (GPU); default 20", OPTION_INT, &o->in_graph, 1, 10000, NULL,
@@ -39,6 +41,16 @@ void bench_options_rows(struct bench_options *o, struct option rows[BENCH_OPTION
         { "--cold", NULL, "also with L2 flushed before each launch (GPU)", OPTION_FLAG, &o->cold, 0, 0, NULL, NULL },
     };
     memcpy(rows, all, sizeof all);
+}
+
+vic_status bench_options_complete(struct bench_options *o, vic_error *err)
+{
+    attention_options_complete(&o->run);
+    if (o->items > 0 && o->batch > 1)
+        return fail(err, VIC_BAD_ARGUMENT, "--batch %d and --items %d: give one of them", o->batch, o->items);
+    if (o->items > 0) o->batch = o->items;
+    run_tensors_room(&o->run, o->batch);
+    return VIC_OK;
 }
 
 struct bench_times bench_times_of(double *seconds, int64_t count)
@@ -106,6 +118,25 @@ static void set_args(const struct bench_options *o, const struct run_result *r, 
     args->out = view(&r->out, data[3], device, o->batch, item);
     args->lse = view(&r->lse, data[4], device, o->batch, item);
     args->scale = o->run.scale;
+}
+
+/* The items of the batch in an order in which no two distances are the same: they take the way that memory from
+ * anywhere takes. */
+static vic_status set_items(const struct bench_options *o, struct bench_result *r, void *const data[INPUTS + 2],
+                            vic_device device, vic_attention_args *args, vic_error *err)
+{
+    enum { STEP = 7919 }; /* a prime beyond the largest batch */
+    if (o->items == 0) return VIC_OK;
+    TRY(allocate(o->batch, sizeof *r->items, "items", &r->items, err));
+    for (int i = 0; i < o->batch; i++) {
+        vic_attention_args one = VIC_INIT(vic_attention_args);
+        set_args(o, &r->run, data, device, (int)((int64_t)i * STEP % o->batch), &one);
+        r->items[i] = (vic_attention_item){ one.q.data, one.k.data, one.v.data, one.out.data, one.lse.data };
+    }
+    set_args(o, &r->run, data, device, 0, args);
+    args->items = r->items;
+    args->n_items = o->batch;
+    return VIC_OK;
 }
 
 /* ---- check ---- */
@@ -192,6 +223,7 @@ static vic_status run_on_cpu(const struct bench_options *o, struct bench_result 
     vic_attention_args args = VIC_INIT(vic_attention_args);
     double start;
     set_args(o, &r->run, data, cpu, -1, &args);
+    TRY(set_items(o, r, data, cpu, &args, err));
     TRY(vic_plan_workspace(r->run.context, r->run.plan, o->batch, &r->workspace_bytes, err));
     progress_phase("attention");
     start = seconds_now();
@@ -210,6 +242,7 @@ static vic_status run_on_gpu(const struct bench_options *o, struct bench_result 
     {
         void *const data[] = { dense.q.data, dense.k.data, dense.v.data, dense.out.data, dense.lse.data };
         set_args(o, &r->run, data, device, -1, &args);
+        TRY_GOTO(set_items(o, r, data, device, &args, err), done);
     }
     args.workspace = dense.workspace;
     args.workspace_size = r->workspace_bytes = dense.workspace_size;
@@ -237,6 +270,7 @@ vic_status bench_measure(struct bench_options *o, struct bench_result *out, vic_
 
 void bench_close(struct bench_result *r)
 {
+    free(r->items);
     vic_plan_free(r->run.plan);
     vic_context_free(r->run.context);
     array_free(&r->run.lse);

@@ -50,11 +50,11 @@ done:
 
 static void json_times(struct json *j, const char *key, const struct bench_times *t)
 {
-    json_object(j, key);
-    json_real(j, "p50", t->p50);
-    json_real(j, "min", t->min);
-    json_real(j, "sigma", t->sigma);
-    json_object_end(j);
+    json_put_object(j, key);
+    json_put_real(j, "p50", t->p50);
+    json_put_real(j, "min", t->min);
+    json_put_real(j, "sigma", t->sigma);
+    json_put_object_end(j);
 }
 
 static vic_status print_json(const struct pattern_input *in, const struct pattern_built *b,
@@ -62,20 +62,20 @@ static vic_status print_json(const struct pattern_input *in, const struct patter
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "pattern", argc, argv, (vic_device){ VIC_CPU, 0 });
     pattern_json(&j, in, b);
-    json_int(&j, "repeat", t->total.launches);
-    json_object(&j, "seconds");
-    json_real(&j, "read", b->seconds_read);
+    json_put_int(&j, "repeat", t->total.launches);
+    json_put_object(&j, "seconds");
+    json_put_real(&j, "read", b->seconds_read);
     json_times(&j, "order", &t->order);
     json_times(&j, "build", &t->build);
     json_times(&j, "total", &t->total);
-    json_object_end(&j);
-    json_real(&j, "pairs_per_second", (double)b->info.pairs / t->total.p50);
-    json_int(&j, "resident_before", t->resident_before);
-    json_int(&j, "resident_peak", t->resident_peak);
-    json_object_end(&j);
+    json_put_object_end(&j);
+    json_put_real(&j, "pairs_per_second", (double)b->info.pairs / t->total.p50);
+    json_put_int(&j, "resident_before", t->resident_before);
+    json_put_int(&j, "resident_peak", t->resident_peak);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

@@ -68,12 +68,12 @@ static vic_status print_json(const struct scaling *s, const struct bench_result 
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     bench_json_context(&j, "scaling", argc, argv, r->run.info.device);
-    json_text(&j, "over", quantities[s->over].name);
-    json_text(&j, "value", value);
+    json_put_text(&j, "over", quantities[s->over].name);
+    json_put_text(&j, "value", value);
     bench_json_result(&j, &s->bench, r);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;
@@ -97,8 +97,7 @@ static vic_status run_value(const struct scaling *s, const struct syntax *syntax
     if (quantities[s->over].option) TRY(options_set(options_find(syntax, quantities[s->over].option), value, err));
     one.bench = s->bench;
     if (!quantities[s->over].option) TRY(set_blocks(&one, value, blocks, sizeof blocks, err));
-    attention_options_complete(&one.bench.run);
-    run_tensors_room(&one.bench.run, one.bench.batch);
+    TRY(bench_options_complete(&one.bench, err));
     TRY_GOTO(bench_measure(&one.bench, &r, err), done);
     progress_end();
     if (strcmp(quantities[s->over].name, "atoms") == 0 && !r.built.view.has_cell) {

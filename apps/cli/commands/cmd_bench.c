@@ -8,6 +8,8 @@ static const struct command benches[] = {
     { "latency", "attention: how long a launch takes, and how much that varies", bench_latency },
     { "pattern", "building the pattern: seconds, memory, pairs a second", bench_pattern },
     { "scaling", "latency over cutoff, heads, head size, atoms, batch, blocks or threads", bench_scaling },
+    { "throughput", "queries a second of an engine in this process, and their latencies", bench_throughput },
+    { "serve", "load on a server of the Open Inference Protocol: rates, latencies, refusals", bench_serve },
 };
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 
@@ -18,11 +20,13 @@ vic_status cmd_bench(int argc, char **argv, vic_error *err)
     for (int i = 0; i < argc && argv[0][0] == '-'; i++)
         help = help || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
     if (argc == 0)
-        return fail(err, VIC_BAD_ARGUMENT,
-                    "choose what to time: `vicinal bench latency`, `pattern` or `scaling`; each has a --help");
+        return fail(
+            err, VIC_BAD_ARGUMENT,
+            "choose what to time: `vicinal bench latency`, `pattern`, `scaling`, `throughput` or `serve`; each has a "
+            "--help");
     if (help) {
         printf("vicinal bench SUBCOMMAND FILE [options]\n\nTimes attention and patterns on this machine.\n\n");
-        for (int i = 0; i < BENCHES; i++) printf("  %-10s%s\n", benches[i].name, benches[i].summary);
+        for (int i = 0; i < BENCHES; i++) printf("  %-12s%s\n", benches[i].name, benches[i].summary);
         printf("\n`vicinal bench SUBCOMMAND --help` lists the options of one; --json is for scripts.\n");
         return VIC_OK;
     }

@@ -23,57 +23,57 @@ static void devices_json(struct json *j)
     vic_device_info d = VIC_INIT(vic_device_info);
     vic_error end = { VIC_OK, "" };
     int count = 0;
-    json_array(j, "devices");
+    json_put_array(j, "devices");
     for (; vic_device_get(count, &d, &end) == VIC_OK; count++) {
-        json_object(j, NULL);
-        json_text(j, "kind", kind_name(&d));
-        json_int(j, "index", d.device.index);
-        json_text(j, "name", d.name);
-        json_int(j, "memory_bytes", d.memory_bytes);
-        json_text(j, "detail", d.detail);
-        json_object_end(j);
+        json_put_object(j, NULL);
+        json_put_text(j, "kind", kind_name(&d));
+        json_put_int(j, "index", d.device.index);
+        json_put_text(j, "name", d.name);
+        json_put_int(j, "memory_bytes", d.memory_bytes);
+        json_put_text(j, "detail", d.detail);
+        json_put_object_end(j);
     }
-    json_array_end(j);
-    json_text(j, "cuda_note", cuda_note(count, &end));
+    json_put_array_end(j);
+    json_put_text(j, "cuda_note", cuda_note(count, &end));
 }
 
 static void kernels_json(struct json *j)
 {
     vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
-    json_array(j, "kernels");
+    json_put_array(j, "kernels");
     for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++) {
-        json_object(j, NULL);
-        json_text(j, "name", kernel.name);
-        json_text(j, "device", kernel.device);
-        json_bool(j, "available", kernel.available);
-        json_text(j, "reason", kernel.reason);
-        json_object_end(j);
+        json_put_object(j, NULL);
+        json_put_text(j, "name", kernel.name);
+        json_put_text(j, "device", kernel.device);
+        json_put_bool(j, "available", kernel.available);
+        json_put_text(j, "reason", kernel.reason);
+        json_put_object_end(j);
     }
-    json_array_end(j);
+    json_put_array_end(j);
 }
 
 static void switches_json(struct json *j)
 {
     vic_switch_info info = VIC_INIT(vic_switch_info);
     vic_error problem;
-    json_object(j, "switches");
+    json_put_object(j, "switches");
     for (int i = 0; i < vic_switch_count() && vic_switch_get(i, &info, NULL) == VIC_OK; i++)
-        json_text(j, info.name, info.value);
-    json_object_end(j);
-    json_text(j, "switch_problem", vic_switches_check(&problem) == VIC_OK ? "" : problem.text);
+        json_put_text(j, info.name, info.value);
+    json_put_object_end(j);
+    json_put_text(j, "switch_problem", vic_switches_check(&problem) == VIC_OK ? "" : problem.text);
 }
 
 static vic_status env_json(vic_error *err)
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
-    json_text(&j, "version", vic_version());
-    json_text(&j, "build", vic_build_info());
+    json_put_object(&j, NULL);
+    json_put_text(&j, "version", vic_version());
+    json_put_text(&j, "build", vic_build_info());
     devices_json(&j);
     kernels_json(&j);
     switches_json(&j);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

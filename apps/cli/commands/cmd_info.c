@@ -99,26 +99,26 @@ static double mass_density(const struct summary *s)
 
 static void json_triple(struct json *j, const char *key, const double x[3])
 {
-    json_array(j, key);
-    for (int k = 0; k < 3; k++) json_real(j, NULL, x[k]);
-    json_array_end(j);
+    json_put_array(j, key);
+    for (int k = 0; k < 3; k++) json_put_real(j, NULL, x[k]);
+    json_put_array_end(j);
 }
 
 static void json_cell(struct json *j, const vic_structure_info *v, const struct summary *s)
 {
     static const char *const names[] = { "a", "b", "c", "alpha", "beta", "gamma" };
     if (!s->has_cell) {
-        json_null(j, "cell");
+        json_put_null(j, "cell");
         return;
     }
-    json_object(j, "cell");
-    for (int k = 0; k < 3; k++) json_real(j, names[k], s->length[k]);
-    for (int k = 0; k < 3; k++) json_real(j, names[3 + k], s->angle[k]);
-    json_array(j, "vectors");
+    json_put_object(j, "cell");
+    for (int k = 0; k < 3; k++) json_put_real(j, names[k], s->length[k]);
+    for (int k = 0; k < 3; k++) json_put_real(j, names[3 + k], s->angle[k]);
+    json_put_array(j, "vectors");
     for (int k = 0; k < 3; k++) json_triple(j, NULL, v->cell + 3 * k);
-    json_array_end(j);
-    json_real(j, "volume", s->volume);
-    json_object_end(j);
+    json_put_array_end(j);
+    json_put_real(j, "volume", s->volume);
+    json_put_object_end(j);
 }
 
 static vic_status info_json(const char *file, const vic_structure_info *v, const vic_read_options *read,
@@ -126,42 +126,42 @@ static vic_status info_json(const char *file, const vic_structure_info *v, const
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
-    json_text(&j, "file", file);
-    json_text(&j, "format", v->format);
-    json_text(&j, "title", v->title);
-    json_int(&j, "atoms", v->atoms);
-    json_int(&j, "file_atoms", v->file_atoms);
-    json_object(&j, "elements");
+    json_put_object(&j, NULL);
+    json_put_text(&j, "file", file);
+    json_put_text(&j, "format", v->format);
+    json_put_text(&j, "title", v->title);
+    json_put_int(&j, "atoms", v->atoms);
+    json_put_int(&j, "file_atoms", v->file_atoms);
+    json_put_object(&j, "elements");
     for (int z = 1; z <= 256; z++) { /* unknown ones last */
         int64_t count = s->elements[z % 256];
-        if (count && (z == 256 || z < ELEMENTS)) json_int(&j, chemistry_symbol(z % 256), count);
+        if (count && (z == 256 || z < ELEMENTS)) json_put_int(&j, chemistry_symbol(z % 256), count);
     }
-    json_object_end(&j);
-    json_int(&j, "models", v->models);
-    json_int(&j, "altloc_atoms", v->altloc_atoms);
-    json_int(&j, "partial_occupancy", s->partial);
-    json_int(&j, "chains", s->chains);
-    json_int(&j, "residues", s->residues);
+    json_put_object_end(&j);
+    json_put_int(&j, "models", v->models);
+    json_put_int(&j, "altloc_atoms", v->altloc_atoms);
+    json_put_int(&j, "partial_occupancy", s->partial);
+    json_put_int(&j, "chains", s->chains);
+    json_put_int(&j, "residues", s->residues);
     json_cell(&j, v, s);
     structure_json(&j, v, read);
-    json_array(&j, "box");
+    json_put_array(&j, "box");
     json_triple(&j, NULL, s->low);
     json_triple(&j, NULL, s->high);
-    json_array_end(&j);
+    json_put_array_end(&j);
     if (s->has_cell) {
-        json_object(&j, "density");
-        json_real(&j, "atoms_per_A3", (double)v->atoms / s->volume);
+        json_put_object(&j, "density");
+        json_put_real(&j, "atoms_per_A3", (double)v->atoms / s->volume);
         if (s->mass > 0.0)
-            json_real(&j, "g_per_cm3", mass_density(s));
+            json_put_real(&j, "g_per_cm3", mass_density(s));
         else
-            json_null(&j, "g_per_cm3");
-        json_object_end(&j);
+            json_put_null(&j, "g_per_cm3");
+        json_put_object_end(&j);
     } else {
-        json_null(&j, "density");
+        json_put_null(&j, "density");
     }
     notes_json(&j, &s->notes);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

@@ -24,12 +24,12 @@ static vic_status pattern_print_json(const struct pattern_input *in, const struc
 {
     struct json j = { 0 };
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     pattern_json(&j, in, b);
-    json_object(&j, "seconds");
+    json_put_object(&j, "seconds");
     pattern_json_seconds(&j, b);
-    json_object_end(&j);
-    json_object_end(&j);
+    json_put_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

@@ -15,12 +15,12 @@ static void add(struct json *j, const char *key, const char *format, ...)
     va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    json_text(j, key, text);
+    json_put_text(j, key, text);
 }
 
 static void add_if(struct json *j, const char *key, const char *text)
 {
-    if (text) json_text(j, key, text);
+    if (text) json_put_text(j, key, text);
 }
 
 static void add_cell(struct json *j, const vic_pattern_info *info)
@@ -32,7 +32,7 @@ static void add_cell(struct json *j, const vic_pattern_info *info)
                       : k % 3 ? ", "
                               : "], [",
                       exact_text(info->cell[k]).s, k == 8 ? "]]" : "");
-    json_text(j, "cell", text.data ? text.data : "");
+    json_put_text(j, "cell", text.data ? text.data : "");
     j->text.failed |= text.failed;
     buffer_free(&text);
 }
@@ -55,13 +55,13 @@ static void add_pattern(struct json *j, const struct pattern_input *in, const st
     const vic_pattern_info *info = &b->info;
     const bool *periodic = info->periodic;
     add(j, "producer", "vicinal %s", vic_version());
-    json_text(j, "file", in->file);
+    json_put_text(j, "file", in->file);
     add_selection(j, &in->structure);
     add(j, "atoms", "%lld", (long long)info->n_q);
     if (info->n_k != info->n_q) add(j, "keys", "%lld", (long long)info->n_k);
     if (info->groups != 1) add(j, "structures", "%lld", (long long)info->groups);
-    json_text(j, "kind", info->kind);
-    if (info->cutoff > 0.0) json_text(j, "cutoff", exact_text(info->cutoff).s);
+    json_put_text(j, "kind", info->kind);
+    if (info->cutoff > 0.0) json_put_text(j, "cutoff", exact_text(info->cutoff).s);
     if (in->ways.nearest) add(j, "nearest", "%d", in->ways.nearest);
     if (in->ways.queries) add(j, "windows", "%d,%d", in->ways.queries, in->ways.keys);
     if (in->no_self) add(j, "self_pairs", "left out");
@@ -77,9 +77,9 @@ static void add_pattern(struct json *j, const struct pattern_input *in, const st
 vic_status metadata_of_pattern(struct json *j, const struct pattern_input *in, const struct pattern_built *b,
                                vic_error *err)
 {
-    json_object(j, NULL);
+    json_put_object(j, NULL);
     add_pattern(j, in, b);
-    json_object_end(j);
+    json_put_object_end(j);
     return buffer_check(&j->text, "the description of a file", err);
 }
 
@@ -88,22 +88,22 @@ vic_status metadata_of_run(struct json *j, const struct run_options *r, const st
 {
     static const char *const names[INPUTS] = { "q", "k", "v" };
     bool random = false;
-    json_object(j, NULL);
+    json_put_object(j, NULL);
     add_pattern(j, &r->pattern, b);
     add(j, "heads", "%d", r->heads);
     add(j, "kv_heads", "%d", r->kv_heads);
     add(j, "head_dim", "%d", r->head_dim);
     add(j, "head_dim_v", "%d", r->head_dim_v);
     add(j, "dtype", "%s", vic_dtype_name(r->dtype));
-    json_text(j, "scale", exact_text(r->scale > 0.0 ? r->scale : 1.0 / sqrt((double)r->head_dim)).s);
+    json_put_text(j, "scale", exact_text(r->scale > 0.0 ? r->scale : 1.0 / sqrt((double)r->head_dim)).s);
     add_if(j, "radial", r->radial);
     for (int i = 0; i < INPUTS; i++) {
-        json_text(j, names[i], r->input[i] ? r->input[i] : "random");
+        json_put_text(j, names[i], r->input[i] ? r->input[i] : "random");
         random = random || !r->input[i];
     }
     if (random) add(j, "seed", "%llu", (unsigned long long)r->seed);
     add(j, "device", "%s", out->info.device.type == VIC_CUDA ? "cuda" : "cpu");
-    json_text(j, "kernel", out->info.kernel);
-    json_object_end(j);
+    json_put_text(j, "kernel", out->info.kernel);
+    json_put_object_end(j);
     return buffer_check(&j->text, "the description of a file", err);
 }

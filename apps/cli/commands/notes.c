@@ -39,9 +39,9 @@ void notes_warn(struct notes *notes, const char *format, ...)
 
 void notes_json(struct json *j, const struct notes *notes)
 {
-    json_array(j, "notes");
-    for (int i = 0; i < notes->n; i++) json_text(j, NULL, notes->text[i]);
-    json_array_end(j);
+    json_put_array(j, "notes");
+    for (int i = 0; i < notes->n; i++) json_put_text(j, NULL, notes->text[i]);
+    json_put_array_end(j);
 }
 
 void notes_text(const struct notes *notes)

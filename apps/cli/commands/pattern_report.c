@@ -222,50 +222,50 @@ const char *pattern_what(const struct pattern_input *in, const struct pattern_bu
 void pattern_json(struct json *j, const struct pattern_input *in, const struct pattern_built *b)
 {
     const vic_pattern_info *info = &b->info;
-    json_text(j, "file", in->file);
-    json_text(j, "kind", info->kind);
+    json_put_text(j, "file", in->file);
+    json_put_text(j, "kind", info->kind);
     if (info->cutoff > 0.0)
-        json_real(j, "cutoff", info->cutoff);
+        json_put_real(j, "cutoff", info->cutoff);
     else
-        json_null(j, "cutoff");
+        json_put_null(j, "cutoff");
     if (b->view.has_cell) {
-        json_array(j, "cell");
+        json_put_array(j, "cell");
         for (int k = 0; k < 3; k++) {
-            json_array(j, NULL);
-            for (int x = 0; x < 3; x++) json_real(j, NULL, b->view.cell[3 * k + x]);
-            json_array_end(j);
+            json_put_array(j, NULL);
+            for (int x = 0; x < 3; x++) json_put_real(j, NULL, b->view.cell[3 * k + x]);
+            json_put_array_end(j);
         }
-        json_array_end(j);
+        json_put_array_end(j);
     } else {
-        json_null(j, "cell");
+        json_put_null(j, "cell");
     }
     structure_json(j, &b->view, &in->structure.read);
-    json_int(j, "atoms", info->n_q);
-    if (info->n_k != info->n_q) json_int(j, "keys", info->n_k);
-    if (info->groups != 1) json_int(j, "structures", info->groups);
-    json_int(j, "pairs", info->pairs);
-    json_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
-    json_int(j, "max_pairs", info->max_pairs);
-    json_int(j, "boundary_pairs", info->boundary_pairs);
-    json_int(j, "strips", info->strips);
-    json_int(j, "blocks", info->blocks);
-    json_int(j, "full_blocks", info->full_blocks);
-    json_int(j, "block_pairs", BLOCK_PAIRS * info->blocks);
-    json_real(j, "fill", fill(info));
-    json_object(j, "block128");
-    json_int(j, "count", b->block128.partial + b->block128.full);
-    json_real(j, "density", pattern_density(b));
-    json_int(j, "full", b->block128.full);
-    json_object_end(j);
-    json_int(j, "bytes", (int64_t)info->bytes);
+    json_put_int(j, "atoms", info->n_q);
+    if (info->n_k != info->n_q) json_put_int(j, "keys", info->n_k);
+    if (info->groups != 1) json_put_int(j, "structures", info->groups);
+    json_put_int(j, "pairs", info->pairs);
+    json_put_real(j, "pairs_per_atom", ratio((double)info->pairs, (double)info->n_q));
+    json_put_int(j, "max_pairs", info->max_pairs);
+    json_put_int(j, "boundary_pairs", info->boundary_pairs);
+    json_put_int(j, "strips", info->strips);
+    json_put_int(j, "blocks", info->blocks);
+    json_put_int(j, "full_blocks", info->full_blocks);
+    json_put_int(j, "block_pairs", BLOCK_PAIRS * info->blocks);
+    json_put_real(j, "fill", fill(info));
+    json_put_object(j, "block128");
+    json_put_int(j, "count", b->block128.partial + b->block128.full);
+    json_put_real(j, "density", pattern_density(b));
+    json_put_int(j, "full", b->block128.full);
+    json_put_object_end(j);
+    json_put_int(j, "bytes", (int64_t)info->bytes);
     notes_json(j, &b->notes);
 }
 
 void pattern_json_seconds(struct json *j, const struct pattern_built *b)
 {
-    json_real(j, "read", b->seconds_read);
-    json_real(j, "order", b->info.seconds_order);
-    json_real(j, "build", b->info.seconds_build);
+    json_put_real(j, "read", b->seconds_read);
+    json_put_real(j, "order", b->info.seconds_order);
+    json_put_real(j, "build", b->info.seconds_build);
 }
 
 void pattern_text(const struct pattern_input *in, const struct pattern_built *b)

@@ -27,16 +27,16 @@ static const char *device_text(vic_device device, char out[32])
 
 void run_check_json(struct json *j, const char *key, const char *kernel, const struct run_check *check)
 {
-    json_object(j, key);
-    if (kernel) json_text(j, "kernel", kernel);
-    json_int(j, "rows", check->rows);
-    json_real(j, "relative_frobenius", check->relative_frobenius);
-    json_int(j, "worst_row", check->worst_row);
-    json_real(j, "worst_row_error", check->worst_row_error);
-    json_real(j, "lse_max_error", check->lse_max_error);
-    json_int(j, "count_mismatches", check->count_mismatches);
-    json_bool(j, "pass", check->pass);
-    json_object_end(j);
+    json_put_object(j, key);
+    if (kernel) json_put_text(j, "kernel", kernel);
+    json_put_int(j, "rows", check->rows);
+    json_put_real(j, "relative_frobenius", check->relative_frobenius);
+    json_put_int(j, "worst_row", check->worst_row);
+    json_put_real(j, "worst_row_error", check->worst_row_error);
+    json_put_real(j, "lse_max_error", check->lse_max_error);
+    json_put_int(j, "count_mismatches", check->count_mismatches);
+    json_put_bool(j, "pass", check->pass);
+    json_put_object_end(j);
 }
 
 vic_status run_json(const struct run_options *r, const struct pattern_built *b, const struct run_result *out,
@@ -46,35 +46,35 @@ vic_status run_json(const struct run_options *r, const struct pattern_built *b, 
     struct json j = { 0 };
     char text[32];
     vic_status st;
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     pattern_json(&j, &r->pattern, b);
-    json_text(&j, "device", device_text(out->info.device, text));
-    json_text(&j, "kernel", out->info.kernel);
-    json_int(&j, "threads", out->threads);
-    json_int(&j, "heads", r->heads);
-    json_int(&j, "kv_heads", r->kv_heads);
-    json_int(&j, "head_dim", r->head_dim);
-    json_int(&j, "head_dim_v", r->head_dim_v);
-    json_text(&j, "dtype", vic_dtype_name(r->dtype));
+    json_put_text(&j, "device", device_text(out->info.device, text));
+    json_put_text(&j, "kernel", out->info.kernel);
+    json_put_int(&j, "threads", out->threads);
+    json_put_int(&j, "heads", r->heads);
+    json_put_int(&j, "kv_heads", r->kv_heads);
+    json_put_int(&j, "head_dim", r->head_dim);
+    json_put_int(&j, "head_dim_v", r->head_dim_v);
+    json_put_text(&j, "dtype", vic_dtype_name(r->dtype));
     run_tensors_json(&j, r);
     if (r->radial)
-        json_text(&j, "radial", r->radial);
+        json_put_text(&j, "radial", r->radial);
     else
-        json_null(&j, "radial");
-    json_object(&j, "seconds");
+        json_put_null(&j, "radial");
+    json_put_object(&j, "seconds");
     pattern_json_seconds(&j, b);
-    json_real(&j, "plan", out->plan_seconds);
-    json_real(&j, "attention", out->attention_seconds);
-    json_object_end(&j);
-    json_int(&j, "computed_pairs", out->info.computed_pairs);
-    json_real(&j, "gpairs_per_second", rates.gpairs);
-    json_real(&j, "tflops_computed", rates.computed);
-    json_real(&j, "tflops_useful", rates.useful);
+    json_put_real(&j, "plan", out->plan_seconds);
+    json_put_real(&j, "attention", out->attention_seconds);
+    json_put_object_end(&j);
+    json_put_int(&j, "computed_pairs", out->info.computed_pairs);
+    json_put_real(&j, "gpairs_per_second", rates.gpairs);
+    json_put_real(&j, "tflops_computed", rates.computed);
+    json_put_real(&j, "tflops_useful", rates.useful);
     snprintf(text, sizeof text, "crc32:%08x", out->checksum);
-    json_text(&j, "checksum", text);
+    json_put_text(&j, "checksum", text);
     if (r->check) run_check_json(&j, "check", NULL, &out->check);
     if (out->twin.rows > 0) run_check_json(&j, "check_cpu", out->twin_kernel, &out->twin);
-    json_object_end(&j);
+    json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
     return st;

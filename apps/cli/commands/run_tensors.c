@@ -149,9 +149,9 @@ void run_tensors_text(const struct run_options *r, char *out, size_t size)
 void run_tensors_json(struct json *j, const struct run_options *r)
 {
     char random[48];
-    json_object(j, "inputs");
-    for (int i = 0; i < INPUTS; i++) json_text(j, names[i], r->input[i] ? r->input[i] : random_text(r, random));
-    json_object_end(j);
+    json_put_object(j, "inputs");
+    for (int i = 0; i < INPUTS; i++) json_put_text(j, names[i], r->input[i] ? r->input[i] : random_text(r, random));
+    json_put_object_end(j);
 }
 
 void run_tensors_room(struct run_options *r, int batch)

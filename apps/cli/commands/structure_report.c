@@ -109,16 +109,16 @@ void structure_text(const vic_structure_info *v, const vic_read_options *read)
 
 void structure_json(struct json *j, const vic_structure_info *v, const vic_read_options *read)
 {
-    json_array(j, "periodic");
-    for (int k = 0; k < 3; k++) json_bool(j, NULL, v->periodic[k]);
-    json_array_end(j);
-    json_text(j, "space_group", group_of(v));
-    json_text(j, "symmetry", symmetry_words[symmetry_of(v, read)]);
-    json_int(j, "symmetry_operations", v->symmetry_operations ? v->symmetry_operations : 1);
+    json_put_array(j, "periodic");
+    for (int k = 0; k < 3; k++) json_put_bool(j, NULL, v->periodic[k]);
+    json_put_array_end(j);
+    json_put_text(j, "space_group", group_of(v));
+    json_put_text(j, "symmetry", symmetry_words[symmetry_of(v, read)]);
+    json_put_int(j, "symmetry_operations", v->symmetry_operations ? v->symmetry_operations : 1);
     if (v->unapplied_operations < 0)
-        json_null(j, "unapplied_operations");
+        json_put_null(j, "unapplied_operations");
     else
-        json_int(j, "unapplied_operations", v->unapplied_operations);
+        json_put_int(j, "unapplied_operations", v->unapplied_operations);
 }
 
 const char *structure_caption(const vic_structure_info *v, const vic_read_options *read, char out[STRUCTURE_CAPTION])

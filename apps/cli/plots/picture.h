@@ -14,8 +14,7 @@ struct picture {
 vic_status picture_make(struct picture *p, int width, int height, struct colour fill, vic_error *err);
 void picture_free(struct picture *p);
 
-/* The picture as a PNG file, and any bytes as base64. */
+/* The picture as a PNG file. */
 vic_status png_encode(const struct picture *p, struct buffer *out, vic_error *err);
-void base64_encode(const void *bytes, size_t count, struct buffer *out);
 
 #endif

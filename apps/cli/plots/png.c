@@ -111,20 +111,3 @@ done:
     free(blank);
     return st;
 }
-
-void base64_encode(const void *bytes, size_t count, struct buffer *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *from = bytes;
-    for (size_t i = 0; i < count; i += 3) {
-        size_t left = count - i;
-        uint32_t group = (uint32_t)from[i] << 16;
-        char text[4];
-        if (left > 1) group |= (uint32_t)from[i + 1] << 8;
-        if (left > 2) group |= from[i + 2];
-        for (int k = 0; k < 4; k++) text[k] = digits[group >> (18 - 6 * k) & 63];
-        if (left < 3) text[3] = '=';
-        if (left < 2) text[2] = '=';
-        buffer_add(out, text, 4);
-    }
-}

@@ -190,7 +190,7 @@ vic_status svg_image(struct svg *s, double x, double y, double width, double hei
                       "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" preserveAspectRatio=\"none\"%s "
                       "xlink:href=\"data:image/png;base64,",
                       x, y, width, height, crisp ? " style=\"image-rendering:pixelated\"" : "");
-        base64_encode(png.data, png.size, &s->text);
+        buffer_base64(&s->text, png.data, png.size);
         buffer_text(&s->text, "\"/>\n");
     }
     buffer_free(&png);

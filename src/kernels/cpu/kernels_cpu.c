@@ -29,13 +29,13 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
 }
 
 /* Sets kernel_data to the order in which strips are computed. */
-static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *err)
+static vic_status prepare(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
 {
     vic_status st = VIC_OK;
     const struct vic_pattern *p = plan->pattern;
     int64_t *work = NULL;
     int32_t *order;
-    (void)pool;
+    (void)setup;
     TRY(mem_array((size_t)p->strips, sizeof *order, "strips", &order, err));
     plan->kernel_data = order;
     plan->bytes += (size_t)p->strips * sizeof *order;

@@ -326,9 +326,9 @@ static int64_t strip_pairs(const struct vic_pattern *p, int64_t strip)
     return pairs;
 }
 
-static vic_status prepare(struct vic_plan *plan, struct pool *pool, vic_error *err)
+static vic_status prepare(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
 {
-    (void)pool;
+    (void)setup;
     (void)err;
     for (int64_t s = 0; s < plan->pattern->strips; s++) plan->computed_pairs += strip_pairs(plan->pattern, s);
     return VIC_OK;

@@ -83,7 +83,7 @@ static void run_items(struct placed *x, int threads)
     vic_plan *plan;
     vic_error err;
     if (prepare_instead && gpu) used_kernel.prepare = prepare_instead;
-    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, &err));
+    CHECK_OK(plan_make(&p->pattern, &request, &used_kernel, &(struct kernel_setup){ .pool = pools[7] }, &plan, &err));
     unsigned char *base = gpu ? to_gpu(x->memory, x->bytes) : x->memory;
     for (int i = 0; i < p->entries; i++) {
         const size_t *at = x->at + (size_t)i * TENSORS;
@@ -130,7 +130,8 @@ static void check_items(const struct kernel *kernel, void *context)
     place(&x, &state);
     fill(&x);
     run_items(&x, 3);
-    for (size_t i = 0; i < x.bytes; i++)
+    const bool same = memcmp(x.memory, x.expected, x.bytes) == 0;
+    for (size_t i = 0; i < x.bytes && !same; i++)
         CHECK(x.memory[i] == x.expected[i], "%s, %d items: byte %zu of %zu is not that of the batch", kernel->name,
               entries, i, x.bytes);
     /* And the batch has the bits of lone problems. */
@@ -217,6 +218,7 @@ void test_items_at_unrelated_addresses(void **state)
     if (nothing_to_test()) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int t = first_type(); t < TYPES; t++) {
+            if (small() && (t > first_type() || cases[i].n_q > 300)) continue;
             struct attention_case c = cases[i];
             struct problem p;
             c.dtype = types[t];

@@ -4,7 +4,7 @@
 struct pool *pools[8];
 
 vic_device_type tested = VIC_CPU;
-vic_status (*prepare_instead)(struct vic_plan *plan, struct pool *pool, vic_error *err);
+vic_status (*prepare_instead)(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {
@@ -232,7 +232,7 @@ static void launch_on_cpu(const struct kernel *kernel, struct problem *p, int th
     vic_plan *plan;
     vic_error err;
     args.batch = p->entries;
-    CHECK_OK(plan_make(&p->pattern, &request, kernel, pools[threads], &plan, &err));
+    CHECK_OK(plan_make(&p->pattern, &request, kernel, &(struct kernel_setup){ .pool = pools[threads] }, &plan, &err));
     size_t used = kernel->workspace(plan, threads, p->entries, false), bytes = (used + 64 + 63) / 64 * 64;
     unsigned char *workspace = aligned_alloc(64, bytes);
     CHECK(workspace != NULL, "out of memory");
@@ -279,7 +279,7 @@ vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_err
     vic_plan *plan = NULL;
     args.batch = p->entries;
     if (prepare_instead) used_kernel.prepare = prepare_instead;
-    st = plan_make(&p->pattern, &request, &used_kernel, pools[7], &plan, err);
+    st = plan_make(&p->pattern, &request, &used_kernel, &(struct kernel_setup){ .pool = pools[7] }, &plan, err);
     if (st != VIC_OK) return st;
     for (int i = 0; i < 5; i++) {
         bool packed = i > 0 && owners[i] == &p->q;

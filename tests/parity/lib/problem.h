@@ -54,7 +54,7 @@ void *to_gpu(const unsigned char *from, size_t bytes);
 void from_gpu(unsigned char *to, const void *from, size_t bytes);
 
 /* Set by tests that want a plan made in another way than the kernel would. */
-extern vic_status (*prepare_instead)(struct vic_plan *plan, struct pool *pool, vic_error *err);
+extern vic_status (*prepare_instead)(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
 
 /* The status comes back, so that a test may ask for a refusal. */
 vic_status launch_on_gpu(const struct kernel *kernel, struct problem *p, vic_error *err);

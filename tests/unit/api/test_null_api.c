@@ -5,6 +5,7 @@
 #include "objects.h"
 
 #include "vicinal_dev.h"
+#include "vicinal_engine.h"
 #include "vicinal_structure.h"
 
 #include <fcntl.h>
@@ -20,6 +21,9 @@ static struct {
     vic_structure *structure;
     vic_pattern *pattern, *other;
     vic_plan *plan;
+    vic_engine *engine;
+    vic_endpoint *endpoint;
+    vic_endpoint_options endpoint_options;
     vic_points points, nowhere;
     vic_pattern_options pattern_options;
     vic_plan_options plan_options;
@@ -41,6 +45,8 @@ static struct {
     vic_structure *structure;
     vic_pattern *pattern;
     vic_plan *plan;
+    vic_engine *engine;
+    vic_endpoint *endpoint;
     void *memory;
 } made;
 
@@ -402,6 +408,115 @@ CALL(vic_structure_free)
     return st;
 }
 
+/* ---- vicinal_engine.h ---- */
+
+static void ignore(void *user, const vic_answer *answer)
+{
+    (void)user, (void)answer;
+}
+
+CALL(vic_engine_create)
+{
+    const vic_engine_options c = { .size = sizeof c, .threads = 1 };
+    return vic_engine_create(P(0, &c), P(1, &made.engine), P(2, e));
+}
+
+CALL(vic_engine_get)
+{
+    vic_engine_info info = VIC_INIT(vic_engine_info);
+    return vic_engine_get(P(0, o.engine), P(1, &info), P(2, e));
+}
+
+CALL(vic_engine_drain)
+{
+    vic_engine *engine = NULL; /* one that serves is of no use any more */
+    vic_status st = vic_engine_create(NULL, &engine, e);
+    if (st == VIC_OK) st = vic_engine_drain(P(0, engine), 100, P(1, e));
+    vic_engine_free(engine);
+    return st;
+}
+
+CALL(vic_engine_free)
+{
+    vic_engine *engine;
+    vic_status st = vic_engine_create(NULL, &engine, e);
+    vic_engine_free(P(0, engine));
+    if (null == 0) vic_engine_free(engine);
+    return st;
+}
+
+CALL(vic_endpoint_create)
+{
+    return vic_endpoint_create(P(0, o.engine), P(1, o.pattern), P(2, &o.endpoint_options), P(3, &made.endpoint),
+                               P(4, e));
+}
+
+CALL(vic_endpoint_replace)
+{
+    uint64_t version;
+    return vic_endpoint_replace(P(0, o.endpoint), P(1, o.pattern), P(2, &version), P(3, e));
+}
+
+CALL(vic_endpoint_pattern)
+{
+    return vic_endpoint_pattern(P(0, o.endpoint), P(1, &made.pattern), P(2, e));
+}
+
+CALL(vic_endpoint_get)
+{
+    vic_endpoint_info info = VIC_INIT(vic_endpoint_info);
+    return vic_endpoint_get(P(0, o.endpoint), P(1, &info), P(2, e));
+}
+
+CALL(vic_endpoint_free)
+{
+    vic_endpoint *endpoint;
+    vic_status st = vic_endpoint_create(o.engine, o.pattern, &o.endpoint_options, &endpoint, e);
+    vic_endpoint_free(P(0, endpoint));
+    if (null == 0) vic_endpoint_free(endpoint);
+    return st;
+}
+
+CALL(vic_submit)
+{
+    vic_engine_info info = VIC_INIT(vic_engine_info);
+    vic_query q = { .size = sizeof q, .q = o.in, .k = o.in, .v = o.in, .out = o.out, .done = ignore };
+    uint64_t ticket;
+    vic_status st = vic_submit(P(0, o.endpoint), P(1, &q), P(2, &ticket), P(3, e));
+    do assert_int_equal(vic_engine_get(o.engine, &info, NULL), VIC_OK);
+    while (info.waiting + info.running > 0);
+    return st;
+}
+
+CALL(vic_cancel)
+{
+    (void)e;
+    assert_false(vic_cancel(P(0, o.endpoint), 77));
+    return VIC_OK;
+}
+
+/* With all that they need these need a GPU: tests/gpu/test_memory_gpu.c. */
+CALL(vic_memory_export)
+{
+    vic_memory_handle handle;
+    if (null < 0 || null == 2) return VIC_OK;
+    return vic_memory_export((vic_device){ VIC_CUDA, 0 }, P(0, o.values), P(1, &handle), e);
+}
+
+CALL(vic_memory_open)
+{
+    vic_memory_handle handle = { { 0 } };
+    if (null < 0 || null == 2) return VIC_OK;
+    return vic_memory_open((vic_device){ VIC_CUDA, 0 }, P(0, &handle), 1, P(1, &made.memory), e);
+}
+
+CALL(vic_memory_close)
+{
+    (void)e;
+    if (null == 0) vic_memory_close((vic_device){ VIC_CUDA, 0 }, NULL);
+    return VIC_OK;
+}
+
 /* ---- the table ---- */
 
 #define OPTIONAL(index) (1u << (index))
@@ -461,7 +576,21 @@ CALL(vic_structure_free)
     X(vic_structure_points, 3, OPTIONAL(2))                                                                          \
     X(vic_structure_write, 5, OPTIONAL(2) | OPTIONAL(4))                                                             \
     X(vic_structure_write_to, 5, OPTIONAL(2) | OPTIONAL(4))                                                          \
-    X(vic_structure_free, 1, OPTIONAL(0))
+    X(vic_structure_free, 1, OPTIONAL(0))                                                                            \
+    X(vic_engine_create, 3, OPTIONAL(0) | OPTIONAL(2))                                                               \
+    X(vic_engine_get, 3, OPTIONAL(2))                                                                                \
+    X(vic_engine_drain, 2, OPTIONAL(1))                                                                              \
+    X(vic_engine_free, 1, OPTIONAL(0))                                                                               \
+    X(vic_endpoint_create, 5, OPTIONAL(4))                                                                           \
+    X(vic_endpoint_replace, 4, OPTIONAL(2) | OPTIONAL(3))                                                            \
+    X(vic_endpoint_pattern, 3, OPTIONAL(2))                                                                          \
+    X(vic_endpoint_get, 3, OPTIONAL(2))                                                                              \
+    X(vic_endpoint_free, 1, OPTIONAL(0))                                                                             \
+    X(vic_submit, 4, OPTIONAL(2) | OPTIONAL(3))                                                                      \
+    X(vic_cancel, 1, OPTIONAL(0))                                                                                    \
+    X(vic_memory_export, 3, OPTIONAL(2))                                                                             \
+    X(vic_memory_open, 3, OPTIONAL(2))                                                                               \
+    X(vic_memory_close, 1, OPTIONAL(0))
 
 static const struct function {
     const char *name;
@@ -476,12 +605,15 @@ static const struct function {
 static void free_what_was_made(const struct function *f, int null, vic_status st)
 {
     if (st != VIC_OK)
-        CHECK(!made.context && !made.structure && !made.pattern && !made.plan && !made.memory,
+        CHECK(!made.context && !made.structure && !made.pattern && !made.plan && !made.memory && !made.engine &&
+                  !made.endpoint,
               "%s with argument %d NULL failed and handed something out", f->name, null);
     vic_context_free(made.context);
     vic_structure_free(made.structure);
     vic_pattern_free(made.pattern);
     vic_plan_free(made.plan);
+    vic_endpoint_free(made.endpoint);
+    vic_engine_free(made.engine);
     free(made.memory);
     memset(&made, 0, sizeof made);
 }
@@ -547,6 +679,9 @@ static int set_up(void **state)
                                .query = vic_tensor_make(o.first, VIC_I32, 1, (const int64_t[]){ 1 }),
                                .key = vic_tensor_make(o.first, VIC_I32, 1, (const int64_t[]){ 1 }) };
     if (vic_plan_create(NULL, o.pattern, &o.plan_options, &o.plan, &err) != VIC_OK) return -1;
+    o.endpoint_options = (vic_endpoint_options){ .size = sizeof o.endpoint_options, .plan = &o.plan_options };
+    if (vic_engine_create(NULL, &o.engine, &err) != VIC_OK) return -1;
+    if (vic_endpoint_create(o.engine, o.pattern, &o.endpoint_options, &o.endpoint, &err) != VIC_OK) return -1;
     if (vic_structure_from_arrays(N, o.numbers, NULL, NULL, NULL, &o.structure, &err) != VIC_OK) return -1;
     snprintf(o.folder, sizeof o.folder, "/tmp/vicinal-null-XXXXXX");
     if (!mkdtemp(o.folder)) return -1;
@@ -560,6 +695,8 @@ static int tear_down(void **state)
 {
     (void)state;
     close(o.descriptor);
+    vic_endpoint_free(o.endpoint);
+    vic_engine_free(o.engine);
     vic_plan_free(o.plan);
     vic_pattern_free(o.pattern);
     vic_pattern_free(o.other);

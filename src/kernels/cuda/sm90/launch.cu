@@ -68,7 +68,7 @@ void cuda_sm90_release(vic_plan *plan)
 {
     device_plan *d = static_cast<device_plan *>(plan->kernel_data);
     on_device scope(plan->device, nullptr);
-    cuda_host::free_memory(d->memory);
+    cuda_array_free(d->memory);
     delete d;
 }
 
@@ -188,12 +188,12 @@ class stopwatch
 
 // Where the time of making a plan goes, in seconds, for VIC_LOG=plan.
 struct plan_times {
-    double device, layout, schedule, fill, memory, copy, kernel;
+    double device, layout, schedule, fill, copy, kernel;
 };
 
 // Writes the arrays of the plan and uploads them to the device.
-static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
-                         stopwatch *watch, plan_times *times, vic_error *err)
+static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedule *schedules,
+                         const kernel_setup *setup, stopwatch *watch, plan_times *times, vic_error *err)
 {
     const attn_fwd_instance *instance = instance_of(plan);
     const bool two = schedules[WHOLE_TILES].items != nullptr;
@@ -212,11 +212,10 @@ static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedu
     plan->bytes += memory.bytes();
     TRY(mem_array(memory.bytes(), 1, "bytes of a plan", &host, err));
     memory.bind(host);
-    fill_arrays(plan, l, schedules, pool, &arrays);
+    fill_arrays(plan, l, schedules, setup->pool, &arrays);
     times->fill = watch->lap();
-    vic_status st = cuda_check(cudaMalloc(&d->memory, memory.bytes()), "allocating the plan's GPU memory", err);
-    times->memory = watch->lap();
-    if (st == VIC_OK) st = cuda_upload(d->memory, host, memory.bytes(), "copying the plan", err);
+    vic_status st =
+        cuda_array_make(setup->memory, host, memory.bytes(), "copying the plan to the GPU", &d->memory, err);
     std::free(host);
     TRY(st);
     times->copy = watch->lap();
@@ -257,14 +256,12 @@ static void log_plan(const vic_plan *plan, const tile_layout *l, const plan_time
     log_line("plan", "%s: %lld tiles, %lld splits, %d warpgroup splits a strip, %lld stages, %lld steps, %.1f MB",
              plan->kernel->name, (long long)l->tiles, (long long)l->splits, l->warpgroup_splits,
              (long long)l->n_stages, (long long)l->steps, 1e-6 * (double)plan->bytes);
-    log_line("plan",
-             "ms: start of the GPU %.2f, layout %.2f, schedule %.2f, arrays %.2f, GPU memory %.2f, copy %.2f, "
-             "kernel %.2f",
-             1e3 * t->device, 1e3 * t->layout, 1e3 * t->schedule, 1e3 * t->fill, 1e3 * t->memory, 1e3 * t->copy,
-             1e3 * t->kernel);
+    log_line("plan", "ms: start of the GPU %.2f, layout %.2f, schedule %.2f, arrays %.2f, copy %.2f, kernel %.2f",
+             1e3 * t->device, 1e3 * t->layout, 1e3 * t->schedule, 1e3 * t->fill, 1e3 * t->copy, 1e3 * t->kernel);
 }
 
-vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, pool *pool, vic_error *err)
+vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, const kernel_setup *setup,
+                                vic_error *err)
 {
     const attn_fwd_instance *instance = instance_of(plan);
     const layout_shape shape = { instance->places, instance->reach, choice->warpgroup_splits, choice->split_steps };
@@ -278,22 +275,22 @@ vic_status cuda_sm90_prepare_as(vic_plan *plan, const cuda_sm90_choice *choice, 
     TRY(scope.status);
     TRY(start_device(plan->device, &ctas, err));
     times.device = watch.lap();
-    TRY(layout_make(plan->pattern, &shape, pool, &l, err));
+    TRY(layout_make(plan->pattern, &shape, setup->pool, &l, err));
     times.layout = watch.lap();
     plan->computed_pairs = l.steps * STRIP * STAGE_KEYS;
     vic_status st = make_schedules(plan, &l, ctas, choice->whole, schedules, err);
     times.schedule = watch.lap();
-    if (st == VIC_OK) st = upload(plan, &l, schedules, pool, &watch, &times, err);
+    if (st == VIC_OK) st = upload(plan, &l, schedules, setup, &watch, &times, err);
     if (st == VIC_OK) log_plan(plan, &l, &times);
     layout_free(&l);
     for (auto &schedule : schedules) schedule_free(&schedule);
     return st;
 }
 
-vic_status cuda_sm90_prepare(vic_plan *plan, pool *pool, vic_error *err)
+vic_status cuda_sm90_prepare(vic_plan *plan, const kernel_setup *setup, vic_error *err)
 {
     const cuda_sm90_choice by_heuristics = {};
-    return cuda_sm90_prepare_as(plan, &by_heuristics, pool, err);
+    return cuda_sm90_prepare_as(plan, &by_heuristics, setup, err);
 }
 
 // Returns the parameters with splits over CTAs where there are few items; many whole tiles occupy all CTAs.

@@ -18,9 +18,9 @@ struct cuda_sm90_choice {
 };
 
 const char *cuda_sm90_unavailable(vic_device device);
-vic_status cuda_sm90_prepare(struct vic_plan *plan, struct pool *pool, vic_error *err);
-vic_status cuda_sm90_prepare_as(struct vic_plan *plan, const struct cuda_sm90_choice *choice, struct pool *pool,
-                                vic_error *err);
+vic_status cuda_sm90_prepare(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
+vic_status cuda_sm90_prepare_as(struct vic_plan *plan, const struct cuda_sm90_choice *choice,
+                                const struct kernel_setup *setup, vic_error *err);
 void cuda_sm90_release(struct vic_plan *plan);
 size_t cuda_sm90_workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items);
 vic_status cuda_sm90_launch(const struct vic_plan *plan, const struct attention_args *args,

@@ -254,7 +254,7 @@ const char *cuda_unfused_unavailable(vic_device device)
     return cuda_host::hopper_lacks(device);
 }
 
-vic_status cuda_unfused_prepare(vic_plan *plan, pool *, vic_error *err)
+vic_status cuda_unfused_prepare(vic_plan *plan, const kernel_setup *, vic_error *err)
 {
     square_blocks blocks;
     size_t bytes = 0;

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 const char *cuda_unfused_unavailable(vic_device device);
-vic_status cuda_unfused_prepare(struct vic_plan *plan, struct pool *pool, vic_error *err);
+vic_status cuda_unfused_prepare(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
 void cuda_unfused_release(struct vic_plan *plan);
 size_t cuda_unfused_workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items);
 vic_status cuda_unfused_launch(const struct vic_plan *plan, const struct attention_args *args,

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory of bodies and answers.  Taking and giving back a megabyte from and to the system costs several times what
+ * reading it does, so each loop keeps what it has used.  A pool belongs to one thread. */
+#ifndef VICINAL_SERVE_POOL_H
+#define VICINAL_SERVE_POOL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { POOL_SMALLEST = 12, POOL_CLASSES = 28 }; /* 4 KiB, 8 KiB, ... */
+
+struct pool_room { /* of all pools together */
+    size_t most;
+    _Atomic size_t used;
+};
+
+struct pool {
+    struct pool_room *room;
+    struct pool_block *spare[POOL_CLASSES];
+    size_t spare_bytes;
+};
+
+/* At least `bytes`, aligned to 64; NULL: more than there is room for. */
+void *pool_take(struct pool *p, size_t bytes);
+size_t pool_size(const void *memory);
+void pool_give(struct pool *p, void *memory); /* NULL is fine */
+void pool_close(struct pool *p);
+
+#endif
