@@ -74,7 +74,7 @@ static void sweep(struct loop *loop)
         if (c->phase == PHASE_WORK) continue;
         if (c->phase == PHASE_BODY || c->phase == PHASE_ANSWER)
             most = (idle < GRACE_SECONDS ? idle : GRACE_SECONDS) + (double)c->size / SLOWEST_BYTES;
-        if (server->closing && c->phase == PHASE_IDLE && most > 1.0) most = 1.0;
+        if (server->closing && c->phase <= PHASE_HEAD && most > 1.0) most = 1.0;
         if (took > most) shutdown(c->descriptor, SHUT_RDWR);
     }
 }
