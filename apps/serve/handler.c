@@ -176,19 +176,16 @@ static enum MHD_Result work(struct request *r)
     if (!body_end(r)) return reply_refusal(r);
     set_phase(r->connection, PHASE_WORK, 0);
     r->stage = STAGE_WORK;
+    r->counted = true;
     atomic_fetch_add(&r->loop->server->under_way, 1);
     status = r->route->work(r);
-    if (status != 0) {
-        atomic_fetch_sub(&r->loop->server->under_way, 1);
-        return answer(r, status);
-    }
+    if (status != 0) return answer(r, status);
     mhd.suspend_connection(r->mhd); /* it is resumed by this thread, after this */
     return MHD_YES;
 }
 
 static enum MHD_Result go_on(struct request *r)
 {
-    atomic_fetch_sub(&r->loop->server->under_way, 1);
     if (r->connection->gone) return MHD_NO;
     if (r->loop->server->faulted) {
         refuse(&r->why, 503, "a GPU has failed: the server ends");
@@ -231,6 +228,7 @@ void handler_completed(void *door, struct MHD_Connection *connection, void **req
     (void)code;
     if (!r) return;
     loop = r->loop;
+    if (r->counted) atomic_fetch_sub(&loop->server->under_way, 1);
     infer_end(r);
     pool_give(&loop->pool, r->body);
     buffer_free(&r->text);

@@ -54,8 +54,14 @@ static void resume_done(struct loop *loop)
     }
 }
 
-static void client_gone(struct connection *c)
+/* The client sends no more.  While its request is worked on, it has gone: nobody waits for the answer.  Otherwise what
+ * it has sent is answered still; libmicrohttpd, which does not see an end that comes with the last bytes, is shown it. */
+static void client_ends(struct connection *c, uint32_t events)
 {
+    if ((events & (EPOLLHUP | EPOLLERR)) == 0 && c->phase != PHASE_WORK) {
+        shutdown(c->descriptor, SHUT_RD);
+        return;
+    }
     if (c->gone) return;
     c->gone = true;
     if (c->phase == PHASE_WORK && c->request) infer_cancel(c->request);
@@ -74,7 +80,7 @@ static void sweep(struct loop *loop)
         if (c->phase == PHASE_WORK) continue;
         if (c->phase == PHASE_BODY || c->phase == PHASE_ANSWER)
             most = (idle < GRACE_SECONDS ? idle : GRACE_SECONDS) + (double)c->size / SLOWEST_BYTES;
-        if (server->closing && c->phase == PHASE_IDLE && most > 1.0) most = 1.0;
+        if (server->closing && c->phase <= PHASE_HEAD && most > 1.0) most = 1.0;
         if (took > most) shutdown(c->descriptor, SHUT_RDWR);
     }
 }
@@ -100,7 +106,7 @@ static void take_events(struct loop *loop, const struct epoll_event *events, int
             uint64_t ignored;
             (void)!read(loop->wake, &ignored, sizeof ignored);
         } else if (!door) {
-            client_gone(what);
+            client_ends(what, events[i].events);
         }
     }
 }

@@ -28,7 +28,7 @@ struct server {
     _Atomic bool closing;  /* answers close their connections */
     _Atomic bool faulted;  /* a GPU has failed: no further 200 */
     _Atomic bool stop;     /* the loops end */
-    _Atomic int under_way; /* requests that are being worked on */
+    _Atomic int under_way; /* requests that are being worked on or answered */
     _Atomic int connections;
     _Atomic uint64_t requests, refused; /* answered; of these with an error */
 };
@@ -106,7 +106,7 @@ struct request {
     uint64_t number;
     double start;
     enum { STAGE_HEAD, STAGE_BODY, STAGE_WORK, STAGE_ANSWERED } stage;
-    bool target_bad, chunked, close, skip_body;
+    bool target_bad, chunked, close, skip_body, counted;
     /* From the path and the headers; texts as libmicrohttpd keeps them. */
     char name[MOST_NAME + 1];
     bool name_good, version_given, version_good;

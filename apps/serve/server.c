@@ -34,10 +34,11 @@ static vic_status read_token(const char *path, char **out, vic_error *err)
     size = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[size] = '\0';
+    if (strlen(text) != size || size == sizeof text - 1) text[0] = '\0'; /* a NUL in it, or too long: refused below */
     size = strcspn(text, "\r\n");
     if (size < 16 || text[size + strspn(text + size, "\r\n")] != '\0' || strpbrk(text, " \t"))
         return fail(err, VIC_BAD_INPUT,
-                    "--token-file: %s: expected one line of 16 characters or more without blanks; `openssl rand -hex "
+                    "--token-file: %s: expected one line of 16 to 4000 characters without blanks; `openssl rand -hex "
                     "32` makes one",
                     path);
     text[size] = '\0';

@@ -79,7 +79,8 @@ uint64_t staging_flags(const vic_tensor tensor[TENSORS])
     for (int t = 0; t < TENSORS; t++) {
         if (!tensor[t].data || !device_is_cpu(tensor[t].device)) continue;
         flags |= (uint64_t)LAYOUT_HOST << t;
-        if (tensor[t].device.type == VIC_CUDA_HOST && is_dense(&tensor[t])) flags |= (uint64_t)LAYOUT_PINNED << t;
+        if (tensor[t].device.type != VIC_CUDA_HOST || tensor[t].ndim > VIC_MAX_DIMS) continue; /* not checked yet */
+        if (is_dense(&tensor[t])) flags |= (uint64_t)LAYOUT_PINNED << t;
     }
     return flags;
 }

@@ -41,8 +41,8 @@ static void rows(struct throughput_options *o, struct option out[THROUGHPUT_OPTI
     enum { OWN = sizeof own / sizeof own[0] };
     memcpy(out, own, sizeof own);
     bench_options_rows(&o->bench, bench);
-    out[OWN] = bench[0];     /* --order */
-    out[OWN + 1] = bench[2]; /* --launches */
+    for (int i = 0, at = OWN; i < BENCH_OPTIONS; i++)
+        if (strcmp(bench[i].name, "--order") == 0 || strcmp(bench[i].name, "--launches") == 0) out[at++] = bench[i];
 }
 
 /* ---- what is asked, and its answers ---- */
