@@ -190,6 +190,9 @@ static void test_bias_and_other_devices(void **state)
     vic_plan_free(plan);
     q.k.device = (vic_device){ VIC_CUDA, 1 };
     CHECK_FAILS(vic_submit(s->endpoint, &q, NULL, &err), VIC_BAD_ARGUMENT, "tensor k: expected memory of cuda:0");
+    q.k.device = pinned;
+    q.k.ndim = 70;
+    CHECK_FAILS(vic_submit(s->endpoint, &q, NULL, &err), VIC_BAD_ARGUMENT, "tensor k: expected shape");
 }
 
 static int nothing_left(void **state)
