@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,23 @@ def check_program(program, library):
     for text in expected:
         if text not in output:
             sys.exit(f'{program} should say "{text}", says\n{output}')
+
+
+def check_backend(library):
+    """Triton's backend: it finds the libraries from its own place, exports what Triton calls, and leaves to Triton what
+    is Triton's."""
+    backend = library / "vicinal/triton/backends/vicinal/libtriton_vicinal.so"
+    needs = run(["ldd", backend], env={"PATH": os.environ["PATH"]})
+    found = re.search(r"libvicinal\.so\S* => (\S+)", needs)
+    if not found or pathlib.Path(found[1]).resolve().parent != library.resolve():
+        sys.exit(f"{backend} does not find libvicinal in {library}:\n{needs}")
+    symbols = [line.split()[-2:] for line in run(["nm", "-D", backend]).splitlines()]
+    exported = {name for kind, name in symbols if kind in "TDBR"}
+    if not exported or not all(name.startswith("TRITONBACKEND_") for name in exported):
+        sys.exit(f"{backend} exports {sorted(exported)}")
+    left = {name.split("@")[0] for kind, name in symbols if kind == "U"}
+    if not any(name.startswith("TRITONSERVER_") for name in left):
+        sys.exit(f"{backend} leaves nothing to Triton: {sorted(left)}")
 
 
 def check_subdirectory(folder):
@@ -101,6 +119,7 @@ def main(build):
             if not soname.is_symlink() or os.readlink(soname) != f"{name}.{version}":
                 sys.exit(f"{soname} does not lead to {name}.{version}")
         run([prefix / "bin/vicinal", "env"])
+        check_backend(library)
 
         example = shutil.copytree(ROOT / "examples" / "c_minimal", folder / "by_pkg_config")
         run(["make", "-C", example], env={**os.environ, "PKG_CONFIG_PATH": str(configs[0].parent)})
