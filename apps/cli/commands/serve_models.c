@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "commands/serve_models.h"
 
+#include "commands/gpu_watch.h"
 #include "progress.h"
 #include "vicinal_dev.h"
 
@@ -456,7 +457,21 @@ static void close_built(void *user, struct serve_built *built)
     memset(built, 0, sizeof *built);
 }
 
+static bool watch_gpu(void *user, vic_device device, struct serve_gpu *out)
+{
+    struct gpu_use now;
+    (void)user;
+    if (!gpu_use_now(device, &now)) return false;
+    memcpy(out->uuid, now.uuid, sizeof out->uuid);
+    out->utilization = now.utilization;
+    out->power_watt = now.watt;
+    out->memory_used = now.memory_used;
+    out->memory_total = now.memory_total;
+    return true;
+}
+
 struct serve_source serve_models_source(struct serve_models *m)
 {
-    return (struct serve_source){ .user = m, .build = build, .close = close_built, .list = list };
+    return (
+        struct serve_source){ .user = m, .build = build, .close = close_built, .list = list, .watch_gpu = watch_gpu };
 }
