@@ -155,8 +155,9 @@ typedef void vic_done(void *user, const vic_answer *answer);
 
 /* Tensors as in vic_attention(), without or with a batch dimension (a batch counts as one query of the queue), in
  * memory of the CPU (pinned or not) or, for an engine on a GPU, of that GPU, each by itself.  Those of the GPU must be
- * ready when the query is submitted: work that writes them has been waited for.  They are borrowed until the callback.
- */
+ * ready when the query is submitted: work that writes them has been waited for.  They are borrowed until the callback:
+ * queries under way may share what they read, but in which order they run is not defined, so that none may have as
+ * q, k, v, out or lse what another writes. */
 typedef struct vic_query {
     VIC_SIZE_OF(vic_query);
     vic_tensor q, k, v, out, lse; /* lse may be none; all none = only new positions */

@@ -83,6 +83,27 @@ static void test_in_each_others_way(void **state)
     assert_int_equal(endpoint_info(s->endpoint).answered, 4);
 }
 
+/* One after the other: none is told the time that those before it took as its own. */
+static void test_times_of_queries_apart(void **state)
+{
+    enum { QUERIES = 40 };
+    struct system *s = *state;
+    const vic_query q = query_of(s, 0, false);
+    uint64_t computing = 0;
+#ifdef ENGINE_ON_GPU
+    skip(); /* copied tensors are not in each other's way */
+#endif
+    hold(s);
+    for (int i = 0; i < QUERIES; i++) submit(s, &q);
+    let_go(s);
+    wait_for(&s->answers, 1 + QUERIES);
+    for (int i = 1; i <= QUERIES; i++) {
+        assert_int_equal(s->answers.answer[i].batch, 1);
+        computing += s->answers.answer[i].time_ns[VIC_STAGE_COMPUTE];
+    }
+    assert_true(computing <= s->answers.answer[QUERIES].time_ns[VIC_STAGE_TOTAL]);
+}
+
 static void test_scales_and_batch_dimension(void **state)
 {
     struct system *s = *state;
@@ -448,6 +469,7 @@ int main(void)
         TEST(test_bits_of_batches),
         TEST(test_max_batch),
         TEST(test_in_each_others_way),
+        TEST(test_times_of_queries_apart),
         TEST(test_scales_and_batch_dimension),
         TEST(test_bias),
         TEST(test_full_queue),
