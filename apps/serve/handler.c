@@ -118,12 +118,25 @@ static bool check_token(struct request *r)
     return refuse(&r->why, 401, "expected the server's token: Authorization: Bearer TOKEN");
 }
 
-/* A page from elsewhere in a browser of this machine must not use the server: what it sends has its Origin. */
+/* "localhost", or an address as numbers, with or without a port: no name that somebody else could give an address. */
+static bool is_own_address(const char *host)
+{
+    const size_t name = strcspn(host, ":");
+    if (*host == '[') return strspn(host, "[]:.%0123456789abcdefABCDEF") == strlen(host);
+    return (name == 9 && strncasecmp(host, "localhost", 9) == 0) || (name > 0 && strspn(host, "0123456789.") == name);
+}
+
+/* A page from elsewhere in a browser of this machine must not use the server.  What it sends has its Origin; where it
+ * has made its own name lead here, the Host is that name. */
 static bool check_origin(struct request *r)
 {
     const char *authority = r->origin ? strstr(r->origin, "://") : NULL;
-    if (!r->origin) return true;
-    if (authority && r->host && strcasecmp(authority + 3, r->host) == 0) return true;
+    if (!r->browser) return true;
+    if (!r->loop->server->token && (!r->host || !is_own_address(r->host)))
+        return refuse(&r->why, 403,
+                      "a browser may ask by http://127.0.0.1, another address or localhost; by a name only with "
+                      "--token-file");
+    if (!r->origin || (authority && r->host && strcasecmp(authority + 3, r->host) == 0)) return true;
     return refuse(&r->why, 403, "requests of web pages from elsewhere are not answered");
 }
 

@@ -40,6 +40,7 @@ static bool read_head(struct request *r, size_t *size)
     if (!infer_head_read(text, *size, &c->head, &r->why)) return false;
     if (c->head.root) { /* its numbers are this request's alone */
         q->own = c->head;
+        c->head.root = NULL;
         q->head = &q->own;
         return true;
     }

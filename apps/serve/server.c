@@ -113,20 +113,20 @@ static vic_status start_loops(struct server *server, int *started, vic_error *er
 
 /* ---- what is said when it is ready ---- */
 
+struct said {
+    char name[MOST_NAME + 1]; /* of the first */
+    int count;
+};
+
 static void say_model(void *to, struct model *model)
 {
     vic_endpoint_info info = VIC_INIT(vic_endpoint_info);
     const vic_plan_options *p = &model->plan;
-    (void)to;
+    struct said *said = to;
+    if (said->count++ == 0) memcpy(said->name, model->name, sizeof said->name);
     if (vic_endpoint_get(model->endpoint[0], &info, NULL) != VIC_OK) return;
     printf("model %s: %lld atoms, %d heads of %d, %s, kernel %s\n", model->name, (long long)info.n_q, p->heads,
            p->head_dim, vic_dtype_name(p->dtype), info.kernel);
-}
-
-static void say_first(void *to, struct model *model)
-{
-    const char **name = to;
-    if (!*name) *name = model->name;
 }
 
 static void say_ready(struct server *server, const struct sockets *s)
@@ -136,23 +136,22 @@ static void say_ready(struct server *server, const struct sockets *s)
                            ? options->host
                            : "127.0.0.1";
     const bool six = strchr(host, ':') != NULL;
-    const char *name = NULL;
-    models_each(&server->models, say_model, NULL);
-    models_each(&server->models, say_first, &name);
+    struct said said = { .name = "stats" };
+    models_each(&server->models, say_model, &said);
     if (s->admin >= 0) printf("admin: http://127.0.0.1:%d\n", s->admin_port);
     if (s->local >= 0) printf("ready: unix:%s\n", options->unix_path);
     if (s->tcp >= 0) printf("ready: http://%s%s%s:%d\n", six ? "[" : "", host, six ? "]" : "", s->port);
     if (s->tcp >= 0)
         printf("try:   curl %shttp://%s%s%s:%d/v2/models/%s\n",
                server->token ? "-H \"Authorization: Bearer $TOKEN\" " : "", six ? "[" : "", host, six ? "]" : "",
-               s->port, name ? name : "stats");
+               s->port, said.name);
     if (s->tcp >= 0)
         printf("       python3 -c \"import tritonclient.http as t; c = t.InferenceServerClient('%s:%d'); "
                "print(c.get_server_metadata())\"\n",
                host, s->port);
     fflush(stdout);
     notify_systemd("READY=1");
-    log_message(LOG_INFO, "ready", "%d models after %.3f s", server->models.count, seconds_now() - server->started);
+    log_message(LOG_INFO, "ready", "%d models after %.3f s", said.count, seconds_now() - server->started);
 }
 
 /* ---- the end ---- */

@@ -275,4 +275,12 @@ def test_same_page_elsewhere(tiny_server):
             client.send(f"POST /v2/repository/models/tiny/unload HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
                         "Content-Length: 2\r\n\r\n{}".encode())
             assert client.read().status == 403
+        # A name that leads here: the page is of the same origin, then.
+        for name in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", ""):
+            for more in (f"Origin: http://{name}", "Sec-Fetch-Site: same-origin"):
+                client.send(f"GET /status.json HTTP/1.1\r\nHost: {name}\r\n{more}\r\n\r\n".encode())
+                assert client.read().status == 403, (name, more)
+        for name in ("localhost", "LOCALHOST:1", "127.0.0.1", "10.1.2.3:80", "[::1]:8000"):
+            client.send(f"GET /status.json HTTP/1.1\r\nHost: {name}\r\nSec-Fetch-Site: none\r\n\r\n".encode())
+            assert client.read().status == 200, name
         assert client.get("/v2/models/tiny/ready").status == 200

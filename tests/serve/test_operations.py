@@ -40,6 +40,11 @@ def test_command_line(binary, tiny, tmp_path):
                           ("--drain-delay", "-1"), ("--port", "65536"), ("--idle-timeout", "0"), ("--timeout", "x")):
         assert option in fails(binary, tmp_path, tiny, *ARGUMENTS, option, value)
     assert "none.xyz" in fails(binary, tmp_path, "none.xyz", *ARGUMENTS, "--port", "0", code=3)
+    (tmp_path / "tiny.json").write_text('{"structure": "tiny.xyz", "cutoff": 3}')
+    assert "both be the model tiny" in fails(binary, tmp_path, tiny, *ARGUMENTS, "--models", tmp_path)
+    (tmp_path / "tiny.json").rename(tmp_path / "ti ny.json")
+    assert "cannot be called 'ti ny'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=3)
+    (tmp_path / "ti ny.json").unlink()
     (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutof": 3}')
     assert "'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
 
