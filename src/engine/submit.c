@@ -18,6 +18,7 @@ struct submission {
     struct layout layout;
     vic_tensor tensor[TENSORS];
     struct version *brings; /* with its positions; NULL = none */
+    bool wake;              /* a worker, when it is in the queue */
 };
 
 static vic_status take_query(const vic_query *given, vic_query *out, vic_error *err)
@@ -184,7 +185,7 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     e->waiting++;
     e->counts.accepted++;
     *ticket = query_ticket(query);
-    if (version_settled(v) || query->deadline != INT64_MAX) engine_wake(engine);
+    s->wake = (version_settled(v) || query->deadline != INT64_MAX) && engine_tell(engine);
     return ACCEPTED;
 }
 
@@ -224,6 +225,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     s->model = s->endpoint->newest->model;
     pthread_mutex_unlock(&engine->lock);
     *outcome = NO_ROOM;
+    s->wake = false;
     TRY(lay_out(s, err));
     TRY(take_positions(s, err));
     const struct query new = query_of(s);
@@ -231,6 +233,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     *outcome = accept_query(s, &new, ticket, err);
     if (*outcome != ACCEPTED && *outcome != REPLACED) s->endpoint->counts.refused++;
     pthread_mutex_unlock(&engine->lock);
+    if (s->wake) pthread_cond_signal(&engine->work);
     if (s->brings) version_destroy(s->brings); /* it was not accepted */
     return *outcome == ACCEPTED ? VIC_OK : explain(*outcome, s->endpoint, err);
 }
@@ -252,9 +255,10 @@ vic_status vic_submit(vic_endpoint *endpoint, const vic_query *query, uint64_t *
 
 bool vic_cancel(vic_endpoint *e, uint64_t ticket)
 {
-    struct launch l = { .taken = clock_ns() };
+    struct launch l = { .n = 0 };
     if (!e || engine_check_process(e->engine, NULL) != VIC_OK) return false;
     pthread_mutex_lock(&e->engine->lock);
+    l.taken = clock_ns();
     struct query *query = queue_find(&e->engine->queue, ticket);
     if (query && query->lane->version->endpoint == e) launch_add(e->engine, &l, query);
     pthread_mutex_unlock(&e->engine->lock);
