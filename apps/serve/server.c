@@ -277,6 +277,7 @@ static void close_server(struct server *server, struct sockets *s)
 
 vic_status serve(const struct serve_options *options, vic_error *err)
 {
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
     struct sockets sockets = { .tcp = -1, .admin = -1, .local = -1 };
     struct server *server = NULL;
     sigset_t signals, before;
@@ -288,6 +289,7 @@ vic_status serve(const struct serve_options *options, vic_error *err)
     server->started = seconds_now();
     server->room.most = (size_t)options->memory;
     raise_descriptors((uint64_t)options->connections + MOST_REGIONS + MOST_MODELS + 256);
+    sigaction(SIGPIPE, &ignore, NULL); /* who reads the log may go */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
