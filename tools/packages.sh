@@ -5,7 +5,7 @@
 # there, because whoever has gemmi and cmake from elsewhere needs no Debian.
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev)
-TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-ase python3-biopython)
+TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-pytest-xdist python3-ase python3-biopython)
 # For a virtual environment: ./test --full builds and installs the wheel, ./test --torch has torch.
 VENV_PACKAGES=(python3-venv)
 # From PyPI, for tests/with_torch: what the package works with.
@@ -162,13 +162,14 @@ clients_install() {
     clients_ready
 }
 
-# build_preset PRESET LOG: configures and builds it, with Ninja where that is; a folder that was configured before keeps
-# its generator.
+# build_preset PRESET LOG [TARGET...]: configures and builds it, with Ninja where that is; a folder that was configured
+# before keeps its generator.
 build_preset() {
     local preset=$1 log=$2 generator=()
+    shift 2
     mkdir -p build
     : >"$log"
     if [ ! -e "build/$preset/CMakeCache.txt" ] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
     quietly "$log" cmake --preset "$preset" "${generator[@]}" &&
-        quietly "$log" cmake --build --preset "$preset" -j "$(nproc)"
+        quietly "$log" cmake --build --preset "$preset" -j "$(nproc)" ${1:+--target "$@"}
 }
