@@ -55,12 +55,21 @@ struct loading {
     int count;
 };
 
+/* Of many models, the one that a message is about. */
+static void name_model(const char *name, vic_error *err)
+{
+    const vic_error said = *err;
+    snprintf(err->text, sizeof err->text, "model %s: %.*s", name, (int)(sizeof err->text - MOST_NAME - 16),
+             said.text);
+}
+
 static void load_one(void *to, const char *name)
 {
     struct loading *l = to;
     const struct serve_want want = { .name = name };
     if (l->status != VIC_OK) return;
     l->status = models_load(l->models, &want, l->err);
+    if (l->status != VIC_OK) name_model(name, l->err);
     l->count++;
 }
 
@@ -270,10 +279,22 @@ static void close_server(struct server *server, struct sockets *s)
     free(server);
 }
 
+/* What ends the server; a terminal that is closed does not where whoever started it said so (nohup). */
+static void take_signals(sigset_t *signals)
+{
+    struct sigaction now;
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(signals, SIGHUP);
+}
+
 vic_status serve(const struct serve_options *options, vic_error *err)
 {
     struct sockets sockets = { .tcp = -1, .admin = -1, .local = -1 };
     struct server *server = NULL;
+    const struct sigaction ignored = { .sa_handler = SIG_IGN };
+    struct sigaction pipe_before;
     sigset_t signals, before;
     vic_status st;
     TRY(check(options, err));
@@ -283,13 +304,13 @@ vic_status serve(const struct serve_options *options, vic_error *err)
     server->started = seconds_now();
     server->room.most = (size_t)options->memory;
     raise_descriptors((uint64_t)options->connections + MOST_REGIONS + MOST_MODELS + 256);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    take_signals(&signals);
+    sigaction(SIGPIPE, &ignored, &pipe_before);    /* who reads the log may go, and clients are served all the same */
     pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads that start from here on leave them to this one */
     st = run(server, &sockets, &signals, err);
     close_server(server, &sockets);
     if (st == VIC_OK) log_message(LOG_INFO, "end", "all requests were answered");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGPIPE, &pipe_before, NULL);
     return st;
 }

@@ -46,7 +46,11 @@ def test_command_line(binary, tiny, tmp_path):
     assert "cannot be called 'ti ny'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=3)
     (tmp_path / "ti ny.json").unlink()
     (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutof": 3}')
-    assert "'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    assert "model bad: 'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutoff": 3, "kernel": "nope"}')
+    assert 'no kernel "nope"' in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=4)
+    for folder in ("none", "tiny.xyz"):
+        assert f"--models {folder}: expected a folder" in fails(binary, tmp_path, "--models", folder, code=3)
 
 
 def test_port_in_use(serve, binary, tiny, tmp_path):
@@ -262,6 +266,42 @@ def test_second_signal(slow):
     server.wait(lambda: server.ask("GET", "/v2/health/ready").status == 503, "not ready")
     server.terminate(code=1)
     server.process.returncode = 0
+
+
+def test_hangup(serve, tiny):
+    """A terminal that is closed ends it as SIGTERM does; under nohup it goes on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        ends = serve(tiny, *ARGUMENTS)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stays = serve(tiny, *ARGUMENTS)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    stays.process.send_signal(signal.SIGHUP)
+    ends.process.send_signal(signal.SIGHUP)
+    assert ends.process.wait(PATIENCE) == 0 and ends.events[-1]["event"] == "end"
+    assert stays.ask("GET", "/v2/health/ready").status == 200
+
+
+def test_nobody_reads_what_it_says(binary, tiny, tmp_path):
+    """Who reads the log may go; a server that writes on is not ended by that."""
+    with subprocess.Popen([binary, "serve", tiny, *ARGUMENTS, "--port", "0"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, cwd=tmp_path, env=environment()) as process:
+        try:
+            line = b""
+            while not line.startswith(b"ready: "):
+                line = process.stdout.readline()
+                assert line
+            process.stdout.close()
+            process.stderr.readline()
+            process.stderr.close()
+            with Client(("127.0.0.1", int(line.rsplit(b":", 1)[1]))) as client:
+                assert client.get("/nowhere").status == 404  # which is logged
+                assert client.get("/v2/health/live").status == 200
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 def test_interrupt(tiny_server):
