@@ -182,7 +182,7 @@ unsigned repository_unload(struct request *r)
 
 bool repository_is_local(const struct request *r)
 {
-    return r->connection->door->local;
+    return r->connection->gate->local;
 }
 
 static bool allowed(struct request *r, bool cuda)
