@@ -215,7 +215,7 @@ static bool drain_wait(struct server *server, const sigset_t *signals, double se
 
 static bool nobody_left(struct server *server)
 {
-    return server->connections == 0 && server->under_way == 0;
+    return server->closed && server->connections == 0 && server->under_way == 0;
 }
 
 /* Readiness first, so that balancers turn away; then the door; then what was accepted. */

@@ -247,6 +247,21 @@ def test_drain(slow):
     assert [e["event"] for e in server.events if e["event"] != "request"] == ["ready", "drain", "end"]
 
 
+def test_drain_of_those_in_front_of_the_door(serve, tiny):
+    """Whose connection the system has taken when SIGTERM comes is answered, though the server had not looked yet."""
+    for _ in range(10):  # which of them the server sees first is chance
+        server = serve(tiny, *ARGUMENTS)
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [server.client() for _ in range(20)]
+        [client.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n") for client in clients]
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [client.read() for client in clients]
+        [client.close() for client in clients]
+        assert [a.status if a else None for a in answers] == [200] * 20
+        assert server.process.wait(PATIENCE) == 0
+
+
 def test_drain_without_work(tiny_server):
     begin = time.monotonic()
     with tiny_server.client() as idle:
