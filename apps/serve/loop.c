@@ -137,6 +137,7 @@ static void watch_gates(struct loop *loop)
     if (server->closing) {
         if (server->closed) return;
         /* Who is in front of a gate has been let in as far as it knows, and may have asked. */
+        if (!server->gates_watched) watch(loop, true);
         for (int i = 0; i < server->gate_count; i++) take_connections(loop, &server->gates[i]);
         stop_watching(loop);
         for (int i = 0; i < server->gate_count; i++) {
