@@ -225,6 +225,7 @@ enum MHD_Result handler_request(void *loop, struct MHD_Connection *connection, c
     case STAGE_BODY:
         if (*upload_size == 0) return r->skip_body ? reply_refusal(r) : work(r);
         if (!r->skip_body && !body_take(r, upload, *upload_size)) return MHD_NO;
+        if (r->chunked) r->connection->size = r->body_size; /* how much is to come is not known */
         *upload_size = 0;
         return MHD_YES;
     case STAGE_WORK: return go_on(r);

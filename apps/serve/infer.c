@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "reply.h"
+#include "repository.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -148,6 +149,17 @@ static bool only_positions(const struct infer_head *head)
     return head->input[INPUT_POSITIONS].place != PLACE_NONE;
 }
 
+/* Before the query is handed in: new positions that it brings must not stay where it is refused. */
+static bool check_json_outputs(struct request *r)
+{
+    const vic_dtype dtype = r->query.model->plan.dtype;
+    if (only_positions(r->query.head) || r->query.head->output[OUTPUT_O].place != PLACE_JSON || dtype == VIC_F32)
+        return true;
+    return refuse(&r->why, 400,
+                  "sending %s data via JSON is not supported. Please use the binary data format for output 'O'",
+                  type_name(dtype));
+}
+
 static bool check_inputs(struct request *r)
 {
     const struct infer_head *head = r->query.head;
@@ -173,13 +185,23 @@ static void *take_memory(struct request *r, size_t bytes)
     return memory;
 }
 
+/* A reference to the region that a tensor names; NULL: refused. */
+static struct region *find_region(struct request *r, const struct tensor_head *t)
+{
+    if (!repository_is_local(r)) {
+        refuse(&r->why, 404, "Unable to find shared memory region: '%s'", t->region);
+        return NULL;
+    }
+    return region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+}
+
 /* Where the bytes of an input are: in the body if they may be read there, else in a copy. */
 static bool bind_bytes(struct request *r, enum input input, size_t json_size, vic_device *device, void **out)
 {
     const struct tensor_head *t = &r->query.head->input[input];
     struct query *q = &r->query;
     if (t->place == PLACE_REGION) {
-        q->region[input] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+        q->region[input] = find_region(r, t);
         if (!q->region[input]) return false;
         *out = region_memory(q->region[input], t->offset, device);
         if (*out) return true;
@@ -241,7 +263,7 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
                       "shared memory size specified with the request for output '%s' (%zu bytes) should be at least "
                       "%zu bytes to hold the results",
                       output_names[output], t->bytes, bytes);
-    q->region[INPUTS + output] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+    q->region[INPUTS + output] = find_region(r, t);
     if (!q->region[INPUTS + output]) return false;
     if (region_memory(q->region[INPUTS + output], t->offset, &device)) {
         out->data = region_memory(q->region[INPUTS + output], t->offset, &device);
@@ -399,7 +421,9 @@ static unsigned begin(struct request *r)
                r->query.head->binary, behind);
         return r->why.status;
     }
-    if (!check_inputs(r) || !bind_all(r, json_size, &device) || !submit(r, device)) return r->why.status;
+    if (!check_inputs(r) || !check_json_outputs(r) || !bind_all(r, json_size, &device)) return r->why.status;
+    infer_head_close(&r->query.own); /* numbers of JSON take many times as much memory as the tensors made of them */
+    if (!submit(r, device)) return r->why.status;
     return 0;
 }
 
@@ -537,16 +561,6 @@ static bool write_regions(struct request *r)
     return true;
 }
 
-static bool check_json_outputs(struct request *r)
-{
-    const struct query *q = &r->query;
-    if (q->head->output[OUTPUT_O].place != PLACE_JSON || !q->query.out.data || q->query.out.dtype == VIC_F32)
-        return true;
-    return refuse(&r->why, 400,
-                  "sending %s data via JSON is not supported. Please use the binary data format for output 'O'",
-                  type_name(q->query.out.dtype));
-}
-
 /* All binary outputs lie behind each other as they are sent: O, LSE or one of them. */
 static bool in_one_piece(const struct query *q, char **start, size_t *bytes)
 {
@@ -601,6 +615,6 @@ enum MHD_Result infer_answer(struct request *r)
     size_t bytes;
     count(r);
     if (q->status != VIC_OK) refuse_status(r, q->status, q->text);
-    if (q->status != VIC_OK || !check_json_outputs(r) || !write_regions(r)) return reply_refusal(r);
+    if (q->status != VIC_OK || !write_regions(r)) return reply_refusal(r);
     return in_one_piece(q, &start, &bytes) ? answer_in_place(r, start, bytes) : answer_in_text(r);
 }

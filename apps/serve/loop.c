@@ -135,11 +135,16 @@ static void watch_gates(struct loop *loop)
 {
     struct server *server = loop->server;
     if (server->closing) {
+        if (server->closed) return;
+        /* Who is in front of a gate has been let in as far as it knows, and may have asked. */
+        if (!server->gates_watched) watch(loop, true);
+        for (int i = 0; i < server->gate_count; i++) take_connections(loop, &server->gates[i]);
         stop_watching(loop);
         for (int i = 0; i < server->gate_count; i++) {
             if (server->gates[i].socket >= 0) close(server->gates[i].socket);
             server->gates[i].socket = -1;
         }
+        server->closed = true;
     } else if (!server->gates_watched && atomic_load(&server->connections) < server->options->connections) {
         watch(loop, true);
     }

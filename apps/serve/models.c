@@ -237,17 +237,19 @@ bool models_unload(struct models *m, const char *name)
 
 void models_each(struct models *m, void (*each)(void *to, struct model *model), void *to)
 {
-    for (int i = 0;; i++) {
-        struct model *model = NULL;
-        pthread_rwlock_rdlock(&m->lock);
-        if (i < m->count) {
-            model = m->list[i];
-            atomic_fetch_add(&model->references, 1);
-        }
-        pthread_rwlock_unlock(&m->lock);
-        if (!model) return;
-        each(to, model);
-        model_release(model);
+    /* All at one time: where one is unloaded meanwhile, those behind it move up. */
+    struct model *list[MOST_MODELS];
+    int count;
+    pthread_rwlock_rdlock(&m->lock);
+    count = m->count;
+    for (int i = 0; i < count; i++) {
+        list[i] = m->list[i];
+        atomic_fetch_add(&list[i]->references, 1);
+    }
+    pthread_rwlock_unlock(&m->lock);
+    for (int i = 0; i < count; i++) {
+        each(to, list[i]);
+        model_release(list[i]);
     }
 }
 

@@ -46,7 +46,11 @@ def test_command_line(binary, tiny, tmp_path):
     assert "cannot be called 'ti ny'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=3)
     (tmp_path / "ti ny.json").unlink()
     (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutof": 3}')
-    assert "'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    assert "model bad: 'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutoff": 3, "kernel": "nope"}')
+    assert 'no kernel "nope"' in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=4)
+    for folder in ("none", "tiny.xyz"):
+        assert f"--models {folder}: expected a folder" in fails(binary, tmp_path, "--models", folder, code=3)
 
 
 def test_port_in_use(serve, binary, tiny, tmp_path):
@@ -243,6 +247,21 @@ def test_drain(slow):
     assert [e["event"] for e in server.events if e["event"] != "request"] == ["ready", "drain", "end"]
 
 
+def test_drain_of_those_in_front_of_the_door(serve, tiny):
+    """Whose connection the system has taken when SIGTERM comes is answered, though the server had not looked yet."""
+    for _ in range(10):  # which of them the server sees first is chance
+        server = serve(tiny, *ARGUMENTS)
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [server.client() for _ in range(20)]
+        [client.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n") for client in clients]
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [client.read() for client in clients]
+        [client.close() for client in clients]
+        assert [a.status if a else None for a in answers] == [200] * 20
+        assert server.process.wait(PATIENCE) == 0
+
+
 def test_drain_without_work(tiny_server):
     begin = time.monotonic()
     with tiny_server.client() as idle:
@@ -268,6 +287,21 @@ def test_second_signal(slow):
     server.wait(lambda: server.ask("GET", "/v2/health/ready").status == 503, "not ready")
     server.terminate(code=1)
     server.process.returncode = 0
+
+
+def test_hangup(serve, tiny):
+    """A terminal that is closed ends it as SIGTERM does; under nohup it goes on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        ends = serve(tiny, *ARGUMENTS)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stays = serve(tiny, *ARGUMENTS)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    stays.process.send_signal(signal.SIGHUP)
+    ends.process.send_signal(signal.SIGHUP)
+    assert ends.process.wait(PATIENCE) == 0 and ends.events[-1]["event"] == "end"
+    assert stays.ask("GET", "/v2/health/ready").status == 200
 
 
 def test_interrupt(tiny_server):
