@@ -221,6 +221,7 @@ static bool bind_input(struct request *r, enum input input, size_t json_size, vi
         return refuse(&r->why, 400, "input '%s': expected it in the body or in system shared memory",
                       input_names[input]);
     *out = vic_tensor_make(data, t->dtype, t->rank, t->shape);
+    if (device.type == VIC_CPU) device = pool_device(r->query.copy[input] ? r->query.copy[input] : r->body);
     out->device = device;
     return join_device(r, all, device);
 }
@@ -235,6 +236,7 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     if (t->place == PLACE_NONE && output == OUTPUT_LSE) return true;
     shape_bytes(out->ndim, out->shape, vic_dtype_size(out->dtype), &bytes);
     out->data = q->out + ANSWER_HEAD + offset;
+    out->device = pool_device(q->out);
     if (t->place != PLACE_REGION) return true;
     if (t->bytes < bytes)
         return refuse(&r->why, 500,

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, SWEEP_MS = 1000 };
+enum { EVENTS = 64, SWEEP_MS = 1000, RUNS = 16 };
 
 /* ---- what other threads do ---- */
 
@@ -121,6 +121,18 @@ static void close_doors(struct loop *loop)
     loop->closed = true;
 }
 
+/* A large body comes in many pieces, and waiting between them for other things would cost as much as some of them. */
+static void run_door(struct loop *loop, struct door *door)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    for (int i = 0; i < RUNS; i++) {
+        mhd.run(door->daemon);
+        if (atomic_load_explicit(&loop->done, memory_order_relaxed) ||
+            mhd.get_timeout(door->daemon, &ms) != MHD_YES || ms > 0)
+            return;
+    }
+}
+
 static void *run(void *user)
 {
     struct loop *loop = user;
@@ -134,7 +146,7 @@ static void *run(void *user)
         if (loop->server->closing && !loop->closed) close_doors(loop);
         take_events(loop, events, count);
         resume_done(loop);
-        for (int i = 0; i < loop->door_count; i++) mhd.run(loop->doors[i].daemon);
+        for (int i = 0; i < loop->door_count; i++) run_door(loop, &loop->doors[i]);
         sweep(loop);
     }
     return NULL;
@@ -156,6 +168,8 @@ vic_status loop_open(struct server *server, struct loop **out, vic_error *err)
     TRY(allocate(1, sizeof *loop, "a thread's state", &loop, err));
     loop->server = server;
     loop->pool.room = &server->room;
+    for (int i = 0; i < server->options->device_count; i++)
+        loop->pool.pins = loop->pool.pins || server->options->devices[i].type == VIC_CUDA;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     *out = loop;
@@ -172,6 +186,12 @@ static void ignore_log(void *user, const char *format, va_list args)
     (void)args;
 }
 
+/* By the models that there are at the start. */
+static size_t connection_memory(struct server *server)
+{
+    return models_largest(&server->models) > LARGE_CONNECTION_MEMORY ? LARGE_CONNECTION_MEMORY : CONNECTION_MEMORY;
+}
+
 vic_status loop_add_door(struct loop *loop, int socket, bool admin, bool local, vic_error *err)
 {
     const struct serve_options *options = loop->server->options;
@@ -185,7 +205,7 @@ vic_status loop_add_door(struct loop *loop, int socket, bool admin, bool local, 
         mhd.start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handler_request,
                          door, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET, own,
                          MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                         (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, handler_connection, door,
+                         connection_memory(loop->server), MHD_OPTION_NOTIFY_CONNECTION, handler_connection, door,
                          MHD_OPTION_NOTIFY_COMPLETED, handler_completed, door, MHD_OPTION_URI_LOG_CALLBACK,
                          handler_target, door, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!door->daemon) {

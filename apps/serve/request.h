@@ -111,7 +111,7 @@ struct request {
     char name[MOST_NAME + 1];
     bool name_good, version_given, version_good;
     const char *authorization, *origin, *host, *encoding;
-    bool browser; /* sends what only browsers send */
+    bool browser;           /* sends what only browsers send */
     char id[MOST_NAME + 1]; /* X-Request-Id, "" = none */
     bool has_json_size;
     size_t json_size;   /* Inference-Header-Content-Length */
