@@ -19,20 +19,28 @@ struct pool_block {
 
 static const vic_device pinned_memory = { VIC_CUDA_HOST, 0 };
 
+static size_t size_of(int class)
+{
+    return (size_t)(4 + class % 4) << (POOL_SMALLEST - 2 + class / 4);
+}
+
+/* The first that holds them; POOL_CLASSES: none does. */
 static int class_of(size_t bytes)
 {
-    int class = 0;
-    while (class < POOL_CLASSES && ((size_t)1 << (POOL_SMALLEST + class)) < bytes) class ++;
-    return class;
+    int octave, class;
+    if (bytes <= (size_t)1 << POOL_SMALLEST) return 0;
+    octave = 63 - __builtin_clzll(bytes - 1);
+    class = 4 * (octave - POOL_SMALLEST) + (int)((bytes - 1) >> (octave - 2)) - 3;
+    return class < POOL_CLASSES ? class : POOL_CLASSES;
 }
 
 static struct pool_block *pin(struct pool *p, size_t size)
 {
     void *memory;
     vic_error err;
-    if (!p->pins || size < PINNED_LEAST || size > PINNED_MOST - p->pinned ||
-        vic_memory_alloc(pinned_memory, sizeof(struct pool_block) + size, &memory, &err) != VIC_OK)
-        return NULL;
+    if (!p->pins || size < PINNED_LEAST || size > PINNED_MOST - p->pinned) return NULL;
+    p->pins = vic_memory_alloc(pinned_memory, sizeof(struct pool_block) + size, &memory, &err) == VIC_OK;
+    if (!p->pins) return NULL; /* nor is it tried again: this machine has no more */
     p->pinned += size;
     return memory;
 }
@@ -63,7 +71,7 @@ void *pool_take(struct pool *p, size_t bytes)
     struct pool_block *block;
     size_t size;
     if (class == POOL_CLASSES) return NULL;
-    size = (size_t)1 << (POOL_SMALLEST + class);
+    size = size_of(class);
     if (atomic_fetch_add(&p->room->used, size) + size > p->room->most) {
         atomic_fetch_sub(&p->room->used, size);
         return NULL;

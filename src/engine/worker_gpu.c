@@ -17,7 +17,7 @@
 #include <time.h>
 
 enum {
-    LOOK_NS = 50000,    /* for queries to come after the last answer: callers who wait for an answer send the next */
+    LOOK_NS = 100000,   /* for queries to come after the last answer: callers who wait for an answer send the next */
     LOOK_LONG = 500000, /* for a launch to end; then 1 / NAP of the time that it has taken is slept at a time */
     NAP = 16,
     MOST_NAP = 1000000,

@@ -163,6 +163,8 @@ class Server:
         arguments = list(map(str, arguments))
         if "--port" not in arguments and "--no-tcp" not in arguments:
             arguments += ["--port", "0"]
+        if "--drain-timeout" not in arguments:
+            arguments += ["--drain-timeout", str(PATIENCE)]
         self.process = subprocess.Popen([binary, "serve", *arguments], bufsize=0, stdout=subprocess.PIPE,
                                         stderr=self.log_file,
                                         cwd=folder, env={**environment(), **(env or {})})
