@@ -243,6 +243,7 @@ static bool bind_input(struct request *r, enum input input, size_t json_size, vi
         return refuse(&r->why, 400, "input '%s': expected it in the body or in system shared memory",
                       input_names[input]);
     *out = vic_tensor_make(data, t->dtype, t->rank, t->shape);
+    if (device.type == VIC_CPU) device = pool_device(r->query.copy[input] ? r->query.copy[input] : r->body);
     out->device = device;
     return join_device(r, all, device);
 }
@@ -257,6 +258,7 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     if (t->place == PLACE_NONE && output == OUTPUT_LSE) return true;
     shape_bytes(out->ndim, out->shape, vic_dtype_size(out->dtype), &bytes);
     out->data = q->out + ANSWER_HEAD + offset;
+    out->device = pool_device(q->out);
     if (t->place != PLACE_REGION) return true;
     if (t->bytes < bytes)
         return refuse(&r->why, 500,
@@ -406,6 +408,13 @@ static bool submit(struct request *r, vic_device device)
     return st == VIC_OK || refuse_status(r, st, err.text);
 }
 
+/* Looked at before the JSON is read and anything is copied, so that a refusal costs little. */
+static bool has_room(struct request *r, const struct model *model)
+{
+    const int most = model->owner->options->queue;
+    return atomic_load_explicit(&model->in_flight, memory_order_relaxed) < most || refuse_status(r, VIC_BUSY, "");
+}
+
 static unsigned begin(struct request *r)
 {
     vic_device device = { VIC_CPU, 0 };
@@ -414,7 +423,7 @@ static unsigned begin(struct request *r)
         return refuse(&r->why, 404, "Request for unknown model: '%s' is not found", r->name), r->why.status;
     if (r->version_given && !r->version_good)
         return refuse(&r->why, 404, "Request for unknown model: '%s' has version 1 alone", r->name), r->why.status;
-    if (!read_head(r, &json_size)) return r->why.status;
+    if (!has_room(r, r->query.model) || !read_head(r, &json_size)) return r->why.status;
     behind = r->body_size - json_size;
     if (behind != r->query.head->binary) {
         refuse(&r->why, 400, "unexpected size of the binary data: the inputs are %zu bytes, and %zu follow the JSON",
@@ -432,13 +441,25 @@ static uint64_t nanoseconds_since(const struct request *r)
     return (uint64_t)(1e9 * (seconds_now() - r->start));
 }
 
+static void count_failure(const struct request *r, struct model *model)
+{
+    atomic_fetch_add_explicit(&model->counts.failed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&model->counts.failed_ns, nanoseconds_since(r), memory_order_relaxed);
+}
+
+bool infer_has_room(struct request *r)
+{
+    struct model *model = r->name_good ? models_find(&r->loop->server->models, r->name) : NULL;
+    const bool room = !model || has_room(r, model);
+    if (!room) count_failure(r, model);
+    model_release(model);
+    return room;
+}
+
 unsigned infer_begin(struct request *r)
 {
     const unsigned status = begin(r);
-    if (status != 0 && r->query.model) {
-        atomic_fetch_add(&r->query.model->counts.failed, 1);
-        atomic_fetch_add(&r->query.model->counts.failed_ns, nanoseconds_since(r));
-    }
+    if (status != 0 && r->query.model) count_failure(r, r->query.model);
     return status;
 }
 
@@ -473,8 +494,7 @@ static void count(struct request *r)
     const int launch = q->launch < 1 ? 1 : q->launch < LAUNCH_SIZES ? q->launch : LAUNCH_SIZES - 1;
     const memory_order relaxed = memory_order_relaxed;
     if (q->status != VIC_OK) {
-        atomic_fetch_add_explicit(&counts->failed, 1, relaxed);
-        atomic_fetch_add_explicit(&counts->failed_ns, nanoseconds_since(r), relaxed);
+        count_failure(r, q->model);
         return;
     }
     clock_gettime(CLOCK_REALTIME, &now);

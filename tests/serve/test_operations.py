@@ -174,6 +174,35 @@ def test_overload(slow):
     assert server.figure("vicinal_memory_bytes") == 0
 
 
+def test_a_full_queue_refuses_by_the_head(serve, tiny, tensors):
+    """Before the JSON is looked at and memory is taken; the connection goes on, whatever the length of the body."""
+    server = serve(tiny, *ARGUMENTS, "--queue", "1")
+    with server.client() as full, server.client() as client:
+        body = b"no JSON".ljust(300_000, b"x")
+        head = (f"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 7\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode()
+        client.send(head + body)
+        assert client.read().status == 400
+        full.read = lambda head: None  # a query is of the queue until its answer is sent, and this one is 21 MB
+        full.infer("tiny", tensors(batch=65536))
+        server.wait(lambda: server.figure("nv_inference_count") == 65536, "it is answered")
+        held = server.figure("vicinal_memory_bytes")
+        failures = server.figure("nv_inference_request_failure")
+        for count in range(1, 4):
+            client.send(head + body[:1000])
+            time.sleep(0.02)
+            assert server.figure("vicinal_memory_bytes") == held
+            client.send(body[1000:])
+            answer = client.read()
+            assert answer.status == 503 and answer.error == "Exceeds maximum queue size"
+            assert answer.headers["retry-after"] == "1" and answer.headers.get("connection") != "close"
+            assert server.figure("nv_inference_request_failure") == failures + count
+        assert client.infer("tiny", tensors()).status == 503
+        assert client.get("/v2/health/ready").status == 200
+        full.close()
+        server.wait(lambda: client.infer("tiny", tensors()).status == 200, "there is room again")
+
+
 def test_timeouts(slow):
     server = slow()
     threads, results = start_slow(server, 6, {"timeout": 1})
@@ -192,10 +221,9 @@ def test_memory_at_most(serve, binary, tiny, tmp_path, tensors):
         client.send(head)
     server.wait(lambda: server.figure("vicinal_memory_bytes") > 900000, "the bodies have their memory")
     with server.client() as client:
-        client.send(head)
+        client.send(head + b" " * 449_999)  # which is read, and thrown away
         answer = client.read()
         assert answer.status == 503 and "--memory" in answer.error and answer.headers["retry-after"] == "1"
-    with server.client() as client:
         assert client.infer("tiny", tensors()).status == 200  # what is small has room
         [c.close() for c in held]
         server.wait(lambda: server.figure("vicinal_memory_bytes") == 0, "it is given back")
