@@ -16,6 +16,16 @@
 
 #include <cmocka.h>
 
+/* Which checker watches this build, for sizes: 2 ThreadSanitizer, to which more of the same calls say nothing new; 1
+ * AddressSanitizer; 0 none. */
+#if defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 2 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* CHECK_OK(call(..., &err)): fails with the error's text. */
 #define CHECK_OK(expression)                                                                                         \
     do {                                                                                                             \

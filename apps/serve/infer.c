@@ -217,7 +217,7 @@ static bool bind_input(struct request *r, enum input input, size_t json_size, vi
     void *data = NULL;
     if (t->place == PLACE_NONE) return true;
     if (!bind_bytes(r, input, json_size, &device, &data)) return false;
-    if (input >= INPUT_POSITIONS && device.type != VIC_CPU)
+    if ((input == INPUT_POSITIONS || input == INPUT_CELL) && device.type != VIC_CPU)
         return refuse(&r->why, 400, "input '%s': expected it in the body or in system shared memory",
                       input_names[input]);
     *out = vic_tensor_make(data, t->dtype, t->rank, t->shape);

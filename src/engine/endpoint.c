@@ -245,13 +245,14 @@ vic_status vic_endpoint_get(const vic_endpoint *given, vic_endpoint_info *out, v
     info.kernel = v->plan->kernel->name;
     info.bytes = v->pattern->info.bytes + v->plan->bytes;
     info.waiting = e->waiting;
-    info.running = e->running;
     info.updates_waiting = e->updates_waiting;
     info.accepted = c->accepted;
     info.answered = c->answered;
     info.failed = c->failed;
     info.expired = c->expired;
     info.cancelled = c->cancelled;
+    /* Those whose callbacks have yet to return are counted as what they are told, and not as running. */
+    info.running = (int64_t)(c->accepted - c->answered - c->failed - c->expired - c->cancelled) - e->waiting;
     info.refused = c->refused;
     info.launches = c->launches;
     info.updates = c->updates;

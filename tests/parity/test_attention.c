@@ -69,7 +69,7 @@ static void test_non_finite(void **state)
             some += neighbour[i];
         }
         CHECK(some > 3 && some < 100, "a neighbour for some, not for all: %lld", (long long)some);
-        for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        for (size_t v = 0; v < (small() ? 1 : sizeof values / sizeof *values); v++) {
             struct spread in_k = { &p, &p.k, key_atom, values[v], neighbour, "in K" };
             struct spread in_v = { &p, &p.v, key_atom, values[v], neighbour, "in V" };
             for_each_kernel(&p.shape, check_spread, &in_k);
@@ -101,9 +101,9 @@ static void test_threads_give_the_same_bits(void **state)
 {
     struct attention_case c = { .name = "threads",
                                 .cell = SKEWED,
-                                .n_q = SANITIZED == 2 ? 600 : 2500,
+                                .n_q = SANITIZED > 0 ? 600 : 2500,
                                 .n_k = -1,
-                                .box = SANITIZED == 2 ? 19 : 31,
+                                .box = SANITIZED > 0 ? 19 : 31,
                                 .cutoff = 6,
                                 .d_qk = 40,
                                 .d_v = 72 };

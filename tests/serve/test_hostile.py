@@ -105,7 +105,7 @@ GOOD_HEADS = {
     "20 kB": b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: " + b"y" * 20000 + b"\r\n\r\n",
     "cookie": b"GET /v2 HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=d\r\nX-A: y\r\n\r\n",
     "query": b"GET /v2?a=b&c=%20d HTTP/1.1\r\nHost: x\r\n\r\n",
-    "100-continue": HEAD + b"Content-Length: 2\r\n\r\n{}",
+    "a small body": HEAD + b"Content-Length: 2\r\n\r\n{}",
 }
 
 
@@ -120,6 +120,21 @@ def test_good_heads(tiny_server, name):
                 client.send(data[at:at + size])
             if data == GOOD_HEADS[name]:
                 assert client.read().status == 200
+
+
+def test_expect_continue(tiny_server, tensors):
+    """A client that asks first is told to go on, or why not."""
+    with tiny_server.client() as client:
+        client.send(HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        while b"\r\n\r\n" not in client.rest:
+            assert client._more()
+        assert client.rest == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.rest = b""
+        client.send(b"{}")
+        assert client.read().status == 200
+    with tiny_server.client() as client:
+        client.send(HEAD + b"Content-Length: 200000\r\nExpect: 100-continue\r\n\r\n")
+        assert client.read().status == 413
 
 
 def test_http_1_0(tiny_server):

@@ -179,17 +179,23 @@ def test_timeouts(slow):
     assert all(r.error == "Request timeout expired" for r in late)
 
 
-def test_memory_at_most(serve, tiny, tensors):
-    server = serve(tiny, *ARGUMENTS, "--max-body", "1M", "--memory", "1M")
-    held = server.client()
-    held.send(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{")
-    server.wait(lambda: server.figure("vicinal_memory_bytes") > 0, "the body has its memory")
+def test_memory_at_most(serve, binary, tiny, tmp_path, tensors):
+    assert "--memory" in fails(binary, tmp_path, tiny, *ARGUMENTS, "--max-body", "1M", "--memory", "1M")
+    server = serve(tiny, *ARGUMENTS, "--max-body", "512K", "--memory", "1M")
+    head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 450000\r\n\r\n{"
+    held = [server.client(), server.client()]
+    for client in held:
+        client.send(head)
+    server.wait(lambda: server.figure("vicinal_memory_bytes") > 900000, "the bodies have their memory")
     with server.client() as client:
-        answer = client.infer("tiny", tensors())
+        client.send(head)
+        answer = client.read()
         assert answer.status == 503 and "--memory" in answer.error and answer.headers["retry-after"] == "1"
-        held.close()
+    with server.client() as client:
+        assert client.infer("tiny", tensors()).status == 200  # what is small has room
+        [c.close() for c in held]
         server.wait(lambda: server.figure("vicinal_memory_bytes") == 0, "it is given back")
-        assert client.infer("tiny", tensors()).status == 200
+        assert client.infer("tiny", tensors(batch=150)).status == 200
 
 
 def test_gone_while_it_waits(slow):
@@ -305,6 +311,27 @@ def test_log_is_bounded(tiny_server):
             assert client.get("/none").status == 404
     begin, end = (e["time"] for e in (tiny_server.events[0], tiny_server.events[-1]))
     assert len(tiny_server.events) < 3000, (begin, end)
+
+
+def test_log_that_nobody_reads(binary, tiny, tmp_path):
+    """The reader of the log goes away, and the server stays."""
+    process = subprocess.Popen([binary, "serve", tiny, *ARGUMENTS, "--port", "0", "--log-requests"], bufsize=0,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment())
+    try:
+        line = b""
+        while not line.startswith(b"ready: "):
+            line = process.stdout.readline()
+            assert line
+        process.stderr.close()
+        process.stdout.close()
+        for _ in range(5):
+            with Client(("127.0.0.1", int(line.rsplit(b":", 1)[1]))) as client:
+                assert client.get("/none").status == 404
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_metrics_are_prometheus(tiny_server, tensors):

@@ -128,12 +128,18 @@ static vic_status reference_make(const struct vic_pattern *p, const struct atten
                              &r->search, err);
 }
 
-static double element(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int c)
+/* The first n elements of a row's head.  Not one by one: a choice and a call for each of them is most of the work in a
+ * build with sanitizers. */
+static void elements(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int n, double *to)
 {
-    int64_t at = row * t->row_stride + head * t->head_stride + c;
-    if (dtype == VIC_F32) return ((const float *)t->data)[at];
-    uint16_t half = ((const uint16_t *)t->data)[at];
-    return dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half);
+    const int64_t at = row * t->row_stride + head * t->head_stride;
+    if (dtype == VIC_F32) {
+        const float *from = (const float *)t->data + at;
+        for (int c = 0; c < n; c++) to[c] = from[c];
+        return;
+    }
+    const uint16_t *from = (const uint16_t *)t->data + at;
+    for (int c = 0; c < n; c++) to[c] = dtype == VIC_F16 ? f32_from_f16(from[c]) : f32_from_bf16(from[c]);
 }
 
 static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int worker,
@@ -202,15 +208,16 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
         double unit = score_unit(r->args->scale), weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
-        double q[DIM_MAX];
+        double q[DIM_MAX], key[DIM_MAX], value[DIM_MAX];
         int64_t top = -1; /* the neighbour with the largest score; one whose score is NaN makes the row NaN */
-        for (int c = 0; c < shape->d_qk; c++) q[c] = element(&r->args->q, shape->dtype, r->q_row[query], head, c);
+        elements(&r->args->q, shape->dtype, r->q_row[query], head, shape->d_qk, q);
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
             if (bias->table)
                 found[i].images = images_of(r, query, &found[i], listed, bias->table + head * bias->head_stride);
-            for (int c = 0; c < shape->d_qk; c++) dot += q[c] * element(&r->args->k, shape->dtype, row, kv_head, c);
+            elements(&r->args->k, shape->dtype, row, kv_head, shape->d_qk, key);
+            for (int c = 0; c < shape->d_qk; c++) dot += q[c] * key[c];
             score[i] = dot * (r->args->scale * unit);
             if (score[i] == -INFINITY || (found[i].images.largest == -INFINITY && !isnan(score[i]))) continue;
             if (top < 0 || isnan(score[i]) || above(found, score, unit, i, top) > 0.0) top = i;
@@ -222,7 +229,8 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
             int64_t row = r->k_row[found[i].atom];
             double w = found[i].images.sum * exp(above(found, score, unit, i, top));
             weight += w;
-            for (int c = 0; c < shape->d_v; c++) sum[c] += w * element(&r->args->v, shape->dtype, row, kv_head, c);
+            elements(&r->args->v, shape->dtype, row, kv_head, shape->d_v, value);
+            for (int c = 0; c < shape->d_v; c++) sum[c] += w * value[c];
         }
         for (int c = 0; c < shape->d_v; c++) sum[c] /= weight;
         lse[head] = score[top] / unit + found[top].images.largest + log(weight);

@@ -6,14 +6,6 @@
 
 #include "problem.h"
 
-#if defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 2 };
-#elif defined(__SANITIZE_ADDRESS__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 /* Fewer and smaller, for compute-sanitizer, and for ThreadSanitizer, under which all of them took ten minutes: what
  * it looks at, threads that share a pattern and a workspace, is the same in each. */
 bool small(void);

@@ -41,7 +41,7 @@ static void every_two_kinds(void **state)
         for (int k = 0; k < KINDS; k++)
             of[k] = two && k == KIND_WINDOWS ? NULL : kinds_pattern(&s, (enum kind)k, pool);
         for (int a = 0; a < KINDS; a++)
-            for (int b = 0; b < KINDS; b++) {
+            for (int b = SANITIZED == 2 ? a % 3 : 0; b < KINDS; b += SANITIZED == 2 ? 3 : 1) {
                 char what[64];
                 bool ids = (a == KIND_CUTOFF_IDS || a == KIND_NEAREST_IDS) !=
                            (b == KIND_CUTOFF_IDS || b == KIND_NEAREST_IDS);

@@ -71,7 +71,7 @@ static void all_forms(void **state)
 {
     enum { Q = 90, K = 120, GROUPS = 4 };
     (void)state;
-    for (int form = 0; form < 128; form++) {
+    for (int form = 0; form < 128; form += SANITIZED == 2 ? 7 : 1) {
         bool two = form & 1, masks = form & 2, groups = form & 4, ids = form & 8, periodic = form & 16,
              no_self = form & 32, grid = form & 64;
         uint64_t seed = 100 + (uint64_t)form;

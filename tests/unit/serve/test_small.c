@@ -33,6 +33,29 @@ static void pool_counts_and_keeps(void **state)
     pool_close(&other);
 }
 
+/* Every size is held by its class, and by no smaller one. */
+static void pool_sizes(void **state)
+{
+    struct pool_room room = { .most = SIZE_MAX / 2 };
+    struct pool pool = { .room = &room };
+    size_t last = 0;
+    (void)state;
+    for (size_t bytes = 1; bytes < (size_t)1 << 22; bytes += 1 + bytes / 50) {
+        char *memory = pool_take(&pool, bytes);
+        assert_non_null(memory);
+        memory[0] = memory[bytes - 1] = 1;
+        assert_true(pool_size(memory) >= bytes && pool_size(memory) <= (bytes < 4096 ? 4096 : bytes + bytes / 4 + 1));
+        assert_true(pool_size(memory) >= last);
+        last = pool_size(memory);
+        pool_give(&pool, memory);
+        memory = pool_take(&pool, last); /* just as large: the same class */
+        assert_int_equal(pool_size(memory), last);
+        pool_give(&pool, memory);
+    }
+    assert_int_equal(room.used, 0);
+    pool_close(&pool);
+}
+
 static bool decodes(const char *text, const char *expected, size_t room)
 {
     unsigned char out[64];
@@ -104,7 +127,8 @@ static void paths(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(pool_counts_and_keeps), cmocka_unit_test(base64),
-                                        cmocka_unit_test(secrets), cmocka_unit_test(paths) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(pool_counts_and_keeps), cmocka_unit_test(pool_sizes),
+                                        cmocka_unit_test(base64), cmocka_unit_test(secrets),
+                                        cmocka_unit_test(paths) };
     return cmocka_run_group_tests_name("serve/small", tests, NULL, NULL);
 }
