@@ -5,15 +5,15 @@
     soak.py --minutes 30 [--seed 1]        or        soak.py --requests 3000
 
 The load comes in rounds. In each, threads ask several models in every form that the protocol has, bring positions, load
-and unload, share memory, ask wrongly, break off, dawdle, and ask for more than --queue lets in; a process of its own asks
-too, and is killed. Between rounds all connections are closed, and the server must have given everything back: memory of
-requests, regions, and, against the rounds of the warm-up, descriptors and threads to the number and resident memory but
-for --allow-mib. At the end SIGTERM comes under load.
+and unload, share memory, ask wrongly, break off, dawdle, and ask for more than --queue lets in; a process of its own
+asks too, and is killed. Between rounds all connections are closed, and the server must have given everything back:
+memory of requests, regions, and, against the rounds of the warm-up, descriptors and threads to the number and resident
+memory but for --allow-mib. At the end SIGTERM comes under load.
 
-What is right: an answer of the same input and positions has the same bits as the first one, whatever form it came in and
-whatever was beside it; that first one is held against attention by NumPy in float64, and one in --run-one-in of them bit
-for bit against `vicinal run`. Which positions those are is said by the version that the answer names, as the answer to the
-update named it. Exit code 1: anything was wrong, which the last lines say."""
+What is right: an answer of the same input and positions has the same bits as the first one, whatever form it came in
+and whatever was beside it; that first one is held against attention by NumPy in float64, and one in --run-one-in of
+them bit for bit against `vicinal run`. Which positions those are is said by the version that the answer names, as the
+answer to the update named it. Exit code 1: anything was wrong, which the last lines say."""
 import argparse
 import base64
 import collections
@@ -177,7 +177,8 @@ class Versions:
                 self.known[version] = fits[0]
         self.waiting = {}
         if max(self.known) > newest or newest > len(self.known) + unknown:
-            wrong.append(f"{self.model.name}: version {newest}, but {len(self.known)} are known, and {unknown} others sent")
+            wrong.append(f"{self.model.name}: version {newest}, but {len(self.known)} are known, and {unknown} others "
+                         "were sent")
         return wrong
 
 
@@ -243,9 +244,8 @@ class Worker:
         try:
             send(client)
             answer = client.read()
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except (BrokenPipeError, ConnectionResetError):
             answer = None
-            self.soak.note(f"{self.kind}: {error}")
         if answer is None:
             self.drop()
             raise Gone("closed without an answer")
@@ -326,10 +326,8 @@ def ask_moving(w):
         return
     if what in ("both", "alone"):
         w.soak.wrong(versions.learn(version_of(answer), geometry))
-        w.soak.add("positions", 1)
     if what != "alone":
         w.soak.wrong(versions.seen(version_of(answer), number, answer.tensors()))
-        w.soak.add("outputs", len(answer.tensors()))
 
 
 def ask_swapped(w):
@@ -348,7 +346,6 @@ def ask_swapped(w):
         whys = [w.soak.oracle.wrong(model, g, heads, number, n, a) for g in fit for n, a in list(found.items())[:1]]
         if None not in whys:
             w.soak.wrong([f"swapped: {held}: {whys}"])
-        w.soak.add("outputs", len(found))
 
 
 class History:
@@ -408,8 +405,8 @@ def share(w):
     memory.write_bytes(data + bytes(one))
     try:
         w.ask("POST", path + "/register", {"key": "/" + key, "offset": skip, "byte_size": 4 * one})
-        text = {"inputs": [{"name": n, "shape": list(a.shape), "datatype": "FP32", "parameters": place(region, i * one, one)}
-                           for i, (n, a) in enumerate(given.items())],
+        text = {"inputs": [{"name": n, "shape": list(a.shape), "datatype": "FP32",
+                            "parameters": place(region, i * one, one)} for i, (n, a) in enumerate(given.items())],
                 "outputs": [{"name": "O", "parameters": place(region, 3 * one, one)}]}
         for what in w.rng.choices(("good", "good", "shrunk", "during", "twice", "far"), k=4):
             memory.write_bytes(data + bytes(one)) if not memory.exists() else os.truncate(memory, len(data) + one)
@@ -497,7 +494,8 @@ def break_off(w):
         inputs.update(positions_inputs(w.rng, model, w.rng.randrange(len(model.geometries))))
     whole = raw(f"/v2/models/{name}/infer", *build(inputs, {"O": True, "LSE": True}))
     head = whole.index(b"\r\n\r\n") + 4
-    at = w.rng.choice((w.rng.randrange(head), w.rng.randrange(head, len(whole)), len(whole) - 1, len(whole), len(whole)))
+    end = len(whole)
+    at = w.rng.choice((w.rng.randrange(head), w.rng.randrange(head, end), end - 1, end, end))
     if at == len(whole) and "POSITIONS" in inputs:
         w.soak.add(f"killed {name}", 1)
     with w.soak.client() as client:
@@ -601,7 +599,7 @@ class Soak:
         self.oracle = Oracle(binary, folder, run_one_in, self.rng)
         self.versions = {n: Versions(self.model[n], self.oracle) for n in ("moving", "ring")}
         self.history, self.total_seen = History(), {}
-        self.statuses, self.figures, self.notes = collections.Counter(), collections.Counter(), collections.Counter()
+        self.statuses, self.figures = collections.Counter(), collections.Counter()
         self.wrongs, self.surprises, self.done, self.ending, self.victims = [], [], 0, False, 0
 
     # What workers tell.
@@ -620,10 +618,6 @@ class Soak:
     def add(self, name, by):
         with self.lock:
             self.figures[name] += by
-
-    def note(self, text):
-        with self.lock:
-            self.notes[text] += 1
 
     def _found(self, title, found, texts):
         with self.lock:
@@ -817,8 +811,8 @@ class Report:
         updates = ", ".join(f"{len(v.known)} versions of {n}" for n, v in s.versions.items())
         print(f"{s.done} requests in {time.monotonic() - self.begin:.0f} s, {s.oracle.compared} outputs compared, "
               f"{len(s.oracle.first)} first ones by NumPy and {s.oracle.runs} by vicinal run; {updates}, "
-              f"{s.history.begun} loads and unloads, {s.statuses['gone']} clients broke off, {s.victims} processes killed, "
-              f"{s.statuses[503]} refused as busy")
+              f"{s.history.begun} loads and unloads, {s.statuses['gone']} clients broke off, {s.victims} processes "
+              f"killed, {s.statuses[503]} refused as busy")
         print(f"wrong answers: {len(s.wrongs)}; unexpected: {len(s.surprises)}; RSS {self.warm[0] / 1024:.1f} MiB "
               f"{grown[0] / 1024:+.1f} at most, {(self.after or [self.warm])[-1][0] / 1024:.1f} at the end; "
               f"descriptors {self.warm[1]} {grown[1]:+d}; threads {self.warm[2]} {grown[2]:+d}", flush=True)
@@ -830,9 +824,10 @@ def soak(binary, folder, requests=None, minutes=None, seed=1, allow_mib=16, run_
     one = kind(binary, folder, seed, run_one_in)
     report = Report(one, allow_mib)
     rounds = 4 if requests else max(5, round(2 * minutes))
+    most, seconds = (requests // rounds, 1e9) if requests else (1 << 60, 60 * minutes / rounds)
     try:
         for i in range(rounds):
-            one.round(requests // rounds if requests else 1 << 60, 1e9 if requests else 60 * minutes / rounds, report.line)
+            one.round(most, seconds, report.line)
             report.quiet(i < max(2, rounds // 5))
         one.end()
     except Exception:
@@ -854,8 +849,10 @@ def main():
     parser.add_argument("--minutes", type=float, help="how long the load lasts")
     parser.add_argument("--requests", type=int, help="about how many requests instead")
     parser.add_argument("--seed", type=int, default=1, help="of what is asked; default 1")
-    parser.add_argument("--allow-mib", type=float, default=16, help="by which memory may grow after the warm-up; default 16")
-    parser.add_argument("--run-one-in", type=int, default=4, help="first answers also computed by vicinal run; default 4")
+    parser.add_argument("--allow-mib", type=float, default=16,
+                        help="by which memory may grow after the warm-up; default 16")
+    parser.add_argument("--run-one-in", type=int, default=4,
+                        help="of how many first answers one is computed by vicinal run too; default 4")
     parser.add_argument("--binary", default=find_binary(), help="default: $VIC_BINARY, or what the presets built")
     parser.add_argument("--victim", nargs=2, metavar=("PORT", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
