@@ -34,7 +34,7 @@ import traceback
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from conftest import Client, Server, environment, find_binary, reference  # noqa: E402
+from conftest import PATIENCE, Client, Server, environment, find_binary, reference  # noqa: E402
 from test_hostile import REFUSED, SMUGGLED  # noqa: E402
 
 SHM = pathlib.Path("/dev/shm")
@@ -595,7 +595,7 @@ class Soak:
         for model in self.model.values():
             model.write(folder / "models")
         self.server = Server(binary, ["--models", folder / "models", "--device", "cpu", "--queue", QUEUE,
-                                      "--allow-client-shm"], folder)
+                                      "--allow-client-shm", "--idle-timeout", PATIENCE], folder)
         self.oracle = Oracle(binary, folder, run_one_in, self.rng)
         self.versions = {n: Versions(self.model[n], self.oracle) for n in ("moving", "ring")}
         self.history, self.total_seen = History(), {}
@@ -770,7 +770,7 @@ class Soak:
                 self.hold(model, 0, model.heads, number, answer.tensors())
             client.close()
         [t.join() for t in threads]
-        code = self.server.process.wait(600)
+        code = self.server.process.wait(PATIENCE)
         if code != 0:
             self.unexpected(f"exit code {code}: {self.server.log[-2000:]}")
 
