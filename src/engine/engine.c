@@ -76,9 +76,9 @@ static vic_status check_options(vic_engine_options *o, vic_error *err)
 {
     if (o->reserved_1 != 0) return reserved_check(&o->reserved_1, sizeof o->reserved_1, "vic_engine_options", err);
     if (o->device.type == VIC_DEVICE_UNKNOWN) o->device = (vic_device){ VIC_CPU, 0 };
-    if (o->build_threads < 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) or more, got %d",
-                        o->build_threads);
+    if (o->build_threads < 0 || o->build_threads > POOL_MOST_THREADS)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) to %d, got %d",
+                        POOL_MOST_THREADS, o->build_threads);
     if (o->streams < 0 || o->streams > 16)
         return vic_fail(err, VIC_BAD_ARGUMENT, "streams: expected 0 (2) to 16, got %d", o->streams);
     if (o->build_threads == 0) o->build_threads = threads_available() > 1 ? threads_available() / 2 : 1;

@@ -226,7 +226,7 @@ WORDS = {
     "blocks": ["blocks:", "origin:", "n=", "density=", "seed=", "block=", "x", ":", ","],
     "infer": ["inputs", "outputs", "name", "shape", "datatype", "parameters", "binary_data_size", "data", "FP32", "FP64", "BF16",
               "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "binary_data", "timeout", "POSITIONS",
-              "LSE", "9223372036854775807", "\\u0000", "1e999", "[[", "]]", "=="],
+              "LSE", "9223372036854775807", "\\\\u0000", "1e999", "[[", "]]", "=="],
     "options": ["--cutoff", "--heads", "--seed", "--dtype", "-o", "--cell", "--pbc", "--supercell", "--help", "--", "=",
                 "\\x0a"],
 }
