@@ -486,14 +486,14 @@ void infer_end(struct request *r)
 
 /* ---- the answer ---- */
 
-static void count(struct request *r)
+static void count(struct request *r, bool good)
 {
     struct query *q = &r->query;
     struct model_counts *counts = &q->model->counts;
     struct timespec now;
     const int launch = q->launch < 1 ? 1 : q->launch < LAUNCH_SIZES ? q->launch : LAUNCH_SIZES - 1;
     const memory_order relaxed = memory_order_relaxed;
-    if (q->status != VIC_OK) {
+    if (!good) {
         count_failure(r, q->model);
         return;
     }
@@ -633,8 +633,10 @@ enum MHD_Result infer_answer(struct request *r)
     struct query *q = &r->query;
     char *start;
     size_t bytes;
-    count(r);
+    bool good;
     if (q->status != VIC_OK) refuse_status(r, q->status, q->text);
-    if (q->status != VIC_OK || !write_regions(r)) return reply_refusal(r);
+    good = q->status == VIC_OK && write_regions(r);
+    count(r, good);
+    if (!good) return reply_refusal(r);
     return in_one_piece(q, &start, &bytes) ? answer_in_place(r, start, bytes) : answer_in_text(r);
 }

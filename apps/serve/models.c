@@ -235,18 +235,23 @@ bool models_unload(struct models *m, const char *name)
     return at >= 0;
 }
 
-void models_each(struct models *m, void (*each)(void *to, struct model *model), void *to)
+/* All models of one moment, so that none is missed while others come and go; count, each to be released. */
+static int take_all(struct models *m, struct model *list[MOST_MODELS])
 {
-    /* All at one time: where one is unloaded meanwhile, those behind it move up. */
-    struct model *list[MOST_MODELS];
-    int count;
     pthread_rwlock_rdlock(&m->lock);
-    count = m->count;
+    const int count = m->count;
     for (int i = 0; i < count; i++) {
         list[i] = m->list[i];
         atomic_fetch_add(&list[i]->references, 1);
     }
     pthread_rwlock_unlock(&m->lock);
+    return count;
+}
+
+void models_each(struct models *m, void (*each)(void *to, struct model *model), void *to)
+{
+    struct model *list[MOST_MODELS];
+    const int count = take_all(m, list);
     for (int i = 0; i < count; i++) {
         each(to, list[i]);
         model_release(list[i]);
@@ -271,7 +276,8 @@ size_t models_largest(struct models *m)
 }
 
 struct index {
-    struct models *models;
+    struct model *loaded[MOST_MODELS];
+    int count;
     struct json *out;
 };
 
@@ -285,27 +291,21 @@ static void add_entry(struct json *out, const char *name, bool ready)
     json_put_object_end(out);
 }
 
-static void add_loaded(void *to, struct model *model)
-{
-    const struct index *index = to;
-    add_entry(index->out, model->name, true);
-}
-
 static void add_unloaded(void *to, const char *name)
 {
     const struct index *index = to;
-    int at;
-    pthread_rwlock_rdlock(&index->models->lock);
-    at = place_of(index->models, name);
-    pthread_rwlock_unlock(&index->models->lock);
-    if (at < 0) add_entry(index->out, name, false);
+    for (int i = 0; i < index->count; i++)
+        if (strcmp(index->loaded[i]->name, name) == 0) return;
+    add_entry(index->out, name, false);
 }
 
 void models_index(struct models *m, bool ready, struct json *out)
 {
-    struct index index = { m, out };
+    struct index index = { .out = out };
+    index.count = take_all(m, index.loaded);
     json_put_array(out, NULL);
-    models_each(m, add_loaded, &index);
+    for (int i = 0; i < index.count; i++) add_entry(out, index.loaded[i]->name, true);
     if (!ready) m->options->source.list(m->options->source.user, add_unloaded, &index);
     json_put_array_end(out);
+    for (int i = 0; i < index.count; i++) model_release(index.loaded[i]);
 }

@@ -289,10 +289,15 @@ def tensors():
     return make
 
 
-def reference(positions, cutoff, q, k, v):
-    """Attention over all pairs nearer than `cutoff`, open, in float64: out [n, heads, size], lse [n, heads]."""
+def reference(positions, cutoff, q, k, v, box=None):
+    """Attention over all pairs nearer than `cutoff` in float64: out [n, heads, size], lse [n, heads]. Open, or periodic
+    in a rectangular `box` of edges longer than 2 `cutoff`. K and V may have fewer heads."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
-    distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    k, v = (np.repeat(x, q.shape[1] // x.shape[1], axis=1) for x in (k, v))
+    apart = positions[:, None] - positions[None]
+    if box is not None:
+        apart = apart - box * np.round(apart / box)
+    distance = np.linalg.norm(apart, axis=2)
     scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(q.shape[-1])
     scores[:, distance >= cutoff] = -np.inf
     most = scores.max(axis=2, keepdims=True)

@@ -144,6 +144,8 @@ def test_shrunk(tiny_server, tensors, memory):
         os.truncate(out_path, 10)
         assert "smaller" in client.post("/v2/models/tiny/infer", request()).error
         assert out_path.stat().st_size == 10
+        assert tiny_server.figure("nv_inference_request_success", "tiny") == 0
+        assert tiny_server.figure("nv_inference_request_failure", "tiny") == 4
         out_path.write_bytes(bytes(320))
         assert client.post("/v2/models/tiny/infer", request()).status == 200
 

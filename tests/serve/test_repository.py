@@ -202,6 +202,33 @@ def test_reload_in_another_form_under_load(tiny_server, tensors):
     assert not [w for w in wrong if b"Request for unknown model" not in w], wrong
 
 
+def test_index_while_models_come_and_go(serve, folder, tensors):
+    """The index is of one moment: models that stay are in it, loaded, and one that comes and goes is in it once."""
+    for name in ("a", "z"):
+        (folder / f"{name}.json").write_text((folder / "near.json").read_text())
+    server = serve("--models", folder)
+    stop = threading.Event()
+
+    def swap():
+        with server.client() as client:
+            while not stop.is_set():
+                for what in ("unload", "load"):
+                    assert client.post(f"/v2/repository/models/a/{what}", {}).status == 200
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        with server.client() as client:
+            for _ in range(1500):
+                states = [(m["name"], m["state"]) for m in client.post("/v2/repository/index").json]
+                assert sorted(name for name, _ in states) == ["a", "far", "near", "z"], states
+                assert [s for n, s in states if n != "a"] == ["READY"] * 3, states
+                assert len(client.get("/v2/models/stats").json["model_stats"]) >= 3
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_admin_port(serve, tiny):
     server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--admin-port", "0")
     for action in ("load", "unload"):
