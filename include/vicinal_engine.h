@@ -122,7 +122,8 @@ typedef struct vic_endpoint_info {
     size_t bytes;             /* pattern and plan of this version */
     int64_t waiting, running; /* queries */
     int64_t updates_waiting;  /* new positions accepted and not yet in use */
-    /* Queries.  `answered` is those with OK, `refused` those that were good and met BUSY. */
+    /* Queries.  `answered` is those with OK, `refused` those that were good and met BUSY.  At any moment `accepted` is
+     * the sum of waiting, running, answered, failed, expired and cancelled. */
     uint64_t accepted, answered, failed, expired, cancelled, refused;
     uint64_t launches, updates;
     uint64_t time_ns[VIC_STAGES];                /* sums over answered queries */
@@ -133,7 +134,8 @@ typedef struct vic_endpoint_info {
 VIC_API vic_status vic_endpoint_get(const vic_endpoint *endpoint, vic_endpoint_info *out,
                                     vic_error *err) VIC_CHECK_RESULT;
 
-/* Waiting queries are answered CANCELLED; returns when running ones are answered.  NULL is fine. */
+/* Waiting queries are answered CANCELLED, and so are those that callbacks submit meanwhile, by vic_submit() itself;
+ * returns when running ones are answered.  NULL is fine. */
 VIC_API void vic_endpoint_free(vic_endpoint *endpoint);
 
 /* ---- Queries ----------------------------------------------------------------------------------------------- */
@@ -153,8 +155,9 @@ typedef void vic_done(void *user, const vic_answer *answer);
 
 /* Tensors as in vic_attention(), without or with a batch dimension (a batch counts as one query of the queue), in
  * memory of the CPU (pinned or not) or, for an engine on a GPU, of that GPU, each by itself.  Those of the GPU must be
- * ready when the query is submitted: work that writes them has been waited for.  They are borrowed until the callback.
- */
+ * ready when the query is submitted: work that writes them has been waited for.  They are borrowed until the callback:
+ * queries under way may share what they read, but in which order they run is not defined, so that none may have as
+ * q, k, v, out or lse what another writes. */
 typedef struct vic_query {
     VIC_SIZE_OF(vic_query);
     vic_tensor q, k, v, out, lse; /* lse may be none; all none = only new positions */

@@ -39,7 +39,8 @@ LAYERS = {
     "apps/cli/arrays": ["apps/cli"],
     "apps/cli/plots": ["apps/cli"],
     "apps/cli/load": ["apps/cli"],
-    "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots", "apps/cli/load"],
+    "apps/cli/commands": ["apps/cli", "apps/cli/arrays", "apps/cli/plots", "apps/cli/load", "apps/serve"],
+    "apps/serve": ["apps/cli"],  # errors, options' numbers, JSON and buffers, as every file of the command has them
     "apps/triton": [],  # the public headers, like any program
     "python/glue": [],  # libvicinal_python.so: the public headers, like any program
     "examples": [],
@@ -47,7 +48,7 @@ LAYERS = {
     "tests/parity": ["tests", "src/kernels", "src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu",
                      "src/kernels/cuda", "src/plan", "src/device", "src/contract", "src/base"],
     "tests/gpu": ["tests", "tests/parity", "src/kernels/cuda", "src/base"],
-    "tests/fuzz": ["tests", "apps/cli", "apps/cli/arrays", "apps/cli/commands", "src/pattern", "src/structure",
+    "tests/fuzz": ["tests", "apps/serve", "apps/cli", "apps/cli/arrays", "apps/cli/commands", "src/pattern", "src/structure",
                    "src/contract", "src/base"],
     "tests/faults": ["tests", "apps/cli", "src/kernels/cuda", "src/contract", "src/plan"],
     "tests": [],
@@ -57,6 +58,8 @@ LAYERS = {
 OUTSIDE = {
     r"gemmi/|tao/": ["src/structure"],
     r"cuda|cublas|nvrtc|driver_types": ["src/device", "src/kernels/cuda", "tests/gpu", "tests/faults"],
+    r"microhttpd": ["apps/serve"],
+    r"jansson": ["apps/serve", "apps/cli/commands"],
     r"cmocka": ["tests"],
 }
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh"}
@@ -76,7 +79,7 @@ def layer_of(path):
 
 def mirrored_by(layer):
     name = layer.split("/")[2]
-    return {"cli": "apps/cli", "glue": "python/glue", "triton": "apps/triton"}.get(name, "src/" + name)
+    return {"cli": "apps/cli", "serve": "apps/serve", "glue": "python/glue", "triton": "apps/triton"}.get(name, "src/" + name)
 
 
 def allowed(layer):

@@ -4,7 +4,8 @@
 # On a machine without apt nothing is installed: the packages are named and the work goes on with the tools that are
 # there, because whoever has gemmi and cmake from elsewhere needs no Debian.
 
-BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev)
+BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config zlib1g-dev gemmi-dev tao-pegtl-dev
+    libmicrohttpd-dev libjansson-dev)
 TEST_PACKAGES=(libcmocka-dev libdlpack-dev python3-numpy python3-scipy python3-pytest python3-pytest-xdist python3-ase python3-biopython)
 # For a virtual environment: ./test --full builds and installs the wheel, ./test --torch has torch.
 VENV_PACKAGES=(python3-venv)

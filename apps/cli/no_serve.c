@@ -6,7 +6,8 @@ vic_status cmd_serve(int argc, char **argv, vic_error *err)
 {
     (void)argc;
     (void)argv;
-    return fail(err, VIC_FAILED,
-                "this build has no server, since headers were missing when it was made: install libmicrohttpd's and "
-                "jansson's (Debian: apt-get install libmicrohttpd-dev libjansson-dev), and build again");
+    return fail(
+        err, VIC_FAILED,
+        "this build has no server (VIC_SERVE=OFF, or headers were missing when it was made): install libmicrohttpd's and "
+        "jansson's (Debian: apt-get install libmicrohttpd-dev libjansson-dev), and build again");
 }

@@ -30,7 +30,7 @@ static unsigned finish(struct request *r, struct json *j)
 unsigned describe_server(struct request *r)
 {
     const struct server *server = r->loop->server;
-    const bool local = r->connection->door->local;
+    const bool local = r->connection->gate->local;
     struct json j = { 0 };
     json_put_object(&j, NULL);
     json_put_text(&j, "name", "vicinal");

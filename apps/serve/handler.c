@@ -5,6 +5,7 @@
 #include "body.h"
 #include "hygiene.h"
 #include "infer.h"
+#include "loop.h"
 #include "reply.h"
 #include "routes.h"
 
@@ -23,10 +24,9 @@ static void set_phase(struct connection *c, enum phase phase, size_t size)
     c->size = size;
 }
 
-static struct connection *open_connection(struct door *door, struct MHD_Connection *connection)
+static struct connection *open_connection(struct loop *loop, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct loop *loop = door->loop;
     struct connection *c = calloc(1, sizeof *c);
     struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET };
     if (!c || !info) {
@@ -34,7 +34,7 @@ static struct connection *open_connection(struct door *door, struct MHD_Connecti
         return NULL;
     }
     c->loop = loop;
-    c->door = door;
+    c->gate = loop->gate;
     c->descriptor = info->connect_fd;
     set_phase(c, PHASE_IDLE, 0);
     c->next = loop->first;
@@ -44,7 +44,6 @@ static struct connection *open_connection(struct door *door, struct MHD_Connecti
     /* libmicrohttpd does not look at a connection while its request is worked on: this tells when a client goes. */
     event.data.ptr = c;
     epoll_ctl(loop->epoll, EPOLL_CTL_ADD, c->descriptor, &event);
-    atomic_fetch_add(&loop->server->connections, 1);
     return c;
 }
 
@@ -54,19 +53,21 @@ static void close_connection(struct connection *c)
     *c->at = c->next;
     if (c->next) c->next->at = c->at;
     infer_head_close(&c->head);
-    atomic_fetch_sub(&c->loop->server->connections, 1);
     free(c);
 }
 
-void handler_connection(void *door, struct MHD_Connection *connection, void **socket_context,
+void handler_connection(void *user, struct MHD_Connection *connection, void **socket_context,
                         enum MHD_ConnectionNotificationCode code)
 {
+    struct loop *loop = user;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = open_connection(door, connection);
-    } else if (*socket_context) {
-        close_connection(*socket_context);
-        *socket_context = NULL;
+        *socket_context = open_connection(loop, connection);
+        loop->gate = NULL;
+        return;
     }
+    if (*socket_context) close_connection(*socket_context);
+    *socket_context = NULL;
+    loop_leave(loop);
 }
 
 /* ---- a request begins ---- */
@@ -82,10 +83,10 @@ static struct request *take_request(struct loop *loop)
 }
 
 /* Its first line is there; `target` as it was sent.  NULL: no memory, and the connection is closed. */
-void *handler_target(void *door, const char *target, struct MHD_Connection *connection)
+void *handler_target(void *user, const char *target, struct MHD_Connection *connection)
 {
     static _Atomic uint64_t numbers;
-    struct loop *loop = ((struct door *)door)->loop;
+    struct loop *loop = user;
     const union MHD_ConnectionInfo *info = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct request *r = info && info->socket_context ? take_request(loop) : NULL;
     if (!r) return NULL;
@@ -118,21 +119,34 @@ static bool check_token(struct request *r)
     return refuse(&r->why, 401, "expected the server's token: Authorization: Bearer TOKEN");
 }
 
-/* A page from elsewhere in a browser of this machine must not use the server: what it sends has its Origin. */
+/* "localhost", or an address as numbers, with or without a port: no name that somebody else could give an address. */
+static bool is_own_address(const char *host)
+{
+    const size_t name = strcspn(host, ":");
+    if (*host == '[') return strspn(host, "[]:.%0123456789abcdefABCDEF") == strlen(host);
+    return (name == 9 && strncasecmp(host, "localhost", 9) == 0) || (name > 0 && strspn(host, "0123456789.") == name);
+}
+
+/* A page from elsewhere in a browser of this machine must not use the server.  What it sends has its Origin; where it
+ * has made its own name lead here, the Host is that name. */
 static bool check_origin(struct request *r)
 {
     const char *authority = r->origin ? strstr(r->origin, "://") : NULL;
-    if (!r->origin) return true;
-    if (authority && r->host && strcasecmp(authority + 3, r->host) == 0) return true;
+    if (!r->browser) return true;
+    if (!r->loop->server->token && (!r->host || !is_own_address(r->host)))
+        return refuse(&r->why, 403,
+                      "a browser may ask by http://127.0.0.1, another address or localhost; by a name only with "
+                      "--token-file");
+    if (!r->origin || (authority && r->host && strcasecmp(authority + 3, r->host) == 0)) return true;
     return refuse(&r->why, 403, "requests of web pages from elsewhere are not answered");
 }
 
-static bool check_door(struct request *r)
+static bool check_gate(struct request *r)
 {
     const struct serve_options *options = r->loop->server->options;
     if (!(r->route->flags & ROUTE_ADMIN)) return true;
     if (options->no_admin) return refuse(&r->why, 403, "loading and unloading is off (--no-admin)");
-    if (options->admin_port < 0 || r->connection->door->admin) return true;
+    if (options->admin_port < 0 || r->connection->gate->admin) return true;
     return refuse(&r->why, 403, "loading and unloading is on the admin port alone (--admin-port)");
 }
 
@@ -145,7 +159,7 @@ static bool check_head(struct request *r, const char *method, const char *url, c
     if (!hygiene_check(r, method, url, version)) return false;
     if (r->loop->server->faulted) return refuse(&r->why, 503, "a GPU has failed: the server ends");
     r->route = route_find(method, url, r);
-    return r->route && check_origin(r) && check_token(r) && check_door(r) && body_begin(r);
+    return r->route && check_origin(r) && check_token(r) && check_gate(r) && body_begin(r);
 }
 
 /* Refused by its head.  An answer now would close the connection, so a short body is read first, and thrown away. */
@@ -176,19 +190,16 @@ static enum MHD_Result work(struct request *r)
     if (!body_end(r)) return reply_refusal(r);
     set_phase(r->connection, PHASE_WORK, 0);
     r->stage = STAGE_WORK;
+    r->counted = true;
     atomic_fetch_add(&r->loop->server->under_way, 1);
     status = r->route->work(r);
-    if (status != 0) {
-        atomic_fetch_sub(&r->loop->server->under_way, 1);
-        return answer(r, status);
-    }
+    if (status != 0) return answer(r, status);
     mhd.suspend_connection(r->mhd); /* it is resumed by this thread, after this */
     return MHD_YES;
 }
 
 static enum MHD_Result go_on(struct request *r)
 {
-    atomic_fetch_sub(&r->loop->server->under_way, 1);
     if (r->connection->gone) return MHD_NO;
     if (r->loop->server->faulted) {
         refuse(&r->why, 503, "a GPU has failed: the server ends");
@@ -197,11 +208,11 @@ static enum MHD_Result go_on(struct request *r)
     return r->route->finish ? answer(r, r->route->finish(r)) : infer_answer(r);
 }
 
-enum MHD_Result handler_request(void *door, struct MHD_Connection *connection, const char *url, const char *method,
+enum MHD_Result handler_request(void *loop, struct MHD_Connection *connection, const char *url, const char *method,
                                 const char *version, const char *upload, size_t *upload_size, void **request)
 {
     struct request *r = *request;
-    (void)door;
+    (void)loop;
     (void)connection;
     if (!r) return MHD_NO;
     switch (r->stage) {
@@ -221,16 +232,17 @@ enum MHD_Result handler_request(void *door, struct MHD_Connection *connection, c
     }
 }
 
-void handler_completed(void *door, struct MHD_Connection *connection, void **request,
+void handler_completed(void *user, struct MHD_Connection *connection, void **request,
                        enum MHD_RequestTerminationCode code)
 {
     struct request *r = *request;
     struct loop *loop;
-    (void)door;
+    (void)user;
     (void)connection;
     (void)code;
     if (!r) return;
     loop = r->loop;
+    if (r->counted) atomic_fetch_sub(&loop->server->under_way, 1);
     infer_end(r);
     pool_give(&loop->pool, r->body);
     buffer_free(&r->text);

@@ -83,6 +83,7 @@ static bool take_header(struct walk *w, const char *key, size_t key_size, const 
     if (is_named(key, key_size, "Content-Encoding")) r->encoding = value;
     if (is_named(key, key_size, "Authorization")) r->authorization = value;
     if (is_named(key, key_size, "Origin")) r->origin = value;
+    if (is_named(key, key_size, "Origin") || is_named(key, key_size, "Sec-Fetch-Site")) r->browser = true;
     if (is_named(key, key_size, "X-Request-Id") && good_name(value)) snprintf(r->id, sizeof r->id, "%s", value);
     return true;
 }

@@ -40,6 +40,7 @@ static bool read_head(struct request *r, size_t *size)
     if (!infer_head_read(text, *size, &c->head, &r->why)) return false;
     if (c->head.root) { /* its numbers are this request's alone */
         q->own = c->head;
+        c->head.root = NULL;
         q->head = &q->own;
         return true;
     }
@@ -216,7 +217,7 @@ static bool bind_input(struct request *r, enum input input, size_t json_size, vi
     void *data = NULL;
     if (t->place == PLACE_NONE) return true;
     if (!bind_bytes(r, input, json_size, &device, &data)) return false;
-    if (input >= INPUT_POSITIONS && device.type != VIC_CPU)
+    if ((input == INPUT_POSITIONS || input == INPUT_CELL) && device.type != VIC_CPU)
         return refuse(&r->why, 400, "input '%s': expected it in the body or in system shared memory",
                       input_names[input]);
     *out = vic_tensor_make(data, t->dtype, t->rank, t->shape);

@@ -35,6 +35,116 @@ void request_done(struct request *r)
     if (!first) loop_wake(loop);
 }
 
+/* ---- connections come and go ---- */
+
+struct arrival {
+    struct arrival *next;
+    int descriptor;
+    const struct gate *gate;
+    struct sockaddr_storage address;
+    socklen_t size;
+};
+
+void loop_leave(struct loop *loop)
+{
+    struct server *server = loop->server;
+    atomic_fetch_sub(&loop->connections, 1);
+    /* The first loop may be waiting for room. */
+    if (atomic_fetch_sub(&server->connections, 1) >= server->options->connections) loop_wake(server->loops[0]);
+}
+
+static void hand_over(struct loop *loop, struct arrival *arrival)
+{
+    struct arrival *first = atomic_load(&loop->arrivals);
+    do arrival->next = first;
+    while (!atomic_compare_exchange_weak(&loop->arrivals, &first, arrival));
+    if (!first) loop_wake(loop);
+}
+
+static struct loop *least_busy(const struct server *server)
+{
+    struct loop *best = server->loops[0];
+    for (int i = 1; i < server->loop_count; i++)
+        if (atomic_load(&server->loops[i]->connections) < atomic_load(&best->connections)) best = server->loops[i];
+    return best;
+}
+
+static void watch(struct loop *loop, bool wanted)
+{
+    struct server *server = loop->server;
+    struct epoll_event event = { .events = EPOLLIN };
+    for (int i = 0; i < server->gate_count; i++) {
+        event.data.ptr = &server->gates[i];
+        if (server->gates[i].socket >= 0)
+            epoll_ctl(loop->epoll, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, server->gates[i].socket, &event);
+    }
+    server->gates_watched = wanted;
+}
+
+static void stop_watching(struct loop *loop)
+{
+    if (loop->server->gates_watched) watch(loop, false);
+}
+
+/* Those that wait in front of a gate, while there is room.  Whatever goes wrong is tried again a second later. */
+static void take_connections(struct loop *loop, const struct gate *gate)
+{
+    struct server *server = loop->server;
+    while (server->gates_watched && gate->socket >= 0) {
+        struct arrival *arrival = NULL;
+        struct loop *to;
+        if (atomic_load(&server->connections) < server->options->connections) arrival = calloc(1, sizeof *arrival);
+        if (!arrival) {
+            stop_watching(loop);
+            return;
+        }
+        arrival->gate = gate;
+        arrival->size = sizeof arrival->address;
+        arrival->descriptor =
+            accept4(gate->socket, (struct sockaddr *)&arrival->address, &arrival->size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (arrival->descriptor < 0) {
+            free(arrival);
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) stop_watching(loop);
+            return;
+        }
+        to = least_busy(server);
+        atomic_fetch_add(&server->connections, 1);
+        atomic_fetch_add(&to->connections, 1);
+        hand_over(to, arrival);
+    }
+}
+
+/* libmicrohttpd closes what it does not take; handler_connection() may or may not have heard of it, and clears `gate`. */
+static void add_arrivals(struct loop *loop)
+{
+    struct arrival *list = atomic_exchange(&loop->arrivals, NULL);
+    while (list) {
+        struct arrival *next = list->next;
+        loop->gate = list->gate;
+        if (mhd.add_connection(loop->daemon, list->descriptor, (struct sockaddr *)&list->address, list->size) !=
+                MHD_YES &&
+            loop->gate)
+            loop_leave(loop);
+        free(list);
+        list = next;
+    }
+}
+
+/* The first loop's: gates are watched while there is room, and closed when the server drains. */
+static void watch_gates(struct loop *loop)
+{
+    struct server *server = loop->server;
+    if (server->closing) {
+        stop_watching(loop);
+        for (int i = 0; i < server->gate_count; i++) {
+            if (server->gates[i].socket >= 0) close(server->gates[i].socket);
+            server->gates[i].socket = -1;
+        }
+    } else if (!server->gates_watched && atomic_load(&server->connections) < server->options->connections) {
+        watch(loop, true);
+    }
+}
+
 /* ---- the loop ---- */
 
 static void resume_done(struct loop *loop)
@@ -54,8 +164,14 @@ static void resume_done(struct loop *loop)
     }
 }
 
-static void client_gone(struct connection *c)
+/* The client sends no more.  While its request is worked on, it has gone: nobody waits for the answer.  Otherwise what
+ * it has sent is answered still; libmicrohttpd, which does not see an end that comes with the last bytes, is shown it. */
+static void client_ends(struct connection *c, uint32_t events)
 {
+    if ((events & (EPOLLHUP | EPOLLERR)) == 0 && c->phase != PHASE_WORK) {
+        shutdown(c->descriptor, SHUT_RD);
+        return;
+    }
     if (c->gone) return;
     c->gone = true;
     if (c->phase == PHASE_WORK && c->request) infer_cancel(c->request);
@@ -81,55 +197,44 @@ static void sweep(struct loop *loop)
 
 static int wait_ms(const struct loop *loop)
 {
-    int least = SWEEP_MS;
-    for (int i = 0; i < loop->door_count; i++) {
-        MHD_UNSIGNED_LONG_LONG ms;
-        if (mhd.get_timeout(loop->doors[i].daemon, &ms) == MHD_YES && ms < (MHD_UNSIGNED_LONG_LONG)least)
-            least = (int)ms;
-    }
-    return least;
+    MHD_UNSIGNED_LONG_LONG ms;
+    return mhd.get_timeout(loop->daemon, &ms) == MHD_YES && ms < SWEEP_MS ? (int)ms : SWEEP_MS;
 }
 
-static void take_events(struct loop *loop, const struct epoll_event *events, int count)
+/* What an event is about: the loop's own eventfd, its libmicrohttpd, a gate, or a connection. */
+static void take_event(struct loop *loop, const struct epoll_event *event)
 {
-    for (int i = 0; i < count; i++) {
-        void *what = events[i].data.ptr;
-        bool door = what == loop;
-        for (int d = 0; d < loop->door_count; d++) door = door || what == &loop->doors[d];
-        if (what == loop) {
-            uint64_t ignored;
-            (void)!read(loop->wake, &ignored, sizeof ignored);
-        } else if (!door) {
-            client_gone(what);
-        }
+    struct server *server = loop->server;
+    void *what = event->data.ptr;
+    uint64_t ignored;
+    if (what == loop) {
+        (void)!read(loop->wake, &ignored, sizeof ignored);
+        return;
     }
-}
-
-/* Nobody else gets in; who is there is served. */
-static void close_doors(struct loop *loop)
-{
-    for (int i = 0; i < loop->door_count; i++) {
-        const MHD_socket own = mhd.quiesce_daemon(loop->doors[i].daemon);
-        if (own != MHD_INVALID_SOCKET) close(own);
+    if (what == loop->daemon) return; /* it runs anyway */
+    for (int i = 0; i < server->gate_count; i++) {
+        if (what != &server->gates[i]) continue;
+        take_connections(loop, &server->gates[i]);
+        return;
     }
-    loop->closed = true;
+    client_ends(what, event->events);
 }
 
 static void *run(void *user)
 {
     struct loop *loop = user;
     struct epoll_event events[EVENTS];
-    char name[16];
-    snprintf(name, sizeof name, "vicinal-http");
-    pthread_setname_np(pthread_self(), name);
+    pthread_setname_np(pthread_self(), "vicinal-http");
+    if (loop == loop->server->loops[0]) watch_gates(loop);
     while (!loop->server->stop) {
         const int count = epoll_wait(loop->epoll, events, EVENTS, wait_ms(loop));
         if (count < 0 && errno != EINTR) break;
-        if (loop->server->closing && !loop->closed) close_doors(loop);
-        take_events(loop, events, count);
+        for (int i = 0; i < count; i++) take_event(loop, &events[i]);
+        add_arrivals(loop);
         resume_done(loop);
-        for (int i = 0; i < loop->door_count; i++) mhd.run(loop->doors[i].daemon);
+        mhd.run(loop->daemon);
         sweep(loop);
+        if (loop == loop->server->loops[0]) watch_gates(loop);
     }
     return NULL;
 }
@@ -141,6 +246,31 @@ static bool add_event(struct loop *loop, int descriptor, void *what)
     struct epoll_event event = { .events = EPOLLIN };
     event.data.ptr = what;
     return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+/* What libmicrohttpd has to say is about clients that misbehave. */
+static void ignore_log(void *user, const char *format, va_list args)
+{
+    (void)user;
+    (void)format;
+    (void)args;
+}
+
+static vic_status start_daemon(struct loop *loop, vic_error *err)
+{
+    const union MHD_DaemonInfo *info;
+    loop->daemon =
+        mhd.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+                         NULL, NULL, handler_request, loop, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)loop->server->options->connections,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+                         handler_connection, loop, MHD_OPTION_NOTIFY_COMPLETED, handler_completed, loop,
+                         MHD_OPTION_URI_LOG_CALLBACK, handler_target, loop, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                         MHD_OPTION_END);
+    if (!loop->daemon) return fail(err, VIC_FAILED, "libmicrohttpd does not start: %s", strerror(errno));
+    info = mhd.get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (info && add_event(loop, info->epoll_fd, loop->daemon)) return VIC_OK;
+    return fail(err, VIC_FAILED, "libmicrohttpd does not wait by epoll");
 }
 
 vic_status loop_open(struct server *server, struct loop **out, vic_error *err)
@@ -155,44 +285,7 @@ vic_status loop_open(struct server *server, struct loop **out, vic_error *err)
     *out = loop;
     if (loop->epoll < 0 || loop->wake < 0 || !add_event(loop, loop->wake, loop))
         return fail(err, VIC_FAILED, "cannot watch connections: %s", strerror(errno));
-    return VIC_OK;
-}
-
-/* What libmicrohttpd has to say is about clients that misbehave. */
-static void ignore_log(void *user, const char *format, va_list args)
-{
-    (void)user;
-    (void)format;
-    (void)args;
-}
-
-vic_status loop_add_door(struct loop *loop, int socket, bool admin, bool local, vic_error *err)
-{
-    const struct serve_options *options = loop->server->options;
-    struct door *door = &loop->doors[loop->door_count];
-    const union MHD_DaemonInfo *info;
-    const int own = dup(socket);
-    const unsigned most = (unsigned)((options->connections + options->loops - 1) / options->loops);
-    *door = (struct door){ .loop = loop, .admin = admin, .local = local };
-    if (own < 0) return fail(err, VIC_FAILED, "cannot listen: %s", strerror(errno));
-    door->daemon =
-        mhd.start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handler_request,
-                         door, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET, own,
-                         MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                         (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, handler_connection, door,
-                         MHD_OPTION_NOTIFY_COMPLETED, handler_completed, door, MHD_OPTION_URI_LOG_CALLBACK,
-                         handler_target, door, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-    if (!door->daemon) {
-        close(own);
-        return fail(err, VIC_FAILED, "libmicrohttpd does not start: %s", strerror(errno));
-    }
-    info = mhd.get_daemon_info(door->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (!info || !add_event(loop, info->epoll_fd, door)) {
-        mhd.stop_daemon(door->daemon);
-        return fail(err, VIC_FAILED, "libmicrohttpd does not wait by epoll");
-    }
-    loop->door_count++;
-    return VIC_OK;
+    return start_daemon(loop, err);
 }
 
 vic_status loop_start(struct loop *loop, vic_error *err)
@@ -210,10 +303,11 @@ void loop_join(struct loop *loop)
 void loop_free(struct loop *loop)
 {
     if (!loop) return;
+    add_arrivals(loop);
     resume_done(loop); /* libmicrohttpd wants none suspended when it stops */
-    for (int i = 0; i < loop->door_count; i++) {
-        mhd.run(loop->doors[i].daemon);
-        mhd.stop_daemon(loop->doors[i].daemon);
+    if (loop->daemon) {
+        mhd.run(loop->daemon);
+        mhd.stop_daemon(loop->daemon);
     }
     while (loop->spare) {
         struct request *next = loop->spare->next;

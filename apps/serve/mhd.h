@@ -10,7 +10,7 @@
 
 /* clang-format off */
 #define MHD_FUNCTIONS(X)                                                                                             \
-    X(start_daemon) X(stop_daemon) X(quiesce_daemon) X(run) X(get_timeout) X(get_daemon_info) X(get_version)         \
+    X(start_daemon) X(stop_daemon) X(add_connection) X(run) X(get_timeout) X(get_daemon_info) X(get_version)         \
     X(get_connection_values_n) X(get_connection_info) X(suspend_connection) X(resume_connection)                     \
     X(create_response_from_buffer_with_free_callback_cls) X(add_response_header) X(queue_response)                   \
     X(destroy_response)

@@ -208,6 +208,10 @@ vic_status models_load(struct models *m, const struct serve_want *want, vic_erro
 {
     struct serve_built built = { 0 };
     vic_status st;
+    if (!good_name(want->name))
+        return fail(err, VIC_BAD_INPUT,
+                    "a model cannot be called '%s': expected 1 to %d letters, digits, '_', '.' and '-'", want->name,
+                    MOST_NAME);
     pthread_mutex_lock(&m->building);
     st = load(m, want, &built, err);
     m->options->source.close(m->options->source.user, &built);

@@ -4,12 +4,12 @@
 
 /* Text is put in by textContent, so that no name is ever taken for HTML. */
 static const char style[] =
-    "<!doctype html><html lang=en><meta charset=utf-8><title>vicinal serve</title>"
+    "<!doctype html><html lang=en><meta charset=utf-8><title>vicinal serve</title><link rel=icon href='data:,'>"
     "<meta name=viewport content='width=device-width'>"
     "<style>"
     ":root{color-scheme:light dark;--line:#8884;--ink:#1668b8}"
     "@media(prefers-color-scheme:dark){:root{--ink:#6cb6ff}}"
-    "body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+    "body{font:15px/1.45 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.3rem;margin:0 0 .3rem}#state{font-weight:600}"
     "dl{display:flex;flex-wrap:wrap;gap:.4rem 2rem;margin:1rem 0}dt{font-size:.8rem;opacity:.7}dd{margin:0}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"

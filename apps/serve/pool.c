@@ -13,11 +13,19 @@ struct pool_block {
     int class;
 };
 
+static size_t size_of(int class)
+{
+    return (size_t)(4 + class % 4) << (POOL_SMALLEST - 2 + class / 4);
+}
+
+/* The first that holds them; POOL_CLASSES: none does. */
 static int class_of(size_t bytes)
 {
-    int class = 0;
-    while (class < POOL_CLASSES && ((size_t)1 << (POOL_SMALLEST + class)) < bytes) class ++;
-    return class;
+    int octave, class;
+    if (bytes <= (size_t)1 << POOL_SMALLEST) return 0;
+    octave = 63 - __builtin_clzll(bytes - 1);
+    class = 4 * (octave - POOL_SMALLEST) + (int)((bytes - 1) >> (octave - 2)) - 3;
+    return class < POOL_CLASSES ? class : POOL_CLASSES;
 }
 
 void *pool_take(struct pool *p, size_t bytes)
@@ -26,7 +34,7 @@ void *pool_take(struct pool *p, size_t bytes)
     struct pool_block *block;
     size_t size;
     if (class == POOL_CLASSES) return NULL;
-    size = (size_t)1 << (POOL_SMALLEST + class);
+    size = size_of(class);
     if (atomic_fetch_add(&p->room->used, size) + size > p->room->most) {
         atomic_fetch_sub(&p->room->used, size);
         return NULL;

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_SMALLEST = 12, POOL_CLASSES = 28 }; /* 4 KiB, 8 KiB, ... */
+/* Sizes of 4 KiB, 5, 6, 7, 8, 10, ... : four an octave. */
+enum { POOL_SMALLEST = 12, POOL_CLASSES = 112 };
 
 struct pool_room { /* of all pools together */
     size_t most;

@@ -183,7 +183,7 @@ unsigned repository_unload(struct request *r)
 static bool allowed(struct request *r, bool cuda)
 {
     const struct serve_options *options = r->loop->server->options;
-    return r->connection->door->local && (cuda ? options->cuda_shm : options->client_shm);
+    return r->connection->gate->local && (cuda ? options->cuda_shm : options->client_shm);
 }
 
 static bool check_region(struct request *r, bool cuda)

@@ -14,6 +14,14 @@
 
 struct request;
 
+/* A listening socket.  All belong to the first loop, which gives each connection to the loop that has the fewest. */
+struct gate {
+    int socket;        /* -1: closed */
+    bool admin, local; /* the admin port; nobody but this machine gets in */
+};
+
+enum { MOST_GATES = 3 };
+
 /* What all threads share. */
 struct server {
     const struct serve_options *options;
@@ -23,37 +31,33 @@ struct server {
     char *token; /* NULL: none is asked for */
     struct loop *loops[MOST_LOOPS];
     int loop_count;
+    struct gate gates[MOST_GATES];
+    int gate_count;
+    bool gates_watched; /* by the first loop: not while there are as many connections as there may be */
     double started;
     _Atomic bool ready;    /* as health says; off when draining begins */
     _Atomic bool closing;  /* answers close their connections */
     _Atomic bool faulted;  /* a GPU has failed: no further 200 */
     _Atomic bool stop;     /* the loops end */
-    _Atomic int under_way; /* requests that are being worked on */
+    _Atomic int under_way; /* requests that are being worked on or answered */
     _Atomic int connections;
     _Atomic uint64_t requests, refused; /* answered; of these with an error */
 };
 
-/* A listening socket with its own instance of libmicrohttpd on a loop. */
-struct door {
-    struct loop *loop;
-    struct MHD_Daemon *daemon;
-    int epoll;
-    bool admin, local; /* the admin port; nobody but this machine gets in */
-};
-
-enum { MOST_DOORS = 3, CACHE_MOST = 4096 };
+enum { CACHE_MOST = 4096 };
 
 struct loop {
     struct server *server;
-    struct door doors[MOST_DOORS];
-    int door_count;
-    int epoll, wake;                /* wake: an eventfd */
-    _Atomic(struct request *) done; /* any thread: requests to go on with, the last first */
+    struct MHD_Daemon *daemon;
+    int epoll, wake;                    /* wake: an eventfd */
+    _Atomic(struct request *) done;     /* any thread: requests to go on with, the last first */
+    _Atomic(struct arrival *) arrivals; /* likewise, connections */
+    _Atomic int connections;
+    const struct gate *gate; /* of the connection that is being added */
     struct pool pool;
     struct request *spare;
     struct connection *first;
     double swept;
-    bool closed; /* its doors */
     pthread_t thread;
 };
 
@@ -62,7 +66,7 @@ enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_WORK, PHASE_ANSWER };
 struct connection {
     struct connection *next, **at; /* of the loop */
     struct loop *loop;
-    struct door *door;
+    const struct gate *gate;
     int descriptor;
     enum phase phase;
     double since; /* when the phase began */
@@ -106,11 +110,12 @@ struct request {
     uint64_t number;
     double start;
     enum { STAGE_HEAD, STAGE_BODY, STAGE_WORK, STAGE_ANSWERED } stage;
-    bool target_bad, chunked, close, skip_body;
+    bool target_bad, chunked, close, skip_body, counted;
     /* From the path and the headers; texts as libmicrohttpd keeps them. */
     char name[MOST_NAME + 1];
     bool name_good, version_given, version_good;
     const char *authorization, *origin, *host, *encoding;
+    bool browser;           /* sends what only browsers send */
     char id[MOST_NAME + 1]; /* X-Request-Id, "" = none */
     bool has_json_size;
     size_t json_size;   /* Inference-Header-Content-Length */

@@ -123,7 +123,8 @@ static bool take_part(struct request *r, const char *key, const char *text, size
 
 static bool matches(const char *pattern, const char *url, struct request *r)
 {
-    r->version_given = r->version_good = false;
+    r->version_given = r->version_good = r->name_good = false;
+    r->name[0] = '\0';
     while (*pattern && *url) {
         if (*pattern == '{') {
             const size_t length = strcspn(url, "/");

@@ -27,7 +27,7 @@ struct serve_built {
 };
 
 struct serve_gpu {
-    char uuid[48];
+    char uuid[96];
     double utilization, power_watt;
     uint64_t memory_used, memory_total;
 };

@@ -34,10 +34,11 @@ static vic_status read_token(const char *path, char **out, vic_error *err)
     size = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[size] = '\0';
+    if (strlen(text) != size || size == sizeof text - 1) text[0] = '\0'; /* a NUL in it, or too long: refused below */
     size = strcspn(text, "\r\n");
     if (size < 16 || text[size + strspn(text + size, "\r\n")] != '\0' || strpbrk(text, " \t"))
         return fail(err, VIC_BAD_INPUT,
-                    "--token-file: %s: expected one line of 16 characters or more without blanks; `openssl rand -hex "
+                    "--token-file: %s: expected one line of 16 to 4000 characters without blanks; `openssl rand -hex "
                     "32` makes one",
                     path);
     text[size] = '\0';
@@ -91,16 +92,20 @@ static void close_sockets(struct sockets *s)
     s->tcp = s->admin = s->local = -1;
 }
 
-static vic_status open_loops(struct server *server, const struct sockets *s, vic_error *err)
+/* The first loop's from now on. */
+static void add_gate(struct server *server, int *socket, bool admin, bool local)
+{
+    if (*socket >= 0) server->gates[server->gate_count++] = (struct gate){ *socket, admin, local };
+    *socket = -1;
+}
+
+static vic_status open_loops(struct server *server, struct sockets *s, vic_error *err)
 {
     const struct serve_options *options = server->options;
-    for (int i = 0; i < options->loops; i++) {
-        struct loop **loop = &server->loops[server->loop_count++];
-        TRY(loop_open(server, loop, err));
-        if (s->tcp >= 0) TRY(loop_add_door(*loop, s->tcp, false, host_is_loopback(options->host), err));
-        if (s->local >= 0) TRY(loop_add_door(*loop, s->local, false, true, err));
-        if (s->admin >= 0 && i == 0) TRY(loop_add_door(*loop, s->admin, true, true, err));
-    }
+    for (int i = 0; i < options->loops; i++) TRY(loop_open(server, &server->loops[server->loop_count++], err));
+    add_gate(server, &s->tcp, false, options->host && host_is_loopback(options->host));
+    add_gate(server, &s->local, false, true);
+    add_gate(server, &s->admin, true, true);
     return VIC_OK;
 }
 
@@ -112,20 +117,20 @@ static vic_status start_loops(struct server *server, int *started, vic_error *er
 
 /* ---- what is said when it is ready ---- */
 
+struct said {
+    char name[MOST_NAME + 1]; /* of the first */
+    int count;
+};
+
 static void say_model(void *to, struct model *model)
 {
     vic_endpoint_info info = VIC_INIT(vic_endpoint_info);
     const vic_plan_options *p = &model->plan;
-    (void)to;
+    struct said *said = to;
+    if (said->count++ == 0) memcpy(said->name, model->name, sizeof said->name);
     if (vic_endpoint_get(model->endpoint[0], &info, NULL) != VIC_OK) return;
     printf("model %s: %lld atoms, %d heads of %d, %s, kernel %s\n", model->name, (long long)info.n_q, p->heads,
            p->head_dim, vic_dtype_name(p->dtype), info.kernel);
-}
-
-static void say_first(void *to, struct model *model)
-{
-    const char **name = to;
-    if (!*name) *name = model->name;
 }
 
 static void say_ready(struct server *server, const struct sockets *s)
@@ -135,23 +140,22 @@ static void say_ready(struct server *server, const struct sockets *s)
                            ? options->host
                            : "127.0.0.1";
     const bool six = strchr(host, ':') != NULL;
-    const char *name = NULL;
-    models_each(&server->models, say_model, NULL);
-    models_each(&server->models, say_first, &name);
-    if (s->admin >= 0) printf("admin: http://127.0.0.1:%d\n", s->admin_port);
-    if (s->local >= 0) printf("ready: unix:%s\n", options->unix_path);
-    if (s->tcp >= 0) printf("ready: http://%s%s%s:%d\n", six ? "[" : "", host, six ? "]" : "", s->port);
-    if (s->tcp >= 0)
+    struct said said = { .name = "stats" };
+    models_each(&server->models, say_model, &said);
+    if (options->admin_port >= 0) printf("admin: http://127.0.0.1:%d\n", s->admin_port);
+    if (options->unix_path) printf("ready: unix:%s\n", options->unix_path);
+    if (options->port >= 0) printf("ready: http://%s%s%s:%d\n", six ? "[" : "", host, six ? "]" : "", s->port);
+    if (options->port >= 0)
         printf("try:   curl %shttp://%s%s%s:%d/v2/models/%s\n",
                server->token ? "-H \"Authorization: Bearer $TOKEN\" " : "", six ? "[" : "", host, six ? "]" : "",
-               s->port, name ? name : "stats");
-    if (s->tcp >= 0)
+               s->port, said.name);
+    if (options->port >= 0)
         printf("       python3 -c \"import tritonclient.http as t; c = t.InferenceServerClient('%s:%d'); "
                "print(c.get_server_metadata())\"\n",
                host, s->port);
     fflush(stdout);
     notify_systemd("READY=1");
-    log_message(LOG_INFO, "ready", "%d models after %.3f s", server->models.count, seconds_now() - server->started);
+    log_message(LOG_INFO, "ready", "%d models after %.3f s", said.count, seconds_now() - server->started);
 }
 
 /* ---- the end ---- */
@@ -206,7 +210,7 @@ static bool nobody_left(struct server *server)
 }
 
 /* Readiness first, so that balancers turn away; then the door; then what was accepted. */
-static void drain(struct server *server, struct sockets *s, const sigset_t *signals)
+static void drain(struct server *server, const sigset_t *signals)
 {
     const struct serve_options *options = server->options;
     server->ready = false;
@@ -214,7 +218,6 @@ static void drain(struct server *server, struct sockets *s, const sigset_t *sign
     log_message(LOG_INFO, "drain", "not ready from now on; the door closes in %g s", options->drain_delay);
     drain_wait(server, signals, options->drain_delay, NULL);
     server->closing = true;
-    close_sockets(s);
     if (options->unix_path) unlink(options->unix_path);
     for (int i = 0; i < server->loop_count; i++) loop_wake(server->loops[i]);
     if (!drain_wait(server, signals, options->drain_timeout, nobody_left)) end_at_once("--drain-timeout is over");
@@ -252,7 +255,7 @@ static vic_status run(struct server *server, struct sockets *s, const sigset_t *
         server->ready = true;
         say_ready(server, s);
         wait_for_end(server, signals);
-        drain(server, s, signals);
+        drain(server, signals);
     }
     server->stop = true;
     for (int i = 0; i < started; i++) loop_join(server->loops[i]);
@@ -263,6 +266,8 @@ static void close_server(struct server *server, struct sockets *s)
 {
     close_sockets(s);
     jobs_stop();
+    for (int i = 0; i < server->gate_count; i++)
+        if (server->gates[i].socket >= 0) close(server->gates[i].socket);
     for (int i = 0; i < server->loop_count; i++) loop_free(server->loops[i]);
     models_close(&server->models);
     region_table_close(server->regions);
@@ -272,6 +277,7 @@ static void close_server(struct server *server, struct sockets *s)
 
 vic_status serve(const struct serve_options *options, vic_error *err)
 {
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
     struct sockets sockets = { .tcp = -1, .admin = -1, .local = -1 };
     struct server *server = NULL;
     sigset_t signals, before;
@@ -283,6 +289,7 @@ vic_status serve(const struct serve_options *options, vic_error *err)
     server->started = seconds_now();
     server->room.most = (size_t)options->memory;
     raise_descriptors((uint64_t)options->connections + MOST_REGIONS + MOST_MODELS + 256);
+    sigaction(SIGPIPE, &ignore, NULL); /* who reads the log may go */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

@@ -387,6 +387,7 @@ vic_status config_check(struct config *c, const vic_pattern *pattern, vic_error 
     const vic_plan_options *o = &c->plan;
     const vic_dtype declared = c->tensors[TENSOR_POSITIONS].dtype, cell = c->tensors[TENSOR_CELL].dtype;
     const vic_dtype positions = declared ? declared : c->positions;
+    const bool periodic = info.periodic[0] || info.periodic[1] || info.periodic[2];
     if (positions) TRY(check_positions(c, positions, &info, err));
     const struct config_tensor want[TENSORS] = {
         [TENSOR_Q] = { o->dtype, 3, { info.n_q, o->heads, o->head_dim } },
@@ -399,7 +400,7 @@ vic_status config_check(struct config *c, const vic_pattern *pattern, vic_error 
     };
     for (int i = 0; i < TENSORS; i++) {
         if (i < INPUTS ? c->complete_inputs : c->complete_outputs) {
-            c->tensors[i] = want[i];
+            if (i != TENSOR_CELL || periodic) c->tensors[i] = want[i];
         } else if (c->tensors[i].dtype) {
             TRY(compare(c, i, want[i], err));
         } else if (i < TENSOR_POSITIONS || i == TENSOR_O || (positions && i == TENSOR_POSITIONS)) {
@@ -409,6 +410,11 @@ vic_status config_check(struct config *c, const vic_pattern *pattern, vic_error 
                         i < INPUTS ? "input" : "output", tensor_names[i], i < INPUTS ? "input" : "output");
         }
     }
+    if (cell && !periodic)
+        return fail(
+            err, VIC_BAD_ARGUMENT,
+            "config.pbtxt: input CELL: the structure is periodic along no axis: leave it out, or give parameters "
+            "cell and pbc");
     if (cell && !positions)
         return fail(err, VIC_BAD_ARGUMENT, "config.pbtxt: input CELL comes with input POSITIONS, which is missing");
     return VIC_OK;

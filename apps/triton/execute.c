@@ -111,10 +111,12 @@ static vic_status scratch_take(struct slot *s, int t, size_t bytes, void **out, 
     return VIC_OK;
 }
 
-static vic_device device_of(TRITONSERVER_MemoryType memory, int64_t id)
+/* Pinned memory matters to an engine on a GPU alone, which copies it without a detour. */
+static vic_device device_of(const struct instance *i, TRITONSERVER_MemoryType memory, int64_t id)
 {
     if (memory == TRITONSERVER_MEMORY_GPU) return (vic_device){ VIC_CUDA, (int32_t)id };
-    return (vic_device){ VIC_CPU, 0 };
+    const bool pinned = memory == TRITONSERVER_MEMORY_CPU_PINNED && i->device.type == VIC_CUDA;
+    return (vic_device){ pinned ? VIC_CUDA_HOST : VIC_CPU, 0 };
 }
 
 /* Whether the engine takes the tensor where it is.  Inputs over HTTP lie behind a JSON text of any length, at any
@@ -122,7 +124,7 @@ static vic_device device_of(TRITONSERVER_MemoryType memory, int64_t id)
 static bool in_place(const struct instance *i, int t, const void *data, vic_device device, size_t alignment)
 {
     if (!data) return false;
-    if (device.type == VIC_CPU) return (uintptr_t)data % alignment == 0;
+    if (device.type != VIC_CUDA) return (uintptr_t)data % alignment == 0;
     return t != TENSOR_POSITIONS && t != TENSOR_CELL && i->device.type == VIC_CUDA &&
            i->device.index == device.index && (uintptr_t)data % 16 == 0;
 }
@@ -181,7 +183,7 @@ static vic_status input_memory(struct execution *x, struct slot *s, int t, const
             i->device.type == VIC_CUDA ? TRITONSERVER_MEMORY_GPU : TRITONSERVER_MEMORY_CPU;
         int64_t id = i->device.index;
         TRY(taken(TRITONBACKEND_InputBuffer(in->handle, b, &data, &bytes, &memory, &id), err));
-        const vic_device device = device_of(memory, id);
+        const vic_device device = device_of(i, memory, id);
         if (bytes > in->bytes - filled)
             return fail(err, VIC_BAD_ARGUMENT, "%s: its buffers hold more than its %llu bytes", in->name,
                         (unsigned long long)in->bytes);
@@ -191,7 +193,7 @@ static vic_status input_memory(struct execution *x, struct slot *s, int t, const
             return VIC_OK;
         }
         if (!copy) TRY(scratch_take(s, t, in->bytes, &copy, err));
-        if (device.type == VIC_CPU) {
+        if (device.type != VIC_CUDA) {
             if (bytes) memcpy((char *)copy + filled, data, bytes);
         } else {
             TRY(vic_memory_copy((vic_device){ VIC_CPU, 0 }, (char *)copy + filled, device, data, bytes, err));
@@ -320,7 +322,7 @@ static vic_status output_tensor(struct execution *x, struct slot *s, int t, bool
                                                (uint32_t)ndim),
                   err));
         TRY(taken(TRITONBACKEND_OutputBuffer(output, &data, bytes, &memory, &id), err));
-        const vic_device device = device_of(memory, id);
+        const vic_device device = device_of(i, memory, id);
         if (in_place(i, t, data, device, vic_dtype_size(dtype))) {
             out->data = data;
             out->device = device;
@@ -357,7 +359,7 @@ static vic_status copy_outputs(struct slot *s, vic_error *err)
         const struct detour *d = &s->detours[t];
         if (d->bytes == 0) continue;
         if (!d->to) return fail(err, VIC_FAILED, "output %s: Triton gave no memory for it", tensor_names[t]);
-        if (d->device.type == VIC_CPU) {
+        if (d->device.type != VIC_CUDA) {
             memcpy(d->to, from[t]->data, d->bytes);
         } else {
             TRY(vic_memory_copy(d->device, d->to, from[t]->device, from[t]->data, d->bytes, err));

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 1024 };
-
 struct worker {
     struct pool *pool;
     int index;
@@ -40,13 +38,13 @@ int threads_available(void)
 {
     int wanted = switch_int(SWITCH_THREADS, 0);
     cpu_set_t set;
-    if (wanted > 0) return wanted < MAX_THREADS ? wanted : MAX_THREADS;
+    if (wanted > 0) return wanted < POOL_MOST_THREADS ? wanted : POOL_MOST_THREADS;
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
         int count = CPU_COUNT(&set);
-        if (count > 0) return count < MAX_THREADS ? count : MAX_THREADS;
+        if (count > 0) return count < POOL_MOST_THREADS ? count : POOL_MOST_THREADS;
     }
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : online > MAX_THREADS ? MAX_THREADS : (int)online;
+    return online < 1 ? 1 : online > POOL_MOST_THREADS ? POOL_MOST_THREADS : (int)online;
 }
 
 /* How floating-point numbers are rounded, and whether subnormal ones count: as C has it, whatever the caller has set.
@@ -144,8 +142,8 @@ vic_status pool_create(int threads, struct pool **out, vic_error *err)
     *out = NULL;
     pthread_once(&once, watch_forks);
     if (fork_code) return vic_fail(err, VIC_NO_MEMORY, "out of memory: watching for fork()");
-    if (threads < 0 || threads > MAX_THREADS)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "threads: expected 0 (all) to %d, got %d", MAX_THREADS, threads);
+    if (threads < 0 || threads > POOL_MOST_THREADS)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "threads: expected 0 (all) to %d, got %d", POOL_MOST_THREADS, threads);
     TRY(switch_check(SWITCH_LOG, err));
     if (threads == 0) {
         TRY(switch_check(SWITCH_THREADS, err));

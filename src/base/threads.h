@@ -8,6 +8,8 @@
 
 struct pool; /* a NULL pool is the calling thread alone */
 
+enum { POOL_MOST_THREADS = 1024 };
+
 /* Returns how many threads this process may use (its CPU affinity), or VIC_THREADS where that is set; at least 1. */
 int threads_available(void);
 

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/dtype.h"
 #include "base/memory.h"
-#include "base/overlap.h"
 #include "context/context.h"
 #include "device/memory.h"
 #include "engine/engine.h"
@@ -34,9 +33,10 @@ static vic_status copy_text(const char *text, char **out, vic_error *err)
     return VIC_OK;
 }
 
+/* More than thirty years are as good as that. */
 static int64_t to_ns(double seconds)
 {
-    return seconds < 1e9 ? (int64_t)(seconds * 1e9) : INT64_MAX;
+    return (int64_t)(1e9 * fmin(seconds, 1e9));
 }
 
 static vic_status take_options(vic_endpoint *e, const vic_endpoint_options *o, vic_error *err)
@@ -169,11 +169,12 @@ static void take_waiting(vic_endpoint *e, struct launch *l)
 
 void vic_endpoint_free(vic_endpoint *e)
 {
-    struct launch l = { .taken = clock_ns() };
+    struct launch l = { .n = 0 };
     if (!e || engine_check_process(e->engine, NULL) != VIC_OK) return;
     vic_engine *engine = e->engine;
     pthread_mutex_lock(&engine->lock);
     e->closing = true;
+    l.taken = clock_ns();
     take_waiting(e, &l);
     pthread_mutex_unlock(&engine->lock);
     l.status = vic_fail(&l.error, VIC_CANCELLED, "endpoint %s was freed before the query was launched", e->name);
@@ -244,13 +245,14 @@ vic_status vic_endpoint_get(const vic_endpoint *given, vic_endpoint_info *out, v
     info.kernel = v->plan->kernel->name;
     info.bytes = v->pattern->info.bytes + v->plan->bytes;
     info.waiting = e->waiting;
-    info.running = e->running;
     info.updates_waiting = e->updates_waiting;
     info.accepted = c->accepted;
     info.answered = c->answered;
     info.failed = c->failed;
     info.expired = c->expired;
     info.cancelled = c->cancelled;
+    /* Those whose callbacks have yet to return are counted as what they are told, and not as running. */
+    info.running = (int64_t)(c->accepted - c->answered - c->failed - c->expired - c->cancelled) - e->waiting;
     info.refused = c->refused;
     info.launches = c->launches;
     info.updates = c->updates;

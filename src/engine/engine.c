@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _POSIX_C_SOURCE 200809L /* the monotonic clock */
+#define _GNU_SOURCE /* the monotonic clock, adaptive locks */
 #include "engine/engine.h"
 
 #include "base/clock.h"
@@ -32,10 +32,15 @@ vic_status engine_fault(const vic_endpoint *e, vic_error *err)
 
 /* ---- the lock, and what happens under it ---- */
 
-void engine_wake(vic_engine *engine)
+bool engine_tell(vic_engine *engine)
 {
     atomic_fetch_add_explicit(&engine->arrivals, 1, memory_order_relaxed);
-    if (engine->sleepers > 0) pthread_cond_signal(&engine->work);
+    return engine->lookers == 0 && engine->sleepers > 0;
+}
+
+void engine_wake(vic_engine *engine)
+{
+    if (engine_tell(engine)) pthread_cond_signal(&engine->work);
 }
 
 bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until)
@@ -71,9 +76,9 @@ static vic_status check_options(vic_engine_options *o, vic_error *err)
 {
     if (o->reserved_1 != 0) return reserved_check(&o->reserved_1, sizeof o->reserved_1, "vic_engine_options", err);
     if (o->device.type == VIC_DEVICE_UNKNOWN) o->device = (vic_device){ VIC_CPU, 0 };
-    if (o->build_threads < 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) or more, got %d",
-                        o->build_threads);
+    if (o->build_threads < 0 || o->build_threads > POOL_MOST_THREADS)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) to %d, got %d",
+                        POOL_MOST_THREADS, o->build_threads);
     if (o->streams < 0 || o->streams > 16)
         return vic_fail(err, VIC_BAD_ARGUMENT, "streams: expected 0 (2) to 16, got %d", o->streams);
     if (o->build_threads == 0) o->build_threads = threads_available() > 1 ? threads_available() / 2 : 1;
@@ -101,9 +106,15 @@ static vic_status create_contexts(vic_engine *engine, vic_error *err)
 static void create_lock(vic_engine *engine)
 {
     pthread_condattr_t monotonic;
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+#if defined(__GLIBC__) /* it is held for so short a time that waiting for it a little is quicker than sleeping */
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->lock, &kind);
+    pthread_mutexattr_destroy(&kind);
     pthread_cond_init(&engine->work, &monotonic);
     pthread_cond_init(&engine->build, &monotonic);
     pthread_cond_init(&engine->idle, &monotonic);

@@ -31,7 +31,7 @@ struct vic_engine {
     vic_context *build_context; /* what patterns and plans are made on */
     void *build_stream;         /* GPU: its stream */
 
-    pthread_mutex_t lock; /* guards all below but what threads started with */
+    pthread_mutex_t lock; /* guards what follows up to the threads, which do not change once they run */
     pthread_cond_t work;  /* a worker may have something to do */
     pthread_cond_t build; /* the builder may */
     pthread_cond_t idle;  /* a launch or an update has ended: for drain and free */
@@ -39,11 +39,11 @@ struct vic_engine {
     int64_t running; /* queries taken out of the queue whose callbacks have not all returned */
     int endpoints;
     int sleepers; /* workers that wait for `work` */
+    int lookers;  /* workers that look at `arrivals` all the time, so that nobody has to be woken */
     bool draining, stop, faulted;
-    vic_error fault; /* why, once `faulted` is set; it does not change then */
-    size_t staging;  /* bytes held */
-    _Atomic uint64_t
-        arrivals; /* grows with everything that workers may have to do; they look at it without the lock */
+    vic_error fault;           /* why, once `faulted` is set; it does not change then */
+    size_t staging;            /* bytes held */
+    _Atomic uint64_t arrivals; /* grows with all that workers may have to do; they look at it without the lock */
     struct version *updates, *last_update; /* to be built, in the order of acceptance */
     struct version *retired;               /* to be destroyed */
 
@@ -94,6 +94,9 @@ void version_retain(struct version *v);
 void version_release(struct version *v); /* with the last reference it goes to the builder, to be destroyed */
 /* Tells a worker that there may be something to do: one that looks, or one that sleeps. */
 void engine_wake(vic_engine *engine);
+/* The same for those who have time to do it after they have given the lock back: returns whether `work` has to be
+ * signalled then. */
+bool engine_tell(vic_engine *engine);
 /* Waits for the condition, or until a time of clock_ns(), INT64_MAX = for ever.  Returns false when that has come. */
 bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until);
 /* The time `seconds` from now; INT64_MAX where that is too far to tell. */

@@ -69,6 +69,7 @@ bool launch_split(vic_engine *engine, struct launch *l, struct launch *one)
     *one = *l;
     one->first = one->last = q;
     one->n = 1;
+    one->taken = clock_ns(); /* those before it were run first */
     l->first = q->next;
     l->n--;
     q->next = NULL;

@@ -79,7 +79,8 @@ uint64_t staging_flags(const vic_tensor tensor[TENSORS])
     for (int t = 0; t < TENSORS; t++) {
         if (!tensor[t].data || !device_is_cpu(tensor[t].device)) continue;
         flags |= (uint64_t)LAYOUT_HOST << t;
-        if (tensor[t].device.type == VIC_CUDA_HOST && is_dense(&tensor[t])) flags |= (uint64_t)LAYOUT_PINNED << t;
+        if (tensor[t].device.type != VIC_CUDA_HOST || tensor[t].ndim > VIC_MAX_DIMS) continue; /* not checked yet */
+        if (is_dense(&tensor[t])) flags |= (uint64_t)LAYOUT_PINNED << t;
     }
     return flags;
 }
@@ -187,55 +188,60 @@ static void **item_address(vic_attention_item *item, int t)
     return all[t];
 }
 
-static vic_status copy_in(struct staging *s, const vic_engine *engine, const struct launch *l, const struct places *p,
-                          void *stream, vic_error *err)
-{
-    const vic_device device = engine->options.device;
-    size_t i = 0;
-    for (const struct query *q = l->first; q; q = q->next, i++)
-        for (int t = 0; t < TENSOR_OUT; t++) {
-            const size_t at = p->offset[t] + i * p->size[t];
-            const vic_tensor tensor = tensor_at(l, q, t);
-            if (!is_staged(&l->layout, t)) continue;
-            if (!is_pinned(&l->layout, t))
-                gather(&tensor, host_of(s) + at);
-            else if (dense_bytes(&tensor) > 0)
-                TRY(device_copy_on(device, gpu_of(s) + at, tensor.data, dense_bytes(&tensor), stream, err));
-        }
-    return p->gathered ? device_copy_on(device, gpu_of(s), host_of(s), p->gathered, stream, err) : VIC_OK;
-}
-
-vic_status staging_in(struct staging *s, vic_engine *engine, const struct launch *l, vic_attention_args *a,
-                      vic_attention_item *items, void *stream, vic_error *err)
+vic_status staging_gather(struct staging *s, vic_engine *engine, const struct launch *l, vic_attention_args *a,
+                          vic_attention_item *items, void *stream, vic_error *err)
 {
     const struct places p = places_of(&l->layout, l->tensor, l->n);
     vic_tensor *const tensors[TENSORS] = { &a->q, &a->k, &a->v, &a->out, &a->lse };
+    size_t i = 0;
     TRY(make_room(s, engine, p.total, stream, err));
-    for (int t = 0; t < TENSORS; t++) {
-        if (!is_staged(&l->layout, t)) continue;
-        *tensors[t] = densely(tensors[t], engine->options.device, gpu_of(s) + p.offset[t]);
-        for (int64_t i = 0; i < a->n_items; i++)
-            *item_address(&items[i], t) = gpu_of(s) + p.offset[t] + (size_t)i * p.size[t];
-    }
-    return copy_in(s, engine, l, &p, stream, err);
+    for (const struct query *q = l->first; q; q = q->next, i++)
+        for (int t = 0; t < TENSORS; t++) {
+            const size_t at = p.offset[t] + i * p.size[t];
+            const vic_tensor tensor = tensor_at(l, q, t);
+            if (!is_staged(&l->layout, t)) continue;
+            if (t < TENSOR_OUT && !is_pinned(&l->layout, t)) gather(&tensor, host_of(s) + at);
+            if (a->items) *item_address(&items[i], t) = gpu_of(s) + at;
+            if (i == 0) *tensors[t] = densely(tensors[t], engine->options.device, gpu_of(s) + at);
+        }
+    return VIC_OK;
+}
+
+/* Of the tensors from `first` to before `end`, those that the GPU copies by itself. */
+static vic_status copy_pinned(struct staging *s, const vic_engine *engine, const struct launch *l,
+                              const struct places *p, int first, int end, void *stream, vic_error *err)
+{
+    size_t i = 0;
+    for (const struct query *q = l->first; q; q = q->next, i++)
+        for (int t = first; t < end; t++) {
+            const vic_tensor tensor = tensor_at(l, q, t);
+            const size_t bytes = dense_bytes(&tensor);
+            void *there = gpu_of(s) + p->offset[t] + i * p->size[t];
+            const bool in = t < TENSOR_OUT;
+            if (!is_pinned(&l->layout, t) || bytes == 0) continue;
+            TRY(device_copy_on(engine->options.device, in ? there : tensor.data, in ? tensor.data : there, bytes,
+                               stream, err));
+        }
+    return VIC_OK;
+}
+
+vic_status staging_in(struct staging *s, const vic_engine *engine, const struct launch *l, void *stream,
+                      vic_error *err)
+{
+    const struct places p = places_of(&l->layout, l->tensor, l->n);
+    TRY(copy_pinned(s, engine, l, &p, 0, TENSOR_OUT, stream, err));
+    if (p.gathered == 0) return VIC_OK;
+    return device_copy_on(engine->options.device, gpu_of(s), host_of(s), p.gathered, stream, err);
 }
 
 vic_status staging_out(struct staging *s, const vic_engine *engine, const struct launch *l, void *stream,
                        vic_error *err)
 {
     const struct places p = places_of(&l->layout, l->tensor, l->n);
-    const vic_device device = engine->options.device;
-    const size_t scattered = p.total - p.scattered;
-    size_t i = 0;
-    for (const struct query *q = l->first; q; q = q->next, i++)
-        for (int t = TENSOR_OUT; t < TENSORS; t++) {
-            const size_t at = p.offset[t] + i * p.size[t];
-            const vic_tensor tensor = tensor_at(l, q, t);
-            if (is_pinned(&l->layout, t) && dense_bytes(&tensor) > 0)
-                TRY(device_copy_on(device, tensor.data, gpu_of(s) + at, dense_bytes(&tensor), stream, err));
-        }
-    if (scattered == 0) return VIC_OK;
-    return device_copy_on(device, host_of(s) + p.scattered, gpu_of(s) + p.scattered, scattered, stream, err);
+    TRY(copy_pinned(s, engine, l, &p, TENSOR_OUT, TENSORS, stream, err));
+    if (p.total == p.scattered) return VIC_OK;
+    return device_copy_on(engine->options.device, host_of(s) + p.scattered, gpu_of(s) + p.scattered,
+                          p.total - p.scattered, stream, err);
 }
 
 void staging_end(struct staging *s, const vic_engine *engine, const struct launch *l, bool good, void *stream)

@@ -20,9 +20,12 @@ struct staging {
     void *large_host, *large_gpu;
 };
 
-/* Makes room, and enqueues copies of q, k and v.  Changes the addresses in *a, or in its items, which are at `items`. */
-vic_status staging_in(struct staging *s, vic_engine *engine, const struct launch *l, vic_attention_args *a,
-                      vic_attention_item *items, void *stream, vic_error *err);
+/* Makes room, and gathers q, k and v in it.  Changes the addresses in *a, or in its items, which are at `items`. */
+vic_status staging_gather(struct staging *s, vic_engine *engine, const struct launch *l, vic_attention_args *a,
+                          vic_attention_item *items, void *stream, vic_error *err);
+/* Enqueues copies of q, k and v. */
+vic_status staging_in(struct staging *s, const vic_engine *engine, const struct launch *l, void *stream,
+                      vic_error *err);
 /* Enqueues copies of out and lse. */
 vic_status staging_out(struct staging *s, const vic_engine *engine, const struct launch *l, void *stream,
                        vic_error *err);

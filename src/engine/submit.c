@@ -18,6 +18,7 @@ struct submission {
     struct layout layout;
     vic_tensor tensor[TENSORS];
     struct version *brings; /* with its positions; NULL = none */
+    bool wake;              /* a worker, when it is in the queue */
 };
 
 static vic_status take_query(const vic_query *given, vic_query *out, vic_error *err)
@@ -144,7 +145,7 @@ static vic_status take_positions(struct submission *s, vic_error *err)
 
 /* ---- into the queue ---- */
 
-enum outcome { ACCEPTED, REPLACED, DRAINING, FAULTED, QUEUE_FULL, UPDATES_FULL, NO_ROOM };
+enum outcome { ACCEPTED, REPLACED, CLOSING, DRAINING, FAULTED, QUEUE_FULL, UPDATES_FULL, NO_ROOM };
 
 static void put_update(struct submission *s, struct query *query)
 {
@@ -172,6 +173,7 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     struct version *v = s->brings ? s->brings : e->newest;
     struct query *query;
     bool lane_is_new;
+    if (e->closing) return CLOSING;
     if (e->newest->model.family != s->model.family) return REPLACED;
     if (engine->draining) return DRAINING;
     if (engine->faulted) return FAULTED;
@@ -184,13 +186,15 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     e->waiting++;
     e->counts.accepted++;
     *ticket = query_ticket(query);
-    if (version_settled(v) || query->deadline != INT64_MAX) engine_wake(engine);
+    s->wake = (version_settled(v) || query->deadline != INT64_MAX) && engine_tell(engine);
     return ACCEPTED;
 }
 
 static vic_status explain(enum outcome outcome, const vic_endpoint *e, vic_error *err)
 {
     switch (outcome) {
+    case CLOSING:
+        return vic_fail(err, VIC_CANCELLED, "endpoint %s is being freed and takes no more queries", e->name);
     case DRAINING:
         return vic_fail(err, VIC_BUSY, "endpoint %s: the engine drains and takes no more queries", e->name);
     case FAULTED: return engine_fault(e, err);
@@ -219,20 +223,24 @@ static struct query query_of(const struct submission *s)
 /* *outcome is REPLACED where the endpoint has got another pattern since the query was checked. */
 static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcome *outcome, vic_error *err)
 {
-    vic_engine *engine = s->endpoint->engine;
+    vic_endpoint *e = s->endpoint;
+    vic_engine *engine = e->engine;
     pthread_mutex_lock(&engine->lock);
-    s->model = s->endpoint->newest->model;
+    *outcome = e->closing ? CLOSING : NO_ROOM; /* callbacks submit while it is freed */
+    if (!e->closing) s->model = e->newest->model;
     pthread_mutex_unlock(&engine->lock);
-    *outcome = NO_ROOM;
+    if (*outcome == CLOSING) return explain(*outcome, e, err);
+    s->wake = false;
     TRY(lay_out(s, err));
     TRY(take_positions(s, err));
     const struct query new = query_of(s);
     pthread_mutex_lock(&engine->lock);
     *outcome = accept_query(s, &new, ticket, err);
-    if (*outcome != ACCEPTED && *outcome != REPLACED) s->endpoint->counts.refused++;
+    e->counts.refused += *outcome == DRAINING || *outcome == QUEUE_FULL || *outcome == UPDATES_FULL;
     pthread_mutex_unlock(&engine->lock);
+    if (s->wake) pthread_cond_signal(&engine->work);
     if (s->brings) version_destroy(s->brings); /* it was not accepted */
-    return *outcome == ACCEPTED ? VIC_OK : explain(*outcome, s->endpoint, err);
+    return *outcome == ACCEPTED ? VIC_OK : explain(*outcome, e, err);
 }
 
 vic_status vic_submit(vic_endpoint *endpoint, const vic_query *query, uint64_t *ticket, vic_error *err)
@@ -252,9 +260,10 @@ vic_status vic_submit(vic_endpoint *endpoint, const vic_query *query, uint64_t *
 
 bool vic_cancel(vic_endpoint *e, uint64_t ticket)
 {
-    struct launch l = { .taken = clock_ns() };
+    struct launch l = { .n = 0 };
     if (!e || engine_check_process(e->engine, NULL) != VIC_OK) return false;
     pthread_mutex_lock(&e->engine->lock);
+    l.taken = clock_ns();
     struct query *query = queue_find(&e->engine->queue, ticket);
     if (query && query->lane->version->endpoint == e) launch_add(e->engine, &l, query);
     pthread_mutex_unlock(&e->engine->lock);

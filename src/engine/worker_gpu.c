@@ -17,9 +17,10 @@
 #include <time.h>
 
 enum {
-    LOOK_NS = 50000,    /* for queries to come after the last answer: callers who wait for an answer send the next */
+    LOOK_NS = 100000,   /* for queries to come after the last answer: callers who wait for an answer send the next */
     LOOK_LONG = 500000, /* for a launch to end; then 1 / NAP of the time that it has taken is slept at a time */
     NAP = 16,
+    MOST_NAP = 1000000,
 };
 
 enum { EVENT_BEGIN, EVENT_INPUT, EVENT_COMPUTE, EVENT_DONE, EVENTS };
@@ -109,9 +110,10 @@ static vic_status enqueue(struct gpu_worker *w, struct slot *s)
     vic_attention_args a;
     launch_args(l, w->items, &a);
     TRY(take_workspace(w, s, &a));
+    if (s->staged) TRY(staging_gather(&s->staging, w->engine, l, &a, w->items, w->stream, &l->error));
+    s->gathered_ns = clock_ns() - l->taken;
     TRY(mark(w, s, EVENT_BEGIN));
-    if (s->staged) TRY(staging_in(&s->staging, w->engine, l, &a, w->items, w->stream, &l->error));
-    s->gathered_ns = s->staged ? clock_ns() - l->taken : 0;
+    if (s->staged) TRY(staging_in(&s->staging, w->engine, l, w->stream, &l->error));
     TRY(mark(w, s, EVENT_INPUT));
     a.stream = w->stream;
     s->enqueued = clock_ns();
@@ -203,42 +205,45 @@ static bool news(const vic_engine *engine, uint64_t seen)
     return atomic_load_explicit(&engine->arrivals, memory_order_relaxed) != seen;
 }
 
-/* Ends the oldest launch if it is done. */
-static bool reap(struct gpu_worker *w)
+/* Ends the oldest launch, which is done. */
+static void reap(struct gpu_worker *w, vic_status st)
 {
     struct slot *s = &w->slot[w->oldest];
-    bool done;
-    vic_status st = device_event_done(s->event[EVENT_DONE], &done, &s->launch.error);
-    if (!done) return false;
     w->oldest = (w->oldest + 1) % GPU_LAUNCHES;
     w->under_way--;
     end(w, s, st);
-    return true;
 }
 
 static void nap(struct gpu_worker *w, int64_t taken, bool full, uint64_t seen, int64_t until)
 {
     vic_engine *engine = w->engine;
-    const int64_t length = taken / NAP, end_of_nap = clock_ns() + length;
+    const int64_t length = taken / NAP < MOST_NAP ? taken / NAP : MOST_NAP;
     if (full) { /* with no use for queries that come */
-        nanosleep(&(struct timespec){ .tv_sec = length / 1000000000, .tv_nsec = length % 1000000000 }, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = length }, NULL);
         return;
     }
+    const int64_t end_of_nap = clock_ns() + length;
     pthread_mutex_lock(&engine->lock);
+    engine->lookers--;
     engine->sleepers++;
     if (!news(engine, seen)) engine_wait(engine, &engine->work, end_of_nap < until ? end_of_nap : until);
     engine->sleepers--;
+    engine->lookers++;
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Until a launch is done, or there may be another to begin. */
-static void watch(struct gpu_worker *w, uint64_t seen, int64_t until)
+/* Until the oldest launch is done, when it returns true and sets *st to what came of it, or there may be another to
+ * begin. */
+static bool watch(struct gpu_worker *w, uint64_t seen, int64_t until, vic_status *st)
 {
     const bool full = w->under_way == GPU_LAUNCHES;
-    const struct slot *s = &w->slot[w->oldest];
-    while (!reap(w)) {
+    struct slot *s = &w->slot[w->oldest];
+    for (;;) {
+        bool done;
+        *st = device_event_done(s->event[EVENT_DONE], &done, &s->launch.error);
+        if (done) return true;
         const int64_t now = clock_ns(), taken = now - s->enqueued;
-        if (!full && (news(w->engine, seen) || now >= until)) return;
+        if (!full && (news(w->engine, seen) || now >= until)) return false;
         if (taken < LOOK_LONG)
             breathe();
         else
@@ -254,34 +259,53 @@ static void look(const struct gpu_worker *w, uint64_t seen, int64_t until)
         breathe();
 }
 
+/* Called and returns under the lock.  Does not keep it while it looks for what comes next. */
+static void look_on(struct gpu_worker *w, int64_t until)
+{
+    vic_engine *engine = w->engine;
+    const uint64_t seen = atomic_load_explicit(&engine->arrivals, memory_order_relaxed);
+    const bool full = w->under_way == GPU_LAUNCHES;
+    vic_status st = VIC_OK;
+    bool done = false;
+    engine->lookers += !full;
+    pthread_mutex_unlock(&engine->lock);
+    if (w->under_way > 0)
+        done = watch(w, seen, until, &st);
+    else
+        look(w, seen, until);
+    pthread_mutex_lock(&engine->lock);
+    engine->lookers -= !full;
+    if (!done) return;
+    pthread_mutex_unlock(&engine->lock);
+    reap(w, st);
+    pthread_mutex_lock(&engine->lock);
+}
+
 void *worker_gpu(void *argument)
 {
     struct worker *self = argument;
     struct gpu_worker *w = self->gpu;
     vic_engine *engine = self->engine;
-    int64_t until = INT64_MAX;
     pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
         struct slot *s = &w->slot[(w->oldest + w->under_way) % GPU_LAUNCHES];
         const bool full = w->under_way == GPU_LAUNCHES;
-        const uint64_t seen = atomic_load_explicit(&engine->arrivals, memory_order_relaxed);
+        int64_t until = INT64_MAX;
         const bool runs = !full && launch_take(engine, &s->launch, &until);
-        if (!full && s->launch.n == 0 && w->under_way == 0 && clock_ns() - w->last_done >= LOOK_NS) {
+        if (!full && s->launch.n > 0) {
+            pthread_mutex_unlock(&engine->lock);
+            if (runs)
+                begin(w, s);
+            else
+                launch_answer(engine, &s->launch);
+            pthread_mutex_lock(&engine->lock);
+        } else if (w->under_way > 0 || clock_ns() - w->last_done < LOOK_NS) {
+            look_on(w, until);
+        } else {
             engine->sleepers++;
             engine_wait(engine, &engine->work, until);
             engine->sleepers--;
-            continue;
         }
-        pthread_mutex_unlock(&engine->lock);
-        if (runs)
-            begin(w, s);
-        else if (!full && s->launch.n > 0)
-            launch_answer(engine, &s->launch);
-        else if (w->under_way > 0)
-            watch(w, seen, until);
-        else
-            look(w, seen, until);
-        pthread_mutex_lock(&engine->lock);
     }
     pthread_mutex_unlock(&engine->lock);
     return NULL;

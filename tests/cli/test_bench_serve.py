@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from conftest import write_xyz
 from protocol_server import HEADS, POINTS, SIZE, Server, shared_names
 
 SHORT = ["--seconds", 0.2, "--warm-up", 0, "--connections", 3, "--json"]
@@ -77,6 +78,19 @@ def test_seeds(vicinal):
     assert np.array_equal(first(), first("--seed", 0))
     assert not np.array_equal(first(), first("--seed", 1))
     assert not first("--inputs", "zero").any()
+
+
+def test_inputs_are_those_of_run(vicinal, tmp_path):
+    """Attention by NumPy over what the server got is what `vicinal run` computes of the same seed."""
+    with Server() as server:
+        bench(vicinal, server, "--seed", 5)
+        q, k, v = (server.inferences[0][1][name].astype(np.float64) for name in "QKV")
+    write_xyz(tmp_path / "near.xyz", np.arange(3 * POINTS).reshape(POINTS, 3) * 0.1)  # all within the cutoff
+    vicinal("run", "near.xyz", "--cutoff", 9, "--heads", HEADS, "--head-dim", SIZE, "--seed", 5, "--device", "cpu",
+            "-o", "out.npy")
+    weight = np.exp(np.einsum("ihd,jhd->hij", q, k) / np.sqrt(SIZE))
+    expected = np.einsum("hij,jhd->ihd", weight / weight.sum(-1, keepdims=True), v)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=0, atol=1e-5)
 
 
 def test_refusals_are_counted_apart(vicinal):

@@ -490,6 +490,14 @@ const struct cuda_operation cuda_operations[] = {
       NULL, false },
     { "vicinal bench latency --items", command, "bench latency " FAR BRIEF "--device cuda:@ --order caller --items 3",
       NULL, false },
+    { "vicinal bench throughput", command,
+      "bench throughput " FAR "--device cuda:@ --launches 1 --seconds 0.001 --warm-up 0 --workers 1 --in-flight 1 "
+      "--check --processes 0 --json",
+      NULL, false },
+    { "vicinal bench throughput --tensors pinned", command,
+      "bench throughput " FAR "--device cuda:@ --launches 1 --seconds 0.001 --warm-up 0 --workers 2 --in-flight 2 "
+      "--check --processes 0 --tensors pinned",
+      NULL, false },
     { "vicinal bench scaling", command, "bench scaling " FAR BRIEF "--device cuda:@ --over heads --values 2 --json",
       NULL, false },
     { "vicinal env", command, "env", NULL, true },

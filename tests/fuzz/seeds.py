@@ -183,6 +183,20 @@ def options(folder):
                    "--dtype\nfp\na\nb", "--cutof=1e999\na", "--cutoff\n0x10\na", "--model\n-1\na"])
 
 
+def infer(folder):
+    one = {"name": "Q", "shape": [5, 2, 8], "datatype": "FP32"}
+    places = [{"parameters": {"binary_data_size": 320}}, {"data": [0.5] * 80}, {"data": [[[1, -2e3]]]},
+              {"parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 320, "shared_memory_offset": 8}}]
+    outputs = [[], [{"name": "O"}], [{"name": "LSE", "parameters": {"binary_data": False}}, {"name": "O", "parameters": {
+        "shared_memory_region": "out", "shared_memory_byte_size": 320}}]]
+    texts(folder, [json.dumps({"id": "x\u00e4", "inputs": [{**one, **place, "name": name} for name in names],
+                               "outputs": out, "parameters": {"binary_data_output": True, "timeout": 5}})
+                   for place in places for names in (["Q", "K", "V"], ["Q"]) for out in outputs] +
+          [json.dumps({"inputs": [{**one, "name": "POSITIONS", "datatype": "FP64", "shape": [2, 3], "data": [0.1] * 6}]}),
+           json.dumps({"inputs": [{**one, "shape": [2**62, 4], "parameters": {"binary_data_size": 2**63 - 1}}]}),
+           "[1]", "{}", "YWJjZA==", "YWJj", "YQ=="])
+
+
 def texts(folder, lines):
     for i, line in enumerate(lines):
         (folder / f"text{i}").write_text(line)
@@ -210,6 +224,9 @@ WORDS = {
     "safetensors": ["dtype", "shape", "data_offsets", "__metadata__", "F32", "BF16", "[0,", "\\\\u0000", "18446744073709551615"],
     "radial": ["linear:", "gaussian:", "cosine", "polynomial:", "+", "-inf", "nan", "1e308", "descr", "shape"],
     "blocks": ["blocks:", "origin:", "n=", "density=", "seed=", "block=", "x", ":", ","],
+    "infer": ["inputs", "outputs", "name", "shape", "datatype", "parameters", "binary_data_size", "data", "FP32", "FP64", "BF16",
+              "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "binary_data", "timeout", "POSITIONS",
+              "LSE", "9223372036854775807", "\\\\u0000", "1e999", "[[", "]]", "=="],
     "options": ["--cutoff", "--heads", "--seed", "--dtype", "-o", "--cell", "--pbc", "--supercell", "--help", "--", "=",
                 "\\x0a"],
 }
@@ -217,7 +234,7 @@ WORDS = {
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    for make in (structure, npy, npz, safetensors, radial, blocks, options):
+    for make in (structure, npy, npz, safetensors, radial, blocks, options, infer):
         folder = root / make.__name__
         folder.mkdir(parents=True, exist_ok=True)
         make(folder)

@@ -80,7 +80,7 @@ SMUGGLED = {
     "a very long path": b"GET /" + b"y" * 400000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "bad chunk size": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
     "huge chunk size": HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}\r\n0\r\n\r\n",
-    "nonsense": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+    "nonsense": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n",
     "two json sizes": HEAD + b"Inference-Header-Content-Length: 2\r\nInference-Header-Content-Length: 1\r\n"
                              b"Content-Length: 2\r\n\r\n{}",
 }
@@ -105,7 +105,7 @@ GOOD_HEADS = {
     "20 kB": b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: " + b"y" * 20000 + b"\r\n\r\n",
     "cookie": b"GET /v2 HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=d\r\nX-A: y\r\n\r\n",
     "query": b"GET /v2?a=b&c=%20d HTTP/1.1\r\nHost: x\r\n\r\n",
-    "100-continue": HEAD + b"Content-Length: 2\r\n\r\n{}",
+    "a small body": HEAD + b"Content-Length: 2\r\n\r\n{}",
 }
 
 
@@ -120,6 +120,21 @@ def test_good_heads(tiny_server, name):
                 client.send(data[at:at + size])
             if data == GOOD_HEADS[name]:
                 assert client.read().status == 200
+
+
+def test_expect_continue(tiny_server, tensors):
+    """A client that asks first is told to go on, or why not."""
+    with tiny_server.client() as client:
+        client.send(HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        while b"\r\n\r\n" not in client.rest:
+            assert client._more()
+        assert client.rest == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.rest = b""
+        client.send(b"{}")
+        assert client.read().status == 200
+    with tiny_server.client() as client:
+        client.send(HEAD + b"Content-Length: 200000\r\nExpect: 100-continue\r\n\r\n")
+        assert client.read().status == 413
 
 
 def test_http_1_0(tiny_server):
@@ -168,19 +183,19 @@ def test_body_that_never_comes(serve, tiny):
 
 
 def test_answers_that_nobody_reads(serve, tmp_path):
-    """An answer of megabytes to a client that does not take it is thrown away in the end."""
+    """An answer to a client that does not take it is thrown away in the end."""
     import numpy as np
     from conftest import write_xyz
-    path = write_xyz(tmp_path / "many.xyz", np.random.default_rng(1).uniform(0, 60, (4000, 3)))
+    path = write_xyz(tmp_path / "many.xyz", np.random.default_rng(1).uniform(0, 30, (200, 3)))
     server = serve(path, "--cutoff", "3", "--heads", "8", "--head-dim", "64", "--idle-timeout", "1")
-    tensors = {n: np.zeros((4000, 8, 64), np.float32) for n in "QKV"}
+    tensors = {n: np.zeros((200, 8, 64), np.float32) for n in "QKV"}
     with server.client() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        text = json.dumps({"inputs": [{"name": n, "shape": [4000, 8, 64], "datatype": "FP32",
+        text = json.dumps({"inputs": [{"name": n, "shape": [200, 8, 64], "datatype": "FP32",
                                        "parameters": {"binary_data_size": a.nbytes}} for n, a in tensors.items()],
                            "parameters": {"binary_data_output": True}}).encode()
         client.send((f"POST /v2/models/many/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: {len(text)}"
-                     f"\r\nContent-Length: {len(text) + 3 * 8192000}\r\n\r\n").encode() + text)
+                     f"\r\nContent-Length: {len(text) + 3 * 409600}\r\n\r\n").encode() + text)
         for a in tensors.values():
             client.send(a.tobytes())
         server.wait(lambda: server.figure("vicinal_connections") == 1, "the reader is cut off")
@@ -210,6 +225,15 @@ def test_clients_that_go_away(tiny_server, tensors):
     assert tiny_server.figure("vicinal_memory_bytes") == 0
     with tiny_server.client() as client:
         assert client.infer("tiny", given).status == 200
+
+
+def test_half_closed(tiny_server):
+    """Who sends all and closes that side only is answered."""
+    with tiny_server.client() as client:
+        client.send(GOOD)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read().status == 200
+        assert client.read() is None
 
 
 def test_connections_at_most(serve, tiny):
@@ -252,7 +276,7 @@ def test_thousands_of_requests_leave_nothing(tiny_server, tensors):
     memory, descriptors = tiny_server.resident(), tiny_server.descriptors()
     round_of(4)
     round_of(4)
-    assert tiny_server.descriptors() <= descriptors
+    tiny_server.wait(lambda: tiny_server.descriptors() <= descriptors, "their descriptors are closed")
     assert tiny_server.resident() < memory + 8192, "KiB"
 
 
@@ -266,4 +290,12 @@ def test_same_page_elsewhere(tiny_server):
             client.send(f"POST /v2/repository/models/tiny/unload HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
                         "Content-Length: 2\r\n\r\n{}".encode())
             assert client.read().status == 403
+        # A name that leads here: the page is of the same origin, then.
+        for name in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", ""):
+            for more in (f"Origin: http://{name}", "Sec-Fetch-Site: same-origin"):
+                client.send(f"GET /status.json HTTP/1.1\r\nHost: {name}\r\n{more}\r\n\r\n".encode())
+                assert client.read().status == 403, (name, more)
+        for name in ("localhost", "LOCALHOST:1", "127.0.0.1", "10.1.2.3:80", "[::1]:8000"):
+            client.send(f"GET /status.json HTTP/1.1\r\nHost: {name}\r\nSec-Fetch-Site: none\r\n\r\n".encode())
+            assert client.read().status == 200, name
         assert client.get("/v2/models/tiny/ready").status == 200

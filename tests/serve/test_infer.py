@@ -251,9 +251,11 @@ def test_positions_refused(tiny_server, tensors):
         check(client.infer("tiny", given), CHAIN, CUTOFF, given)
 
 
-def test_many_clients_same_bits(tiny_server, tensors):
-    """Queries of several connections share launches; each gets the bits of its own."""
+@pytest.mark.parametrize("loops", [1, 3])
+def test_many_clients_same_bits(serve, tiny, tensors, loops):
+    """Queries of several connections share launches, and loops; each gets the bits of its own."""
     import concurrent.futures
+    tiny_server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--http-threads", loops)
     given = [tensors(seed=s) for s in range(8)]
     with tiny_server.client() as client:
         alone = [client.infer("tiny", g).tensors()["O"].tobytes() for g in given]

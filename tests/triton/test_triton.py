@@ -442,6 +442,10 @@ WRONG = {
     "kernel": (config(structure="s.xyz", cutoff=6, heads=1, head_dim=8, kernel="attn_fwd_none"), "attn_fwd_none"),
     "blocks-moved": (config(structure="blocks:2x2:density=1", heads=1, head_dim=8, positions="FP64"),
                      "does not follow positions"),
+    "cell-open": (config(0, "input [ " + ", ".join(
+        f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ {dims} ] }}' for name, dims in (
+            ("Q", "20, 1, 8"), ("K", "20, 1, 8"), ("V", "20, 1, 8"), ("POSITIONS", "20, 3"), ("CELL", "3, 3"))) + " ]",
+        structure="s.xyz", cutoff=6), "CELL: the structure is periodic along no axis"),
     "positions-type": (config(structure="s.xyz", cutoff=6, heads=1, head_dim=8, positions="FP16"), "FP32 or FP64"),
     "one-input": (config(0, 'input { name: "Q" data_type: TYPE_FP32 dims: [ 20, 1, 8 ] }', structure="s.xyz", cutoff=6),
                   "input K is missing"),

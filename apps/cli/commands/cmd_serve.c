@@ -219,7 +219,10 @@ static vic_status check(struct command_line *c, vic_error *err)
             err, VIC_BAD_ARGUMENT,
             "FILE is missing: vicinal serve FILE... --cutoff R, or --models DIR; `vicinal serve --help` shows "
             "both");
-    if (c->serve.memory < c->serve.max_body) c->serve.memory = c->serve.max_body;
+    if (c->serve.memory / 2 < c->serve.max_body)
+        return fail(err, VIC_BAD_ARGUMENT,
+                    "--memory: expected twice --max-body or more, for a body and its answer; got %lld and %lld bytes",
+                    (long long)c->serve.memory, (long long)c->serve.max_body);
     return serve_models_check(&c->models, err);
 }
 

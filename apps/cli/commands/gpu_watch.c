@@ -133,3 +133,49 @@ void gpu_watch_stop(struct gpu_watch *w, struct gpu_seen *out)
     if (w->library) dlclose(w->library);
     free(w);
 }
+
+/* ---- use at the moment ---- */
+
+struct nvml_utilization {
+    unsigned gpu, memory; /* percent */
+};
+struct nvml_memory {
+    unsigned long long total, free, used;
+};
+
+/* Opened once, and open until the process ends. */
+static struct {
+    pthread_once_t once;
+    bool there;
+    struct nvml nvml;
+    int (*uuid)(void *device, char *text, unsigned size);
+    int (*utilization)(void *device, struct nvml_utilization *out);
+    int (*memory)(void *device, struct nvml_memory *out);
+} use = { .once = PTHREAD_ONCE_INIT };
+
+static void open_use(void)
+{
+    void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+    use.there = find_all(library, &use.nvml) && find(library, "nvmlDeviceGetUUID", &use.uuid) &&
+                find(library, "nvmlDeviceGetUtilizationRates", &use.utilization) &&
+                find(library, "nvmlDeviceGetMemoryInfo", &use.memory) && use.nvml.init() == 0;
+}
+
+bool gpu_use_now(vic_device device, struct gpu_use *out)
+{
+    struct nvml_utilization busy = { 0, 0 };
+    struct nvml_memory memory = { 0, 0, 0 };
+    unsigned milliwatt = 0;
+    void *handle;
+    pthread_once(&use.once, open_use);
+    if (!use.there || !find_device(&use.nvml, device.index, &handle)) return false;
+    if (use.uuid(handle, out->uuid, sizeof out->uuid) != 0 || use.memory(handle, &memory) != 0) return false;
+    (void)use.utilization(handle, &busy); /* not every GPU tells */
+    (void)use.nvml.power(handle, &milliwatt);
+    out->utilization = 0.01 * busy.gpu;
+    out->watt = 1e-3 * milliwatt;
+    out->memory_used = memory.used;
+    out->memory_total = memory.total;
+    return true;
+}

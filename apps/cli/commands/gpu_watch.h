@@ -24,4 +24,12 @@ struct gpu_watch;
 struct gpu_watch *gpu_watch_start(vic_device device);
 void gpu_watch_stop(struct gpu_watch *w, struct gpu_seen *out);
 
+/* A GPU's use at the moment; false where NVML says nothing.  Any thread. */
+struct gpu_use {
+    char uuid[96];
+    double utilization, watt; /* utilization: 0 to 1 */
+    uint64_t memory_used, memory_total;
+};
+bool gpu_use_now(vic_device device, struct gpu_use *out);
+
 #endif

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "commands/serve_models.h"
 
+#include "commands/gpu_watch.h"
 #include "progress.h"
 #include "vicinal_dev.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAMES = 64, NUMBER = 40 };
 
@@ -74,11 +76,13 @@ static void model_name(const char *file, char out[MOST_NAME + 1])
 
 vic_status serve_models_check(const struct serve_models *m, vic_error *err)
 {
-    char name[MOST_NAME + 1], other[MOST_NAME + 1];
+    char name[MOST_NAME + 1], other[MOST_NAME + 1], path[4096];
     for (int i = 0; i < m->file_count; i++) {
         model_name(m->files[i], name);
         if (!*name || strcmp(m->files[i], "-") == 0)
             return fail(err, VIC_BAD_ARGUMENT, "'%s': expected a file, whose name is the model's", m->files[i]);
+        if (m->folder && snprintf(path, sizeof path, "%s/%s.json", m->folder, name) > 0 && access(path, F_OK) == 0)
+            return fail(err, VIC_BAD_ARGUMENT, "'%s' and '%s' would both be the model %s", m->files[i], path, name);
         for (int j = 0; j < i; j++) {
             model_name(m->files[j], other);
             if (strcmp(name, other) == 0)
@@ -99,7 +103,7 @@ static void list_folder(const char *path, void (*each)(void *to, const char *nam
         const size_t length = strlen(entry->d_name);
         char name[MOST_NAME + 1];
         if (length <= 5 || length - 5 > MOST_NAME || strcmp(entry->d_name + length - 5, ".json") != 0) continue;
-        if (*entry->d_name == '.') continue;
+        if (*entry->d_name == '.') continue; /* what an editor leaves */
         snprintf(name, sizeof name, "%.*s", (int)(length - 5), entry->d_name);
         each(to, name);
     }
@@ -456,7 +460,21 @@ static void close_built(void *user, struct serve_built *built)
     memset(built, 0, sizeof *built);
 }
 
+static bool watch_gpu(void *user, vic_device device, struct serve_gpu *out)
+{
+    struct gpu_use now;
+    (void)user;
+    if (!gpu_use_now(device, &now)) return false;
+    memcpy(out->uuid, now.uuid, sizeof out->uuid);
+    out->utilization = now.utilization;
+    out->power_watt = now.watt;
+    out->memory_used = now.memory_used;
+    out->memory_total = now.memory_total;
+    return true;
+}
+
 struct serve_source serve_models_source(struct serve_models *m)
 {
-    return (struct serve_source){ .user = m, .build = build, .close = close_built, .list = list };
+    return (
+        struct serve_source){ .user = m, .build = build, .close = close_built, .list = list, .watch_gpu = watch_gpu };
 }

@@ -4,6 +4,7 @@
  * computed once more here.  other_headers.py makes the headers. */
 #include "vicinal.h"
 #include "vicinal_dev.h"
+#include "vicinal_engine.h"
 #include "vicinal_structure.h"
 
 #include <math.h>
@@ -287,6 +288,57 @@ static void environment(void)
     NEED(strncmp(environment_switch.s.name, "VIC_", 4) == 0);
 }
 
+static vic_answer answer;
+
+static void done(void *user, const vic_answer *given)
+{
+    (void)user;
+    NEED(given->size >= sizeof answer - 2 * sizeof(void *)); /* the library's, which may be another one */
+    memcpy(&answer, given, given->size < sizeof answer ? given->size : sizeof answer);
+}
+
+static void engines(const vic_pattern *p, double cutoff)
+{
+    const int64_t shape[] = { N, 1, DIM };
+    vic_engine_options eo = VIC_INIT(vic_engine_options);
+    vic_endpoint_options o = VIC_INIT(vic_endpoint_options);
+    vic_plan_options po = VIC_INIT(vic_plan_options);
+    vic_query query = VIC_INIT(vic_query);
+    FILLED(vic_engine_info, engine_info);
+    FILLED(vic_endpoint_info, info);
+    vic_engine *engine, *no_engine;
+    vic_endpoint *e, *no_endpoint;
+    (void)no_engine;
+    (void)no_endpoint;
+    eo.threads = 2;
+    po.dtype = VIC_F32;
+    po.head_dim = DIM;
+    o.plan = &po;
+    o.max_batch = 3;
+    OK(vic_engine_create(&eo, &engine, &err));
+    REFUSED(eo, vic_engine_options, vic_engine_create(&eo, &no_engine, &err));
+    OK(vic_endpoint_create(engine, p, &o, &e, &err));
+    REFUSED(o, vic_endpoint_options, vic_endpoint_create(engine, p, &o, &no_endpoint, &err));
+    query.q = query.k = query.v = vic_tensor_make(q, VIC_F32, 3, shape);
+    query.out = vic_tensor_make(out, VIC_F32, 3, shape);
+    query.lse = vic_tensor_make(lse, VIC_F32, 2, shape);
+    query.done = done;
+    REFUSED(query, vic_query, vic_submit(e, &query, NULL, &err));
+    memset(out, 0, sizeof out);
+    OK(vic_submit(e, &query, NULL, &err));
+    OK(vic_engine_drain(engine, 100, &err));
+    NEED(answer.status == VIC_OK && answer.batch == 1 && answer.version == 1);
+    check_attention(cutoff, 1 / sqrt(DIM));
+    OK(vic_engine_get(engine, &engine_info.s, &err));
+    CHECK_FILLED(engine_info);
+    NEED(engine_info.s.threads == 2 && engine_info.s.draining);
+    OK(vic_endpoint_get(e, &info.s, &err));
+    CHECK_FILLED(info);
+    NEED(info.s.version == 1 && info.s.answered == 1 && info.s.n_q == N);
+    vic_endpoint_free(e);
+    vic_engine_free(engine);
+}
+
 int main(void)
 {
     vic_points points = VIC_INIT(vic_points);
@@ -299,6 +351,7 @@ int main(void)
     expansions(c, p, 3.0);
     vic_plan *plan = plans(c, p);
     attention(c, plan);
+    engines(p, 3.0);
     environment();
     vic_plan_free(plan);
     vic_pattern_free(p);

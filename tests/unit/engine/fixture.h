@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine on the CPU with one endpoint, and answers that can be waited for and held up. */
+/* An engine with one endpoint, and answers that can be waited for and held up.  On the CPU; with ENGINE_ON_GPU on what
+ * stands in for a GPU (gpu_stand_in.c), in one stream, with tensors in memory of the host. */
 #ifndef VIC_TESTS_ENGINE_FIXTURE_H
 #define VIC_TESTS_ENGINE_FIXTURE_H
 
@@ -81,7 +82,7 @@ static inline void renew(struct system *s, vic_endpoint_options o)
 static inline int set_up(void **state)
 {
     struct system *s = calloc(1, sizeof *s);
-    const vic_engine_options o = { .size = sizeof o, .threads = 2, .build_threads = 1 };
+    vic_engine_options o = { .size = sizeof o, .threads = 2, .build_threads = 1 };
     uint64_t seed = 5;
     vic_error err;
     assert_non_null(s);
@@ -101,6 +102,11 @@ static inline int set_up(void **state)
     s->expected_lse = numbers(ROWS, 7);
     pthread_mutex_init(&s->answers.lock, NULL);
     pthread_cond_init(&s->answers.changed, NULL);
+#ifdef ENGINE_ON_GPU
+    o.device.type = VIC_CUDA;
+    o.streams = 1;
+    o.staging_bytes = (size_t)64 << 20;
+#endif
     CHECK_OK(vic_engine_create(&o, &s->engine, &err));
     s->endpoint = endpoint_of(s, (vic_endpoint_options){ 0 });
     *state = s;

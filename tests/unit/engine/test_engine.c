@@ -56,10 +56,16 @@ static void test_max_batch(void **state)
     for (int i = 0; i < 12; i++) assert_int_equal(s->answers.answer[1 + i].batch, i < 10 ? 5 : 2);
 }
 
-/* Results in one place: good queries alone, and each gets its answer. */
+/* Results in one place: good queries alone, and each gets its answer.  Where they are copied back from a GPU each has a
+ * place of its own there. */
 static void test_in_each_others_way(void **state)
 {
     struct system *s = *state;
+#ifdef ENGINE_ON_GPU
+    const bool staged = true;
+#else
+    const bool staged = false;
+#endif
     vic_query q[3];
     hold(s);
     for (int i = 0; i < 3; i++) {
@@ -71,10 +77,31 @@ static void test_in_each_others_way(void **state)
     wait_for(&s->answers, 4);
     for (int i = 1; i < 4; i++) {
         assert_int_equal(s->answers.answer[i].status, VIC_OK);
-        assert_int_equal(s->answers.answer[i].batch, 1);
+        assert_int_equal(s->answers.answer[i].batch, staged ? 3 : 1);
     }
     for (int i = 1; i < 3; i++) check_bits(s, s->plan, &q[i]);
     assert_int_equal(endpoint_info(s->endpoint).answered, 4);
+}
+
+/* One after the other: none is told the time that those before it took as its own. */
+static void test_times_of_queries_apart(void **state)
+{
+    enum { QUERIES = 40 };
+    struct system *s = *state;
+    const vic_query q = query_of(s, 0, false);
+    uint64_t computing = 0;
+#ifdef ENGINE_ON_GPU
+    skip(); /* copied tensors are not in each other's way */
+#endif
+    hold(s);
+    for (int i = 0; i < QUERIES; i++) submit(s, &q);
+    let_go(s);
+    wait_for(&s->answers, 1 + QUERIES);
+    for (int i = 1; i <= QUERIES; i++) {
+        assert_int_equal(s->answers.answer[i].batch, 1);
+        computing += s->answers.answer[i].time_ns[VIC_STAGE_COMPUTE];
+    }
+    assert_true(computing <= s->answers.answer[QUERIES].time_ns[VIC_STAGE_TOTAL]);
 }
 
 static void test_scales_and_batch_dimension(void **state)
@@ -270,6 +297,84 @@ static void test_freed_endpoint(void **state)
 
 /* ---- callbacks ---- */
 
+struct closed_loop {
+    struct system *s;
+    vic_endpoint *endpoint;
+    vic_query query;
+    bool ended;
+    vic_error why;
+};
+
+static void submit_again(void *user, const vic_answer *answer)
+{
+    struct closed_loop *c = user;
+    note(&c->s->answers, answer);
+    c->ended = vic_submit(c->endpoint, &c->query, NULL, &c->why) != VIC_OK;
+}
+
+static void *free_endpoint(void *endpoint)
+{
+    vic_endpoint_free(endpoint);
+    return NULL;
+}
+
+/* Callers whose callbacks send the next query are told so when their endpoint goes: those of queries that wait, and
+ * that of the one that runs, which comes when the endpoint has no pattern any more. */
+static void test_freed_under_closed_loops(void **state)
+{
+    struct system *s = *state;
+    struct closed_loop loops[3] = { 0 };
+    vic_endpoint *kept = s->endpoint;
+    pthread_t freeing;
+    s->endpoint = endpoint_of(s, (vic_endpoint_options){ 0 });
+    for (int i = 0; i < 3; i++) {
+        loops[i] = (struct closed_loop){ .s = s, .endpoint = s->endpoint, .query = query_of(s, i, false) };
+        loops[i].query.done = submit_again;
+        loops[i].query.user = &loops[i];
+        if (i == 0)
+            hold_with(s, &loops[0].query);
+        else
+            submit(s, &loops[i].query);
+    }
+    assert_int_equal(pthread_create(&freeing, NULL, free_endpoint, s->endpoint), 0);
+    wait_for(&s->answers, 3);
+    sleep_ms(5); /* for vic_endpoint_free() to wait for the first */
+    let_go(s);
+    pthread_join(freeing, NULL);
+    s->endpoint = kept;
+    assert_int_equal(answers_now(&s->answers), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_true(loops[i].ended);
+        assert_int_equal(loops[i].why.status, VIC_CANCELLED);
+        assert_non_null(strstr(loops[i].why.text, "endpoint e is being freed"));
+    }
+}
+
+static void check_sum(void *user, const vic_answer *answer)
+{
+    struct system *s = user;
+    const vic_endpoint_info i = endpoint_info(s->endpoint);
+    const uint64_t ended = i.answered + i.failed + i.expired + i.cancelled;
+    CHECK(i.accepted == ended + (uint64_t)(i.waiting + i.running),
+          "%llu accepted, %llu ended, %lld waiting, %lld running", (unsigned long long)i.accepted,
+          (unsigned long long)ended, (long long)i.waiting, (long long)i.running);
+    note(&s->answers, answer);
+}
+
+static void test_counts_add_up(void **state)
+{
+    struct system *s = *state;
+    vic_query q = query_of(s, 0, false);
+    q.done = check_sum;
+    q.user = s;
+    for (int i = 0; i < 20; i++) {
+        submit(s, &q);
+        q.timeout = i % 3 == 0 ? 1e-9 : 0;
+    }
+    wait_for(&s->answers, 20);
+    assert_true(endpoint_info(s->endpoint).expired > 0);
+}
+
 struct chain {
     struct system *s;
     int left;
@@ -364,6 +469,7 @@ int main(void)
         TEST(test_bits_of_batches),
         TEST(test_max_batch),
         TEST(test_in_each_others_way),
+        TEST(test_times_of_queries_apart),
         TEST(test_scales_and_batch_dimension),
         TEST(test_bias),
         TEST(test_full_queue),
@@ -373,6 +479,8 @@ int main(void)
         TEST(test_drain),
         TEST(test_freed_endpoint),
         TEST(test_submit_in_callback),
+        TEST(test_freed_under_closed_loops),
+        TEST(test_counts_add_up),
         TEST(test_times),
         TEST(test_fork),
     };

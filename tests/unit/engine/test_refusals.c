@@ -96,6 +96,7 @@ static void test_engine_options(void **state)
     } while (0)
     REFUSED(threads, -1, VIC_BAD_ARGUMENT, "threads");
     REFUSED(build_threads, -1, VIC_BAD_ARGUMENT, "build_threads");
+    REFUSED(build_threads, 1025, VIC_BAD_ARGUMENT, "build_threads: expected 0 (half of all) to 1024");
     REFUSED(streams, 17, VIC_BAD_ARGUMENT, "streams");
     REFUSED(reserved_1, 1, VIC_BAD_ARGUMENT, "reserved");
     REFUSED(reserved[0], 1, VIC_BAD_ARGUMENT, "reserved");

@@ -89,6 +89,48 @@ static void memory_takes_turns(void **state)
     pool_free(pool);
 }
 
+/* The pattern that is followed stays as it is, and the one in whose memory the new one is made may be of any place
+ * before, with another cell. */
+static void beside_the_one_that_stays(void **state)
+{
+    struct pool *pool;
+    vic_error err;
+    (void)state;
+    CHECK_OK(pool_create(2, &pool, &err));
+    for (int form = 0; form < 4; form += 2)
+        for (int k = 0; k < KINDS; k++) {
+            struct kinds s;
+            uint64_t seed = 900 + (uint64_t)k;
+            vic_pattern *spare = NULL, *moved;
+            kinds_make(&s, 90 + (uint64_t)form, false, form & 2);
+            vic_pattern *base = kinds_pattern(&s, (enum kind)k, pool);
+            struct expected kept = pairs_there(base, pool);
+            assert_int_equal(pattern_follows(base), k <= KIND_NEAREST_MASKED);
+            if (k > KIND_NEAREST_MASKED) {
+                CHECK_FAILS(pattern_moved(base, s.x, NULL, NULL, pool, &moved, &err), VIC_BAD_ARGUMENT,
+                            "only patterns of a cutoff");
+                assert_null(moved);
+            }
+            for (int step = 0; k <= KIND_NEAREST_MASKED && step < 4; step++) {
+                move(&s, &seed);
+                const vic_pattern *memory = spare;
+                CHECK_OK(pattern_moved(base, s.x, NULL, spare, pool, &moved, &err));
+                if (k == KIND_CUTOFF && form == 0 && step > 0) assert_ptr_equal(moved, memory);
+                vic_pattern *fresh = kinds_pattern(&s, (enum kind)k, pool);
+                expect_same("moved", moved, fresh, pool);
+                pattern_release(fresh);
+                spare = moved;
+            }
+            s.x[4] = NAN;
+            if (k <= KIND_NEAREST_MASKED)
+                CHECK_FAILS(pattern_moved(base, s.x, NULL, spare, pool, &moved, &err), VIC_BAD_INPUT, "nan");
+            expect_pattern("the one that stays", base, &kept, pool);
+            pattern_release(base);
+            kinds_free(&s);
+        }
+    pool_free(pool);
+}
+
 static int released;
 
 static void release_kept(struct pattern_on_device *kept)
@@ -125,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_that_can),
         cmocka_unit_test(memory_takes_turns),
+        cmocka_unit_test(beside_the_one_that_stays),
         cmocka_unit_test(nothing_stays_on_a_gpu),
     };
     return cmocka_run_group_tests_name("pattern_update", tests, NULL, NULL);

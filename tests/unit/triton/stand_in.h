@@ -126,7 +126,6 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 
 static atomic_int errors_alive, messages_alive, lines_logged;
 static atomic_long calls, failing_call; /* the number of the call that fails; 0 = none */
-static char last_logged[1200];
 
 TRITONSERVER_Error *TRITONSERVER_ErrorNew(TRITONSERVER_Error_Code code, const char *text)
 {
@@ -159,7 +158,7 @@ const char *TRITONSERVER_ErrorMessage(TRITONSERVER_Error *error)
 TRITONSERVER_Error *TRITONSERVER_LogMessage(TRITONSERVER_LogLevel level, const char *file, int line, const char *text)
 {
     (void)level, (void)file, (void)line;
-    snprintf(last_logged, sizeof last_logged, "%s", text);
+    assert_true(strlen(text) > 0 && text[strlen(text) - 1] != '\n');
     lines_logged++;
     MAY_FAIL();
     return NULL;

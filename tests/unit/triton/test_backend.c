@@ -311,16 +311,47 @@ static void test_positions(void **state)
     ask(&r[1], before.q, before.k, before.v, 0);
     ask(&r[2], before.q, before.k, before.v, 0);
     bring(&r[2], "POSITIONS", moved, N - 1);
-    memset(&r[3], 0, sizeof r[3]);
-    bring(&r[3], "CELL", moved, 2);
+    ask(&r[3], before.q, before.k, before.v, 0);
+    bring(&r[3], "CELL", moved, 3);
     execute(&w.instance, r, 4);
     assert_false(r[0].failed);
     assert_int_equal(r[0].given_count, 0);
     assert_int_equal(r[0].version, 3);
     check_output(&r[1], "O", before.out, BYTES);
     check_refused(&r[2], TRITONSERVER_ERROR_INVALID_ARG, "positions: expected shape [40, 3]");
-    check_refused(&r[3], TRITONSERVER_ERROR_INVALID_ARG, "CELL: expected shape [3, 3]");
+    check_refused(&r[3], TRITONSERVER_ERROR_INVALID_ARG, "CELL: not one of the model's"); /* it is not periodic */
     for (int i = 0; i < 4; i++) discard(&r[i]);
+    close_world(&w);
+}
+
+/* A cell alone, in float32; one that is none. */
+static void test_cells(void **state)
+{
+    (void)state;
+    static struct problem p;
+    static TRITONBACKEND_Request r[3];
+    const float wider[9] = { 9, 0, 0, 0, 9, 0, 0, 0, 9 };
+    const double cell[9] = { 9, 0, 0, 0, 9, 0, 0, 0, 9 };
+    const vic_points points = points_at(N, positions, cell);
+    struct world w;
+    configure(&w, 0, "\"positions\":{\"string_value\":\"FP32\"},\"structure\":{\"string_value\":\"periodic.vnp\"}");
+    open_world(&w);
+    assert_non_null(strstr(w.model.completed, "{\"name\":\"CELL\",\"data_type\":\"TYPE_FP32\",\"dims\":[3,3],"
+                                              "\"optional\":true}"));
+    draw(&p, 5, positions);
+    vic_pattern *pattern = cutoff_pattern(&points, CUTOFF);
+    solve(&p, pattern);
+    vic_pattern_free(pattern);
+    for (int i = 0; i < 3; i++) ask(&r[i], p.q, p.k, p.v, 0);
+    add_input(&r[0], "CELL", TRITONSERVER_TYPE_FP32, wider, 24, 2, (const int64_t[]){ 2, 3 });
+    add_input(&r[1], "CELL", TRITONSERVER_TYPE_FP32, wider, 36, 2, (const int64_t[]){ 3, 3 });
+    execute(&w.instance, r, 3);
+    check_refused(&r[0], TRITONSERVER_ERROR_INVALID_ARG,
+                  "CELL: expected shape [3, 3], the vectors as rows, got [2, 3]");
+    check_output(&r[1], "O", p.out, BYTES);
+    check_output(&r[2], "O", p.out, BYTES);
+    assert_int_equal(r[2].version, 2);
+    for (int i = 0; i < 3; i++) discard(&r[i]);
     close_world(&w);
 }
 
@@ -717,6 +748,11 @@ static int set_up(void **state)
     snprintf(path, sizeof path, "%s/1/pattern.vnp", folder);
     CHECK_OK(vic_pattern_save(pattern, path, &err));
     vic_pattern_free(pattern);
+    const vic_points crystal = points_at(N, positions, (const double[]){ 8, 0, 0, 0, 8, 0, 0, 0, 8 });
+    pattern = cutoff_pattern(&crystal, CUTOFF);
+    snprintf(path, sizeof path, "%s/1/periodic.vnp", folder);
+    CHECK_OK(vic_pattern_save(pattern, path, &err));
+    vic_pattern_free(pattern);
     return 0;
 }
 
@@ -725,6 +761,8 @@ static int tear_down(void **state)
     (void)state;
     char path[128];
     snprintf(path, sizeof path, "%s/1/pattern.vnp", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/1/periodic.vnp", folder);
     unlink(path);
     snprintf(path, sizeof path, "%s/1", folder);
     rmdir(path);
@@ -737,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_results),
         cmocka_unit_test(test_batch_dimension),
         cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_cells),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_cancelled_while_waiting),
         cmocka_unit_test(test_instances_at_once),
