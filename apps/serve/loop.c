@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, SWEEP_MS = 1000, RUNS = 16 };
+enum { EVENTS = 64, SWEEP_MS = 1000, CLOSING_SWEEP_MS = 100, INCOMPLETE_MS = 1500, RUNS = 16 };
 
 /* ---- what other threads do ---- */
 
@@ -182,12 +182,25 @@ static void client_ends(struct connection *c, uint32_t events)
     if (c->phase == PHASE_WORK && c->request) infer_cancel(c->request);
 }
 
+static int sweep_ms(const struct loop *loop)
+{
+    return loop->server->closing ? CLOSING_SWEEP_MS : SWEEP_MS;
+}
+
+/* Since the gates began to close, how long a request may still be incomplete: within --drain-timeout in any case. */
+static double incomplete_seconds(const struct server *server)
+{
+    const double half = 0.5 * server->options->drain_timeout;
+    return half < 1e-3 * INCOMPLETE_MS ? half : 1e-3 * INCOMPLETE_MS;
+}
+
 /* Connections that take too long over what they do; libmicrohttpd sees them end, and cleans up. */
 static void sweep(struct loop *loop)
 {
     const struct server *server = loop->server;
     const double now = seconds_now(), idle = server->options->idle_timeout;
-    if (now - loop->swept < 1e-3 * SWEEP_MS) return;
+    const bool last = server->closing && now - server->closing_since > incomplete_seconds(server);
+    if (now - loop->swept < 1e-3 * sweep_ms(loop)) return;
     loop->swept = now;
     for (struct connection *c = loop->first; c; c = c->next) {
         const double took = now - c->since;
@@ -195,15 +208,14 @@ static void sweep(struct loop *loop)
         if (c->phase == PHASE_WORK) continue;
         if (c->phase == PHASE_BODY || c->phase == PHASE_ANSWER)
             most = (idle < GRACE_SECONDS ? idle : GRACE_SECONDS) + (double)c->size / SLOWEST_BYTES;
-        if (server->closing && c->phase <= PHASE_HEAD && most > 1.0) most = 1.0;
-        if (took > most) shutdown(c->descriptor, SHUT_RDWR);
+        if (took > most || (last && c->phase <= PHASE_BODY)) shutdown(c->descriptor, SHUT_RDWR);
     }
 }
 
 static int wait_ms(const struct loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG ms;
-    return mhd.get_timeout(loop->daemon, &ms) == MHD_YES && ms < SWEEP_MS ? (int)ms : SWEEP_MS;
+    return mhd.get_timeout(loop->daemon, &ms) == MHD_YES && ms < (unsigned)sweep_ms(loop) ? (int)ms : sweep_ms(loop);
 }
 
 /* What an event is about: the loop's own eventfd, its libmicrohttpd, a gate, or a connection. */

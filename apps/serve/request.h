@@ -35,6 +35,7 @@ struct server {
     int gate_count;
     bool gates_watched; /* by the first loop: not while there are as many connections as there may be */
     double started;
+    double closing_since;  /* set before `closing` */
     _Atomic bool ready;    /* as health says; off when draining begins */
     _Atomic bool closing;  /* answers close their connections, and the first loop its gates */
     _Atomic bool closed;   /* which it has: nobody else gets in */

@@ -226,6 +226,7 @@ static void drain(struct server *server, const sigset_t *signals)
     notify_systemd("STOPPING=1");
     log_message(LOG_INFO, "drain", "not ready from now on; the door closes in %g s", options->drain_delay);
     drain_wait(server, signals, options->drain_delay, NULL);
+    server->closing_since = seconds_now();
     server->closing = true;
     if (options->unix_path) unlink(options->unix_path);
     for (int i = 0; i < server->loop_count; i++) loop_wake(server->loops[i]);

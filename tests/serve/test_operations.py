@@ -290,6 +290,41 @@ def test_drain_of_those_in_front_of_the_door(serve, tiny):
         assert server.process.wait(PATIENCE) == 0
 
 
+INCOMPLETE = {
+    "body": b"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{  ",
+    "chunks": b"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{  \r\n",
+    "refused body": b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{  ",
+    "head": b"GET /v2 HTTP/1.1\r\nHost: x\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", INCOMPLETE)
+@pytest.mark.parametrize("timeout", [2, 60])
+def test_drain_with_incomplete_requests(serve, tiny, name, timeout):
+    """They are not accepted yet: cut off after 2 s, or well within a shorter --drain-timeout, and nothing is lost."""
+    server = serve(tiny, *ARGUMENTS, "--drain-timeout", str(timeout))
+    with server.client() as client:
+        client.send(INCOMPLETE[name])
+        server.wait(lambda: server.figure("vicinal_connections") == 2, "it is connected")
+        begin = time.monotonic()
+        server.terminate()
+        assert time.monotonic() - begin < 6, "2 s, and as many again for a busy machine"
+        assert client.read() is None
+
+
+def test_drain_lets_requests_be_completed(serve, tiny):
+    server = serve(tiny, *ARGUMENTS)
+    with server.client() as client:
+        client.send(INCOMPLETE["body"])
+        server.wait(lambda: server.figure("vicinal_connections") == 2, "it is connected")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        client.send(b" " * 996 + b"}")
+        assert client.read().status == 200
+    assert server.process.wait(PATIENCE) == 0, server.log
+
+
 def test_drain_without_work(tiny_server):
     begin = time.monotonic()
     with tiny_server.client() as idle:
