@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting, overload, draining, tokens, sockets, logs, metrics: what an operator sees."""
+import gzip
 import json
 import os
 import signal
@@ -51,6 +52,21 @@ def test_command_line(binary, tiny, tmp_path):
     assert 'no kernel "nope"' in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=4)
     for folder in ("none", "tiny.xyz"):
         assert f"--models {folder}: expected a folder" in fails(binary, tmp_path, "--models", folder, code=3)
+
+
+@pytest.mark.parametrize("file, name", [("tiny.xyz.gz", "tiny"), ("a.b.xyz", "a.b"), ("a.b.xyz.gz", "a.b"),
+                                        ("one two.xyz.gz", "one_two")])
+def test_model_names(serve, tiny, tmp_path, file, name):
+    """A file's name without its ending, and without that of its compression first."""
+    path = tmp_path / file
+    path.write_bytes(gzip.compress(tiny.read_bytes()) if file.endswith(".gz") else tiny.read_bytes())
+    server = serve(path, *ARGUMENTS)
+    assert [m["name"] for m in server.ask("POST", "/v2/repository/index", b"{}").json] == [name]
+
+
+def test_model_names_of_compressed_files(binary, tiny, tmp_path):
+    for other in ("tiny.pdb.gz", "tiny.cif.bz2", "sub/tiny.cif.zst", "tiny.gz"):
+        assert "both be the model tiny" in fails(binary, tmp_path, tiny, other, *ARGUMENTS)
 
 
 def test_port_in_use(serve, binary, tiny, tmp_path):

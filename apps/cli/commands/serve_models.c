@@ -55,15 +55,24 @@ void serve_model_rows(struct run_options *run, int *max_batch, struct serve_rows
 
 /* ---- names ---- */
 
+static size_t without_compression(const char *name)
+{
+    static const char *const endings[] = { ".gz", ".bz2", ".xz", ".zst", ".Z" };
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t size = strlen(endings[i]);
+        if (length > size && strcmp(name + length - size, endings[i]) == 0) return length - size;
+    }
+    return length;
+}
+
 /* "path/to/1crn.pdb.gz" is 1crn; what a name cannot have becomes '_'. */
 static void model_name(const char *file, char out[MOST_NAME + 1])
 {
     const char *slash = strrchr(file, '/'), *from = slash ? slash + 1 : file;
-    size_t length = strlen(from);
-    const char *dot;
-    if (length > 3 && strcmp(from + length - 3, ".gz") == 0) length -= 3;
-    for (dot = from + length; dot > from && *dot != '.'; dot--) continue;
-    if (dot > from) length = (size_t)(dot - from);
+    size_t length = without_compression(from), stem = length;
+    while (stem > 0 && from[stem - 1] != '.') stem--;
+    if (stem > 1) length = stem - 1; /* a name that begins with its only dot is kept */
     if (length > MOST_NAME) length = MOST_NAME;
     for (size_t i = 0; i < length; i++) {
         const unsigned char c = (unsigned char)from[i];
