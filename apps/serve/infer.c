@@ -274,23 +274,38 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     return join_device(r, all, device);
 }
 
+/* O and LSE in one region must not lie on each other; other names may stand for the same memory. */
+static bool check_overlap(struct request *r, size_t o_bytes, size_t lse_bytes)
+{
+    const struct tensor_head *o = &r->query.head->output[OUTPUT_O], *lse = &r->query.head->output[OUTPUT_LSE];
+    struct region *const *of = r->query.region + INPUTS;
+    if (!of[OUTPUT_O] || !of[OUTPUT_LSE] ||
+        !regions_overlap(of[OUTPUT_O], o->offset, o_bytes, of[OUTPUT_LSE], lse->offset, lse_bytes))
+        return true;
+    return refuse(&r->why, 400,
+                  "outputs 'O' (%zu bytes from %zu of region '%s') and 'LSE' (%zu bytes from %zu of region '%s') "
+                  "overlap: give each a place of its own",
+                  o_bytes, o->offset, o->region, lse_bytes, lse->offset, lse->region);
+}
+
 static bool bind_outputs(struct request *r, vic_device *all)
 {
     struct query *q = &r->query;
     const vic_plan_options *plan = &q->model->plan;
     const int batched = q->batch >= 0;
     const int64_t shape[] = { q->batch, q->query.q.shape[batched], plan->heads, plan->head_dim_v };
-    size_t bytes, lse_bytes, room;
+    size_t bytes, o_bytes, lse_bytes, room;
     q->query.out = vic_tensor_make(NULL, plan->dtype, 3 + batched, shape + !batched);
     q->query.lse = vic_tensor_make(NULL, VIC_F32, 2 + batched, shape + !batched);
     if (!shape_bytes(q->query.out.ndim, q->query.out.shape, vic_dtype_size(plan->dtype), &bytes) ||
         !shape_bytes(q->query.lse.ndim, q->query.lse.shape, sizeof(float), &lse_bytes) ||
         __builtin_add_overflow(bytes, lse_bytes, &room) || room > (size_t)r->loop->server->options->max_body)
         return refuse(&r->why, 413, "the answer would be larger than a body may be");
+    o_bytes = bytes;
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     q->out = take_memory(r, ANSWER_HEAD + bytes + lse_bytes);
     return q->out && bind_output(r, OUTPUT_O, 0, all, &q->query.out) &&
-           bind_output(r, OUTPUT_LSE, bytes, all, &q->query.lse);
+           bind_output(r, OUTPUT_LSE, bytes, all, &q->query.lse) && check_overlap(r, o_bytes, lse_bytes);
 }
 
 static bool bind_cell(struct request *r, const vic_tensor *cell)

@@ -251,6 +251,22 @@ void *region_memory(const struct region *region, size_t offset, vic_device *devi
     return (char *)region->memory + offset;
 }
 
+static bool same_memory(const struct region *a, const struct region *b)
+{
+    struct stat s, t;
+    if (a == b) return true;
+    if (a->cuda || b->cuda) return a->cuda && b->cuda && a->memory == b->memory;
+    return fstat(a->descriptor, &s) == 0 && fstat(b->descriptor, &t) == 0 && s.st_dev == t.st_dev &&
+           s.st_ino == t.st_ino;
+}
+
+bool regions_overlap(const struct region *a, size_t a_offset, size_t a_bytes, const struct region *b, size_t b_offset,
+                     size_t b_bytes)
+{
+    const size_t a_start = a->offset + a_offset, b_start = b->offset + b_offset;
+    return a_start < b_start + b_bytes && b_start < a_start + a_bytes && same_memory(a, b);
+}
+
 /* What pread() and pwrite() have in common.  A write must not make the memory longer again, so it is looked at. */
 static bool move(const struct region *region, size_t offset, void *to, const void *from, size_t bytes)
 {

@@ -29,6 +29,10 @@ struct region *region_table_find(struct region_table *r, const char *name, size_
                                  struct refusal *why);
 void region_release(struct region *region);
 
+/* Have these bytes of the two any in common?  Two regions may be of the same memory. */
+bool regions_overlap(const struct region *a, size_t a_offset, size_t a_bytes, const struct region *b, size_t b_offset,
+                     size_t b_bytes);
+
 /* CUDA: its memory, and on which device; NULL for system memory. */
 void *region_memory(const struct region *region, size_t offset, vic_device *device);
 /* System memory; false: it is no longer as large as it was. */

@@ -71,6 +71,27 @@ def test_regions(tiny_server, tensors, memory, offset):
         assert written[:offset] + written[offset + 360:] == bytes(140 + offset)  # and nothing beside
 
 
+@pytest.mark.parametrize("at, alias", [(0, False), (319, False), (-39, False), (0, True), (-39, True)])
+def test_outputs_that_overlap(tiny_server, tensors, memory, at, alias):
+    """O of 320 bytes from 100 on, and LSE of 40 on some of them: refused, and nothing is written."""
+    key, _ = memory(packed(tensors()))
+    out_key, out_path = memory(bytes(1000))
+    with tiny_server.client() as client:
+        assert register(client, "in", key, 960).status == 200
+        assert register(client, "out", out_key, 1000).status == 200
+        assert register(client, "alias", out_key, 990, 10).status == 200  # of the same memory
+        asked = request(out=100, lse=True)
+        place = asked["outputs"][1]["parameters"]
+        for lse, status in ((100 + at, 400), (420, 200), (60, 200)):
+            place["shared_memory_region"] = "alias" if alias else "out"
+            place["shared_memory_offset"] = lse - 10 * alias
+            answer = client.post("/v2/models/tiny/infer", asked)
+            assert answer.status == status, (lse, answer.body)
+            if status == 400:
+                assert "'O'" in answer.error and "'LSE'" in answer.error and "overlap" in answer.error
+                assert out_path.read_bytes() == bytes(1000)
+
+
 def test_status(tiny_server, memory):
     key, _ = memory(bytes(100))
     with tiny_server.client() as client:
