@@ -10,7 +10,7 @@
 const char *const input_names[INPUTS] = { "Q", "K", "V", "POSITIONS", "CELL" };
 const char *const output_names[OUTPUTS] = { "O", "LSE" };
 
-enum { BAD_REQUEST = 400, NOT_IMPLEMENTED = 501, JSON_DEPTH = MOST_RANK };
+enum { BAD_REQUEST = 400, NOT_IMPLEMENTED = 501 };
 
 bool refuse(struct refusal *why, unsigned status, const char *format, ...)
 {
@@ -336,40 +336,56 @@ static bool take_number(struct sink *s, double value)
     return true;
 }
 
-static bool take_numbers(struct sink *s, const json_t *data, int depth)
+/* `data` has the `rank` dimensions of `shape`; one that is flat has one, of all numbers. */
+static bool take_numbers(struct sink *s, const json_t *data, int rank, const int64_t *shape)
 {
     size_t i;
     json_t *value;
     json_array_foreach(data, i, value)
     {
-        if (json_is_number(value)) {
-            if (!take_number(s, json_number_value(value))) return false;
-        } else if (!json_is_array(value) || depth == 0) {
-            s->wrong = json_is_array(value) ? "an array too deep in others" : "one that is no number";
+        if (json_is_array(value) != (rank > 1)) {
+            s->wrong = json_is_array(value)    ? "an array too deep in others"
+                       : json_is_number(value) ? "a number where the shape has another dimension"
+                                               : "one that is no number";
             return false;
-        } else if (!take_numbers(s, value, depth - 1)) {
+        }
+        if (rank > 1) {
+            if (!take_numbers(s, value, rank - 1, shape + 1)) return false;
+        } else if (!json_is_number(value)) {
+            s->wrong = "one that is no number";
+            return false;
+        } else if (!take_number(s, json_number_value(value))) {
             return false;
         }
     }
-    return true;
+    return json_array_size(data) == (size_t)*shape;
+}
+
+static bool is_flat(const json_t *data)
+{
+    return !json_is_array(json_array_get(data, 0));
 }
 
 bool infer_numbers(const struct tensor_head *t, const char *name, void *to, struct refusal *why)
 {
     struct sink s = { t->dtype, to, 0, 0, NULL };
+    int64_t count;
+    char words[96];
     if (t->dtype != VIC_F32 && t->dtype != VIC_F64)
         return refuse(why, BAD_REQUEST,
                       "input '%s': receiving %s data via JSON is not supported. Please use the binary data format",
                       name, t->type);
     s.room = t->bytes / (t->dtype == VIC_F32 ? sizeof(float) : sizeof(double));
-    if (take_numbers(&s, t->data, JSON_DEPTH) && s.count == s.room) return true;
+    count = (int64_t)s.room;
+    if (is_flat(t->data) ? take_numbers(&s, t->data, 1, &count) : take_numbers(&s, t->data, t->rank, t->shape))
+        return true;
     if (s.wrong)
         return refuse(why, BAD_REQUEST,
                       "Unable to parse 'data': input '%s': expected %zu numbers, found %s behind %zu", name, s.room,
                       s.wrong, s.count);
     return refuse(
         why, BAD_REQUEST,
-        "Unable to parse 'data': Shape does not match true shape of 'data' field: input '%s' has %zu numbers "
-        "by its shape, and 'data' others",
-        name, s.room);
+        "Unable to parse 'data': Shape does not match true shape of 'data' field: input '%s' is %s by its shape: "
+        "expected its %zu numbers flat, or nested like that",
+        name, shape_words(t->rank, t->shape, words), s.room);
 }

@@ -54,7 +54,7 @@ bool refuse(struct refusal *why, unsigned status, const char *format, ...) __att
 bool infer_head_read(const char *text, size_t size, struct infer_head *out, struct refusal *why);
 void infer_head_close(struct infer_head *head);
 
-/* Numbers of an input that is JSON, nested or flat, into `to`, `bytes` long. */
+/* Numbers of an input that is JSON, flat or nested as its shape is, into `to`, `bytes` long. */
 bool infer_numbers(const struct tensor_head *t, const char *name, void *to, struct refusal *why);
 
 /* Types by the protocol's names ("FP32"); "" and unknown where there is none. */

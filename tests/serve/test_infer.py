@@ -65,6 +65,30 @@ def test_json_alone(tiny_server, tensors):
         check(answer, CHAIN, CUTOFF, given)
 
 
+NESTED = {  # of [5, 2, 8]
+    "turned round": (np.zeros((8, 2, 5)).tolist(), "Shape does not match"),
+    "the last two turned": (np.zeros((5, 8, 2)).tolist(), "Shape does not match"),
+    "the first two as one": (np.zeros((10, 8)).tolist(), "found a number where"),
+    "one more in front": (np.zeros((1, 5, 2, 8)).tolist(), "too deep"),
+    "one more behind": (np.zeros((5, 2, 8, 1)).tolist(), "too deep"),
+    "flat in an array": ([[0.0] * 80], "found a number where"),
+    "ragged": ([[[0.0] * 9, [0.0] * 7]] + np.zeros((4, 2, 8)).tolist(), "Shape does not match"),
+    "flat, then nested": ([0.0] * 72 + [[0.0] * 8], "too deep"),
+    "nested, then flat": ([[[0.0] * 8, [0.0] * 8]] + [0.0] * 64, "found a number where"),
+    "one row less": (np.zeros((4, 2, 8)).tolist(), "Shape does not match"),
+    "empty": ([], "Shape does not match"),
+    "empty ones": ([[]] * 5, "Shape does not match"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_json_nested_otherwise(tiny_server, name):
+    """Numbers are taken flat, or in the nesting of their shape, and not in another that has as many."""
+    data, text = NESTED[name]
+    answer = tiny_server.ask("POST", "/v2/models/tiny/infer", request([tensor(data=data)] + ALL[1:]))
+    assert answer.status == 400 and text in answer.error, answer.body
+
+
 def test_json_has_infinity(serve, tmp_path, tensors):
     """An atom that no other is near, and that does not see itself, has no pairs."""
     far = np.array([[0, 0, 0], [50.0, 0, 0]])
