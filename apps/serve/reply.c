@@ -46,6 +46,7 @@ static void add_headers(struct request *r, struct MHD_Response *response, unsign
     }
     if (r->id[0]) mhd.add_response_header(response, "X-Request-Id", r->id);
     if (status == 503) mhd.add_response_header(response, "Retry-After", "1");
+    if (status == 405 && r->allow) mhd.add_response_header(response, "Allow", r->allow);
     if (status == 401) mhd.add_response_header(response, "WWW-Authenticate", "Bearer");
     if (r->close || atomic_load_explicit(&r->loop->server->closing, memory_order_relaxed))
         mhd.add_response_header(response, "Connection", "close");

@@ -117,6 +117,7 @@ struct request {
     char name[MOST_NAME + 1];
     bool name_good, version_given, version_good;
     const char *authorization, *origin, *host, *encoding;
+    const char *allow;      /* verbs of a path that was asked by another; NULL elsewhere */
     bool browser;           /* sends what only browsers send */
     char id[MOST_NAME + 1]; /* X-Request-Id, "" = none */
     bool has_json_size;

@@ -140,16 +140,22 @@ static bool matches(const char *pattern, const char *url, struct request *r)
 
 const struct route *route_find(const char *method, const char *url, struct request *r)
 {
-    bool other = false;
+    bool gets = false, posts = false;
     for (int i = 0; i < ROUTES; i++) {
         if (!matches(routes[i].path, url, r)) continue;
         if (strcmp(method, routes[i].method) == 0 ||
             (strcmp(method, "HEAD") == 0 && strcmp(routes[i].method, "GET") == 0))
             return &routes[i];
-        other = true;
+        if (strcmp(routes[i].method, "GET") == 0)
+            gets = true;
+        else
+            posts = true;
     }
-    if (other)
+    r->allow = gets && posts ? "GET, HEAD, POST" : gets ? "GET, HEAD" : posts ? "POST" : NULL;
+    if (r->allow)
         refuse(&r->why, 405, "Method Not Allowed");
+    else if (strcmp(url, "/v2/models") == 0 || strcmp(url, "/v2/models/") == 0)
+        refuse(&r->why, 404, "Not Found; POST /v2/repository/index lists the models");
     else
         refuse(&r->why, 404, "Not Found");
     return NULL;

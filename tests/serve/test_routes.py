@@ -51,6 +51,9 @@ def test_verbs(tiny_server, path, verb, status, body):
             answer = client.ask(other, path, json.dumps(body).encode() if body is not None else None)
             good = other == verb or (other == "HEAD" and verb == "GET") or (other == "POST" and path in BOTH)
             assert answer.status == (status if good else 405), (other, answer.body)
+            verbs = {"GET", "HEAD", "POST"} if path in BOTH else {"POST"} if verb == "POST" else {"GET", "HEAD"}
+            allowed = answer.headers.get("allow")
+            assert (allowed and set(allowed.split(", "))) == (None if good else verbs), (other, allowed)
             if not good and other != "HEAD":
                 assert answer.error == "Method Not Allowed"
         assert client.get("/v2/health/live").status == 200
@@ -78,6 +81,13 @@ def test_unknown_paths(tiny_server, path):
         for verb in ("GET", "POST"):
             answer = client.ask(verb, path, b"{}" if verb == "POST" else None)
             assert answer.status == (404 if path != "/v2/" else {"GET": 200, "POST": 405}[verb]), answer.body
+
+
+def test_path_of_all_models(tiny_server):
+    """Triton has no such path; people try it first, and are told which there is."""
+    for path in ("/v2/models", "/v2/models/"):
+        assert "POST /v2/repository/index" in tiny_server.ask("GET", path).error
+    assert tiny_server.ask("GET", "/v2/model").error == "Not Found"
 
 
 @pytest.mark.parametrize("name", ["other", "tiny2", "TINY", ".", "..", "a%2Fb", "a%20b", "x" * 65, "%ff", "tiny%0a"])
