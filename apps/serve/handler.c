@@ -82,6 +82,15 @@ static struct request *take_request(struct loop *loop)
     return r;
 }
 
+/* In the path, as libmicrohttpd, which decodes it, no longer shows: it would part what a proxy takes for one name. */
+static bool has_encoded_slash(const char *target)
+{
+    const size_t path = strcspn(target, "?");
+    for (size_t i = 0; i + 2 < path; i++)
+        if (strncasecmp(target + i, "%2f", 3) == 0) return true;
+    return false;
+}
+
 /* Its first line is there; `target` as it was sent.  NULL: no memory, and the connection is closed. */
 void *handler_target(void *user, const char *target, struct MHD_Connection *connection)
 {
@@ -98,6 +107,7 @@ void *handler_target(void *user, const char *target, struct MHD_Connection *conn
     r->start = seconds_now();
     /* A path with a NUL would end there for us, and not for a proxy. */
     r->target_bad = target && (strstr(target, "%00") || strlen(target) > MOST_TARGET);
+    r->target_slash = target && has_encoded_slash(target);
     r->connection->phase = PHASE_HEAD; /* counted from the last answer on */
     return r;
 }
@@ -158,6 +168,7 @@ static bool check_head(struct request *r, const char *method, const char *url, c
     }
     if (!hygiene_check(r, method, url, version)) return false;
     if (r->loop->server->faulted) return refuse(&r->why, 503, "a GPU has failed: the server ends");
+    if (r->target_slash) return refuse(&r->why, 404, "Not Found: no name has a slash (%%2F) in it");
     r->route = route_find(method, url, r);
     return r->route && check_origin(r) && check_token(r) && check_gate(r) &&
            (r->route->body != BODY_TENSORS || infer_has_room(r)) && body_begin(r);

@@ -80,9 +80,18 @@ static bool take_header(struct walk *w, const char *key, size_t key_size, const 
         if (r->host) return refuse(&r->why, 400, "two Host headers");
         r->host = value;
     }
-    if (is_named(key, key_size, "Content-Encoding")) r->encoding = value;
-    if (is_named(key, key_size, "Authorization")) r->authorization = value;
-    if (is_named(key, key_size, "Origin")) r->origin = value;
+    if (is_named(key, key_size, "Content-Encoding")) {
+        if (r->encoding) return refuse(&r->why, 400, "two Content-Encoding headers");
+        r->encoding = value;
+    }
+    if (is_named(key, key_size, "Authorization")) {
+        if (r->authorization) return refuse(&r->why, 400, "two Authorization headers");
+        r->authorization = value;
+    }
+    if (is_named(key, key_size, "Origin")) {
+        if (r->origin) return refuse(&r->why, 400, "two Origin headers");
+        r->origin = value;
+    }
     if (is_named(key, key_size, "Origin") || is_named(key, key_size, "Sec-Fetch-Site")) r->browser = true;
     if (is_named(key, key_size, "X-Request-Id") && good_name(value)) snprintf(r->id, sizeof r->id, "%s", value);
     return true;
