@@ -51,12 +51,24 @@ static bool grow(struct request *r, size_t size)
     return true;
 }
 
+static void throw_away(struct request *r)
+{
+    pool_give(&r->loop->pool, r->body);
+    r->body = NULL;
+}
+
 bool body_take(struct request *r, const char *bytes, size_t size)
 {
     size_t end;
-    if (__builtin_add_overflow(r->body_size, size, &end) || end > r->body_most) return false;
     if (!r->body) return false;
-    if (r->body_skip + end > pool_size(r->body) && !grow(r, size)) return false;
+    if (__builtin_add_overflow(r->body_size, size, &end) || end > r->body_most) {
+        throw_away(r);
+        return refuse(&r->why, 413, "a body of more than %zu bytes: expected at most that", r->body_most);
+    }
+    if (r->body_skip + end > pool_size(r->body) && !grow(r, size)) {
+        throw_away(r);
+        return no_room(r);
+    }
     memcpy(r->body + r->body_skip + r->body_size, bytes, size);
     r->body_size = end;
     return true;

@@ -7,7 +7,7 @@
 
 /* After the head: false: refused, with r->why. */
 bool body_begin(struct request *r);
-/* A piece; false: more than was allowed, and the connection is closed. */
+/* A piece; false: refused, with r->why: more than is allowed, or no memory. */
 bool body_take(struct request *r, const char *bytes, size_t size);
 /* All of it is there: unpacked where it is gzip or deflate.  false: refused. */
 bool body_end(struct request *r);

@@ -223,6 +223,18 @@ static enum MHD_Result go_on(struct request *r)
     return r->route->finish ? answer(r, r->route->finish(r)) : infer_answer(r);
 }
 
+/* libmicrohttpd takes no answer before a body's end, so what chunks bring beyond the limit is thrown away, up to as much
+ * again.  false: close the connection. */
+static bool take_piece(struct request *r, const char *bytes, size_t size)
+{
+    if (!r->skip_body) {
+        r->skip_body = !body_take(r, bytes, size);
+        return !r->skip_body || r->why.status != 0;
+    }
+    if (!r->chunked) return true;
+    return !__builtin_add_overflow(r->body_size, size, &r->body_size) && r->body_size / 2 <= r->body_most;
+}
+
 enum MHD_Result handler_request(void *loop, struct MHD_Connection *connection, const char *url, const char *method,
                                 const char *version, const char *upload, size_t *upload_size, void **request)
 {
@@ -239,7 +251,7 @@ enum MHD_Result handler_request(void *loop, struct MHD_Connection *connection, c
         return MHD_YES;
     case STAGE_BODY:
         if (*upload_size == 0) return r->skip_body ? reply_refusal(r) : work(r);
-        if (!r->skip_body && !body_take(r, upload, *upload_size)) return MHD_NO;
+        if (!take_piece(r, upload, *upload_size)) return MHD_NO;
         if (r->chunked) r->connection->size = r->body_size; /* how much is to come is not known */
         *upload_size = 0;
         return MHD_YES;

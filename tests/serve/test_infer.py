@@ -243,6 +243,45 @@ def test_chunked_body(tiny_server, tensors):
             assert client.read() is None
 
 
+def chunks(server, size, path="/v2/models/tiny/infer"):
+    """The answer to `size` blanks in chunks; None where the connection was closed without one."""
+    with server.client() as client:
+        try:
+            client.send(f"POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+            for at in range(0, size, 8192):
+                piece = b" " * min(8192, size - at)
+                client.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+            client.send(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return client.read()
+
+
+def test_large_chunked_body(serve, tiny):
+    """It is refused as one of a known length is, once it has ended; an endless one is cut off."""
+    server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--max-body", "1M")
+    most = 1 << 20
+    assert chunks(server, most).status == 400  # blanks are no JSON
+    for size in (most + 1, most + 100000, 2 * most):
+        answer = chunks(server, size)
+        assert answer.status == 413 and str(most) in answer.error, size
+        assert answer.headers["connection"].lower() == "close"
+    assert chunks(server, 2 * most + 8192) is None
+    assert chunks(server, 65537, "/v2/repository/index").status == 413
+    server.wait(lambda: server.figure("vicinal_memory_bytes") == 0, "its memory is given back")
+
+
+def test_chunked_body_without_room(serve, tiny):
+    server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--max-body", "8M", "--memory", "16M")
+    head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 6000000\r\n\r\n{"
+    held = [server.client() for _ in range(2)]
+    [c.send(head) for c in held]
+    server.wait(lambda: server.figure("vicinal_memory_bytes") >= 12000000, "memory is held")
+    answer = chunks(server, 4 << 20)
+    assert answer.status == 503 and "--memory" in answer.error
+    [c.close() for c in held]
+
+
 # ---- new positions ----
 
 def moved(seed, n=5):
