@@ -76,7 +76,8 @@ typedef struct vic_endpoint_options {
     const vic_plan_options *plan; /* heads, head size, type, order, bias; its device is the engine's; copied */
     vic_tensor bias;              /* of plans with VIC_BIAS_DISTANCE: the table of every query, in memory of the CPU;
                                     * copied */
-    int32_t max_batch;            /* queries of a launch; 0 = 64 */
+    int32_t max_batch;            /* queries of a launch at most, on the CPU fewer where these keep all threads busy;
+                                   * 0 = 64 */
     int32_t max_queue;            /* queries waiting; 0 = 4096 */
     double max_delay;             /* seconds that a query may wait for others to share its launch; 0 = none */
     double timeout;               /* seconds in which a query that brings none must be launched; 0 = no limit */

@@ -10,7 +10,8 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
 {
     (void)thread, (void)attributes, (void)body, (void)argument;
-    fprintf(stderr, "This test starts a thread and has not the label \"threads\", so ThreadSanitizer would not see it: "
-                    "add what it calls to `starts_threads` in tests/CMakeLists.txt.\n");
+    fprintf(stderr,
+            "This test starts a thread and has not the label \"threads\", so ThreadSanitizer would not see it: "
+            "add what it calls to `starts_threads` in tests/CMakeLists.txt.\n");
     abort();
 }

@@ -104,6 +104,7 @@ bool body_end(struct request *r)
     good = inflate_into(r, &z, &plain, &size, &r->loop->pool);
     inflateEnd(&z);
     if (!good) {
+        if (!plain) return no_room(r);
         pool_give(&r->loop->pool, plain);
         return refuse(&r->why, 400, "the body is not what Content-Encoding says, or unpacks to more than %zu bytes",
                       r->body_most);

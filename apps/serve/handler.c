@@ -159,14 +159,18 @@ static bool check_head(struct request *r, const char *method, const char *url, c
     if (!hygiene_check(r, method, url, version)) return false;
     if (r->loop->server->faulted) return refuse(&r->why, 503, "a GPU has failed: the server ends");
     r->route = route_find(method, url, r);
-    return r->route && check_origin(r) && check_token(r) && check_gate(r) && body_begin(r);
+    return r->route && check_origin(r) && check_token(r) && check_gate(r) &&
+           (r->route->body != BODY_TENSORS || infer_has_room(r)) && body_begin(r);
 }
 
-/* Refused by its head.  An answer now would close the connection, so a short body is read first, and thrown away. */
+/* Refused by its head.  An answer now would close the connection, so a body is read first, and thrown away: a short one,
+ * or any of those who shall come again. */
 static enum MHD_Result refuse_early(struct request *r)
 {
-    if (!r->close && !r->chunked && r->body_length <= MOST_SMALL_BODY) {
+    const size_t most = r->why.status == 503 ? (size_t)r->loop->server->options->max_body : MOST_SMALL_BODY;
+    if (!r->close && !r->chunked && r->body_length <= most) {
         r->skip_body = true;
+        r->connection->size = r->body_length;
         return MHD_YES;
     }
     r->close = true;
@@ -225,6 +229,7 @@ enum MHD_Result handler_request(void *loop, struct MHD_Connection *connection, c
     case STAGE_BODY:
         if (*upload_size == 0) return r->skip_body ? reply_refusal(r) : work(r);
         if (!r->skip_body && !body_take(r, upload, *upload_size)) return MHD_NO;
+        if (r->chunked) r->connection->size = r->body_size; /* how much is to come is not known */
         *upload_size = 0;
         return MHD_YES;
     case STAGE_WORK: return go_on(r);

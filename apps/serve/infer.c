@@ -4,6 +4,7 @@
 
 #include "log.h"
 #include "reply.h"
+#include "repository.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -148,6 +149,17 @@ static bool only_positions(const struct infer_head *head)
     return head->input[INPUT_POSITIONS].place != PLACE_NONE;
 }
 
+/* Before the query is handed in: new positions that it brings must not stay where it is refused. */
+static bool check_json_outputs(struct request *r)
+{
+    const vic_dtype dtype = r->query.model->plan.dtype;
+    if (only_positions(r->query.head) || r->query.head->output[OUTPUT_O].place != PLACE_JSON || dtype == VIC_F32)
+        return true;
+    return refuse(&r->why, 400,
+                  "sending %s data via JSON is not supported. Please use the binary data format for output 'O'",
+                  type_name(dtype));
+}
+
 static bool check_inputs(struct request *r)
 {
     const struct infer_head *head = r->query.head;
@@ -173,13 +185,23 @@ static void *take_memory(struct request *r, size_t bytes)
     return memory;
 }
 
+/* A reference to the region that a tensor names; NULL: refused. */
+static struct region *find_region(struct request *r, const struct tensor_head *t)
+{
+    if (!repository_is_local(r)) {
+        refuse(&r->why, 404, "Unable to find shared memory region: '%s'", t->region);
+        return NULL;
+    }
+    return region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+}
+
 /* Where the bytes of an input are: in the body if they may be read there, else in a copy. */
 static bool bind_bytes(struct request *r, enum input input, size_t json_size, vic_device *device, void **out)
 {
     const struct tensor_head *t = &r->query.head->input[input];
     struct query *q = &r->query;
     if (t->place == PLACE_REGION) {
-        q->region[input] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+        q->region[input] = find_region(r, t);
         if (!q->region[input]) return false;
         *out = region_memory(q->region[input], t->offset, device);
         if (*out) return true;
@@ -221,6 +243,7 @@ static bool bind_input(struct request *r, enum input input, size_t json_size, vi
         return refuse(&r->why, 400, "input '%s': expected it in the body or in system shared memory",
                       input_names[input]);
     *out = vic_tensor_make(data, t->dtype, t->rank, t->shape);
+    if (device.type == VIC_CPU) device = pool_device(r->query.copy[input] ? r->query.copy[input] : r->body);
     out->device = device;
     return join_device(r, all, device);
 }
@@ -235,13 +258,14 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     if (t->place == PLACE_NONE && output == OUTPUT_LSE) return true;
     shape_bytes(out->ndim, out->shape, vic_dtype_size(out->dtype), &bytes);
     out->data = q->out + ANSWER_HEAD + offset;
+    out->device = pool_device(q->out);
     if (t->place != PLACE_REGION) return true;
     if (t->bytes < bytes)
         return refuse(&r->why, 500,
                       "shared memory size specified with the request for output '%s' (%zu bytes) should be at least "
                       "%zu bytes to hold the results",
                       output_names[output], t->bytes, bytes);
-    q->region[INPUTS + output] = region_table_find(r->loop->server->regions, t->region, t->offset, t->bytes, &r->why);
+    q->region[INPUTS + output] = find_region(r, t);
     if (!q->region[INPUTS + output]) return false;
     if (region_memory(q->region[INPUTS + output], t->offset, &device)) {
         out->data = region_memory(q->region[INPUTS + output], t->offset, &device);
@@ -384,6 +408,13 @@ static bool submit(struct request *r, vic_device device)
     return st == VIC_OK || refuse_status(r, st, err.text);
 }
 
+/* Looked at before the JSON is read and anything is copied, so that a refusal costs little. */
+static bool has_room(struct request *r, const struct model *model)
+{
+    const int most = model->owner->options->queue;
+    return atomic_load_explicit(&model->in_flight, memory_order_relaxed) < most || refuse_status(r, VIC_BUSY, "");
+}
+
 static unsigned begin(struct request *r)
 {
     vic_device device = { VIC_CPU, 0 };
@@ -392,14 +423,16 @@ static unsigned begin(struct request *r)
         return refuse(&r->why, 404, "Request for unknown model: '%s' is not found", r->name), r->why.status;
     if (r->version_given && !r->version_good)
         return refuse(&r->why, 404, "Request for unknown model: '%s' has version 1 alone", r->name), r->why.status;
-    if (!read_head(r, &json_size)) return r->why.status;
+    if (!has_room(r, r->query.model) || !read_head(r, &json_size)) return r->why.status;
     behind = r->body_size - json_size;
     if (behind != r->query.head->binary) {
         refuse(&r->why, 400, "unexpected size of the binary data: the inputs are %zu bytes, and %zu follow the JSON",
                r->query.head->binary, behind);
         return r->why.status;
     }
-    if (!check_inputs(r) || !bind_all(r, json_size, &device) || !submit(r, device)) return r->why.status;
+    if (!check_inputs(r) || !check_json_outputs(r) || !bind_all(r, json_size, &device)) return r->why.status;
+    infer_head_close(&r->query.own); /* numbers of JSON take many times as much memory as the tensors made of them */
+    if (!submit(r, device)) return r->why.status;
     return 0;
 }
 
@@ -408,13 +441,25 @@ static uint64_t nanoseconds_since(const struct request *r)
     return (uint64_t)(1e9 * (seconds_now() - r->start));
 }
 
+static void count_failure(const struct request *r, struct model *model)
+{
+    atomic_fetch_add_explicit(&model->counts.failed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&model->counts.failed_ns, nanoseconds_since(r), memory_order_relaxed);
+}
+
+bool infer_has_room(struct request *r)
+{
+    struct model *model = r->name_good ? models_find(&r->loop->server->models, r->name) : NULL;
+    const bool room = !model || has_room(r, model);
+    if (!room) count_failure(r, model);
+    model_release(model);
+    return room;
+}
+
 unsigned infer_begin(struct request *r)
 {
     const unsigned status = begin(r);
-    if (status != 0 && r->query.model) {
-        atomic_fetch_add(&r->query.model->counts.failed, 1);
-        atomic_fetch_add(&r->query.model->counts.failed_ns, nanoseconds_since(r));
-    }
+    if (status != 0 && r->query.model) count_failure(r, r->query.model);
     return status;
 }
 
@@ -449,8 +494,7 @@ static void count(struct request *r, bool good)
     const int launch = q->launch < 1 ? 1 : q->launch < LAUNCH_SIZES ? q->launch : LAUNCH_SIZES - 1;
     const memory_order relaxed = memory_order_relaxed;
     if (!good) {
-        atomic_fetch_add_explicit(&counts->failed, 1, relaxed);
-        atomic_fetch_add_explicit(&counts->failed_ns, nanoseconds_since(r), relaxed);
+        count_failure(r, q->model);
         return;
     }
     clock_gettime(CLOCK_REALTIME, &now);
@@ -537,16 +581,6 @@ static bool write_regions(struct request *r)
     return true;
 }
 
-static bool check_json_outputs(struct request *r)
-{
-    const struct query *q = &r->query;
-    if (q->head->output[OUTPUT_O].place != PLACE_JSON || !q->query.out.data || q->query.out.dtype == VIC_F32)
-        return true;
-    return refuse(&r->why, 400,
-                  "sending %s data via JSON is not supported. Please use the binary data format for output 'O'",
-                  type_name(q->query.out.dtype));
-}
-
 /* All binary outputs lie behind each other as they are sent: O, LSE or one of them. */
 static bool in_one_piece(const struct query *q, char **start, size_t *bytes)
 {
@@ -601,7 +635,7 @@ enum MHD_Result infer_answer(struct request *r)
     size_t bytes;
     bool good;
     if (q->status != VIC_OK) refuse_status(r, q->status, q->text);
-    good = q->status == VIC_OK && check_json_outputs(r) && write_regions(r);
+    good = q->status == VIC_OK && write_regions(r);
     count(r, good);
     if (!good) return reply_refusal(r);
     return in_one_piece(q, &start, &bytes) ? answer_in_place(r, start, bytes) : answer_in_text(r);

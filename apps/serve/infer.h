@@ -5,6 +5,8 @@
 
 #include "request.h"
 
+/* When the head of a request is there; false: its model's queue is full, and nothing of the request is worth reading. */
+bool infer_has_room(struct request *r);
 /* As a route's work(): 0 = submitted. */
 unsigned infer_begin(struct request *r);
 /* Queues the answer. */

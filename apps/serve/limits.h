@@ -20,10 +20,11 @@ enum {
     MOST_LOAD_BODY = 256 << 20,    /* of a load, which may bring a structure */
     MOST_LOOPS = 16,               /* threads that speak HTTP */
     MOST_LOG_LINES = 100,          /* a second, about requests */
-    CONNECTION_MEMORY = 64 * 1024, /* that libmicrohttpd has for each connection */
-    SLOWEST_BYTES = 64 * 1024,     /* a second; slower bodies and readers are cut off */
-    GRACE_SECONDS = 30,            /* that a body or an answer may take besides */
-    CLIENT_HANDLE = 64             /* bytes of a CUDA memory handle */
+    CONNECTION_MEMORY = 64 * 1024, /* that libmicrohttpd has for each connection, and clears with each request */
+    LARGE_CONNECTION_MEMORY = 256 * 1024, /* the same where requests are larger than that: it reads by halves of it */
+    SLOWEST_BYTES = 64 * 1024,            /* a second; slower bodies and readers are cut off */
+    GRACE_SECONDS = 30,                   /* that a body or an answer may take besides */
+    CLIENT_HANDLE = 64                    /* bytes of a CUDA memory handle */
 };
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, SWEEP_MS = 1000 };
+enum { EVENTS = 64, SWEEP_MS = 1000, RUNS = 16 };
 
 /* ---- what other threads do ---- */
 
@@ -135,11 +135,16 @@ static void watch_gates(struct loop *loop)
 {
     struct server *server = loop->server;
     if (server->closing) {
+        if (server->closed) return;
+        /* Who is in front of a gate has been let in as far as it knows, and may have asked. */
+        if (!server->gates_watched) watch(loop, true);
+        for (int i = 0; i < server->gate_count; i++) take_connections(loop, &server->gates[i]);
         stop_watching(loop);
         for (int i = 0; i < server->gate_count; i++) {
             if (server->gates[i].socket >= 0) close(server->gates[i].socket);
             server->gates[i].socket = -1;
         }
+        server->closed = true;
     } else if (!server->gates_watched && atomic_load(&server->connections) < server->options->connections) {
         watch(loop, true);
     }
@@ -220,6 +225,19 @@ static void take_event(struct loop *loop, const struct epoll_event *event)
     client_ends(what, event->events);
 }
 
+/* A large body comes in many pieces, and waiting between them for other things would cost as much as some of them. */
+static void run_http(struct loop *loop)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    for (int i = 0; i < RUNS; i++) {
+        mhd.run(loop->daemon);
+        if (atomic_load_explicit(&loop->done, memory_order_relaxed) ||
+            atomic_load_explicit(&loop->arrivals, memory_order_relaxed) ||
+            mhd.get_timeout(loop->daemon, &ms) != MHD_YES || ms > 0)
+            return;
+    }
+}
+
 static void *run(void *user)
 {
     struct loop *loop = user;
@@ -232,7 +250,7 @@ static void *run(void *user)
         for (int i = 0; i < count; i++) take_event(loop, &events[i]);
         add_arrivals(loop);
         resume_done(loop);
-        mhd.run(loop->daemon);
+        run_http(loop);
         sweep(loop);
         if (loop == loop->server->loops[0]) watch_gates(loop);
     }
@@ -256,6 +274,12 @@ static void ignore_log(void *user, const char *format, va_list args)
     (void)args;
 }
 
+/* By the models that there are at the start. */
+static size_t connection_memory(struct server *server)
+{
+    return models_largest(&server->models) > LARGE_CONNECTION_MEMORY ? LARGE_CONNECTION_MEMORY : CONNECTION_MEMORY;
+}
+
 static vic_status start_daemon(struct loop *loop, vic_error *err)
 {
     const union MHD_DaemonInfo *info;
@@ -263,10 +287,10 @@ static vic_status start_daemon(struct loop *loop, vic_error *err)
         mhd.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
                          NULL, NULL, handler_request, loop, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)loop->server->options->connections,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-                         handler_connection, loop, MHD_OPTION_NOTIFY_COMPLETED, handler_completed, loop,
-                         MHD_OPTION_URI_LOG_CALLBACK, handler_target, loop, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                         MHD_OPTION_END);
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, connection_memory(loop->server),
+                         MHD_OPTION_NOTIFY_CONNECTION, handler_connection, loop, MHD_OPTION_NOTIFY_COMPLETED,
+                         handler_completed, loop, MHD_OPTION_URI_LOG_CALLBACK, handler_target, loop,
+                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!loop->daemon) return fail(err, VIC_FAILED, "libmicrohttpd does not start: %s", strerror(errno));
     info = mhd.get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info && add_event(loop, info->epoll_fd, loop->daemon)) return VIC_OK;
@@ -280,6 +304,8 @@ vic_status loop_open(struct server *server, struct loop **out, vic_error *err)
     TRY(allocate(1, sizeof *loop, "a thread's state", &loop, err));
     loop->server = server;
     loop->pool.room = &server->room;
+    for (int i = 0; i < server->options->device_count; i++)
+        loop->pool.pins = loop->pool.pins || server->options->devices[i].type == VIC_CUDA;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     *out = loop;

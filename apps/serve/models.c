@@ -258,6 +258,23 @@ void models_each(struct models *m, void (*each)(void *to, struct model *model), 
     }
 }
 
+static void look_at_size(void *to, struct model *model)
+{
+    const vic_plan_options *plan = &model->plan;
+    const int64_t q = model->n_q * plan->heads * plan->head_dim;
+    const int64_t kv = model->n_k * plan->kv_heads * (plan->head_dim + plan->head_dim_v);
+    const size_t bytes = (size_t)(q + kv) * vic_dtype_size(plan->dtype);
+    size_t *largest = to;
+    if (bytes > *largest) *largest = bytes;
+}
+
+size_t models_largest(struct models *m)
+{
+    size_t largest = 0;
+    models_each(m, look_at_size, &largest);
+    return largest;
+}
+
 struct index {
     struct model *loaded[MOST_MODELS];
     int count;

@@ -62,6 +62,8 @@ bool models_unload(struct models *m, const char *name);
 
 /* Calls `each` with every loaded model, with a reference held meanwhile. */
 void models_each(struct models *m, void (*each)(void *to, struct model *model), void *to);
+/* Bytes of Q, K and V of one query, of the model where they are most. */
+size_t models_largest(struct models *m);
 /* The protocol's index: what is loaded and, unless `ready`, what could be. */
 void models_index(struct models *m, bool ready, struct json *out);
 

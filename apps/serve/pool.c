@@ -5,13 +5,19 @@
 
 /* What a pool keeps at most; beyond that it gives back to the system. */
 #define SPARE_MOST ((size_t)256 << 20)
+/* What it pins at most, and the smallest piece: for less, the engine's copy costs no more than the GPU's command. */
+#define PINNED_MOST  ((size_t)256 << 20)
+#define PINNED_LEAST ((size_t)128 << 10)
 
 /* In front of the memory, and as long as its alignment. */
 struct pool_block {
     _Alignas(64) struct pool_block *next;
     size_t bytes; /* of the memory behind it */
     int class;
+    bool pinned;
 };
+
+static const vic_device pinned_memory = { VIC_CUDA_HOST, 0 };
 
 static size_t size_of(int class)
 {
@@ -28,6 +34,37 @@ static int class_of(size_t bytes)
     return class < POOL_CLASSES ? class : POOL_CLASSES;
 }
 
+static struct pool_block *pin(struct pool *p, size_t size)
+{
+    void *memory;
+    vic_error err;
+    if (!p->pins || size < PINNED_LEAST || size > PINNED_MOST - p->pinned) return NULL;
+    p->pins = vic_memory_alloc(pinned_memory, sizeof(struct pool_block) + size, &memory, &err) == VIC_OK;
+    if (!p->pins) return NULL; /* nor is it tried again: this machine has no more */
+    p->pinned += size;
+    return memory;
+}
+
+static struct pool_block *make(struct pool *p, size_t size, int class)
+{
+    struct pool_block *block = pin(p, size);
+    const bool pinned = block != NULL;
+    if (!block) block = aligned_alloc(64, sizeof *block + size);
+    if (!block) return NULL;
+    block->bytes = size;
+    block->class = class;
+    block->pinned = pinned;
+    return block;
+}
+
+static void destroy(struct pool_block *block)
+{
+    if (block->pinned)
+        vic_memory_free(pinned_memory, block);
+    else
+        free(block);
+}
+
 void *pool_take(struct pool *p, size_t bytes)
 {
     const int class = class_of(bytes);
@@ -42,15 +79,13 @@ void *pool_take(struct pool *p, size_t bytes)
     block = p->spare[class];
     if (block) {
         p->spare[class] = block->next;
-        p->spare_bytes -= size;
+        if (!block->pinned) p->spare_bytes -= size;
     } else {
-        block = aligned_alloc(64, sizeof *block + size);
+        block = make(p, size, class);
         if (!block) {
             atomic_fetch_sub(&p->room->used, size);
             return NULL;
         }
-        block->bytes = size;
-        block->class = class;
     }
     return block + 1;
 }
@@ -60,19 +95,27 @@ size_t pool_size(const void *memory)
     return ((const struct pool_block *)memory - 1)->bytes;
 }
 
+vic_device pool_device(const void *memory)
+{
+    const vic_device plain = { VIC_CPU, 0 };
+    return ((const struct pool_block *)memory - 1)->pinned ? pinned_memory : plain;
+}
+
 void pool_give(struct pool *p, void *memory)
 {
     struct pool_block *block;
     if (!memory) return;
     block = (struct pool_block *)memory - 1;
     atomic_fetch_sub(&p->room->used, block->bytes);
-    if (p->spare_bytes + block->bytes > SPARE_MOST) {
-        free(block);
-        return;
+    if (!block->pinned) {
+        if (p->spare_bytes + block->bytes > SPARE_MOST) {
+            destroy(block);
+            return;
+        }
+        p->spare_bytes += block->bytes;
     }
     block->next = p->spare[block->class];
     p->spare[block->class] = block;
-    p->spare_bytes += block->bytes;
 }
 
 void pool_close(struct pool *p)
@@ -81,7 +124,7 @@ void pool_close(struct pool *p)
         while (p->spare[class]) {
             struct pool_block *block = p->spare[class];
             p->spare[class] = block->next;
-            free(block);
+            destroy(block);
         }
     }
     p->spare_bytes = 0;

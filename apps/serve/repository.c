@@ -180,10 +180,15 @@ unsigned repository_unload(struct request *r)
 
 /* ---- shared memory ---- */
 
+bool repository_is_local(const struct request *r)
+{
+    return r->connection->gate->local;
+}
+
 static bool allowed(struct request *r, bool cuda)
 {
     const struct serve_options *options = r->loop->server->options;
-    return r->connection->gate->local && (cuda ? options->cuda_shm : options->client_shm);
+    return repository_is_local(r) && (cuda ? options->cuda_shm : options->client_shm);
 }
 
 static bool check_region(struct request *r, bool cuda)
@@ -199,7 +204,10 @@ static unsigned status(struct request *r, bool cuda)
 {
     struct json j = { 0 };
     const bool one = strstr(r->route->path, "{region}") != NULL;
-    const bool found = region_table_list(r->loop->server->regions, cuda, one ? r->name : NULL, &j);
+    const char *name = one ? r->name : NULL;
+    bool found;
+    if (!repository_is_local(r)) name = ""; /* which no region has */
+    found = region_table_list(r->loop->server->regions, cuda, name, &j) || !one;
     if (!found) {
         json_free(&j);
         refuse(&r->why, 404, "Unable to find %s shared memory region: '%s'", cuda ? "cuda" : "system", r->name);
@@ -212,7 +220,8 @@ static unsigned status(struct request *r, bool cuda)
 static unsigned unregister(struct request *r, bool cuda)
 {
     const bool one = strstr(r->route->path, "{region}") != NULL;
-    if (!one || r->name_good) region_table_remove(r->loop->server->regions, cuda, one ? r->name : NULL);
+    if (repository_is_local(r) && (!one || r->name_good))
+        region_table_remove(r->loop->server->regions, cuda, one ? r->name : NULL);
     return 200;
 }
 

@@ -17,6 +17,9 @@ unsigned repository_cuda_status(struct request *r);
 unsigned repository_cuda_register(struct request *r);
 unsigned repository_cuda_unregister(struct request *r);
 
+/* Regions are there for clients of this machine alone. */
+bool repository_is_local(const struct request *r);
+
 /* Strict base64 with its padding; false: it is none, or longer than `room`. */
 bool base64_decode(const char *text, size_t length, unsigned char *out, size_t room, size_t *size);
 

@@ -36,7 +36,8 @@ struct server {
     bool gates_watched; /* by the first loop: not while there are as many connections as there may be */
     double started;
     _Atomic bool ready;    /* as health says; off when draining begins */
-    _Atomic bool closing;  /* answers close their connections */
+    _Atomic bool closing;  /* answers close their connections, and the first loop its gates */
+    _Atomic bool closed;   /* which it has: nobody else gets in */
     _Atomic bool faulted;  /* a GPU has failed: no further 200 */
     _Atomic bool stop;     /* the loops end */
     _Atomic int under_way; /* requests that are being worked on or answered */

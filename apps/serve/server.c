@@ -55,12 +55,21 @@ struct loading {
     int count;
 };
 
+/* Of many models, the one that a message is about. */
+static void name_model(const char *name, vic_error *err)
+{
+    const vic_error said = *err;
+    snprintf(err->text, sizeof err->text, "model %s: %.*s", name, (int)(sizeof err->text - MOST_NAME - 16),
+             said.text);
+}
+
 static void load_one(void *to, const char *name)
 {
     struct loading *l = to;
     const struct serve_want want = { .name = name };
     if (l->status != VIC_OK) return;
     l->status = models_load(l->models, &want, l->err);
+    if (l->status != VIC_OK) name_model(name, l->err);
     l->count++;
 }
 
@@ -206,7 +215,7 @@ static bool drain_wait(struct server *server, const sigset_t *signals, double se
 
 static bool nobody_left(struct server *server)
 {
-    return server->connections == 0 && server->under_way == 0;
+    return server->closed && server->connections == 0 && server->under_way == 0;
 }
 
 /* Readiness first, so that balancers turn away; then the door; then what was accepted. */
@@ -275,6 +284,16 @@ static void close_server(struct server *server, struct sockets *s)
     free(server);
 }
 
+/* What ends the server; a terminal that is closed does not where whoever started it said so (nohup). */
+static void take_signals(sigset_t *signals)
+{
+    struct sigaction now;
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(signals, SIGHUP);
+}
+
 vic_status serve(const struct serve_options *options, vic_error *err)
 {
     const struct sigaction ignore = { .sa_handler = SIG_IGN };
@@ -290,9 +309,7 @@ vic_status serve(const struct serve_options *options, vic_error *err)
     server->room.most = (size_t)options->memory;
     raise_descriptors((uint64_t)options->connections + MOST_REGIONS + MOST_MODELS + 256);
     sigaction(SIGPIPE, &ignore, NULL); /* who reads the log may go */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    take_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads that start from here on leave them to this one */
     st = run(server, &sockets, &signals, err);
     close_server(server, &sockets);

@@ -316,6 +316,7 @@ struct sink {
     vic_dtype dtype;
     void *to;
     size_t count, room;
+    const char *wrong; /* what the last one was, where it is no number that can be taken; NULL: too many */
 };
 
 static bool take_number(struct sink *s, double value)
@@ -323,6 +324,10 @@ static bool take_number(struct sink *s, double value)
     if (s->count == s->room) return false;
     if (s->dtype == VIC_F32) {
         const float narrow = (float)value;
+        if (isinf(narrow)) {
+            s->wrong = "one beyond the range of FP32";
+            return false;
+        }
         memcpy((char *)s->to + s->count * sizeof narrow, &narrow, sizeof narrow);
     } else {
         memcpy((char *)s->to + s->count * sizeof value, &value, sizeof value);
@@ -337,22 +342,31 @@ static bool take_numbers(struct sink *s, const json_t *data, int depth)
     json_t *value;
     json_array_foreach(data, i, value)
     {
-        if (json_is_number(value) ? !take_number(s, json_number_value(value))
-                                  : !json_is_array(value) || depth == 0 || !take_numbers(s, value, depth - 1))
+        if (json_is_number(value)) {
+            if (!take_number(s, json_number_value(value))) return false;
+        } else if (!json_is_array(value) || depth == 0) {
+            s->wrong = json_is_array(value) ? "an array too deep in others" : "one that is no number";
             return false;
+        } else if (!take_numbers(s, value, depth - 1)) {
+            return false;
+        }
     }
     return true;
 }
 
 bool infer_numbers(const struct tensor_head *t, const char *name, void *to, struct refusal *why)
 {
-    struct sink s = { t->dtype, to, 0, 0 };
+    struct sink s = { t->dtype, to, 0, 0, NULL };
     if (t->dtype != VIC_F32 && t->dtype != VIC_F64)
         return refuse(why, BAD_REQUEST,
                       "input '%s': receiving %s data via JSON is not supported. Please use the binary data format",
                       name, t->type);
     s.room = t->bytes / (t->dtype == VIC_F32 ? sizeof(float) : sizeof(double));
     if (take_numbers(&s, t->data, JSON_DEPTH) && s.count == s.room) return true;
+    if (s.wrong)
+        return refuse(why, BAD_REQUEST,
+                      "Unable to parse 'data': input '%s': expected %zu numbers, found %s behind %zu", name, s.room,
+                      s.wrong, s.count);
     return refuse(
         why, BAD_REQUEST,
         "Unable to parse 'data': Shape does not match true shape of 'data' field: input '%s' has %zu numbers "

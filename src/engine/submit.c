@@ -61,11 +61,24 @@ static vic_status check_tensors(struct submission *s, vic_error *err)
     return context_bind(&plan, &a, true, &bound, err);
 }
 
+/* On the CPU more queries than keep all threads busy gain nothing, and are answered together, so late: so many strips a
+ * thread are enough. */
+enum { STRIPS_A_THREAD = 64 };
+
+static int64_t most_together(const struct submission *s)
+{
+    const vic_engine *engine = s->endpoint->engine;
+    const int64_t strips = (s->model.n_q + STRIP - 1) / STRIP, most = s->endpoint->max_batch;
+    if (!device_is_cpu(engine->options.device) || strips == 0) return most;
+    const int64_t enough = ((int64_t)engine->options.threads * STRIPS_A_THREAD + strips - 1) / strips;
+    return enough < most ? enough : most;
+}
+
 static vic_status lay_out(struct submission *s, vic_error *err)
 {
     const vic_query *q = &s->given;
     const vic_tensor tensors[TENSORS] = { q->q, q->k, q->v, q->out, q->lse };
-    const int64_t most = s->endpoint->max_batch;
+    const int64_t most = most_together(s);
     memcpy(s->tensor, tensors, sizeof s->tensor);
     s->layout = (struct layout){ .most = most, .flags = LAYOUT_NOTHING };
     if (!has_tensors(q)) return VIC_OK;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vicinal bench serve` and bench/serve.py against `vicinal serve`.  No rate is judged."""
+"""`vicinal bench serve`, bench/serve.py and bench/loopback.py against `vicinal serve`.  No rate is judged."""
 import json
 import os
 import subprocess
@@ -48,3 +48,16 @@ def test_serve_py(case, tmp_path):
     assert [(r["client"], r["loop"]) for r in rows] == [(c, "closed") for c in clients] + [
         (clients[0], "half"), (clients[0], "double")]
     assert all(r["server"] == "vicinal serve" and r["rate"] > 0 and np.isfinite(r["cpu"]) for r in rows)
+
+
+def test_loopback_py(tmp_path):
+    """Either server answers; the client checks that all answers of one server are the same."""
+    out = tmp_path / "out.jsonl"
+    done = subprocess.run([sys.executable, ROOT / "bench/loopback.py", "--points", "512", "--connections", "1,4",
+                           "--seconds", "0.2", "--rounds", "1", "--vicinal", BINARY, "-o", out],
+                          capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(r["server"], r["connections"]) for r in rows] == [
+        (server, connections) for connections in (1, 4) for server in ("loopback", "vicinal serve")]
+    assert all(r["rate"] > 0 and 0 <= r["http_us"] <= r["us"] for r in rows)

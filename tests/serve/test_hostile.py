@@ -182,6 +182,18 @@ def test_body_that_never_comes(serve, tiny):
     server.wait(lambda: server.figure("vicinal_memory_bytes") == 0, "its memory is given back")
 
 
+def test_slow_chunks(serve, tiny):
+    """A body in chunks has a second more for each 64 KiB that have come, as one of a known length has."""
+    server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--idle-timeout", "1")
+    with server.client() as client:
+        client.send(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    b"400000\r\n" + b" " * 0x400000 + b"\r\n")
+        time.sleep(3)  # longer than the idle timeout, and than the server takes to look
+        client.send(b"2\r\n{}\r\n0\r\n\r\n")
+        answer = client.read()
+        assert answer is not None and answer.status == 400 and "expected 'inputs'" in answer.error
+
+
 def test_answers_that_nobody_reads(serve, tmp_path):
     """An answer to a client that does not take it is thrown away in the end."""
     import numpy as np

@@ -98,6 +98,35 @@ def test_max_batch(serve, tiny, tensors):
         assert "batch-size must be from 1 to 2" in client.infer("tiny", tensors(batch=3)).error
 
 
+def test_json_numbers(tiny_server, tensors):
+    """What is no number, or none that FP32 holds, is refused; the largest one is taken."""
+    given = tensors()
+    inputs = [{"name": n, "shape": list(a.shape), "datatype": "FP32", "data": a.ravel().tolist()} for n, a in
+              given.items()]
+    with tiny_server.client() as client:
+        for number, words in ((1e39, "the range of FP32 behind 3"), (-3.4028236e38, "the range of FP32"),
+                              (None, "no number behind 3"), (True, "no number"), ("1", "no number"),
+                              ([[[[[1]]]]], "too deep")):
+            inputs[2]["data"][3] = number
+            answer = client.post("/v2/models/tiny/infer", {"inputs": inputs})
+            assert answer.status == 400 and words in answer.error, (number, answer.body)
+        inputs[2]["data"][3] = 3.4028235e38
+        assert client.post("/v2/models/tiny/infer", {"inputs": inputs}).status == 200
+
+
+def test_half_type_in_json_changes_nothing(serve, tiny, tensors):
+    """An answer that JSON cannot say is refused before its positions are taken."""
+    server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--dtype", "float16")
+    given = tensors(dtype=np.float16)
+    with server.client() as client:
+        moved = client.infer("tiny", {**given, "POSITIONS": CHAIN + 1}, [{"name": "O", "parameters": {
+            "binary_data": False}}])
+        assert moved.status == 400 and "FP16 data via JSON" in moved.error
+        assert client.infer("tiny", given).json["parameters"] == {"positions_version": 1}
+        alone = client.infer("tiny", {"POSITIONS": CHAIN + 1}, parameters={"binary_data_output": False})
+        assert alone.status == 200 and alone.json["parameters"] == {"positions_version": 2}
+
+
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_half_types(serve, tiny, tensors, name):
     server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--dtype", name)
@@ -300,8 +329,8 @@ WRONG = {
     "half in JSON": (request([tensor(datatype="FP16")] + ALL[1:]), "data-type is 'FP16'"),
     "too few numbers": (request([tensor(data=[1.0] * 79)] + ALL[1:]), "Shape does not match"),
     "too many numbers": (request([tensor(data=[1.0] * 81)] + ALL[1:]), "Shape does not match"),
-    "text among numbers": (request([tensor(data=["1"] * 80)] + ALL[1:]), "Shape does not match"),
-    "deep numbers": (request([tensor(data=[[[[[[[1.0]]]]]]] * 80)] + ALL[1:]), "Shape does not match"),
+    "text among numbers": (request([tensor(data=["1"] * 80)] + ALL[1:]), "no number behind"),
+    "deep numbers": (request([tensor(data=[[[[[[[1.0]]]]]]] * 80)] + ALL[1:]), "too deep"),
     "data no array": (request([tensor(data=5)] + ALL[1:]), "expected 'data'"),
     "binary size": (request([tensor(parameters={"binary_data_size": 319})] + ALL[1:]), "expected 320"),
     "binary size of text": (request([tensor(parameters={"binary_data_size": "320"})] + ALL[1:]), "expected 320"),

@@ -46,7 +46,11 @@ def test_command_line(binary, tiny, tmp_path):
     assert "cannot be called 'ti ny'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=3)
     (tmp_path / "ti ny.json").unlink()
     (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutof": 3}')
-    assert "'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    assert "model bad: 'cutof'" in fails(binary, tmp_path, "--models", tmp_path, "--port", "0")
+    (tmp_path / "bad.json").write_text('{"structure": "tiny.xyz", "cutoff": 3, "kernel": "nope"}')
+    assert 'no kernel "nope"' in fails(binary, tmp_path, "--models", tmp_path, "--port", "0", code=4)
+    for folder in ("none", "tiny.xyz"):
+        assert f"--models {folder}: expected a folder" in fails(binary, tmp_path, "--models", folder, code=3)
 
 
 def test_port_in_use(serve, binary, tiny, tmp_path):
@@ -170,6 +174,35 @@ def test_overload(slow):
     assert server.figure("vicinal_memory_bytes") == 0
 
 
+def test_a_full_queue_refuses_by_the_head(serve, tiny, tensors):
+    """Before the JSON is looked at and memory is taken; the connection goes on, whatever the length of the body."""
+    server = serve(tiny, *ARGUMENTS, "--queue", "1")
+    with server.client() as full, server.client() as client:
+        body = b"no JSON".ljust(300_000, b"x")
+        head = (f"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 7\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode()
+        client.send(head + body)
+        assert client.read().status == 400
+        full.read = lambda head: None  # a query is of the queue until its answer is sent, and this one is 21 MB
+        full.infer("tiny", tensors(batch=65536))
+        server.wait(lambda: server.figure("nv_inference_count") == 65536, "it is answered")
+        held = server.figure("vicinal_memory_bytes")
+        failures = server.figure("nv_inference_request_failure")
+        for count in range(1, 4):
+            client.send(head + body[:1000])
+            time.sleep(0.02)
+            assert server.figure("vicinal_memory_bytes") == held
+            client.send(body[1000:])
+            answer = client.read()
+            assert answer.status == 503 and answer.error == "Exceeds maximum queue size"
+            assert answer.headers["retry-after"] == "1" and answer.headers.get("connection") != "close"
+            assert server.figure("nv_inference_request_failure") == failures + count
+        assert client.infer("tiny", tensors()).status == 503
+        assert client.get("/v2/health/ready").status == 200
+        full.close()
+        server.wait(lambda: client.infer("tiny", tensors()).status == 200, "there is room again")
+
+
 def test_timeouts(slow):
     server = slow()
     threads, results = start_slow(server, 6, {"timeout": 1})
@@ -188,10 +221,9 @@ def test_memory_at_most(serve, binary, tiny, tmp_path, tensors):
         client.send(head)
     server.wait(lambda: server.figure("vicinal_memory_bytes") > 900000, "the bodies have their memory")
     with server.client() as client:
-        client.send(head)
+        client.send(head + b" " * 449_999)  # which is read, and thrown away
         answer = client.read()
         assert answer.status == 503 and "--memory" in answer.error and answer.headers["retry-after"] == "1"
-    with server.client() as client:
         assert client.infer("tiny", tensors()).status == 200  # what is small has room
         [c.close() for c in held]
         server.wait(lambda: server.figure("vicinal_memory_bytes") == 0, "it is given back")
@@ -243,6 +275,21 @@ def test_drain(slow):
     assert [e["event"] for e in server.events if e["event"] != "request"] == ["ready", "drain", "end"]
 
 
+def test_drain_of_those_in_front_of_the_door(serve, tiny):
+    """Whose connection the system has taken when SIGTERM comes is answered, though the server had not looked yet."""
+    for _ in range(10):  # which of them the server sees first is chance
+        server = serve(tiny, *ARGUMENTS)
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [server.client() for _ in range(20)]
+        [client.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n") for client in clients]
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [client.read() for client in clients]
+        [client.close() for client in clients]
+        assert [a.status if a else None for a in answers] == [200] * 20
+        assert server.process.wait(PATIENCE) == 0
+
+
 def test_drain_without_work(tiny_server):
     begin = time.monotonic()
     with tiny_server.client() as idle:
@@ -268,6 +315,21 @@ def test_second_signal(slow):
     server.wait(lambda: server.ask("GET", "/v2/health/ready").status == 503, "not ready")
     server.terminate(code=1)
     server.process.returncode = 0
+
+
+def test_hangup(serve, tiny):
+    """A terminal that is closed ends it as SIGTERM does; under nohup it goes on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        ends = serve(tiny, *ARGUMENTS)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stays = serve(tiny, *ARGUMENTS)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    stays.process.send_signal(signal.SIGHUP)
+    ends.process.send_signal(signal.SIGHUP)
+    assert ends.process.wait(PATIENCE) == 0 and ends.events[-1]["event"] == "end"
+    assert stays.ask("GET", "/v2/health/ready").status == 200
 
 
 def test_interrupt(tiny_server):

@@ -196,6 +196,29 @@ def test_off(serve, tiny, memory):
         assert "system_shared_memory" not in client.get("/v2").json["extensions"]
 
 
+def test_not_for_other_machines(serve, tiny, tensors, memory, tmp_path):
+    """Who comes through a port that other machines reach finds no regions, whoever has registered them."""
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    key, path = memory(packed(tensors()) + bytes(320))
+    server = serve(tiny, "--cutoff", "2", "--heads", "2", "--head-dim", "8", "--host", "0.0.0.0", "--token-file", "token",
+                   "--unix", "socket", "--allow-client-shm")
+    headers = {"Authorization": "Bearer 0123456789abcdef"}
+    with server.client(str(tmp_path / "socket")) as near, server.client() as far:
+        for name in ("in", "out"):
+            assert near.post(f"/v2/systemsharedmemory/region/{name}/register", {"key": key, "byte_size": 1280},
+                             headers=headers).status == 200
+        assert far.get("/v2/systemsharedmemory/status", headers=headers).json == []
+        assert far.get("/v2/systemsharedmemory/region/in/status", headers=headers).status == 404
+        assert far.post("/v2/systemsharedmemory/unregister", headers=headers).status == 200
+        asked = far.post("/v2/models/tiny/infer", request(out=960), headers=headers)
+        assert asked.status == 404 and "Unable to find" in asked.error
+        out = far.infer("tiny", tensors(), request(out=960)["outputs"], headers=headers)
+        assert out.status == 404 and path.read_bytes()[960:] == bytes(320)
+        assert len(near.get("/v2/systemsharedmemory/status", headers=headers).json) == 2
+        assert near.post("/v2/models/tiny/infer", request(out=960), headers=headers).status == 200
+        assert path.read_bytes()[960:] != bytes(320)
+
+
 def test_many_regions(tiny_server, memory):
     key, _ = memory(bytes(100))
     with tiny_server.client() as client:

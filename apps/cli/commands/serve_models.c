@@ -77,6 +77,11 @@ static void model_name(const char *file, char out[MOST_NAME + 1])
 vic_status serve_models_check(const struct serve_models *m, vic_error *err)
 {
     char name[MOST_NAME + 1], other[MOST_NAME + 1], path[4096];
+    DIR *folder = m->folder ? opendir(m->folder) : NULL;
+    if (m->folder && !folder)
+        return fail(err, VIC_CANNOT_READ, "--models %s: expected a folder with a file NAME.json for each model: %s",
+                    m->folder, strerror(errno));
+    if (folder) closedir(folder);
     for (int i = 0; i < m->file_count; i++) {
         model_name(m->files[i], name);
         if (!*name || strcmp(m->files[i], "-") == 0)
@@ -385,13 +390,17 @@ static void hide_path(vic_error *err, const char *path, const char *name)
     }
 }
 
-/* Its name as the table of kernels has it, which stays. */
-static const char *static_kernel(const char *name)
+/* *kernel as the table of kernels has its name, which stays. */
+static vic_status keep_kernel(const char **kernel, vic_error *err)
 {
-    vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
-    for (int i = 0; name && i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
-        if (strcmp(kernel.name, name) == 0) return kernel.name;
-    return name ? "unknown" : NULL;
+    vic_kernel_info info = VIC_INIT(vic_kernel_info);
+    if (!*kernel) return VIC_OK;
+    for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &info, NULL) == VIC_OK; i++) {
+        if (strcmp(info.name, *kernel) != 0) continue;
+        *kernel = info.name;
+        return VIC_OK;
+    }
+    return fail(err, VIC_NO_KERNEL, "there is no kernel \"%.60s\"; `vicinal env` lists those of this build", *kernel);
 }
 
 static void begin(const struct serve_models *all, struct making *m, bool from_client)
@@ -425,7 +434,7 @@ static vic_status make(const struct serve_models *all, struct making *m, const s
     out->pattern = m->built.pattern;
     out->plan = attention_plan_options(&m->run);
     out->plan.device = (vic_device){ VIC_DEVICE_UNKNOWN, 0 };
-    out->plan.kernel = static_kernel(m->run.kernel);
+    TRY(keep_kernel(&out->plan.kernel, err));
     out->scale = m->run.scale;
     out->max_batch = m->max_batch;
     return VIC_OK;
