@@ -443,8 +443,7 @@ def share_good(w, model, number, memory, text, shrink, at):
         w.soak.add(f"members {model.name}", 1)
     if answer.status == 200 and not shrink:
         q = model.inputs[model.heads][number]["Q"]
-        written = np.frombuffer(memory.read_bytes(), np.float32, q.size, at) if at % 4 == 0 else np.frombuffer(
-            memory.read_bytes()[at:at + q.nbytes], np.float32)
+        written = np.frombuffer(memory.read_bytes()[at:at + q.nbytes], np.float32)
         w.soak.hold(model, 0, model.heads, number, {"O": written.reshape(q.shape)})
 
 

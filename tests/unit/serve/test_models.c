@@ -110,6 +110,30 @@ static void loads_and_unloads(void **state)
     free(m);
 }
 
+static void see(void *seen, struct model *model)
+{
+    strcat(seen, model->name);
+    models_unload(model->owner, "a");
+}
+
+/* Who looks at all models sees those of one moment, also where one goes meanwhile. */
+static void are_of_one_moment(void **state)
+{
+    struct models *m = calloc(1, sizeof *m);
+    char seen[8] = "";
+    vic_error err;
+    (void)state;
+    assert_non_null(m);
+    CHECK_OK(models_open(m, &options, &err));
+    CHECK_OK(load(m, "a", &err));
+    CHECK_OK(load(m, "b", &err));
+    models_each(m, see, seen);
+    assert_string_equal(seen, "ab");
+    says(m, true, "[{\"name\": \"b\", \"version\": \"1\", \"state\": \"READY\"}]");
+    models_close(m);
+    free(m);
+}
+
 static void refuses(void **state)
 {
     struct models *m = calloc(1, sizeof *m);
@@ -156,7 +180,7 @@ static void places(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(loads_and_unloads), cmocka_unit_test(refuses),
-                                        cmocka_unit_test(places) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(loads_and_unloads), cmocka_unit_test(are_of_one_moment),
+                                        cmocka_unit_test(refuses), cmocka_unit_test(places) };
     return cmocka_run_group_tests_name("serve/models.c", tests, NULL, NULL);
 }
