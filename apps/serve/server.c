@@ -131,6 +131,11 @@ struct said {
     int count;
 };
 
+static const char *s_of(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void say_model(void *to, struct model *model)
 {
     vic_endpoint_info info = VIC_INIT(vic_endpoint_info);
@@ -138,8 +143,8 @@ static void say_model(void *to, struct model *model)
     struct said *said = to;
     if (said->count++ == 0) memcpy(said->name, model->name, sizeof said->name);
     if (vic_endpoint_get(model->endpoint[0], &info, NULL) != VIC_OK) return;
-    printf("model %s: %lld atoms, %d heads of %d, %s, kernel %s\n", model->name, (long long)info.n_q, p->heads,
-           p->head_dim, vic_dtype_name(p->dtype), info.kernel);
+    printf("model %s: %lld atom%s, %d head%s of %d, %s, kernel %s\n", model->name, (long long)info.n_q,
+           s_of(info.n_q), p->heads, s_of(p->heads), p->head_dim, vic_dtype_name(p->dtype), info.kernel);
 }
 
 static void say_ready(struct server *server, const struct sockets *s)
@@ -164,7 +169,8 @@ static void say_ready(struct server *server, const struct sockets *s)
                host, s->port);
     fflush(stdout);
     notify_systemd("READY=1");
-    log_message(LOG_INFO, "ready", "%d models after %.3f s", said.count, seconds_now() - server->started);
+    log_message(LOG_INFO, "ready", "%d model%s after %.3f s", said.count, s_of(said.count),
+                seconds_now() - server->started);
 }
 
 /* ---- the end ---- */

@@ -112,7 +112,7 @@ static vic_status check_moves(const struct submission *s, vic_error *err)
                         "positions: queries and keys of the endpoint's pattern are two sets of points: make the "
                         "pattern, and give it with vic_endpoint_replace()");
     if (s->given.cell && (m->groups || !m->periodic))
-        return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s: leave it NULL",
+        return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s: give none",
                         m->groups ? "the pattern has several structures, whose cells stay"
                                   : "the pattern is periodic along no axis");
     if (s->given.positions.data && !device_is_cpu(s->given.positions.device))

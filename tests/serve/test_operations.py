@@ -64,6 +64,20 @@ def test_model_names(serve, tiny, tmp_path, file, name):
     assert [m["name"] for m in server.ask("POST", "/v2/repository/index", b"{}").json] == [name]
 
 
+def test_words(serve, binary, tmp_path, tensors):
+    """One of a kind is no several, and nobody is told of what a server or its clients do not have."""
+    said = subprocess.run([binary, "serve", "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE).stdout
+    assert "--heads" in said and "tensors given" not in " ".join(said.split())
+    server = serve(write_xyz(tmp_path / "one.xyz", CHAIN[:1]), "--cutoff", "2", "--heads", "1", "--head-dim", "8")
+    assert server.said.startswith("model one: 1 atom, 1 head of 8, ")
+    server.wait(lambda: server.events, "it says that it is ready")
+    assert server.events[0]["message"].startswith("1 model after ")
+    with server.client() as client:
+        moved = {"POSITIONS": CHAIN[:1], "CELL": 9 * np.eye(3)}
+        answer = client.infer("one", {**tensors(n=1, heads=1), **moved})
+    assert answer.status == 400 and answer.error == "cell: the pattern is periodic along no axis: give none"
+
+
 def test_model_names_of_compressed_files(binary, tiny, tmp_path):
     for other in ("tiny.pdb.gz", "tiny.cif.bz2", "sub/tiny.cif.zst", "tiny.gz"):
         assert "both be the model tiny" in fails(binary, tmp_path, tiny, other, *ARGUMENTS)

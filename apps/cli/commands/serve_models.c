@@ -49,6 +49,10 @@ void serve_model_rows(struct run_options *run, int *max_batch, struct serve_rows
     pattern_options_rows(&run->pattern, rows->pattern);
     structure_options_rows(&run->pattern.structure, rows->structure);
     attention_options_rows(run, rows->attention);
+    /* No tensors are given to the command, which could say it. */
+    rows->attention[0].help = "query heads; default 4";
+    rows->attention[2].help = "size of a query and key, 8 to 128 in steps of 8; default 64";
+    rows->attention[4].help = "float32 (default), float16 or bfloat16";
     rows->attention[6] = rows->attention[7]; /* --kernel; without --device and --seed, which no model has */
     memcpy(rows->model, own, sizeof own);
 }
