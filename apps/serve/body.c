@@ -51,8 +51,10 @@ static bool grow(struct request *r, size_t size)
     return true;
 }
 
-static void throw_away(struct request *r)
+/* What came, up to `end`; handler.c counts what else comes. */
+static void throw_away(struct request *r, size_t end)
 {
+    r->body_size = end;
     pool_give(&r->loop->pool, r->body);
     r->body = NULL;
 }
@@ -62,11 +64,11 @@ bool body_take(struct request *r, const char *bytes, size_t size)
     size_t end;
     if (!r->body) return false;
     if (__builtin_add_overflow(r->body_size, size, &end) || end > r->body_most) {
-        throw_away(r);
+        throw_away(r, end);
         return refuse(&r->why, 413, "a body of more than %zu bytes: expected at most that", r->body_most);
     }
     if (r->body_skip + end > pool_size(r->body) && !grow(r, size)) {
-        throw_away(r);
+        throw_away(r, end);
         return no_room(r);
     }
     memcpy(r->body + r->body_skip + r->body_size, bytes, size);
