@@ -3,7 +3,7 @@
 """`vicinal serve` beside what the loopback itself gives: the same requests by the same client to a server that counts
 bytes and sends a fixed answer (bench/loopback.c), and to `vicinal serve` with a model that has next to nothing to do.
 
-    bench/loopback.py [--points 4096 --head-dim 64 --connections 1,8 --http-threads 1 --device cpu] [-o results.jsonl]
+    bench/loopback.py [--head-dim 64 --connections 1,8 --http-threads 1 --device cpu] [-o results.jsonl]
 
 A request brings three tensors of POINTS x HEAD_DIM x 4 bytes (1 MiB each by default), the answer is one.  The servers
 are loaded in turns, `--rounds` times, by `vicinal bench serve` in a closed loop; medians are printed: answers a second,
@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--points", type=int, default=4096)
+    parser.add_argument("--points", type=int, help="default: what makes tensors of 1 MiB; float32 on the CPU, else float16")
     parser.add_argument("--head-dim", type=int, default=64)
     parser.add_argument("--connections", default="1,8", help="numbers of connections; default 1,8")
     parser.add_argument("--http-threads", type=int, default=1, help="of either server; default 1")
@@ -39,7 +39,10 @@ def arguments():
     parser.add_argument("--core", type=int, help="the one processor for all; default: any")
     parser.add_argument("--vicinal", default=ROOT / "build/release/vicinal", type=pathlib.Path)
     parser.add_argument("-o", "--output", type=pathlib.Path, help="lines of JSON are added to this file")
-    return parser.parse_args()
+    o = parser.parse_args()
+    o.dtype, o.size = ("float32", 4) if o.device == "cpu" else ("float16", 2)
+    o.points = o.points or (1 << 20) // (o.head_dim * o.size)
+    return o
 
 
 def loopback_program(o, folder):
@@ -59,7 +62,7 @@ class Loopback:
     """The server of bench/loopback.c, as long as the block lasts."""
 
     def __init__(self, o, folder):
-        command = [*on_core(o), loopback_program(o, folder), str(o.points), "1", str(o.head_dim), str(o.http_threads)]
+        command = [*on_core(o), loopback_program(o, folder), str(o.points * o.size // 4), "1", str(o.head_dim), str(o.http_threads)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
 
@@ -81,7 +84,7 @@ def start_serve(o, folder):
     (port,) = free_ports(1)
     command = [*on_core(o), o.vicinal, "serve", structure, "--windows", "1,1", "--heads", "1", "--head-dim",
                str(o.head_dim), "--device", o.device, "--port", str(port), "--http-threads", str(o.http_threads),
-               "--allow-client-shm"]
+               "--dtype", o.dtype, "--allow-client-shm"]
     return Server("vicinal serve", command, port, folder / "serve.log")
 
 
@@ -121,7 +124,7 @@ def load(o, name, server, connections, shm):
 def main():
     o = arguments()
     o.vicinal = o.vicinal.resolve()
-    tensor = o.points * o.head_dim * 4
+    tensor = o.points * o.head_dim * o.size
     print(f"3 x {tensor} bytes in, {tensor} out; {o.http_threads} HTTP threads; {os.cpu_count()} processors, load "
           f"{os.getloadavg()[0]:.1f}; medians of {o.rounds} runs of {o.seconds:g} s")
     print(f"{'':11}  {'loopback':^20}  {'vicinal serve':^30}  {'share of':^16}")

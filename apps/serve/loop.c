@@ -286,10 +286,11 @@ static void ignore_log(void *user, const char *format, va_list args)
     (void)args;
 }
 
-/* By the models that there are at the start. */
+/* By the models that there are at the start; with memory of GPUs shared, large tensors come by that. */
 static size_t connection_memory(struct server *server)
 {
-    return models_largest(&server->models) > LARGE_CONNECTION_MEMORY ? LARGE_CONNECTION_MEMORY : CONNECTION_MEMORY;
+    const bool large = models_largest(&server->models) > LARGE_CONNECTION_MEMORY && !server->options->cuda_shm;
+    return large ? LARGE_CONNECTION_MEMORY : CONNECTION_MEMORY;
 }
 
 static vic_status start_daemon(struct loop *loop, vic_error *err)
