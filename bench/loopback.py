@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--points", type=int, help="default: what makes tensors of 1 MiB; float32 on the CPU, else float16")
+    parser.add_argument("--points", type=int, help="default: what makes tensors of 1 MiB (float32; on a GPU float16)")
     parser.add_argument("--head-dim", type=int, default=64)
     parser.add_argument("--connections", default="1,8", help="numbers of connections; default 1,8")
     parser.add_argument("--http-threads", type=int, default=1, help="of either server; default 1")
@@ -62,7 +62,8 @@ class Loopback:
     """The server of bench/loopback.c, as long as the block lasts."""
 
     def __init__(self, o, folder):
-        command = [*on_core(o), loopback_program(o, folder), str(o.points * o.size // 4), "1", str(o.head_dim), str(o.http_threads)]
+        floats = o.points * o.size // 4  # as many bytes
+        command = [*on_core(o), loopback_program(o, folder), str(floats), "1", str(o.head_dim), str(o.http_threads)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
 
