@@ -89,16 +89,15 @@ def start_serve(o, folder):
     return Server("vicinal serve", command, port, folder / "serve.log")
 
 
-def http_share(pid, before=None):
-    """Processor time of each of the process's threads, or the share of those that speak HTTP since `before`."""
-    times = {}
+def http_and_all(pid):
+    """Processor time so far, in ticks, of the process's threads that speak HTTP, and of all."""
+    http = everything = 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         name, fields = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
         spent = sum(map(int, fields.split()[11:13]))
-        times[task.name] = (name == "vicinal-http", spent - (before or {}).get(task.name, (False, 0))[1])
-    if before is None:
-        return times
-    return sum(t for http, t in times.values() if http) / max(sum(t for _, t in times.values()), 1)
+        everything += spent
+        http += spent if name == "vicinal-http" else 0
+    return http, everything
 
 
 def load(o, name, server, connections, shm):
@@ -106,13 +105,14 @@ def load(o, name, server, connections, shm):
     command = [*on_core(o), o.vicinal, "bench", "serve", f"127.0.0.1:{server.port}", "--model", "model",
                "--connections", str(connections), "--threads", str(min(o.threads, connections)), "--seconds",
                str(o.seconds), "--warm-up", "0.5", "--shm", shm, "--pid", str(server.process.pid), "--json"]
-    before = http_share(server.process.pid)
+    before = http_and_all(server.process.pid)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"bench/loopback.py: {name}: {(done.stderr or done.stdout).strip()}")
     r = json.loads(done.stdout)
     us = 1e6 * r["server_process"]["cpu_seconds_per_answer"]
-    http = us if name == "loopback" else us * http_share(server.process.pid, before)
+    http, everything = (now - then for now, then in zip(http_and_all(server.process.pid), before))
+    http = us if name == "loopback" else us * http / max(everything, 1)
     row = {"server": name, "connections": connections, "rate": r["answers_per_second"], "us": us, "http_us": http,
            "p50": r["latency"]["p50"]}
     if o.output:
@@ -129,17 +129,19 @@ def main():
     print(f"3 x {tensor} bytes in, {tensor} out; {o.http_threads} HTTP threads; {os.cpu_count()} processors, load "
           f"{os.getloadavg()[0]:.1f}; medians of {o.rounds} runs of {o.seconds:g} s")
     print(f"{'':11}  {'loopback':^20}  {'vicinal serve':^30}  {'share of':^16}")
-    print(f"{'connections':>11}  {'/s':>8} {'CPU us':>11}  {'/s':>8} {'CPU us':>10} {'HTTP us':>10}  {'rate':>7} {'HTTP':>8}")
+    print(f"{'connections':>11}  {'/s':>8} {'CPU us':>11}  {'/s':>8} {'CPU us':>10} {'HTTP us':>10}  "
+          f"{'rate':>7} {'HTTP':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        with Loopback(o, folder) as raw, start_serve(o, folder) as server:
+        with Loopback(o, folder) as loopback, start_serve(o, folder) as server:
             for connections in map(int, o.connections.split(",")):
-                runs = [(load(o, "loopback", raw, connections, "none"),
+                runs = [(load(o, "loopback", loopback, connections, "none"),
                          load(o, "vicinal serve", server, connections, o.shm)) for _ in range(o.rounds)]
-                l, s = ({key: statistics.median(run[side][key] for run in runs) for key in ("rate", "us", "http_us")}
-                        for side in (0, 1))
-                print(f"{connections:11}  {l['rate']:8.0f} {l['us']:11.0f}  {s['rate']:8.0f} {s['us']:10.0f} "
-                      f"{s['http_us']:10.0f}  {s['rate'] / l['rate']:7.0%} {l['us'] / s['http_us']:8.0%}", flush=True)
+                floor, ours = ({key: statistics.median(run[side][key] for run in runs)
+                                for key in ("rate", "us", "http_us")} for side in (0, 1))
+                print(f"{connections:11}  {floor['rate']:8.0f} {floor['us']:11.0f}  {ours['rate']:8.0f} "
+                      f"{ours['us']:10.0f} {ours['http_us']:10.0f}  {ours['rate'] / floor['rate']:7.0%} "
+                      f"{floor['us'] / ours['http_us']:8.0%}", flush=True)
 
 
 if __name__ == "__main__":
