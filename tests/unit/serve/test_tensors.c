@@ -97,12 +97,14 @@ static void numbers(void **state)
     struct infer_head head;
     struct refusal why;
     (void)state;
-    assert_true(reads("{\"inputs\":[{\"name\":\"Q\",\"shape\":[3],\"datatype\":\"FP32\",\"data\":[[1],[2.5,-3]]},"
+    assert_true(reads("{\"inputs\":[{\"name\":\"Q\",\"shape\":[3,1],\"datatype\":\"FP32\",\"data\":[[1],[2.5],[-3]]},"
+                      "{\"name\":\"K\",\"shape\":[3],\"datatype\":\"FP32\",\"data\":[[1],[2.5,-3]]},"
                       "{\"name\":\"CELL\",\"shape\":[2],\"datatype\":\"FP64\",\"data\":[0.1,1e308]}]}",
                       &head, &why));
     assert_non_null(head.root);
     assert_true(infer_numbers(&head.input[INPUT_Q], "Q", values, &why));
     assert_true(values[0] == 1.0f && values[1] == 2.5f && values[2] == -3.0f && values[3] == 9.0f);
+    assert_false(infer_numbers(&head.input[INPUT_K], "K", values, &why));
     assert_true(infer_numbers(&head.input[INPUT_CELL], "CELL", wide, &why));
     assert_true(wide[0] == 0.1 && wide[1] == 1e308);
     infer_head_close(&head);
