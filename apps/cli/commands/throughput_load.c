@@ -4,6 +4,7 @@
 #include "commands/throughput.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ struct worker {
 
     _Atomic(struct slot *) answered; /* a stack, which callbacks push to */
     atomic_bool sleeps;
+    atomic_int callbacks; /* that have begun and still touch this */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     vic_error first_failure; /* of an answer; under the lock */
@@ -63,6 +65,7 @@ static void on_answer(void *user, const vic_answer *answer)
 {
     struct slot *s = user;
     struct worker *w = s->worker;
+    atomic_fetch_add_explicit(&w->callbacks, 1, memory_order_relaxed);
     s->answered = now_ns();
     s->status = answer->status;
     if (s->status != VIC_OK) {
@@ -79,6 +82,7 @@ static void on_answer(void *user, const vic_answer *answer)
         pthread_cond_signal(&w->wake);
         pthread_mutex_unlock(&w->lock);
     }
+    atomic_fetch_sub(&w->callbacks, 1);
 }
 
 /* All that have been answered, waiting for the first. */
@@ -211,8 +215,10 @@ static vic_status worker_open(const struct throughput_options *o, const struct t
     return allocate((int64_t)out_bytes(&w->slots[0]), 1, "a result", &w->fetched, err);
 }
 
+/* The last answer may have been taken before its callback has returned. */
 static void worker_close(struct worker *w)
 {
+    while (atomic_load(&w->callbacks) > 0) sched_yield();
     for (int i = 0; i < w->count; i++) slot_close(&w->slots[i]);
     free(w->slots);
     free(w->fetched);
