@@ -415,8 +415,9 @@ typedef struct vic_plan_options {
     bool pattern_order;      /* rows of all tensors are already in pattern order */
     bool backward;           /* also make ready for vic_attention_backward() */
     bool reserved_1[2];
-    const char *kernel; /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
-    uint64_t reserved[4];
+    const char *kernel;          /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
+    const char *backward_kernel; /* the same for the gradients (VIC_FORCE_BACKWARD_KERNEL) */
+    uint64_t reserved[3];
 } vic_plan_options;
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
@@ -428,14 +429,16 @@ typedef struct vic_plan_info {
     VIC_SIZE_OF(vic_plan_info);
     const char *kernel; /* static */
     vic_device device;
-    int64_t computed_pairs; /* executed per head, >= the pattern's pairs */
-    size_t bytes;           /* memory held by the plan, without the pattern */
-    uint64_t reserved[4];
+    int64_t computed_pairs;      /* executed per head, >= the pattern's pairs */
+    size_t bytes;                /* memory held by the plan, without the pattern */
+    const char *backward_kernel; /* static; NULL = the plan was made without `backward` */
+    uint64_t reserved[3];
 } vic_plan_info;
 VIC_API vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err) VIC_CHECK_RESULT;
 VIC_API void vic_plan_free(vic_plan *plan);
 
-/* Bytes of scratch that one run of `batch` items in the context needs, in memory of the plan's device; 0 = none. */
+/* Bytes of scratch that one run of `batch` items in the context needs, in memory of the plan's device; 0 = none.  For a
+ * plan with `backward` it is enough for vic_attention() and for vic_attention_backward(). */
 VIC_API vic_status vic_plan_workspace(const vic_context *c, const vic_plan *plan, int64_t batch, size_t *bytes,
                                       vic_error *err) VIC_CHECK_RESULT;
 
@@ -476,23 +479,33 @@ typedef struct vic_attention_args {
 VIC_API vic_status vic_attention(vic_context *c, const vic_plan *plan, const vic_attention_args *args,
                                  vic_error *err) VIC_CHECK_RESULT;
 
-/* Gradients of vic_attention() for a plan with `backward`.  Tensors that are none are not wanted, or 0 in the case of
- * dout and dlse.  No kernel of this version has it: vic_plan_create() answers NO_KERNEL. */
+/* Gradients of a loss with respect to what went into vic_attention(), from its gradients `dout` and `dlse` with respect
+ * to what came out.  Tensors that are none are not wanted, or 0 in the case of dout and dlse.  What is written must not
+ * overlap another tensor. */
 typedef struct vic_attention_backward_args {
     VIC_SIZE_OF(vic_attention_backward_args);
-    vic_tensor q, k, v, out, lse; /* as they went into and came out of vic_attention() */
-    vic_tensor dout, dlse;        /* gradients of out and lse */
-    vic_tensor dq, dk, dv;        /* written: shape and type of q, k, v */
-    vic_tensor bias, dbias;
-    vic_tensor query_positions, key_positions;   /* [n, 3] */
-    vic_tensor dquery_positions, dkey_positions; /* through the distance bias */
-    double scale;
-    bool zero_scale, reserved_1[7];
-    void *workspace;
+    vic_tensor q, k, v, out, lse; /* as they went into and came out of vic_attention(): lse is needed, too */
+    vic_tensor dout, dlse;        /* shape and type of out and lse */
+    vic_tensor dq, dk, dv;        /* written whole: shape and type of q, k, v */
+    vic_tensor bias;              /* of plans with VIC_BIAS_DISTANCE, as it went into vic_attention() */
+    /* Through the distance bias, summed over the batch; written whole.  With one set of points dquery_positions has
+     * the sum for both roles, and dkey_positions is none. */
+    vic_tensor dbias;                            /* float32, shape of bias */
+    vic_tensor dquery_positions, dkey_positions; /* float64 [n, 3], contiguous, in the caller's order: loss / A */
+    vic_tensor
+        dcell; /* float64 [3, 3], contiguous, at fixed positions: sum over pairs of shift x (gradient of r_key); loss / A */
+    double scale; /* as it went into vic_attention() */
+    bool zero_scale;
+    bool reserved_1[7];
+    void *workspace; /* vic_plan_workspace() bytes, 64-byte aligned; NULL = taken for this call */
     size_t workspace_size;
-    void *stream;
+    void *stream; /* GPU: NULL = the context's */
     uint64_t reserved[4];
 } vic_attention_backward_args;
+
+/* The gradients of vic_attention(), for a plan made with `backward`.  Rows without pairs, or whose weights are all 0,
+ * get and give zeros.  The result has the same bits whatever the batch, the context, its threads or the stream; the
+ * rest is as for vic_attention(). */
 VIC_API vic_status vic_attention_backward(vic_context *c, const vic_plan *plan,
                                           const vic_attention_backward_args *args, vic_error *err) VIC_CHECK_RESULT;
 

@@ -20,6 +20,19 @@ VIC_API vic_status vic_attention_reference(vic_context *c, const vic_plan *plan,
                                            int64_t n_rows, const int64_t *rows, double *out, double *lse,
                                            int64_t *counts, vic_error *err) VIC_CHECK_RESULT;
 
+/* The gradients in float64, in the same way: dq, dk, dv [n, heads, d] in the rows' order of the tensors, dbias [heads or
+ * 1, points], dquery_positions and dkey_positions [n, 3], dcell [3, 3]; each may be NULL.  out and lse are computed
+ * anew; they and what `args` would have written are ignored.  The plan need not be made with `backward`. */
+typedef struct vic_reference_gradients {
+    VIC_SIZE_OF(vic_reference_gradients);
+    double *dq, *dk, *dv, *dbias, *dquery_positions, *dkey_positions, *dcell;
+    uint64_t reserved[2];
+} vic_reference_gradients;
+VIC_API vic_status vic_attention_backward_reference(vic_context *c, const vic_plan *plan,
+                                                    const vic_attention_backward_args *args,
+                                                    const vic_reference_gradients *out,
+                                                    vic_error *err) VIC_CHECK_RESULT;
+
 /* mask [n_q, n_k] bytes in the caller's order: number of shifts of the pair, at most 255.  Quadratic. */
 VIC_API vic_status vic_pattern_dense(const vic_pattern *p, uint8_t *mask, vic_error *err) VIC_CHECK_RESULT;
 
@@ -40,6 +53,11 @@ typedef struct vic_time_options {
 VIC_API vic_status vic_attention_time(vic_context *c, const vic_plan *plan, const vic_attention_args *args,
                                       const vic_time_options *options, double *seconds,
                                       vic_error *err) VIC_CHECK_RESULT;
+/* The same of vic_attention_backward(). */
+VIC_API vic_status vic_attention_backward_time(vic_context *c, const vic_plan *plan,
+                                               const vic_attention_backward_args *args,
+                                               const vic_time_options *options, double *seconds,
+                                               vic_error *err) VIC_CHECK_RESULT;
 
 /* ---- Patterns ---------------------------------------------------------------------------------------------- */
 

@@ -37,21 +37,32 @@ struct attention_args {
 };
 
 /* The gradients of a loss with respect to everything that attention takes, from its gradients with respect to out and
- * lse.  Tensors have the shapes of attention_args. */
+ * lse.  Tensors have the shapes of attention_args.  For one head, query i, and pairs e = (i, j, n) with scores
+ * s = scale q_i . k_j + b(d_e), with L_i the row's lse:
+ *     p_e  = exp(s_e - L_i)                  0 where L_i is -inf: such a row has no pair with weight
+ *     D_i  = dout_i . out_i - dlse_i         dlse counts as 0 where L_i is -inf
+ *     ds_e = p_e (dout_i . v_j - D_i)
+ *     dq_i = scale sum_j ds_e k_j,  dk_j = scale sum_i ds_e q_i,  dv_j = sum_i p_e dout_i
+ * dk and dv of a key head are sums over its query heads.  With x = d2 / cutoff^2 (points - 1), m and f as in
+ * contract/distance_bias.h, and e = sum over heads of ds_e b'(d2):
+ *     dtable[m] += ds_e (1 - f), dtable[m + 1] += ds_e f; where one end is -inf, all of ds_e goes to the other
+ *     dr_i -= 2 e d_e, dr_j += 2 e d_e, dcell[a] += 2 e n_a d_e          d_e = r_j + n . cell - r_i */
 struct attention_backward_args {
     struct attention_tensor q, k, v;
     struct attention_tensor out, lse;   /* what the forward pass gave */
-    struct attention_tensor dout;       /* [n_q, heads, d_v] of shape.dtype */
+    struct attention_tensor dout;       /* [n_q, heads, d_v] of shape.dtype; data NULL = zeros */
     struct attention_tensor dlse;       /* [n_q, heads] float; data NULL = zeros */
-    struct attention_tensor dq, dk, dv; /* of shape.dtype, written; data NULL = not wanted */
+    struct attention_tensor dq, dk, dv; /* of shape.dtype, every element is written; data NULL = not wanted */
     const int32_t *q_rows, *k_rows;
     double scale;
     int64_t batch;
     struct distance_bias bias; /* the table of the forward pass */
-    float *dtable;             /* [heads, points] its gradient, summed over the batch; NULL = not wanted */
-    /* [n, 3] by atom: the gradients with respect to the pattern's positions through the distance bias; NULL = not
-     * wanted.  Where queries are keys, dk_positions is NULL and dq_positions has the sum. */
-    double *dq_positions, *dk_positions;
+    /* Through the distance bias, summed over the batch and written whole; NULL = not wanted. */
+    float *dtable;              /* [tables, points] */
+    int64_t dtable_head_stride; /* 0 = one table for all heads, whose gradient is summed over them */
+    double *dq_positions;       /* [n_q, 3] by atom; where queries are keys, the sum for both roles */
+    double *dk_positions;       /* [n_k, 3] by atom; NULL where queries are keys */
+    double *dcell;              /* [3, 3] */
 };
 
 /* The tensors of one entry of a batch. */
@@ -83,6 +94,21 @@ static inline struct attention_args attention_entry(const struct attention_args 
     one.v = attention_tensor_entry(&args->v, element_size, entry);
     one.out = attention_tensor_entry(&args->out, element_size, entry);
     one.lse = attention_tensor_entry(&args->lse, sizeof(float), entry);
+    return one;
+}
+
+/* The tensors of one entry; what is summed over the batch stays as it is. */
+static inline struct attention_backward_args attention_backward_entry(const struct attention_backward_args *args,
+                                                                      vic_dtype dtype, int64_t entry)
+{
+    const size_t element_size = dtype == VIC_F32 ? 4 : 2;
+    struct attention_backward_args one = *args;
+    struct attention_tensor *const elements[] = { &one.q,    &one.k,  &one.v,  &one.out,
+                                                  &one.dout, &one.dq, &one.dk, &one.dv };
+    for (int t = 0; t < 8; t++) *elements[t] = attention_tensor_entry(elements[t], element_size, entry);
+    one.lse = attention_tensor_entry(&args->lse, sizeof(float), entry);
+    one.dlse = attention_tensor_entry(&args->dlse, sizeof(float), entry);
+    one.batch = 1;
     return one;
 }
 

@@ -17,6 +17,10 @@ struct vic_plan {
     bool pattern_order;
     vic_bias bias; /* the kind of bias that each run gives */
     const struct kernel *kernel;
+    struct vic_plan *backward; /* of the gradients, whose kernel is an ATTENTION_BACKWARD; NULL = made without */
+    /* Of a plan of gradients: the pattern with queries and keys exchanged, rows in the same orders; `pattern` itself
+     * where that is its own transpose.  A reference of its own; else NULL. */
+    struct vic_pattern *transposed;
 
     /* Set by the kernel's prepare(): */
     int64_t computed_pairs; /* for one head */
