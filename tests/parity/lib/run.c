@@ -11,7 +11,7 @@ bool nothing_to_test(void)
 {
     const char *why = "this build has no CUDA";
     for (int i = 0; i < kernel_table_size; i++) {
-        if (kernel_table[i]->device != tested) continue;
+        if (kernel_table[i]->device != tested || kernel_table[i]->operation != ATTENTION_FORWARD) continue;
         why = unavailable(kernel_table[i]);
         if (!why) return false;
     }
@@ -26,7 +26,8 @@ void for_each_kernel(const struct attention_shape *shape, void (*body)(const str
     vic_error err;
     int ran = 0;
     for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
-        if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) {
+        if (kernel_table[i]->device == VIC_CPU && kernel_table[i]->operation == ATTENTION_FORWARD &&
+            !unavailable(kernel_table[i])) {
             body(kernel_table[i], context);
             ran++;
         }
