@@ -136,7 +136,7 @@ void launch_gradients(const struct kernel *kernel, struct gradients *g, int thre
     memset(g->dq.buffer, poison, g->dq.bytes);
     memset(g->dk.buffer, poison, g->dk.bytes);
     memset(g->dv.buffer, poison, g->dv.bytes);
-    if (g->args.dtable) {
+    if (g->sums.dtable) {
         memset(g->sums.dtable, poison, (size_t)(g->tables * p->args.bias.points) * sizeof *g->sums.dtable);
         memset(g->sums.dq_at, poison, (size_t)(3 * p->pattern.n_q) * sizeof *g->sums.dq_at);
         if (g->sums.dk_at) memset(g->sums.dk_at, poison, (size_t)(3 * p->pattern.n_k) * sizeof *g->sums.dk_at);
@@ -144,6 +144,7 @@ void launch_gradients(const struct kernel *kernel, struct gradients *g, int thre
     }
     request.operation = ATTENTION_BACKWARD;
     args.batch = p->entries;
+    if (args.dcell) args.dcell = g->sums.dcell; /* of this copy */
     CHECK_OK(plan_make(&p->pattern, &request, kernel, &(struct kernel_setup){ .pool = pools[threads] }, &plan, &err));
     size_t used = kernel->workspace(plan, threads, p->entries, false), bytes = (used + 64 + 63) / 64 * 64;
     unsigned char *workspace = aligned_alloc(64, bytes);
