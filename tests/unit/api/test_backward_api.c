@@ -214,6 +214,25 @@ static void rows_without_pairs(void **state)
     vic_pattern_free(p);
 }
 
+/* A table that is -inf throughout: no pair weighs anything, and every gradient is 0. */
+static void no_weight_at_all(void **state)
+{
+    struct system *s = *state;
+    vic_error err;
+    for (int m = 0; m < HEADS * POINTS; m++) s->table[m] = -INFINITY;
+    CHECK_OK(vic_attention(s->context, s->plan, &s->forward, &err));
+    for (int i = 0; i < N * HEADS; i++) assert_true(s->lse[i] == -INFINITY);
+    poison(s);
+    CHECK_OK(vic_attention_backward(s->context, s->plan, &s->args, &err));
+    for (int i = 0; i < N * HEADS * D; i++) assert_true(s->dq[i] == 0.0f);
+    for (int i = 0; i < s->n_k * KV_HEADS * D; i++) assert_true(s->dk[i] == 0.0f);
+    for (int i = 0; i < s->n_k * KV_HEADS * D_V; i++) assert_true(s->dv[i] == 0.0f);
+    for (int m = 0; m < HEADS * POINTS; m++) assert_true(s->dtable[m] == 0.0f);
+    for (int i = 0; i < 3 * N; i++) assert_true(s->dq_at[i] == 0.0);
+    for (int i = 0; i < 3 * s->n_k && s->n_k != N; i++) assert_true(s->dk_at[i] == 0.0);
+    for (int i = 0; i < 9; i++) assert_true(s->dcell[i] == 0.0);
+}
+
 /* Without queries, without keys, without either: nothing is read, and what there is of results is 0. */
 static void nothing_at_all(void **state)
 {
@@ -377,6 +396,7 @@ int main(void)
         BOTH(strides),
         cmocka_unit_test_setup_teardown(parts_of_the_keys, two_sets, tear_down),
         cmocka_unit_test(rows_without_pairs),
+        BOTH(no_weight_at_all),
         cmocka_unit_test(nothing_at_all),
         BOTH(plans),
         BOTH(outlives_the_pattern),
