@@ -79,6 +79,15 @@ def test_latency_of_gradients(vicinal, cloud, order, dtype):
     assert "gradients take no items" in vicinal(*command, "--items", 2, code=2).err
 
 
+def test_gradients_too_many_for_the_reference(vicinal):
+    """By two sums that agree for gradients, as 10,240 x 10,240 points would take float64 long."""
+    command = ("bench", "latency", "blocks:80x80:n=100", "--heads", 1, "--head-dim", 8, "--device", "cpu", "--launches",
+               1, "--backward")
+    b = vicinal(*command, "--json").json["backward"]
+    assert b["checked"] == "sums" and 0 < b["error"] <= b["bound"]
+    assert "by the sums that must agree" in vicinal(*command).out
+
+
 def test_whole_blocks_are_counted_as_others_count_them(vicinal):
     r = vicinal("bench", "latency", "blocks:8x8:n=13", "--heads", 2, "--head-dim", 8, "--device", "cpu", "--launches", 2,
                 "--sustain", 0, "--json").json
