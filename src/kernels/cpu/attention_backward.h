@@ -11,11 +11,11 @@
 
 /* What the pairs of one strip give through the distance bias, summed over heads and over calls. */
 struct bias_sums {
-    double *table;              /* [tables, points], or NULL */
-    int64_t table_head_stride;  /* 0 = one table for all heads */
-    bool forces;                /* the two below are wanted */
-    double position[3][STRIP];  /* to the strip's rows, in the role that they have in the pass */
-    double cell[3][3];          /* with the images of keys alone, k_wrap included */
+    double *table;             /* [tables, points], or NULL */
+    int64_t table_head_stride; /* 0 = one table for all heads */
+    bool forces;               /* the two below are wanted */
+    double position[3][STRIP]; /* to the strip's rows, in the role that they have in the pass */
+    double cell[3][3];         /* with the images of keys alone, k_wrap included */
 };
 
 /* One of the two passes, for one entry of the batch.

@@ -26,9 +26,10 @@
 #include <string.h>
 
 #include "kernels/cpu/chunks_body.h"
-#include "kernels/cpu/rows_body.h"
-#include "kernels/cpu/products_body.h"
+
 #include "kernels/cpu/bias_body.h"
+#include "kernels/cpu/products_body.h"
+#include "kernels/cpu/rows_body.h"
 
 /* ---- Row terms --------------------------------------------------------------------------------------------- */
 
@@ -145,8 +146,7 @@ INLINE vf projection_of(const bool over_keys, const struct work *work, int i, in
 /* Turns the products in s->scores into weights, and those in s->pull into ds. */
 INLINE void compute_weights(const bool over_keys, float scale, const struct work *work, struct strip_scratch *s)
 {
-    for (int i = 0; i < work->keys; i++)
-        UNROLL for (int w = 0; w < VECTORS; w++)
+    for (int i = 0; i < work->keys; i++) UNROLL for (int w = 0; w < VECTORS; w++)
         {
             vi in = lanes_in(work->key[i].bits, w);
             vf *p = (vf *)s->scores[i] + w, *pull = (vf *)s->pull[i] + w;
@@ -164,7 +164,7 @@ static void list_live(const struct cpu_backward *b, const struct work *work, con
     uint16_t rows = 0xffff;
     memcpy(live, work->key, (size_t)(work->keys + KEY_PAD) * sizeof *live);
     for (int r = 0; r < GROUP_ROWS && !b->over_keys; r++)
-        if (work->lse[r] == INFINITY) rows &= (uint16_t)~(1u << r);
+        if (work->lse[r] == INFINITY) rows &= (uint16_t) ~(1u << r);
     for (int i = 0; i < work->keys; i++)
         live[i].bits &= b->over_keys && s->key_lse[live[i].index] == INFINITY ? 0 : rows;
 }
@@ -249,8 +249,7 @@ static void walk_keys(const struct cpu_backward *b, int64_t strip, bool careful,
 static bool finish(int d, float factor, float *sum)
 {
     vi odd = { 0 };
-    for (int c = 0; c < d; c += 4)
-        UNROLL for (int w = 0; w < VECTORS; w++)
+    for (int c = 0; c < d; c += 4) UNROLL for (int w = 0; w < VECTORS; w++)
         {
             vf *x = (vf *)(sum + c * GROUP_ROWS) + w;
             UNROLL for (int u = 0; u < 4; u++)

@@ -36,8 +36,9 @@
 #include <string.h>
 
 #include "kernels/cpu/chunks_body.h"
-#include "kernels/cpu/rows_body.h"
+
 #include "kernels/cpu/products_body.h"
+#include "kernels/cpu/rows_body.h"
 
 /* ---- The arithmetic ---------------------------------------------------------------------------------------- */
 

@@ -50,10 +50,10 @@ struct strip_scratch {
     uint8_t *todo;  /* [heads, STRIP_GROUPS] 1 = to be computed */
 
     /* For gradients. */
-    float *value;                 /* [heads, STRIP_GROUPS, d_v, GROUP_ROWS] what is multiplied with v_row */
-    float *query_sum;             /* [heads, STRIP_GROUPS, d_qk, GROUP_ROWS] of ds * k */
-    float (*pull)[GROUP_ROWS];    /* [CHUNK + KEY_PAD] beside `scores`: dout . v - projection, then ds */
-    float *key_lse, *key_project; /* [CHUNK] the row terms of keys that are queries, by index in the chunk */
+    float *value;                  /* [heads, STRIP_GROUPS, d_v, GROUP_ROWS] what is multiplied with v_row */
+    float *query_sum;              /* [heads, STRIP_GROUPS, d_qk, GROUP_ROWS] of ds * k */
+    float (*pull)[GROUP_ROWS];     /* [CHUNK + KEY_PAD] beside `scores`: dout . v - projection, then ds */
+    float *key_lse, *key_project;  /* [CHUNK] the row terms of keys that are queries, by index in the chunk */
     float (*exponent)[GROUP_ROWS]; /* [CHUNK] with a distance bias: scale q . k - lse, without the bias */
 };
 

@@ -60,7 +60,8 @@ size_t strip_scratch_size(const struct attention_shape *shape, bool bias, bool g
     return lay_out(shape, bias, gradients, NULL);
 }
 
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, bool gradients, void *memory)
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, bool gradients,
+                                          void *memory)
 {
     struct strip_scratch *s = memory;
     lay_out(shape, bias, gradients, s);

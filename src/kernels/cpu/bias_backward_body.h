@@ -31,13 +31,13 @@ INLINE double add_to_table(const float *table, double *sums, int32_t m, double f
     }
     if (low == -INFINITY && high == -INFINITY) return 0.0;
     if (sums) sums[low == -INFINITY ? m + 1 : m] += ds;
-    return low == -INFINITY ? exp((double)exponent + high) * (double)pull :
-                              -exp((double)exponent + low) * (double)pull;
+    return low == -INFINITY ? exp((double)exponent + high) * (double)pull
+                            : -exp((double)exponent + low) * (double)pull;
 }
 
 /* Adds the forces of one key on the group's rows. */
-static void add_forces(const struct cpu_backward *b, const struct work *work, int index, const double force[GROUP_ROWS],
-                       const struct strip_scratch *s)
+static void add_forces(const struct cpu_backward *b, const struct work *work, int index,
+                       const double force[GROUP_ROWS], const struct strip_scratch *s)
 {
     const struct vic_pattern *p = b->run.pattern;
     const int32_t *image = p->images[s->key_images[index]];

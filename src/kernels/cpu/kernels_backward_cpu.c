@@ -138,8 +138,8 @@ static void find_entry(const struct pass *l, int64_t entry, struct one_entry *on
 static void run_strip(const struct pass *l, const struct one_entry *here, const struct one_entry *ahead,
                       int64_t strip, int64_t next, struct bias_sums *sums, int worker)
 {
-    struct strip_scratch *scratch = strip_scratch_place(&l->plan->shape, l->plan->bias, true,
-                                                        l->scratch + (size_t)worker * l->scratch_size);
+    struct strip_scratch *scratch =
+        strip_scratch_place(&l->plan->shape, l->plan->bias, true, l->scratch + (size_t)worker * l->scratch_size);
     const struct attention_backward_args *a = &here->problem;
     const struct cpu_backward b = {
         .run = { l->pattern, &l->shape, &here->args, &ahead->args, l->plan->bias, false },
@@ -181,8 +181,7 @@ static void store_positions(const struct pass *l, int64_t strip, const struct bi
 {
     for (int64_t row = strip * STRIP; row < (strip + 1) * STRIP && row < l->pattern->n_q; row++) {
         double *to = l->to_positions + 3 * (int64_t)l->pattern->q_order[row];
-        for (int x = 0; x < 3; x++)
-            to[x] = (l->add_positions ? to[x] : 0.0) + sums->position[x][row % STRIP];
+        for (int x = 0; x < 3; x++) to[x] = (l->add_positions ? to[x] : 0.0) + sums->position[x][row % STRIP];
     }
 }
 
@@ -193,8 +192,7 @@ static void add_cell(const struct pass *l, int64_t strip, const struct bias_sums
     const struct vic_pattern *p = l->pattern;
     for (int i = 0; i < 9; i++) cell[i] += sums->cell[i / 3][i % 3];
     for (int64_t row = strip * STRIP; p->q_wrap && row < (strip + 1) * STRIP && row < p->n_q; row++)
-        for (int i = 0; i < 9; i++)
-            cell[i] += p->q_wrap[p->q_order[row]][i / 3] * sums->position[i % 3][row % STRIP];
+        for (int i = 0; i < 9; i++) cell[i] += p->q_wrap[p->q_order[row]][i / 3] * sums->position[i % 3][row % STRIP];
 }
 
 /* Sums over strips, entries and heads are the same for any number of threads: the strips are divided into parts by

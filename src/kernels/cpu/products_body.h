@@ -39,8 +39,8 @@ struct columns {
 
 /* accumulate() for `columns` columns from `first` on. */
 INLINE void accumulate_columns(const int columns, int first, bool careful, int keys, const struct group_key *key,
-                               float (*weights)[GROUP_ROWS], const float *const *rows,
-                               const vf shrink[VECTORS], float *sum)
+                               float (*weights)[GROUP_ROWS], const float *const *rows, const vf shrink[VECTORS],
+                               float *sum)
 {
     vf chunk_sum[STEP_COLUMNS][VECTORS];
     /* clang-format off */
@@ -68,14 +68,14 @@ INLINE void accumulate_columns(const int columns, int first, bool careful, int k
 
 /* sum = sum * shrink + P V, where P are the `weights` of a group's keys, and rows[] those of V by a key's index in the
  * chunk. */
-INLINE void accumulate(int d, bool careful, int keys, const struct group_key *key,
-                       float (*weights)[GROUP_ROWS], const float *const *rows, const vf shrink[VECTORS],
-                       float *sum)
+INLINE void accumulate(int d, bool careful, int keys, const struct group_key *key, float (*weights)[GROUP_ROWS],
+                       const float *const *rows, const vf shrink[VECTORS], float *sum)
 {
     int c = 0;
     for (; c + STEP_COLUMNS <= d; c += STEP_COLUMNS)
         accumulate_columns(STEP_COLUMNS, c, careful, keys, key, weights, rows, shrink, sum);
 #if STEP_COLUMNS > 8
-    if (c < d) accumulate_columns(8, c, careful, keys, key, weights, rows, shrink, sum); /* head sizes are multiples of 8 */
+    if (c < d)
+        accumulate_columns(8, c, careful, keys, key, weights, rows, shrink, sum); /* head sizes are multiples of 8 */
 #endif
 }

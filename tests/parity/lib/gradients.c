@@ -212,8 +212,8 @@ static void compare_tensor(const struct attention_case *c, const struct gradient
     }
     if (size2 > 0.0 && getenv("VIC_TEST_VERBOSE"))
         print_message("%s: %s: relative error %.3g\n", what, name, sqrt(difference2 / size2));
-    CHECK(sqrt(difference2) <= 2.0 * allowed * (sqrt(size2) + terms / 80.0 * sqrt(count)), "%s: %s: relative error %.3g", what,
-          name, sqrt(difference2 / size2));
+    CHECK(sqrt(difference2) <= 2.0 * allowed * (sqrt(size2) + terms / 80.0 * sqrt(count)),
+          "%s: %s: relative error %.3g", what, name, sqrt(difference2 / size2));
 }
 
 /* Sums of many terms of either sign: `terms` of them, of a size of about 1. */
