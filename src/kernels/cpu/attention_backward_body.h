@@ -225,7 +225,7 @@ static void walk_keys(const struct cpu_backward *b, int64_t strip, bool careful,
         size_t d_qk = (size_t)shape->d_qk * GROUP_ROWS, d_v = (size_t)shape->d_v * GROUP_ROWS;
         if (!s->todo[i]) continue;
         memset(s->query_sum + i * d_qk, 0, d_qk * sizeof *s->query_sum);
-        memset(s->sum + i * d_v, 0, d_v * sizeof *s->sum);
+        if (b->dvalues.data) memset(s->sum + i * d_v, 0, d_v * sizeof *s->sum);
     }
     if (run->bias) bias_find_rows(run->pattern, strip, s);
     while (next_chunk(run->pattern, strip, &at, s)) {

@@ -47,9 +47,11 @@ INLINE void find_pulled(const float *table, const struct work *work, int i, cons
     for (int lane = 0; lane < GROUP_ROWS; lane++)
         to->place[lane] = bits & lane_bits[lane] ? (double)to->ds[lane] * (double)to->slope[lane] : 0.0;
     if (!vec_any(odd)) return;
-    for (int lane = 0; lane < GROUP_ROWS; lane++)
-        if (bits >> lane & 1 && !isfinite(to->slope[lane]))
+    for (unsigned left = bits; left; left &= left - 1) {
+        int lane = __builtin_ctz(left);
+        if (!isfinite(to->slope[lane]))
             to->place[lane] = pull_beside_infinity(table, m[lane], s->exponent[i][lane], s->pull[i][lane]);
+    }
 }
 
 /* Adds ds to the table's gradient. */
