@@ -214,6 +214,25 @@ static void rows_without_pairs(void **state)
     vic_pattern_free(p);
 }
 
+/* A table that is -inf throughout: no pair weighs anything, and every gradient is 0. */
+static void no_weight_at_all(void **state)
+{
+    struct system *s = *state;
+    vic_error err;
+    for (int m = 0; m < HEADS * POINTS; m++) s->table[m] = -INFINITY;
+    CHECK_OK(vic_attention(s->context, s->plan, &s->forward, &err));
+    for (int i = 0; i < N * HEADS; i++) assert_true(s->lse[i] == -INFINITY);
+    poison(s);
+    CHECK_OK(vic_attention_backward(s->context, s->plan, &s->args, &err));
+    for (int i = 0; i < N * HEADS * D; i++) assert_true(s->dq[i] == 0.0f);
+    for (int i = 0; i < s->n_k * KV_HEADS * D; i++) assert_true(s->dk[i] == 0.0f);
+    for (int i = 0; i < s->n_k * KV_HEADS * D_V; i++) assert_true(s->dv[i] == 0.0f);
+    for (int m = 0; m < HEADS * POINTS; m++) assert_true(s->dtable[m] == 0.0f);
+    for (int i = 0; i < 3 * N; i++) assert_true(s->dq_at[i] == 0.0);
+    for (int i = 0; i < 3 * s->n_k && s->n_k != N; i++) assert_true(s->dk_at[i] == 0.0);
+    for (int i = 0; i < 9; i++) assert_true(s->dcell[i] == 0.0);
+}
+
 /* Without queries, without keys, without either: nothing is read, and what there is of results is 0. */
 static void nothing_at_all(void **state)
 {
@@ -247,6 +266,56 @@ static void nothing_at_all(void **state)
         vic_plan_free(plan);
         vic_pattern_free(p);
     }
+}
+
+/* Attention over two parts of the keys, put together: the gradients of each part, given out and lse of the whole, are
+ * those of the whole by these keys, and the parts of dq add up. */
+static void parts_of_the_keys(void **state)
+{
+    enum { HALF = N_K / 2, ROW = KV_HEADS * D, ROW_V = KV_HEADS * D_V };
+    struct system *s = *state;
+    const int64_t k[] = { HALF, KV_HEADS, D }, v[] = { HALF, KV_HEADS, D_V };
+    const vic_points queries = points_at(N, s->at, cell);
+    static float out[2][N * HEADS * D_V], lse[2][N * HEADS], dq[2][N * HEADS * D];
+    vic_pattern *p[2];
+    vic_plan *plan[2];
+    vic_tensor part_out[2], part_lse[2];
+    vic_error err;
+    for (int half = 0; half < 2; half++) {
+        const vic_points keys = points_at(HALF, s->keys_at + 3 * half * HALF, NULL);
+        vic_attention_args f = s->forward;
+        CHECK_OK(vic_pattern_cutoff(NULL, &queries, &keys, 4.0, NULL, &p[half], &err));
+        CHECK_OK(vic_plan_create(NULL, p[half], &plan_options, &plan[half], &err));
+        f.k = tensor_of(s->k + half * HALF * ROW, VIC_F32, 3, k);
+        f.v = tensor_of(s->v + half * HALF * ROW_V, VIC_F32, 3, v);
+        f.out.data = out[half];
+        f.lse.data = lse[half];
+        CHECK_OK(vic_attention(NULL, plan[half], &f, &err));
+        part_out[half] = f.out;
+        part_lse[half] = f.lse;
+    }
+    const vic_combine_args whole = { .size = sizeof whole,
+                                     .parts = 2,
+                                     .part_out = part_out,
+                                     .part_lse = part_lse,
+                                     .out = s->forward.out,
+                                     .lse = s->forward.lse };
+    CHECK_OK(vic_combine(NULL, &whole, &err));
+    poison(s);
+    for (int half = 0; half < 2; half++) {
+        vic_attention_backward_args a = s->args;
+        a.k = tensor_of(s->k + half * HALF * ROW, VIC_F32, 3, k);
+        a.v = tensor_of(s->v + half * HALF * ROW_V, VIC_F32, 3, v);
+        a.dk = tensor_of(s->dk + half * HALF * ROW, VIC_F32, 3, k);
+        a.dv = tensor_of(s->dv + half * HALF * ROW_V, VIC_F32, 3, v);
+        a.dq.data = dq[half];
+        a.dbias.data = a.dquery_positions.data = a.dkey_positions.data = a.dcell.data = NULL;
+        CHECK_OK(vic_attention_backward(NULL, plan[half], &a, &err));
+        vic_plan_free(plan[half]);
+        vic_pattern_free(p[half]);
+    }
+    for (int i = 0; i < N * HEADS * D; i++) s->dq[i] = dq[0][i] + dq[1][i];
+    compare_with_reference(s, false);
 }
 
 /* ---- plans ---- */
@@ -325,7 +394,9 @@ int main(void)
         BOTH(pattern_order),
         cmocka_unit_test_setup_teardown(batches, one_set, tear_down),
         BOTH(strides),
+        cmocka_unit_test_setup_teardown(parts_of_the_keys, two_sets, tear_down),
         cmocka_unit_test(rows_without_pairs),
+        BOTH(no_weight_at_all),
         cmocka_unit_test(nothing_at_all),
         BOTH(plans),
         BOTH(outlives_the_pattern),
