@@ -23,7 +23,8 @@ struct pulled {
 };
 
 /* The place's gradient next to -inf, where `slope` is not finite. */
-static __attribute__((noinline)) double pull_beside_infinity(const float *table, int32_t m, float exponent, float pull)
+static __attribute__((noinline)) double pull_beside_infinity(const float *table, int32_t m, float exponent,
+                                                             float pull)
 {
     double low = (double)table[m], high = (double)table[m + 1];
     if (low == -INFINITY && high == -INFINITY) return 0.0;
