@@ -21,8 +21,10 @@ VIC_API vic_status vic_attention_reference(vic_context *c, const vic_plan *plan,
                                            int64_t *counts, vic_error *err) VIC_CHECK_RESULT;
 
 /* The gradients in float64, in the same way: dq, dk, dv [n, heads, d] in the rows' order of the tensors, dbias [heads or
- * 1, points], dquery_positions and dkey_positions [n, 3], dcell [3, 3]; each may be NULL.  out and lse are computed
- * anew; they and what `args` would have written are ignored.  The plan need not be made with `backward`. */
+ * 1, points] as the bias has them, dquery_positions and dkey_positions [n, 3], dcell [3, 3]; each may be NULL, and is
+ * written whole.  out and lse are computed anew; they and what `args` would have written are ignored.  The plan need not
+ * be made with `backward`; where vic_attention_backward() has no such gradient, its member must be NULL.  Cost:
+ * O(n_q * n_k * kv_heads). */
 typedef struct vic_reference_gradients {
     VIC_SIZE_OF(vic_reference_gradients);
     double *dq, *dk, *dv, *dbias, *dquery_positions, *dkey_positions, *dcell;
@@ -74,15 +76,16 @@ VIC_API vic_status vic_pattern_list_blocks(const vic_pattern *p, int32_t *strip,
 
 typedef struct vic_kernel_info {
     VIC_SIZE_OF(vic_kernel_info);
-    const char *name;   /* "attn_fwd_cpu_avx2"; static */
+    const char *name;   /* "attn_fwd_cpu_avx2", "attn_bwd_ref"; static */
     const char *device; /* "cpu", "cuda"; static */
     const char *reason; /* why it is not available; "" when it is; static */
     bool available;     /* on this machine */
-    bool reserved_1[7];
+    bool backward;      /* it computes gradients */
+    bool reserved_1[6];
     uint64_t reserved[2];
 } vic_kernel_info;
 VIC_API int vic_kernel_count(void);
-/* 0 <= index < vic_kernel_count(), best first within a device. */
+/* 0 <= index < vic_kernel_count(), those of attention, then those of gradients; best first within a device. */
 VIC_API vic_status vic_kernel_get(int index, vic_kernel_info *out, vic_error *err) VIC_CHECK_RESULT;
 
 typedef struct vic_device_info {

@@ -215,7 +215,8 @@ class vic_plan_options(Sized):
         ("backward", c.c_bool),
         ("reserved_1", c.c_bool * 2),
         ("kernel", c.c_char_p),
-        ("reserved", c.c_uint64 * 4),
+        ("backward_kernel", c.c_char_p),
+        ("reserved", c.c_uint64 * 3),
     ]
 
 
@@ -226,7 +227,8 @@ class vic_plan_info(Sized):
         ("device", vic_device),
         ("computed_pairs", c.c_int64),
         ("bytes", c.c_size_t),
-        ("reserved", c.c_uint64 * 4),
+        ("backward_kernel", c.c_char_p),
+        ("reserved", c.c_uint64 * 3),
     ]
 
 
@@ -276,10 +278,9 @@ class vic_attention_backward_args(Sized):
         ("dv", vic_tensor),
         ("bias", vic_tensor),
         ("dbias", vic_tensor),
-        ("query_positions", vic_tensor),
-        ("key_positions", vic_tensor),
         ("dquery_positions", vic_tensor),
         ("dkey_positions", vic_tensor),
+        ("dcell", vic_tensor),
         ("scale", c.c_double),
         ("zero_scale", c.c_bool),
         ("reserved_1", c.c_bool * 7),
@@ -472,6 +473,20 @@ class vic_structure_info(Sized):
     ]
 
 
+class vic_reference_gradients(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("dq", c.c_void_p),
+        ("dk", c.c_void_p),
+        ("dv", c.c_void_p),
+        ("dbias", c.c_void_p),
+        ("dquery_positions", c.c_void_p),
+        ("dkey_positions", c.c_void_p),
+        ("dcell", c.c_void_p),
+        ("reserved", c.c_uint64 * 2),
+    ]
+
+
 class vic_time_options(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -491,7 +506,8 @@ class vic_kernel_info(Sized):
         ("device", c.c_char_p),
         ("reason", c.c_char_p),
         ("available", c.c_bool),
-        ("reserved_1", c.c_bool * 7),
+        ("backward", c.c_bool),
+        ("reserved_1", c.c_bool * 6),
         ("reserved", c.c_uint64 * 2),
     ]
 
@@ -548,6 +564,7 @@ STRUCTS = {
     "vic_read_options": vic_read_options,
     "vic_atom_label": vic_atom_label,
     "vic_structure_info": vic_structure_info,
+    "vic_reference_gradients": vic_reference_gradients,
     "vic_time_options": vic_time_options,
     "vic_kernel_info": vic_kernel_info,
     "vic_device_info": vic_device_info,
@@ -673,8 +690,10 @@ FUNCTIONS = {  # result, arguments
     "vic_structure_write_to": (c.c_int, [c.c_void_p, c.c_int, c.c_char_p, c.c_char_p, c.c_void_p, c.c_void_p]),
     "vic_structure_free": (None, [c.c_void_p]),
     "vic_attention_reference": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_attention_backward_reference": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_dense": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_attention_time": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_attention_backward_time": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_generate": (c.c_int, [c.c_void_p, c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_list_blocks": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_kernel_count": (c.c_int, []),

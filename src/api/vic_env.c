@@ -39,19 +39,27 @@ vic_status vic_kernel_get(int index, vic_kernel_info *out, vic_error *err)
     info.name = kernel->name;
     info.device = kernel->device == VIC_CUDA ? "cuda" : "cpu";
     info.available = !reason;
+    info.backward = kernel->operation == ATTENTION_BACKWARD;
     info.reason = reason ? reason : "";
     return struct_give(out, &info, sizeof info, "vic_kernel_info", err);
 }
 
+static vic_status check_forced(enum switch_id id, enum kernel_operation operation, const char *of, vic_error *err)
+{
+    const char *forced = switch_value(id);
+    if (*forced == '\0') return VIC_OK;
+    for (int i = 0; i < kernel_table_size; i++)
+        if (kernel_table[i]->operation == operation && strcmp(kernel_table[i]->name, forced) == 0) return VIC_OK;
+    return vic_fail(err, VIC_BAD_ARGUMENT,
+                    "%s: there is no kernel '%.80s' %s; `vicinal env` lists those of this build", switch_name(id),
+                    forced, of);
+}
+
 vic_status vic_switches_check(vic_error *err)
 {
-    const char *forced = switch_value(SWITCH_FORCE_KERNEL);
-    bool known = *forced == '\0';
     for (int i = 0; i < SWITCH_COUNT; i++) TRY(switch_check((enum switch_id)i, err));
-    for (int i = 0; i < kernel_table_size; i++) known |= strcmp(kernel_table[i]->name, forced) == 0;
-    if (known) return VIC_OK;
-    return vic_fail(err, VIC_BAD_ARGUMENT,
-                    "VIC_FORCE_KERNEL: there is no kernel '%.80s'; `vicinal env` lists those of this build", forced);
+    TRY(check_forced(SWITCH_FORCE_KERNEL, ATTENTION_FORWARD, "of attention", err));
+    return check_forced(SWITCH_FORCE_BACKWARD_KERNEL, ATTENTION_BACKWARD, "of gradients", err);
 }
 
 vic_status vic_device_get(int index, vic_device_info *out, vic_error *err)

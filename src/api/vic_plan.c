@@ -58,15 +58,21 @@ static vic_status take_options(const vic_context *c, const vic_pattern *p, vic_p
     if (o->heads == 0) o->heads = 1;
     if (o->kv_heads == 0) o->kv_heads = o->heads;
     if (o->head_dim_v == 0) o->head_dim_v = o->head_dim;
+    if (o->backward_kernel && !o->backward)
+        return vic_fail(
+            err, VIC_BAD_ARGUMENT,
+            "backward_kernel is \"%.80s\", but the plan is made without gradients: set `backward`, or leave "
+            "it NULL",
+            o->backward_kernel);
     TRY(check_heads(o, err));
     TRY(check_device_and_type(o, err));
     return check_bias(p, o->bias, err);
 }
 
-static struct plan_request request_of(const vic_plan_options *o)
+static struct plan_request request_of(const vic_plan_options *o, enum kernel_operation operation)
 {
     return (struct plan_request){
-        .operation = ATTENTION_FORWARD,
+        .operation = operation,
         .shape = { o->dtype, o->heads, o->kv_heads, o->head_dim, o->head_dim_v },
         .device = o->device,
         .pattern_order = o->pattern_order,
@@ -74,15 +80,17 @@ static struct plan_request request_of(const vic_plan_options *o)
                     (o->head_dim_v != o->head_dim ? FEATURE_UNEQUAL_DIMS : 0u) |
                     (o->bias == VIC_BIAS_DISTANCE ? FEATURE_DISTANCE_BIAS : 0u) |
                     (o->out_dtype != o->dtype ? FEATURE_FLOAT32_OUT : 0u),
-        .kernel = o->kernel,
+        .kernel = operation == ATTENTION_BACKWARD ? o->backward_kernel : o->kernel,
     };
 }
 
 vic_status vic_plan_create(vic_context *c, const vic_pattern *p, const vic_plan_options *options, vic_plan **out,
                            vic_error *err)
 {
-    const struct kernel *kernel;
+    vic_status st = VIC_OK;
+    const struct kernel *kernel, *backward_kernel = NULL;
     struct pool *pool;
+    vic_plan *plan = NULL;
     NEED_OUT(out);
     NEED(p, "pattern", "make one first, with vic_pattern_cutoff() or another constructor");
     NEED(options, "vic_plan_options", "expected one with dtype and head_dim");
@@ -90,17 +98,19 @@ vic_status vic_plan_create(vic_context *c, const vic_pattern *p, const vic_plan_
     TRY(context_enter(c, &pool, err));
     TRY(switch_check(SWITCH_LOG, err));
     TRY(take_options(c, p, &o, err));
-    struct plan_request request = request_of(&o);
-    if (o.backward) {
-        struct plan_request backward = request;
-        backward.operation = ATTENTION_BACKWARD;
-        backward.kernel = NULL;
-        TRY(plan_choose(&backward, kernel_table, kernel_table_size, &kernel, err));
-    }
+    const struct plan_request request = request_of(&o, ATTENTION_FORWARD);
+    const struct plan_request backward = request_of(&o, ATTENTION_BACKWARD);
     TRY(plan_choose(&request, kernel_table, kernel_table_size, &kernel, err));
+    if (o.backward) TRY(plan_choose(&backward, kernel_table, kernel_table_size, &backward_kernel, err));
     const struct kernel_setup setup = { .pool = pool,
                                         .memory = c && device_same(c->options.device, o.device) ? c->scratch : NULL };
-    return plan_make(p, &request, kernel, &setup, out, err);
+    TRY_GOTO(plan_make(p, &request, kernel, &setup, &plan, err), done);
+    if (o.backward) TRY_GOTO(plan_add_backward(plan, &backward, backward_kernel, &setup, err), done);
+    *out = plan;
+    plan = NULL;
+done:
+    plan_free(plan);
+    return st;
 }
 
 vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err)
@@ -111,6 +121,7 @@ vic_status vic_plan_get(const vic_plan *plan, vic_plan_info *out, vic_error *err
     info.device = plan->device;
     info.computed_pairs = plan->computed_pairs;
     info.bytes = plan->bytes;
+    if (plan->backward) info.backward_kernel = plan->backward->kernel->name;
     return struct_give(out, &info, sizeof info, "vic_plan_info", err);
 }
 
@@ -126,6 +137,11 @@ vic_status vic_plan_workspace(const vic_context *c, const vic_plan *plan, int64_
     NEED(plan, "plan", "make one first, with vic_plan_create()");
     NEED(bytes, "bytes", "expected where to put the size");
     TRY(context_enter(c, &pool, err));
-    *bytes = plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch, batch > 1);
+    const int64_t entries = batch < 1 ? 1 : batch;
+    *bytes = plan->kernel->workspace(plan, pool_threads(pool), entries, batch > 1);
+    if (plan->backward) {
+        const size_t backward = plan->backward->kernel->workspace(plan->backward, pool_threads(pool), entries, false);
+        if (backward > *bytes) *bytes = backward;
+    }
     return VIC_OK;
 }

@@ -67,9 +67,10 @@ static bool reaches(struct equation *e, int at, int64_t low, int64_t high)
 
 static bool has_elements(const vic_tensor *t)
 {
+    if (!t->data) return false; /* and what else it has may be anything */
     for (int i = 0; i < t->ndim; i++)
         if (t->shape[i] == 0) return false;
-    return t->data != NULL;
+    return true;
 }
 
 /* Bytes before and behind a tensor's first element that it reaches. */

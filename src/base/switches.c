@@ -16,6 +16,11 @@ static const struct {
 #undef ROW
 };
 
+const char *switch_name(enum switch_id id)
+{
+    return switches[id].variable;
+}
+
 const char *switch_value(enum switch_id id)
 {
     const char *value = getenv(switches[id].variable);

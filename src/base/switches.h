@@ -13,6 +13,7 @@
       "default number of threads of a context; default, or 0: all that this process may use")                        \
     X(LOG, "VIC_LOG", "pattern,plan", 0, 0, "comma-separated topics to report on stderr: pattern, plan")             \
     X(FORCE_KERNEL, "VIC_FORCE_KERNEL", NULL, 0, 0, "use this kernel and no other; `vicinal env` lists them")        \
+    X(FORCE_BACKWARD_KERNEL, "VIC_FORCE_BACKWARD_KERNEL", NULL, 0, 0, "the same for the gradients")                  \
     X(READ_LIMIT, "VIC_READ_LIMIT_MB", NULL, 0, 1000000,                                                             \
       "largest text of a structure, after inflating, in MiB; default, or 0: 2048")                                   \
     X(DISABLE_CPU, "VIC_DISABLE_CPU", "avx2,avx512", 0, 0,                                                           \
@@ -29,6 +30,7 @@ enum switch_id {
 extern "C" { /* the CUDA kernels are C++ */
 #endif
 
+const char *switch_name(enum switch_id id);                /* the environment variable */
 const char *switch_value(enum switch_id id);               /* "" when unset */
 int switch_int(enum switch_id id, int otherwise);          /* `otherwise` when unset or not a number */
 bool switch_has_word(enum switch_id id, const char *word); /* in a comma-separated list, blanks around it aside */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "context/bind.h"
+
 #include "base/dtype.h"
 #include "base/overlap.h"
 #include "base/sizes.h"
-#include "context/context.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
 {
@@ -15,10 +17,8 @@ static void shape_text(int ndim, const int64_t *shape, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
 }
 
-/* Checks a tensor against the shape [batch,] expected[0] x ..., and sets *out to its address and strides.  With three
- * dimensions the last is the head's components, and must be contiguous. */
-static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device device, vic_dtype dtype, int dims,
-                              const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
+vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device device, vic_dtype dtype, int dims,
+                       const int64_t *expected, int64_t *batch, struct attention_tensor *out, vic_error *err)
 {
     char want[96], got[96];
     int lead = t->ndim == dims + 1;
@@ -54,7 +54,7 @@ static vic_status bind_tensor(const vic_tensor *t, const char *name, vic_device 
     return VIC_OK;
 }
 
-static vic_status check_written(const vic_tensor *t, const char *name, vic_error *err)
+vic_status bind_written(const vic_tensor *t, const char *name, vic_error *err)
 {
     if (!tensor_overlaps_itself(t)) return VIC_OK;
     return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -62,15 +62,29 @@ static vic_status check_written(const vic_tensor *t, const char *name, vic_error
                     name);
 }
 
-static vic_status check_apart(const vic_attention_args *a, const vic_tensor *written, const char *name, int others,
-                              vic_error *err)
+vic_status bind_apart(const struct named_tensor *written, const struct named_tensor *others, int n, vic_error *err)
 {
-    const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out };
-    static const char *const names[] = { "q", "k", "v", "bias", "out" };
-    for (int i = 0; i < others; i++)
-        if (tensors_overlap(written, tensors[i]))
-            return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s overlaps %s in memory: give it memory of its own", name,
-                            names[i]);
+    for (int i = 0; i < n; i++)
+        if (tensors_overlap(written->tensor, others[i].tensor))
+            return vic_fail(err, VIC_BAD_ARGUMENT, "tensor %s overlaps %s in memory: give it memory of its own",
+                            written->name, others[i].name);
+    return VIC_OK;
+}
+
+void attention_tensors(const vic_attention_args *a, struct named_tensor out[ATTENTION_TENSORS])
+{
+    const struct named_tensor all[ATTENTION_TENSORS] = {
+        { "q", &a->q }, { "k", &a->k }, { "v", &a->v }, { "bias", &a->bias }, { "out", &a->out }, { "lse", &a->lse }
+    };
+    memcpy(out, all, sizeof all);
+}
+
+/* out and lse are written: each must be apart from all before it. */
+static vic_status check_apart(const vic_attention_args *a, vic_error *err)
+{
+    struct named_tensor all[ATTENTION_TENSORS];
+    attention_tensors(a, all);
+    for (int i = 4; i < ATTENTION_TENSORS; i++) TRY(bind_apart(&all[i], all, i, err));
     return VIC_OK;
 }
 
@@ -112,15 +126,15 @@ vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct d
     return VIC_OK;
 }
 
-static vic_status bind_scale(const vic_plan *plan, const vic_attention_args *a, double *out, vic_error *err)
+vic_status bind_scale(const vic_plan *plan, double scale, bool zero_scale, double *out, vic_error *err)
 {
-    if (!isfinite(a->scale))
+    if (!isfinite(scale))
         return vic_fail(err, VIC_BAD_ARGUMENT, "scale: expected a finite number (0 = 1/sqrt(head_dim)), got %g",
-                        a->scale);
-    if (a->zero_scale && a->scale != 0.0)
+                        scale);
+    if (zero_scale && scale != 0.0)
         return vic_fail(err, VIC_BAD_ARGUMENT, "scale is %g, but zero_scale sets it to 0: leave one of them 0",
-                        a->scale);
-    *out = a->scale == 0.0 && !a->zero_scale ? 1.0 / sqrt((double)plan->shape.d_qk) : a->scale;
+                        scale);
+    *out = scale == 0.0 && !zero_scale ? 1.0 / sqrt((double)plan->shape.d_qk) : scale;
     return VIC_OK;
 }
 
@@ -145,22 +159,21 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *given, b
     TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, &batch, &out->v, err));
     if (outputs) {
         TRY(bind_tensor(&a->out, "out", device, s->dtype, 3, o, &batch, &out->out, err));
-        TRY(check_written(&a->out, "out", err));
+        TRY(bind_written(&a->out, "out", err));
     }
     if (outputs && a->lse.data) {
         TRY(bind_tensor(&a->lse, "lse", device, VIC_F32, 2, q, &batch, &out->lse, err));
-        TRY(check_written(&a->lse, "lse", err));
+        TRY(bind_written(&a->lse, "lse", err));
     }
     if (outputs && a->items) {
         TRY(context_check_items(a, err));
     } else if (outputs) {
-        TRY(check_apart(a, &a->out, "out", 4, err));
-        TRY(check_apart(a, &a->lse, "lse", 5, err));
+        TRY(check_apart(a, err));
     }
     if (!outputs && batch > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "the reference takes no batch: give tensors [atoms, heads, head size]");
-    TRY(bind_scale(plan, a, &out->scale, err));
+    TRY(bind_scale(plan, a->scale, a->zero_scale, &out->scale, err));
     if (!plan->pattern_order) {
         out->q_rows = p->q_order;
         out->k_rows = p->k_order;

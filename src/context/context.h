@@ -43,6 +43,9 @@ vic_status context_stream_end(const struct context_stream *s, vic_error *err);
  * ignored. */
 vic_status context_bind(const vic_plan *plan, const vic_attention_args *args, bool outputs,
                         struct attention_args *out, vic_error *err);
+/* The same of the gradients; without `outputs` also the gradients and lse are ignored. */
+vic_status context_bind_backward(const vic_plan *plan, const vic_attention_backward_args *args, bool outputs,
+                                 struct attention_backward_args *out, vic_error *err);
 /* The same of the table of a plan with a distance bias. */
 vic_status context_bind_bias(const vic_plan *plan, const vic_tensor *t, struct distance_bias *out, vic_error *err);
 
@@ -54,8 +57,13 @@ vic_status context_check_items(const vic_attention_args *args, vic_error *err);
 /* These do what vic_attention(), vic_attention_time() and vic_combine() are described to do. */
 vic_status context_attention(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
                              vic_error *err);
+/* For a plan with a plan of gradients, BAD_ARGUMENT for another. */
+vic_status context_backward(const struct vic_context *c, const vic_plan *plan,
+                            const vic_attention_backward_args *args, vic_error *err);
+/* Either of the two is timed, and the other one NULL. */
 vic_status context_time(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
-                        const vic_time_options *o, double *seconds, vic_error *err);
+                        const vic_attention_backward_args *backward, const vic_time_options *o, double *seconds,
+                        vic_error *err);
 vic_status context_combine(const struct vic_context *c, const vic_combine_args *args, vic_error *err);
 
 #endif

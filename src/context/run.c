@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/overlap.h"
 #include "base/sizes.h"
-#include "context/context.h"
+#include "context/bind.h"
 #include "device/memory.h"
 
 #include <stdatomic.h>
@@ -55,58 +55,74 @@ static void scratch_give(const struct vic_context *c, void *memory)
     free(block);
 }
 
-static vic_status check_workspace(const vic_attention_args *args, size_t needed, vic_error *err)
+/* What a call brings for scratch. */
+struct given {
+    void *memory;
+    size_t size;
+};
+
+static vic_status check_workspace(const struct given *given, size_t needed, vic_error *err)
 {
-    if (args->workspace_size >= needed && (uintptr_t)args->workspace % 64 == 0) return VIC_OK;
+    if (given->size >= needed && (uintptr_t)given->memory % 64 == 0) return VIC_OK;
     return vic_fail(err, VIC_BAD_ARGUMENT,
                     "workspace: expected %zu bytes at a 64-byte boundary (vic_plan_workspace() for this context and "
                     "batch, in memory of the plan's device), got %zu at %p",
-                    needed, args->workspace_size, args->workspace);
+                    needed, given->size, given->memory);
 }
 
 /* Scratch may not lie over a tensor. */
-static vic_status check_scratch_apart(const vic_attention_args *a, vic_error *err)
+static vic_status check_scratch_apart(const struct given *given, const struct named_tensor *tensors, int n,
+                                      vic_error *err)
 {
-    const vic_tensor *tensors[] = { &a->q, &a->k, &a->v, &a->bias, &a->out, &a->lse };
-    static const char *const names[] = { "q", "k", "v", "bias", "out", "lse" };
     const int64_t most = INT64_MAX / 16; /* no tensor reaches further (size_tensor_fits) */
-    const vic_tensor scratch = { .data = a->workspace,
+    const vic_tensor scratch = { .data = given->memory,
                                  .dtype = VIC_U8,
                                  .ndim = 1,
-                                 .shape = { a->workspace_size < (size_t)most ? (int64_t)a->workspace_size : most },
+                                 .shape = { given->size < (size_t)most ? (int64_t)given->size : most },
                                  .stride = { 1 } };
-    for (int i = 0; i < 6; i++)
-        if (tensors[i]->data && tensors_overlap(&scratch, tensors[i]))
+    for (int i = 0; i < n; i++)
+        if (tensors_overlap(&scratch, tensors[i].tensor))
             return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "workspace overlaps tensor %s in memory: give it memory of its own", names[i]);
+                            "workspace overlaps tensor %s in memory: give it memory of its own", tensors[i].name);
     return VIC_OK;
 }
 
-static vic_status check_workspace_apart(const vic_attention_args *args, vic_error *err)
+static vic_status check_attention_scratch(const vic_attention_args *args, size_t needed, vic_error *err)
 {
+    const struct given given = { args->workspace, args->workspace_size };
     vic_attention_args a = *args;
-    if (!a.items) return check_scratch_apart(args, err);
+    struct named_tensor tensors[ATTENTION_TENSORS];
+    if (!given.memory) return VIC_OK;
+    TRY(check_workspace(&given, needed, err));
+    attention_tensors(&a, tensors);
+    if (!a.items) return check_scratch_apart(&given, tensors, ATTENTION_TENSORS, err);
     for (int64_t i = 0; i < args->n_items; i++) {
         a.q.data = args->items[i].q;
         a.k.data = args->items[i].k;
         a.v.data = args->items[i].v;
         a.out.data = args->items[i].out;
         a.lse.data = args->items[i].lse;
-        TRY(check_scratch_apart(&a, err));
+        TRY(check_scratch_apart(&given, tensors, ATTENTION_TENSORS, err));
     }
     return VIC_OK;
 }
 
-static vic_status workspace_take(const struct vic_context *c, const struct context_stream *s,
-                                 const vic_attention_args *args, size_t needed, struct workspace *out, vic_error *err)
+static vic_status check_backward_scratch(const vic_attention_backward_args *args, size_t needed, vic_error *err)
 {
-    *out = (struct workspace){ args->workspace, false };
-    if (args->workspace) {
-        TRY(check_workspace(args, needed, err));
-        return check_workspace_apart(args, err);
-    }
-    if (needed == 0) return VIC_OK;
-    out->own = true;
+    const struct given given = { args->workspace, args->workspace_size };
+    struct named_tensor tensors[BACKWARD_TENSORS];
+    if (!given.memory) return VIC_OK;
+    TRY(check_workspace(&given, needed, err));
+    backward_tensors(args, tensors);
+    return check_scratch_apart(&given, tensors, BACKWARD_TENSORS, err);
+}
+
+/* `given`: the caller's, which has been checked; NULL = none. */
+static vic_status workspace_take(const struct vic_context *c, const struct context_stream *s, void *given,
+                                 size_t needed, struct workspace *out, vic_error *err)
+{
+    *out = (struct workspace){ given, !given };
+    if (given || needed == 0) return VIC_OK;
     if (device_is_cpu(s->device)) return scratch_take(c, needed, out, err);
     if (!c || !c->options.allocate)
         return device_alloc_on(s->device, c ? c->scratch : NULL, needed, s->stream, &out->memory, err);
@@ -162,10 +178,38 @@ vic_status context_attention(const struct vic_context *c, const vic_plan *plan, 
     const bool one_by_one = a.items && !(plan->kernel->features & FEATURE_ITEMS);
     size_t needed =
         plan->kernel->workspace(plan, pool_threads(exec.pool), one_by_one ? 1 : a.batch, a.items && !one_by_one);
-    TRY_GOTO(workspace_take(c, &s, args, needed, &w, err), done);
+    TRY(check_attention_scratch(args, needed, err));
+    TRY_GOTO(workspace_take(c, &s, args->workspace, needed, &w, err), done);
     exec.stream = s.stream;
     exec.workspace = w.memory;
     TRY_GOTO(launch(plan, &a, one_by_one, &exec, err), done);
+    TRY_GOTO(context_stream_end(&s, err), done);
+done:
+    workspace_give(c, &s, &w);
+    return st;
+}
+
+vic_status context_backward(const struct vic_context *c, const vic_plan *plan,
+                            const vic_attention_backward_args *args, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    const vic_plan *backward = plan->backward;
+    struct kernel_exec exec = { 0 };
+    struct context_stream s;
+    struct attention_backward_args a;
+    struct workspace w = { 0 };
+    TRY(context_enter(c, &exec.pool, err));
+    if (!backward)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "the plan was made without gradients: set `backward` in vic_plan_options");
+    TRY(stream_of(c, backward, args->stream, &s, err));
+    TRY(context_bind_backward(backward, args, true, &a, err));
+    size_t needed = backward->kernel->workspace(backward, pool_threads(exec.pool), a.batch, false);
+    TRY(check_backward_scratch(args, needed, err));
+    TRY_GOTO(workspace_take(c, &s, args->workspace, needed, &w, err), done);
+    exec.stream = s.stream;
+    exec.workspace = w.memory;
+    TRY_GOTO(backward->kernel->launch_backward(backward, &a, &exec, err), done);
     TRY_GOTO(context_stream_end(&s, err), done);
 done:
     workspace_give(c, &s, &w);

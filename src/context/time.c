@@ -8,15 +8,28 @@
 
 enum { MOST = 1000000 };
 
+/* What is timed: one of the two. */
 struct timed {
     const vic_plan *plan;
-    const vic_attention_args *args;
+    const vic_attention_args *forward;
+    const vic_attention_backward_args *backward;
 };
+
+static vic_status run(const struct vic_context *c, const struct timed *t, vic_error *err)
+{
+    return t->backward ? context_backward(c, t->plan, t->backward, err)
+                       : context_attention(c, t->plan, t->forward, err);
+}
 
 static vic_status enqueue(void *context, void *stream, vic_error *err)
 {
     const struct timed *t = context;
-    vic_attention_args a = *t->args;
+    if (t->backward) {
+        vic_attention_backward_args a = *t->backward;
+        a.stream = stream;
+        return context_backward(NULL, t->plan, &a, err);
+    }
+    vic_attention_args a = *t->forward;
     a.stream = stream;
     return context_attention(NULL, t->plan, &a, err);
 }
@@ -38,44 +51,68 @@ static vic_status check_options(const vic_plan *plan, const vic_time_options *o,
     return VIC_OK;
 }
 
-static vic_status time_on_cpu(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
-                              const vic_time_options *o, double *seconds, vic_error *err)
+static vic_status time_on_cpu(const struct vic_context *c, const struct timed *t, const vic_time_options *o,
+                              double *seconds, vic_error *err)
 {
     for (int i = -o->warm_up; i < o->launches; i++) {
         double start = clock_seconds();
-        TRY(context_attention(c, plan, args, err));
+        TRY(run(c, t, err));
         if (i >= 0) seconds[i] = clock_seconds() - start;
     }
     return VIC_OK;
 }
 
-/* Allocates workspace once, so that no launch has to. */
-static vic_status take_workspace(struct pool *pool, const vic_plan *plan, vic_attention_args *a, vic_error *err)
+static int64_t entries_of(const vic_tensor *q)
 {
-    int64_t batch = a->items ? a->n_items : a->q.ndim == 4 ? a->q.shape[0] : 1;
-    a->workspace_size = plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch, a->items != NULL);
-    if (device_is_cpu(plan->device)) return mem_array(a->workspace_size, 1, "bytes of workspace", &a->workspace, err);
-    return device_alloc(plan->device, a->workspace_size, &a->workspace, err);
+    return q->ndim == 4 && q->shape[0] > 1 ? q->shape[0] : 1;
+}
+
+static size_t bytes_needed(struct pool *pool, const struct timed *t)
+{
+    const vic_plan *plan = t->backward ? t->plan->backward : t->plan;
+    const vic_attention_args *a = t->forward;
+    const bool items = a && a->items;
+    const int64_t batch = t->backward ? entries_of(&t->backward->q) : items ? a->n_items : entries_of(&a->q);
+    return plan ? plan->kernel->workspace(plan, pool_threads(pool), batch < 1 ? 1 : batch, items) : 0;
+}
+
+/* Takes workspace once, so that no launch has to. */
+static vic_status workspace_alloc(const vic_plan *plan, size_t size, void **out, vic_error *err)
+{
+    if (device_is_cpu(plan->device)) return mem_array(size, 1, "bytes of workspace", out, err);
+    return device_alloc(plan->device, size, out, err);
+}
+
+static void workspace_free(const vic_plan *plan, void *memory)
+{
+    if (device_is_cpu(plan->device))
+        free(memory);
+    else
+        device_free(plan->device, memory);
 }
 
 vic_status context_time(const struct vic_context *c, const vic_plan *plan, const vic_attention_args *args,
-                        const vic_time_options *o, double *seconds, vic_error *err)
+                        const vic_attention_backward_args *backward, const vic_time_options *o, double *seconds,
+                        vic_error *err)
 {
     vic_status st;
-    vic_attention_args a = *args;
-    struct timed t = { plan, &a };
+    vic_attention_args a = args ? *args : (vic_attention_args){ 0 };
+    vic_attention_backward_args b = backward ? *backward : (vic_attention_backward_args){ 0 };
+    struct timed t = { plan, args ? &a : NULL, backward ? &b : NULL };
     struct pool *pool;
+    void *own = NULL;
     TRY(context_enter(c, &pool, err));
     TRY(check_options(plan, o, err));
-    if (!args->workspace) TRY(take_workspace(pool, plan, &a, err));
+    if (!(backward ? b.workspace : a.workspace)) {
+        const size_t size = bytes_needed(pool, &t);
+        TRY(workspace_alloc(plan, size, &own, err));
+        a.workspace = b.workspace = own;
+        a.workspace_size = b.workspace_size = size;
+    }
     if (device_is_cpu(plan->device))
-        st = time_on_cpu(c, plan, &a, o, seconds, err);
+        st = time_on_cpu(c, &t, o, seconds, err);
     else
         st = device_time(plan->device, enqueue, &t, o, seconds, err);
-    if (args->workspace) return st;
-    if (device_is_cpu(plan->device))
-        free(a.workspace);
-    else
-        device_free(plan->device, a.workspace);
+    if (own) workspace_free(plan, own);
     return st;
 }

@@ -18,17 +18,28 @@ struct distance_bias {
     int64_t head_stride; /* 0 = one table for all heads */
 };
 
+/* Where a distance lies between the points of a table. */
+struct distance_bias_place {
+    int m;
+    double f, rest; /* rest: 1 - f */
+};
+
 /* For 0 <= d2 < cutoff * cutoff, as the pair rule has it.  1 - f comes from the distance to the cutoff, which is
  * exact there: inside the cutoff b is finite next to a finite point. */
-static inline double distance_bias_value(const float *table, int points, double d2, double cutoff)
+static inline struct distance_bias_place distance_bias_find(int points, double d2, double cutoff)
 {
     double limit = cutoff * cutoff, intervals = points - 1, x = d2 / limit * intervals;
     int m = x < intervals - 1.0 ? (int)x : points - 2;
-    double f = x - m, rest = (limit - d2) / limit * intervals - (points - 2 - m);
-    double low = (double)table[m], high = (double)table[m + 1];
-    if (low != -INFINITY && high != -INFINITY) return low + f * (high - low);
-    if (low != -INFINITY) return low + log(rest);
-    return high + log(f); /* -inf where both are */
+    return (struct distance_bias_place){ m, x - m, (limit - d2) / limit * intervals - (points - 2 - m) };
+}
+
+static inline double distance_bias_value(const float *table, int points, double d2, double cutoff)
+{
+    const struct distance_bias_place at = distance_bias_find(points, d2, cutoff);
+    double low = (double)table[at.m], high = (double)table[at.m + 1];
+    if (low != -INFINITY && high != -INFINITY) return low + at.f * (high - low);
+    if (low != -INFINITY) return low + log(at.rest);
+    return high + log(at.f); /* -inf where both are */
 }
 
 #endif

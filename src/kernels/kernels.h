@@ -25,12 +25,13 @@
 #define KERNELS_CUDA(X)
 #endif
 
-/* Best first within a device. */
+/* Attention, then its gradients; best first within a device. */
 #define KERNEL_LIST(X)                                                                                               \
     KERNELS_X86(X)                                                                                                   \
     X(attn_fwd_cpu_scalar)                                                                                           \
     X(attn_fwd_ref)                                                                                                  \
-    KERNELS_CUDA(X)
+    KERNELS_CUDA(X)                                                                                                  \
+    X(attn_bwd_ref)
 
 #define KERNEL_DECLARE(name) extern const struct kernel name;
 KERNEL_LIST(KERNEL_DECLARE)

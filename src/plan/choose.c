@@ -104,6 +104,7 @@ struct refusal {
     int all;
     struct lacking *lacking;
     int n;
+    bool forced;
 };
 
 /* Whether a kernel of another device supports the type and the features. */
@@ -147,12 +148,17 @@ static bool common_reason(const struct refusal *f, enum lack kind, char *text, s
     }
     switch (kind) {
     case LACKS_OPERATION:
-        snprintf(text, size, "%s computes %s yet%s", f->n == f->all ? "no kernel" : "none of these kernels",
-                 operation_words(f->request->operation),
-                 f->request->operation == ATTENTION_BACKWARD ? ": models can be run, but not trained" : "");
+        snprintf(text, size, "%s computes %s", f->forced ? f->lacking[0].kernel->name : "no kernel",
+                 operation_words(f->forced ? f->lacking[0].kernel->operation : f->request->operation));
         return true;
     case LACKS_DEVICE:
-        if (f->request->device.type == VIC_CUDA && f->n == f->all)
+        if (f->request->operation == ATTENTION_BACKWARD && !f->forced)
+            snprintf(
+                text, size,
+                "the gradients of attention are computed on %s only: make a plan for that device, or one without "
+                "`backward`",
+                device_words(f->lacking[0].kernel->device));
+        else if (f->request->device.type == VIC_CUDA && !f->forced)
             snprintf(text, size,
                      "this build has no CUDA kernels: build vicinal where nvcc 12.3 or newer is%s, or run on the CPU",
                      s->dtype == VIC_F32 ? " and take float16 or bfloat16" : "");
@@ -230,28 +236,38 @@ static vic_status unknown_kernel(const char *name, const struct kernel *const *k
     return vic_fail(err, VIC_NO_KERNEL, "there is no kernel \"%s\"; this build has %s", name, names);
 }
 
-/* Whether the kernel computes the operation on the requested device. */
-static bool is_of_help(const struct kernel *kernel, const struct plan_request *r)
+/* How near a kernel is to the request: 0 it computes something else, 1 that, on another device, 2 on this one. */
+static int nearness(const struct kernel *kernel, const struct plan_request *r)
 {
-    return kernel->device == r->device.type && kernel->operation == r->operation;
+    return kernel->operation != r->operation ? 0 : kernel->device != r->device.type ? 1 : 2;
+}
+
+static const char *forced_by_environment(const struct plan_request *r)
+{
+    const char *name =
+        switch_value(r->operation == ATTENTION_BACKWARD ? SWITCH_FORCE_BACKWARD_KERNEL : SWITCH_FORCE_KERNEL);
+    return *name ? name : NULL;
 }
 
 vic_status plan_choose(const struct plan_request *request, const struct kernel *const *kernels, int count,
                        const struct kernel **out, vic_error *err)
 {
     enum { MOST_KERNELS = 64 };
-    const char *forced = request->kernel;
+    const char *forced = request->kernel ? request->kernel : forced_by_environment(request);
     const struct kernel *best = NULL;
     struct lacking lacking[MOST_KERNELS];
-    struct refusal refusal = { .request = request, .kernels = kernels, .all = count, .lacking = lacking };
-    bool known = false, some = false; /* `some`: some kernel is of help, and then others need not be named */
+    struct refusal refusal = {
+        .request = request, .kernels = kernels, .all = count, .lacking = lacking, .forced = forced != NULL
+    };
+    bool known = false;
+    int nearest = 0; /* those that are further from the request need not be named */
     *out = NULL;
-    if (!forced && *switch_value(SWITCH_FORCE_KERNEL)) forced = switch_value(SWITCH_FORCE_KERNEL);
-    for (int i = 0; i < count; i++) some = some || is_of_help(kernels[i], request);
+    for (int i = 0; i < count; i++)
+        if (nearness(kernels[i], request) > nearest) nearest = nearness(kernels[i], request);
     for (int i = 0; i < count && refusal.n < MOST_KERNELS; i++) {
         if (forced && strcmp(kernels[i]->name, forced) != 0) continue;
         known = true;
-        if (!forced && some && !is_of_help(kernels[i], request)) continue;
+        if (!forced && nearness(kernels[i], request) < nearest) continue;
         if (find_lacks(kernels[i], request, forced, &lacking[refusal.n]))
             refusal.n++;
         else if (!best || kernels[i]->cost < best->cost)

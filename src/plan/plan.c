@@ -3,6 +3,14 @@
 
 #include "base/memory.h"
 #include "pattern/pattern.h"
+#include "pattern/transpose.h"
+
+static vic_status add_transposed(vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
+{
+    TRY(pattern_transpose(plan->pattern, setup->pool, &plan->transposed, err));
+    if (plan->transposed != plan->pattern) plan->bytes += plan->transposed->info.bytes;
+    return VIC_OK;
+}
 
 vic_status plan_make(const vic_pattern *p, const struct plan_request *request, const struct kernel *kernel,
                      const struct kernel_setup *setup, vic_plan **out, vic_error *err)
@@ -18,6 +26,7 @@ vic_status plan_make(const vic_pattern *p, const struct plan_request *request, c
     plan->bias = request->features & FEATURE_DISTANCE_BIAS ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
     plan->kernel = kernel;
     plan->bytes = sizeof *plan;
+    if (request->operation == ATTENTION_BACKWARD) TRY_GOTO(add_transposed(plan, setup, err), done);
     TRY_GOTO(kernel->prepare(plan, setup, err), done);
     *out = plan;
     plan = NULL;
@@ -26,10 +35,20 @@ done:
     return st;
 }
 
+vic_status plan_add_backward(vic_plan *plan, const struct plan_request *request, const struct kernel *kernel,
+                             const struct kernel_setup *setup, vic_error *err)
+{
+    TRY(plan_make(plan->pattern, request, kernel, setup, &plan->backward, err));
+    plan->bytes += plan->backward->bytes;
+    return VIC_OK;
+}
+
 void plan_free(vic_plan *plan)
 {
     if (!plan) return;
+    plan_free(plan->backward);
     if (plan->kernel_data) plan->kernel->release(plan);
+    pattern_release(plan->transposed);
     pattern_release(plan->pattern);
     free(plan);
 }

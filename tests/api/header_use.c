@@ -54,6 +54,7 @@ size_t header_use(void)
     USE(vic_structure_info);
 #endif
 #ifdef VICINAL_DEV_H
+    USE(vic_reference_gradients);
     USE(vic_time_options);
     USE(vic_kernel_info);
     USE(vic_device_info);

@@ -146,9 +146,10 @@ def test_env(vicinal):
     assert set(answer) == {"version", "build", "devices", "cuda_note", "kernels", "switches", "switch_problem"}
     assert answer["version"] == "0.2.0"
     assert answer["devices"][0]["kind"] == "cpu"
-    assert {"name", "device", "available", "reason"} == set(answer["kernels"][0])
+    assert {"name", "device", "backward", "available", "reason"} == set(answer["kernels"][0])
     names = [k["name"] for k in answer["kernels"]]
-    assert "attn_fwd_ref" in names
+    assert "attn_fwd_ref" in names and "attn_bwd_ref" in names
+    assert all(k["backward"] == k["name"].startswith("attn_bwd_") for k in answer["kernels"])
     assert all(k["available"] or k["reason"] for k in answer["kernels"])
     assert answer["switches"]["VIC_LOG"] == ""
     assert vicinal("env", "--json", env={"VIC_LOG": "plan"}).json["switches"]["VIC_LOG"] == "plan"

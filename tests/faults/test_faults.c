@@ -21,7 +21,7 @@
 
 /* A picture is thousands of calls from a few places.  The first ones fail each in turn, then every so many: an odd
  * number, so that it meets calls of all places; all with VIC_TEST_FULL. */
-enum { DRAWING_FIRST = 200, DRAWING_STEP = SANITIZED ? 51 : 11 };
+enum { DRAWING_FIRST = SANITIZED ? 60 : 200, DRAWING_STEP = SANITIZED ? 101 : 11 };
 
 static const char old_content[] = "what was there before\n";
 static char folder[64];

@@ -98,6 +98,7 @@ static void check_pattern(const char *what, const vic_pattern *p, uint64_t seed)
                                .head_dim_v = D_V };
         vic_plan *plan, *sorted_plan;
         CHECK_OK(vic_kernel_get(i, &kernel, &err));
+        if (kernel.backward) continue;
         if (!kernel.available || strcmp(kernel.device, "cpu") != 0) {
             print_message("%s: skipped: %s\n", kernel.name, kernel.reason);
             continue;

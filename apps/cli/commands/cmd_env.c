@@ -45,6 +45,7 @@ static void kernels_json(struct json *j)
         json_put_object(j, NULL);
         json_put_text(j, "name", kernel.name);
         json_put_text(j, "device", kernel.device);
+        json_put_bool(j, "backward", kernel.backward);
         json_put_bool(j, "available", kernel.available);
         json_put_text(j, "reason", kernel.reason);
         json_put_object_end(j);

@@ -176,7 +176,7 @@ static const char *best_cpu_kernel(void)
 {
     vic_kernel_info kernel = VIC_INIT(vic_kernel_info);
     for (int i = 0; i < vic_kernel_count() && vic_kernel_get(i, &kernel, NULL) == VIC_OK; i++)
-        if (strcmp(kernel.device, "cpu") == 0 && kernel.available) return kernel.name;
+        if (strcmp(kernel.device, "cpu") == 0 && kernel.available && !kernel.backward) return kernel.name;
     return NULL;
 }
 

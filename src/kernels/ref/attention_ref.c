@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/ref/attention_ref.h"
 
-#include "base/half.h"
 #include "base/memory.h"
 #include "base/sizes.h"
 #include "base/switches.h"
@@ -9,6 +8,7 @@
 #include "contract/pair_rule.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/images.h"
+#include "kernels/ref/rows.h"
 #include "kernels/ref/rules.h"
 
 #include <float.h>
@@ -100,13 +100,6 @@ static size_t ref_workspace(const struct vic_pattern *p, int threads)
     return size_plus(size.q_row + size.k_row, size_times((size_t)threads, size.neighbours + size.scores));
 }
 
-/* Sets row_of_atom to the tensor row of each atom.  With `rows` the tensors are in the caller's order, where the row
- * is the atom; without, they are in pattern order. */
-static void atom_rows(int64_t n, const int32_t *order, const int32_t *rows, int32_t *row_of_atom)
-{
-    for (int64_t row = 0; row < n; row++) row_of_atom[order[row]] = rows ? rows[row] : (int32_t)row;
-}
-
 static vic_status reference_make(const struct vic_pattern *p, const struct attention_shape *shape,
                                  const struct attention_args *args, void *workspace, int threads, struct reference *r,
                                  vic_error *err)
@@ -119,27 +112,13 @@ static vic_status reference_make(const struct vic_pattern *p, const struct atten
     r->q_row = (int32_t *)at;
     r->k_row = (int32_t *)(at + size.q_row);
     r->scratch = at + size.q_row + size.k_row;
-    atom_rows(p->n_q, p->q_order, args->q_rows, r->q_row);
-    atom_rows(p->n_k, p->k_order, args->k_rows, r->k_row);
+    ref_atom_rows(p->n_q, p->q_order, args->q_rows, r->q_row);
+    ref_atom_rows(p->n_k, p->k_order, args->k_rows, r->k_row);
     r->rules = NULL;
     if (p->n_rules > 0) return rules_make(p, threads, &r->rules, err);
     return image_search_make((const double(*)[3])p->cell, p->periodic,
                              largest_norm(p->n_q, p->q_positions) + largest_norm(p->n_k, p->k_positions), p->cutoff,
                              &r->search, err);
-}
-
-/* The first n elements of a row's head.  Not one by one: a choice and a call for each of them is most of the work in a
- * build with sanitizers. */
-static void elements(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int n, double *to)
-{
-    const int64_t at = row * t->row_stride + head * t->head_stride;
-    if (dtype == VIC_F32) {
-        const float *from = (const float *)t->data + at;
-        for (int c = 0; c < n; c++) to[c] = from[c];
-        return;
-    }
-    const uint16_t *from = (const uint16_t *)t->data + at;
-    for (int c = 0; c < n; c++) to[c] = dtype == VIC_F16 ? f32_from_f16(from[c]) : f32_from_bf16(from[c]);
 }
 
 static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int worker,
@@ -210,13 +189,13 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         double unit = score_unit(r->args->scale), weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
         double q[DIM_MAX], key[DIM_MAX], value[DIM_MAX];
         int64_t top = -1; /* the neighbour with the largest score; one whose score is NaN makes the row NaN */
-        elements(&r->args->q, shape->dtype, r->q_row[query], head, shape->d_qk, q);
+        ref_read(&r->args->q, shape->dtype, r->q_row[query], head, shape->d_qk, q);
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
             if (bias->table)
                 found[i].images = images_of(r, query, &found[i], listed, bias->table + head * bias->head_stride);
-            elements(&r->args->k, shape->dtype, row, kv_head, shape->d_qk, key);
+            ref_read(&r->args->k, shape->dtype, row, kv_head, shape->d_qk, key);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * key[c];
             score[i] = dot * (r->args->scale * unit);
             if (score[i] == -INFINITY || (found[i].images.largest == -INFINITY && !isnan(score[i]))) continue;
@@ -229,7 +208,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
             int64_t row = r->k_row[found[i].atom];
             double w = found[i].images.sum * exp(above(found, score, unit, i, top));
             weight += w;
-            elements(&r->args->v, shape->dtype, row, kv_head, shape->d_v, value);
+            ref_read(&r->args->v, shape->dtype, row, kv_head, shape->d_v, value);
             for (int c = 0; c < shape->d_v; c++) sum[c] += w * value[c];
         }
         for (int c = 0; c < shape->d_v; c++) sum[c] /= weight;
@@ -295,17 +274,6 @@ struct launch_context {
     double *row; /* for each worker [heads, d_v] and [heads] */
 };
 
-static void store(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int c, double x)
-{
-    int64_t at = row * t->row_stride + head * t->head_stride + c;
-    if (dtype == VIC_F32)
-        ((float *)t->data)[at] = (float)x;
-    else if (dtype == VIC_F16)
-        ((uint16_t *)t->data)[at] = f16_from_f32((float)x);
-    else
-        ((uint16_t *)t->data)[at] = bf16_from_f32((float)x);
-}
-
 static void launch_task(void *context, int64_t query, int worker)
 {
     struct launch_context *l = context;
@@ -316,10 +284,9 @@ static void launch_task(void *context, int64_t query, int worker)
     int64_t row = l->reference.q_row[query];
     reference_row(&l->reference, query, worker, out, lse);
     for (int head = 0; head < shape->heads; head++) {
-        for (int c = 0; c < shape->d_v; c++)
-            store(&args->out, shape->dtype, row, head, c, out[(int64_t)head * shape->d_v + c]);
+        ref_write(&args->out, shape->dtype, row, head, shape->d_v, out + (int64_t)head * shape->d_v);
         if (isfinite(lse[head])) lse[head] = fmin(fmax(lse[head], (double)-FLT_MAX), (double)FLT_MAX);
-        if (args->lse.data) store(&args->lse, VIC_F32, row, head, 0, lse[head]);
+        if (args->lse.data) ref_write(&args->lse, VIC_F32, row, head, 1, &lse[head]);
     }
 }
 

@@ -100,6 +100,16 @@ static void check_attention(double cutoff, double scale)
     }
 }
 
+/* dv where dout is 1 everywhere: the weights of a row add up to 1. */
+static void check_sums(const float *dv)
+{
+    for (int c = 0; c < DIM; c++) {
+        double sum = 0;
+        for (int j = 0; j < N; j++) sum += (double)dv[j * DIM + c];
+        NEED(fabs(sum - N) < 1e-4);
+    }
+}
+
 /* ---- each part of the library ---- */
 
 static vic_context *contexts(void)
@@ -230,6 +240,7 @@ static vic_plan *plans(vic_context *c, const vic_pattern *p)
     (void)other;
     o.dtype = VIC_F32;
     o.head_dim = DIM;
+    o.backward = true;
     OK(vic_plan_create(c, p, &o, &plan, &err));
     OK(vic_plan_get(plan, &info.s, &err));
     CHECK_FILLED(info);
@@ -245,7 +256,9 @@ static void attention(vic_context *c, const vic_plan *plan)
     vic_attention_backward_args backward = VIC_INIT(vic_attention_backward_args);
     vic_time_options t = VIC_INIT(vic_time_options);
     vic_combine_args combine = VIC_INIT(vic_combine_args);
-    static float copy[N * DIM];
+    vic_reference_gradients gradients = VIC_INIT(vic_reference_gradients);
+    static float copy[N * DIM], ones[N * DIM];
+    static double dv[N * DIM];
     double row[DIM], seconds[3];
     const int64_t first = 0;
     a.q = a.k = a.v = vic_tensor_make(q, VIC_F32, 3, shape);
@@ -268,8 +281,22 @@ static void attention(vic_context *c, const vic_plan *plan)
     OK(vic_combine(c, &combine, &err));
     NEED(memcmp(copy, out, sizeof out) == 0);
     REFUSED(combine, vic_combine_args, vic_combine(c, &combine, &err));
-    NEED(vic_attention_backward(c, plan, &backward, &err) == VIC_NO_KERNEL);
+    backward.q = backward.k = backward.v = a.q;
+    backward.out = a.out;
+    backward.lse = a.lse;
+    backward.scale = a.scale;
+    for (int i = 0; i < N * DIM; i++) ones[i] = 1.0f;
+    backward.dout = vic_tensor_make(ones, VIC_F32, 3, shape);
+    backward.dv = vic_tensor_make(copy, VIC_F32, 3, shape);
+    OK(vic_attention_backward(c, plan, &backward, &err));
+    check_sums(copy);
     REFUSED(backward, vic_attention_backward_args, vic_attention_backward(c, plan, &backward, &err));
+    gradients.dv = dv;
+    OK(vic_attention_backward_reference(c, plan, &backward, &gradients, &err));
+    for (int i = 0; i < N * DIM; i++) NEED(fabs(dv[i] - (double)copy[i]) < 1e-5);
+    REFUSED(gradients, vic_reference_gradients,
+            vic_attention_backward_reference(c, plan, &backward, &gradients, &err));
+    OK(vic_attention_backward_time(c, plan, &backward, &t, seconds, &err));
 }
 
 static void environment(void)

@@ -4,6 +4,7 @@
 struct pool *pools[8];
 
 vic_device_type tested = VIC_CPU;
+enum kernel_operation tested_operation = ATTENTION_FORWARD;
 vic_status (*prepare_instead)(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
 
 static void make_tensors(const struct attention_case *c, struct problem *p)
@@ -353,7 +354,7 @@ bool agrees(double got, double want, double tolerance)
 }
 
 /* Scores are float32 sums, weights of the half types halves: what comes of that, relative to the values. */
-static double allowed_error(const struct attention_case *c)
+double allowed_error(const struct attention_case *c)
 {
     static const double cpu[TYPES] = { 2e-6, 3e-4, 2.4e-3 }, gpu[TYPES] = { NAN, 5e-4, 4e-3 };
     /* A score s has an error of some 2^-24 |s|, and so has its weight, relatively. */

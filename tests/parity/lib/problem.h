@@ -29,7 +29,8 @@ struct problem {
 
 extern struct pool *pools[8]; /* by number of threads */
 
-extern vic_device_type tested; /* VIC_CPU, or VIC_CUDA where main() says so */
+extern vic_device_type tested;                 /* VIC_CPU, or VIC_CUDA where main() says so */
+extern enum kernel_operation tested_operation; /* ATTENTION_FORWARD, or the other where main() says so */
 
 /* As the library makes it; of masks that are NULL all points take part. */
 vic_pattern *case_pattern(const struct attention_case *c, const struct brute_points *in, const bool *mask,
@@ -70,6 +71,9 @@ void check_poison(const struct tensor *t, const unsigned char *other, int poison
 
 /* The same class of number, and close. */
 bool agrees(double got, double want, double tolerance);
+
+/* Of a result, relative to its size. */
+double allowed_error(const struct attention_case *c);
 
 /* An LSE beyond float32 is its last finite number. */
 double lse_as_float(double lse);

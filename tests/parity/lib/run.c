@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 
+#include "gradients.h"
+
+static bool is_tested(const struct kernel *kernel)
+{
+    return kernel->device == tested && kernel->operation == tested_operation;
+}
+
 bool small(void)
 {
     const char *value = getenv("VIC_TEST_SMALL");
@@ -11,7 +18,7 @@ bool nothing_to_test(void)
 {
     const char *why = "this build has no CUDA";
     for (int i = 0; i < kernel_table_size; i++) {
-        if (kernel_table[i]->device != tested) continue;
+        if (!is_tested(kernel_table[i])) continue;
         why = unavailable(kernel_table[i]);
         if (!why) return false;
     }
@@ -21,12 +28,12 @@ bool nothing_to_test(void)
 
 void for_each_kernel(const struct attention_shape *shape, void (*body)(const struct kernel *, void *), void *context)
 {
-    const struct plan_request request = { .shape = *shape, .device = the_gpu };
+    const struct plan_request request = { .operation = tested_operation, .shape = *shape, .device = the_gpu };
     const struct kernel *chosen;
     vic_error err;
     int ran = 0;
     for (int i = 0; tested == VIC_CPU && i < kernel_table_size; i++)
-        if (kernel_table[i]->device == VIC_CPU && !unavailable(kernel_table[i])) {
+        if (is_tested(kernel_table[i]) && !unavailable(kernel_table[i])) {
             body(kernel_table[i], context);
             ran++;
         }
@@ -59,21 +66,41 @@ void check_kernel(const struct kernel *kernel, void *context)
     free(lse);
 }
 
+struct checked_gradients {
+    const struct attention_case *c;
+    struct gradients *g;
+};
+
+static void check_backward_kernel(const struct kernel *kernel, void *context)
+{
+    const struct checked_gradients *x = context;
+    check_gradients(kernel, x->c, x->g);
+}
+
 static void run_one(const struct attention_case *c, uint64_t seed)
 {
     struct problem p;
     struct checked x = { c, &p, seed };
     make_problem(c, seed, &p);
-    for_each_kernel(&p.shape, check_kernel, &x);
+    if (tested_operation == ATTENTION_BACKWARD) {
+        struct gradients g;
+        struct checked_gradients y = { c, &g };
+        make_gradients(&p, c->layout, seed, &g);
+        for_each_kernel(&p.shape, check_backward_kernel, &y);
+        free_gradients(&g);
+    } else {
+        for_each_kernel(&p.shape, check_kernel, &x);
+    }
     free_problem(&p);
 }
 
 void run_case(const struct attention_case *c, uint64_t seed)
 {
-    enum { MOST = SANITIZED == 2 ? 300 : 700, MOST_KEYS = 3000 };
+    enum { MOST = SANITIZED == 2 ? 300 : 700, MOST_KEYS = 3000, MOST_QUERIES_BACKWARD = 700 };
     struct attention_case half = *c;
     /* Under a sanitizer the large ones, which are for values, took nine tenths of the time. */
     if ((small() || SANITIZED > 0) && (c->n_q > MOST || c->n_k > MOST_KEYS)) return;
+    if (tested_operation == ATTENTION_BACKWARD && c->n_q > MOST_QUERIES_BACKWARD) return; /* the reference is slow */
     if (tested != VIC_CUDA || type_of(c) != VIC_F32) {
         run_one(c, seed);
         return;

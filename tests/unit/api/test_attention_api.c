@@ -275,18 +275,6 @@ static void scales(void **state)
     CHECK_OK(vic_attention(s->context, s->plan, &a, &err));
 }
 
-static void no_backward_yet(void **state)
-{
-    struct system *s = *state;
-    const vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .head_dim = 64, .backward = true };
-    vic_attention_backward_args a = VIC_INIT(vic_attention_backward_args);
-    vic_plan *plan;
-    vic_error err;
-    CHECK_FAILS(vic_plan_create(s->context, s->pattern, &o, &plan, &err), VIC_NO_KERNEL, "gradients");
-    assert_null(plan);
-    CHECK_FAILS(vic_attention_backward(s->context, s->plan, &a, &err), VIC_NO_KERNEL, "gradients");
-}
-
 /* A batch gives the bits of its items run alone, with a caller's workspace or without. */
 static void batches(void **state)
 {
@@ -389,14 +377,15 @@ static void kernels(void **state)
 {
     vic_kernel_info k = VIC_INIT(vic_kernel_info);
     vic_error err;
-    bool cpu = false;
+    bool cpu[2] = { false, false };
     (void)state;
     for (int i = 0; i < vic_kernel_count(); i++) {
         CHECK_OK(vic_kernel_get(i, &k, &err));
         assert_true(k.available == (*k.reason == '\0'));
-        cpu = cpu || (k.available && strcmp(k.device, "cpu") == 0);
+        assert_true(k.backward == (strncmp(k.name, "attn_bwd_", 9) == 0));
+        if (k.available && strcmp(k.device, "cpu") == 0) cpu[k.backward] = true;
     }
-    assert_true(cpu);
+    assert_true(cpu[false] && cpu[true]);
     CHECK_FAILS(vic_kernel_get(-1, &k, &err), VIC_BAD_ARGUMENT, "got -1");
     CHECK_FAILS(vic_kernel_get(vic_kernel_count(), &k, &err), VIC_BAD_ARGUMENT, "index");
 }
@@ -426,7 +415,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(plans_are_checked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plans_have_defaults, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scales, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_backward_yet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(batches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(plan_outlives_pattern, set_up, tear_down),
         cmocka_unit_test_setup_teardown(callers_share_a_context, set_up, tear_down),

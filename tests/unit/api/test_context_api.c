@@ -238,6 +238,7 @@ static int calls_after_fork(vic_context *c, vic_pattern *p, vic_plan *plan)
     vic_range_list ranges = {
         .size = sizeof ranges, .groups = 0, .query_offsets = offsets, .range_offsets = offsets
     };
+    const vic_reference_gradients gradients = VIC_INIT(vic_reference_gradients);
     static double row[N * HEADS * DIM], seconds[1000];
     vic_pattern *made = NULL;
     vic_plan *other = NULL;
@@ -271,6 +272,8 @@ static int calls_after_fork(vic_context *c, vic_pattern *p, vic_plan *plan)
     FAILS(vic_plan_workspace(c, plan, 1, &bytes, &err));
     FAILS(vic_attention(c, plan, &args, &err));
     FAILS(vic_attention_backward(c, plan, &backward, &err));
+    FAILS(vic_attention_backward_time(c, plan, &backward, NULL, seconds, &err));
+    FAILS(vic_attention_backward_reference(c, plan, &backward, &gradients, &err));
     FAILS(vic_attention_time(c, plan, &args, NULL, seconds, &err));
     FAILS(vic_attention_reference(c, plan, &args, 0, NULL, row, NULL, NULL, &err));
     FAILS(vic_combine(c, &combine, &err));

@@ -274,14 +274,9 @@ CALL(vic_attention)
     return vic_attention(P(0, o.context), P(1, o.plan), P(2, &o.args), P(3, e));
 }
 
-/* No plan has a backward yet, so that good arguments are refused too, for another reason. */
 CALL(vic_attention_backward)
 {
-    vic_error own = { VIC_OK, "" };
-    vic_status st = vic_attention_backward(P(0, o.context), P(1, o.plan), P(2, &o.backward), P(3, &own));
-    if (null != 1 && null != 2) return st == VIC_NO_KERNEL ? VIC_OK : VIC_FAILED;
-    *e = own;
-    return st;
+    return vic_attention_backward(P(0, o.context), P(1, o.plan), P(2, &o.backward), P(3, e));
 }
 
 CALL(vic_combine)
@@ -316,6 +311,20 @@ CALL(vic_attention_reference)
 CALL(vic_pattern_dense)
 {
     return vic_pattern_dense(P(0, o.pattern), P(1, (uint8_t *)o.ints), P(2, e));
+}
+
+CALL(vic_attention_backward_reference)
+{
+    const vic_reference_gradients g = { .size = sizeof g, .dq = o.values };
+    return vic_attention_backward_reference(P(0, o.context), P(1, o.plan), P(2, &o.backward), P(3, &g), P(4, e));
+}
+
+CALL(vic_attention_backward_time)
+{
+    vic_time_options t = { .size = sizeof t, .launches = 1 };
+    double seconds[1000];
+    return vic_attention_backward_time(P(0, o.context), P(1, o.plan), P(2, &o.backward), P(3, &t), P(4, seconds),
+                                       P(5, e));
 }
 
 CALL(vic_attention_time)
@@ -564,6 +573,8 @@ CALL(vic_memory_close)
     X(vic_attention_reference, 8, OPTIONAL(0) | OPTIONAL(3) | OPTIONAL(5) | OPTIONAL(6) | OPTIONAL(7))               \
     X(vic_pattern_dense, 3, OPTIONAL(2))                                                                             \
     X(vic_attention_time, 6, OPTIONAL(0) | OPTIONAL(3) | OPTIONAL(5))                                                \
+    X(vic_attention_backward_reference, 5, OPTIONAL(0) | OPTIONAL(4))                                                \
+    X(vic_attention_backward_time, 6, OPTIONAL(0) | OPTIONAL(3) | OPTIONAL(5))                                       \
     X(vic_pattern_generate, 5, OPTIONAL(0) | OPTIONAL(2) | OPTIONAL(4))                                              \
     X(vic_pattern_list_blocks, 5, OPTIONAL(4))                                                                       \
     X(vic_kernel_get, 2, OPTIONAL(1))                                                                                \
@@ -669,12 +680,20 @@ static int set_up(void **state)
     o.pattern = cutoff_pattern(&o.points, 2.0);
     o.other = cutoff_pattern(&o.points, 1.0);
     o.pattern_options = (vic_pattern_options)VIC_INIT(vic_pattern_options);
-    o.plan_options = (vic_plan_options){ .size = sizeof o.plan_options, .dtype = VIC_F32, .head_dim = DIM };
+    o.plan_options =
+        (vic_plan_options){ .size = sizeof o.plan_options, .dtype = VIC_F32, .head_dim = DIM, .backward = true };
     o.in = vic_tensor_make(o.features, VIC_F32, 3, shape);
     o.out = vic_tensor_make(o.results, VIC_F32, 3, shape);
     o.part_lse = vic_tensor_make(o.lse, VIC_F32, 2, shape);
     o.args = (vic_attention_args){ .size = sizeof o.args, .q = o.in, .k = o.in, .v = o.in, .out = o.out };
-    o.backward = (vic_attention_backward_args)VIC_INIT(vic_attention_backward_args);
+    o.backward = (vic_attention_backward_args){ .size = sizeof o.backward,
+                                                .q = o.in,
+                                                .k = o.in,
+                                                .v = o.in,
+                                                .out = o.in,
+                                                .lse = o.part_lse,
+                                                .dout = o.in,
+                                                .dq = o.out };
     o.pairs = (vic_pair_list){ .size = sizeof o.pairs,
                                .query = vic_tensor_make(o.first, VIC_I32, 1, (const int64_t[]){ 1 }),
                                .key = vic_tensor_make(o.first, VIC_I32, 1, (const int64_t[]){ 1 }) };

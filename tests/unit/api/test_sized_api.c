@@ -187,12 +187,30 @@ CALL(vic_attention_args)
 
 FILL(vic_attention_backward_args)
 {
-    (void)s;
+    s->q = s->k = s->v = s->out = s->dout = o.q;
+    s->lse = o.part_lse;
+    s->dq = o.result;
 }
-CALL(vic_attention_backward_args) /* refused in the end, as no plan has it */
+CALL(vic_attention_backward_args)
 {
+    double seconds, dq[N * DIM];
+    const vic_time_options t = { .size = sizeof t, .launches = 1, .warm_up = -1 };
+    const vic_reference_gradients g = { .size = sizeof g, .dq = dq };
     vic_status st = vic_attention_backward(NULL, o.plan, s, err);
-    return strstr(err->text, "vic_attention_backward_args") ? st : VIC_OK;
+    if (st == VIC_OK) st = vic_attention_backward_time(NULL, o.plan, s, &t, &seconds, err);
+    return st == VIC_OK ? vic_attention_backward_reference(NULL, o.plan, s, &g, err) : st;
+}
+
+FILL(vic_reference_gradients)
+{
+    static double dq[N * DIM];
+    s->dq = dq;
+}
+CALL(vic_reference_gradients)
+{
+    vic_attention_backward_args args = VIC_INIT(vic_attention_backward_args);
+    fill_vic_attention_backward_args(&args);
+    return vic_attention_backward_reference(NULL, o.plan, &args, s, err);
 }
 
 FILL(vic_combine_args)
@@ -292,6 +310,7 @@ static const struct sized {
     READ_1(vic_attention_args, false),
     READ_1(vic_attention_backward_args, false),
     READ(vic_combine_args, false),
+    READ(vic_reference_gradients, false),
     READ_1(vic_time_options, false),
     FILLED(vic_kernel_info),
     FILLED(vic_device_info),
@@ -470,7 +489,7 @@ static void reserved_members(void **state)
 static int set_up(void **state)
 {
     const int64_t shape[] = { N, 1, DIM };
-    const vic_plan_options p = { .size = sizeof p, .dtype = VIC_F32, .head_dim = DIM };
+    const vic_plan_options p = { .size = sizeof p, .dtype = VIC_F32, .head_dim = DIM, .backward = true };
     vic_error err;
     (void)state;
     for (int i = 0; i < 3 * N; i++) o.at[i] = i * i % 17 * 0.3;

@@ -211,7 +211,7 @@ static void other_operations(void **state)
     (void)state;
     r.operation = ATTENTION_BACKWARD;
     CHECK_FAILS(plan_choose(&r, table, KERNELS, &chosen, &err), VIC_NO_KERNEL,
-                "no kernel computes the gradients of attention yet");
+                "no kernel computes the gradients of attention;");
     assert_non_null(strstr(err.text, "slow and 3 more: computes attention"));
     backward.operation = ATTENTION_BACKWARD;
     backward.name = "backward";
@@ -220,6 +220,27 @@ static void other_operations(void **state)
     r.shape.dtype = VIC_F64;
     CHECK_FAILS(plan_choose(&r, both, 3, &chosen, &err), VIC_NO_KERNEL, "backward: does not support float64");
     assert_null(strstr(err.text, "slow"));
+    r.shape.dtype = VIC_F16;
+    r.kernel = "slow"; /* computes something else */
+    CHECK_FAILS(plan_choose(&r, both, 3, &chosen, &err), VIC_NO_KERNEL, "slow computes attention;");
+    r.kernel = NULL;
+    r.device.type = VIC_CUDA;
+    CHECK_FAILS(plan_choose(&r, both, 3, &chosen, &err), VIC_NO_KERNEL, "backward: runs on cpu only");
+    assert_ptr_equal(strstr(err.text, "the gradients of attention are computed on the CPU only: make a plan for that "
+                                      "device, or one without `backward`"),
+                     err.text);
+    assert_null(strstr(err.text, "slow"));
+    r.device.type = VIC_CPU;
+    setenv("VIC_FORCE_KERNEL", "slow", 1); /* of attention, not of gradients */
+    CHECK_OK(plan_choose(&r, both, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &backward);
+    setenv("VIC_FORCE_BACKWARD_KERNEL", "fast", 1);
+    CHECK_FAILS(plan_choose(&r, both, 3, &chosen, &err), VIC_NO_KERNEL, "fast computes attention;");
+    r.operation = ATTENTION_FORWARD;
+    CHECK_OK(plan_choose(&r, both, 3, &chosen, &err));
+    assert_ptr_equal(chosen, &slow);
+    unsetenv("VIC_FORCE_KERNEL");
+    unsetenv("VIC_FORCE_BACKWARD_KERNEL");
     r = request(VIC_F16, 72);
     CHECK_OK(plan_choose(&r, both, 3, &chosen, &err));
     assert_ptr_equal(chosen, &slow);
