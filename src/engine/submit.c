@@ -93,6 +93,7 @@ static vic_status lay_out(struct submission *s, vic_error *err)
         s->layout.most = 1; /* a launch of its own */
     else if (s->layout.flags & LAYOUT_STAGED)
         s->layout.most = staging_fits(s->endpoint->engine, &s->layout, s->tensor, most);
+    s->layout.hash = layout_hash(&s->layout);
     return VIC_OK;
 }
 
