@@ -21,7 +21,7 @@ struct batch_choice {
 
 /* Deadlines first.  Else, of the lanes whose version is there, the one whose first query has waited longest, and of
  * that all that wait, up to the limit.  A lane with less than that waits for more until its first query has waited for
- * the endpoint's delay; `hurry` = not at all. */
-struct batch_choice batch_choose(struct queue *q, int64_t now, bool hurry);
+ * the endpoint's delay; `hurry` = not at all.  Unless `computes`, lanes that compute alone are left to another worker. */
+struct batch_choice batch_choose(struct queue *q, int64_t now, bool hurry, bool computes);
 
 #endif

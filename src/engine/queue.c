@@ -18,7 +18,7 @@ void queue_free(struct queue *q)
     free(q->chunks);
     free(q->slots);
     free(q->table);
-    heap_free(&q->ready);
+    for (int i = 0; i < 2; i++) heap_free(&q->ready[i]);
     heap_free(&q->delayed);
     heap_free(&q->deadlines);
     *q = (struct queue){ 0 };
@@ -128,6 +128,11 @@ static int64_t due(const struct lane *l)
     return l->head->submitted + delay;
 }
 
+static struct heap *ready_heap(struct queue *q, const struct lane *l)
+{
+    return &q->ready[layout_computes(&l->layout)];
+}
+
 static void move_to(struct lane *l, struct heap *heap, int64_t key)
 {
     if (l->in && l->in != heap) heap_remove(l->in, &l->turn);
@@ -141,7 +146,7 @@ static void place_lane(struct queue *q, struct lane *l)
     const int64_t from = due(l);
     if (!version_settled(l->version)) return;
     if (from == INT64_MIN)
-        move_to(l, &q->ready, l->head->submitted);
+        move_to(l, ready_heap(q, l), l->head->submitted);
     else
         move_to(l, &q->delayed, from);
 }
@@ -156,14 +161,16 @@ int64_t queue_advance(struct queue *q, int64_t now, bool hurry)
     struct heap_node *first;
     while ((first = heap_first(&q->delayed)) && (hurry || first->key <= now)) {
         struct lane *l = (struct lane *)first;
-        move_to(l, &q->ready, l->head->submitted);
+        move_to(l, ready_heap(q, l), l->head->submitted);
     }
     return first ? first->key : INT64_MAX;
 }
 
-struct lane *queue_first_ready(const struct queue *q)
+struct lane *queue_first_ready(const struct queue *q, bool computes)
 {
-    return (struct lane *)heap_first(&q->ready);
+    struct heap_node *first = heap_first(&q->ready[false]);
+    struct heap_node *other = computes ? heap_first(&q->ready[true]) : NULL;
+    return (struct lane *)(!first || (other && other->key < first->key) ? other : first);
 }
 
 static vic_status new_lane(struct queue *q, struct version *version, const struct layout *layout,
@@ -171,7 +178,7 @@ static vic_status new_lane(struct queue *q, struct version *version, const struc
 {
     struct lane *l = q->spare_lanes;
     TRY(grow_table(q, err));
-    TRY(heap_reserve(&q->ready, q->n_lanes + 1, err));
+    TRY(heap_reserve(&q->ready[layout_computes(layout)], q->n_lanes + 1, err));
     TRY(heap_reserve(&q->delayed, q->n_lanes + 1, err));
     if (l)
         q->spare_lanes = l->next;

@@ -28,6 +28,12 @@ enum layout_flags {
 };
 enum { LAYOUT_STAGED = ((1 << TENSORS) - 1) * LAYOUT_HOST }; /* any tensor is */
 
+/* A launch that does nothing but compute: it has tensors, and all are where attention runs. */
+static inline bool layout_computes(const struct layout *layout)
+{
+    return (layout->flags & (LAYOUT_NOTHING | LAYOUT_STAGED)) == 0;
+}
+
 struct version; /* version.h */
 struct lane;
 
@@ -61,9 +67,10 @@ struct queue {
     struct lane *lanes, *spare_lanes;
     struct lane **table; /* [table_size], a power of two: the first of those whose hash leads there; NULL = none */
     size_t n_lanes, table_size;
-    struct heap ready, delayed; /* lanes: by when their first query came, by when they may be launched */
-    struct heap deadlines;      /* queries */
-    struct query **slots;       /* [n_slots] all queries that there are, waiting, running or spare */
+    struct heap ready[2];  /* lanes, by layout_computes() and by when their first query came */
+    struct heap delayed;   /* lanes, by when they may be launched */
+    struct heap deadlines; /* queries */
+    struct query **slots;  /* [n_slots] all queries that there are, waiting, running or spare */
     size_t n_slots, slots_room;
     struct query *spare;   /* linked by `next` */
     struct query **chunks; /* [n_chunks] the memory of the queries */
@@ -83,8 +90,9 @@ vic_status queue_add(struct queue *q, struct version *version, const struct layo
 void queue_settle(struct queue *q, const struct version *version);
 /* Lanes whose delay is over, or all (`hurry`), are ready.  Returns when the next will be; INT64_MAX = none waits. */
 int64_t queue_advance(struct queue *q, int64_t now, bool hurry);
-/* Of the lanes that are ready, the one whose first query came first; NULL = none is. */
-struct lane *queue_first_ready(const struct queue *q);
+/* Of the lanes that are ready, the one whose first query came first, leaving out those that compute alone unless
+ * `computes`; NULL = none is. */
+struct lane *queue_first_ready(const struct queue *q, bool computes);
 
 /* Takes a waiting query out; its lane is gone when that was the last one, and then the lane's version is returned,
  * else NULL. */

@@ -18,7 +18,7 @@ struct submission {
     struct layout layout;
     vic_tensor tensor[TENSORS];
     struct version *brings; /* with its positions; NULL = none */
-    bool wake;              /* a worker, when it is in the queue */
+    enum wake wake;         /* when it is in the queue */
 };
 
 static vic_status take_query(const vic_query *given, vic_query *out, vic_error *err)
@@ -200,7 +200,10 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     e->waiting++;
     e->counts.accepted++;
     *ticket = query_ticket(query);
-    s->wake = (version_settled(v) || query->deadline != INT64_MAX) && engine_tell(engine);
+    if (queue_most_urgent(&engine->queue) == query) /* somebody has to wait for its deadline */
+        s->wake = engine_tell(engine, false);
+    else if (version_settled(v))
+        s->wake = engine_tell(engine, layout_computes(&s->layout));
     return ACCEPTED;
 }
 
@@ -244,7 +247,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     if (!e->closing) s->model = e->newest->model;
     pthread_mutex_unlock(&engine->lock);
     if (*outcome == CLOSING) return explain(*outcome, e, err);
-    s->wake = false;
+    s->wake = WAKE_NOBODY;
     TRY(lay_out(s, err));
     TRY(take_positions(s, err));
     const struct query new = query_of(s);
@@ -252,7 +255,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     *outcome = accept_query(s, &new, ticket, err);
     e->counts.refused += *outcome == DRAINING || *outcome == QUEUE_FULL || *outcome == UPDATES_FULL;
     pthread_mutex_unlock(&engine->lock);
-    if (s->wake) pthread_cond_signal(&engine->work);
+    engine_signal(engine, s->wake);
     if (s->brings) version_destroy(s->brings); /* it was not accepted */
     return *outcome == ACCEPTED ? VIC_OK : explain(*outcome, e, err);
 }

@@ -44,7 +44,7 @@ static struct query *add(struct version *version, int64_t layout, int64_t now, i
 
 static void expect_wait(int64_t now, int64_t until)
 {
-    const struct batch_choice c = batch_choose(&queue, now, false);
+    const struct batch_choice c = batch_choose(&queue, now, false, true);
     assert_int_equal(c.step, BATCH_WAIT);
     assert_int_equal(c.until, until);
 }
@@ -52,7 +52,7 @@ static void expect_wait(int64_t now, int64_t until)
 /* The choice is a launch of the first `n` of this query's lane; they are taken. */
 static void expect_launch(int64_t now, const struct query *first, int64_t n)
 {
-    const struct batch_choice c = batch_choose(&queue, now, false);
+    const struct batch_choice c = batch_choose(&queue, now, false, true);
     assert_int_equal(c.step, BATCH_TAKE);
     assert_ptr_equal(c.lane->head, first);
     assert_int_equal(c.n, n);
@@ -113,7 +113,7 @@ static void test_delay_waits(void **state)
     struct query *c = add(&one, 1, 30 * MS, FOR_EVER), *d = add(&two, 1, 31 * MS, FOR_EVER);
     expect_launch(31 * MS, d, 1); /* which does not wait */
     expect_wait(31 * MS, 40 * MS);
-    const struct batch_choice hurried = batch_choose(&queue, 31 * MS, true);
+    const struct batch_choice hurried = batch_choose(&queue, 31 * MS, true, true);
     assert_int_equal(hurried.step, BATCH_TAKE);
     assert_ptr_equal(hurried.lane->head, c);
 }
@@ -125,7 +125,7 @@ static void test_deadline_first(void **state)
     struct query *late = add(&one, 1, 0, 7 * MS), *later = add(&one, 1, 0, 9 * MS);
     struct query *soon = add(&one, 2, 0, 3 * MS);
     expect_wait(1 * MS, 3 * MS);
-    struct batch_choice c = batch_choose(&queue, 3 * MS, false);
+    struct batch_choice c = batch_choose(&queue, 3 * MS, false, true);
     assert_int_equal(c.step, BATCH_EXPIRE);
     assert_ptr_equal(queue_most_urgent(&queue), soon);
     queue_remove(&queue, soon);
@@ -134,7 +134,7 @@ static void test_deadline_first(void **state)
     queue_remove(&queue, late);
     queue_give_back(&queue, late);
     expect_wait(3 * MS, 9 * MS);
-    c = batch_choose(&queue, 100 * MS, false);
+    c = batch_choose(&queue, 100 * MS, false, true);
     assert_int_equal(c.step, BATCH_EXPIRE); /* before the launch that is due, too */
     queue_remove(&queue, later);
     queue_give_back(&queue, later);
@@ -164,11 +164,11 @@ static void test_alone(void **state)
     vic_error err;
     one.max_delay = 10 * MS;
     for (int i = 0; i < 2; i++) CHECK_OK(queue_add(&queue, &one, &batched, no_tensors, &given, &q, &is_new, &err));
-    struct batch_choice c = batch_choose(&queue, 10 * MS, false);
+    struct batch_choice c = batch_choose(&queue, 10 * MS, false, true);
     assert_int_equal(c.step, BATCH_TAKE);
     assert_int_equal(c.n, 1); /* a batch dimension */
     CHECK_OK(queue_add(&queue, &one, &nothing, no_tensors, &earlier, &q, &is_new, &err));
-    c = batch_choose(&queue, 0, false);
+    c = batch_choose(&queue, 0, false, true);
     assert_int_equal(c.step, BATCH_TAKE); /* only new positions: there is no launch to share */
     assert_ptr_equal(c.lane->head, q);
 }
@@ -260,7 +260,7 @@ static void test_many_lanes(void **state)
         }
         int64_t until;
         struct lane *expected = slow_choice(now, &until);
-        const struct batch_choice c = batch_choose(&queue, now, false);
+        const struct batch_choice c = batch_choose(&queue, now, false, true);
         assert_int_equal(c.step, expected ? BATCH_TAKE : BATCH_WAIT);
         assert_int_equal(c.until, until);
         if (!expected) continue;
