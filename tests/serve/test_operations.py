@@ -13,7 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from conftest import CHAIN, PATIENCE, Client, environment, write_xyz
+from command_tools import environment
+from conftest import CHAIN, PATIENCE, Client, write_xyz
 
 ARGUMENTS = ("--cutoff", "2", "--heads", "2", "--head-dim", "8")
 
