@@ -274,11 +274,31 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     return join_device(r, all, device);
 }
 
+/* An output must not lie where an input does: what the input then is would be a matter of time. */
+static bool check_inputs_apart(struct request *r, enum output output, size_t bytes)
+{
+    const struct infer_head *head = r->query.head;
+    const struct tensor_head *to = &head->output[output];
+    const struct region *written = r->query.region[INPUTS + output];
+    for (int i = 0; written && i < INPUTS; i++) {
+        const struct tensor_head *from = &head->input[i];
+        const struct region *read = r->query.region[i];
+        if (!read || !regions_overlap(written, to->offset, bytes, read, from->offset, from->bytes)) continue;
+        return refuse(&r->why, 400,
+                      "output '%s' (%zu bytes from %zu of region '%s') and input '%s' (%zu bytes from %zu of region "
+                      "'%s') overlap: give each a place of its own",
+                      output_names[output], bytes, to->offset, to->region, input_names[i], from->bytes, from->offset,
+                      from->region);
+    }
+    return true;
+}
+
 /* O and LSE in one region must not lie on each other; other names may stand for the same memory. */
 static bool check_overlap(struct request *r, size_t o_bytes, size_t lse_bytes)
 {
     const struct tensor_head *o = &r->query.head->output[OUTPUT_O], *lse = &r->query.head->output[OUTPUT_LSE];
     struct region *const *of = r->query.region + INPUTS;
+    if (!check_inputs_apart(r, OUTPUT_O, o_bytes) || !check_inputs_apart(r, OUTPUT_LSE, lse_bytes)) return false;
     if (!of[OUTPUT_O] || !of[OUTPUT_LSE] ||
         !regions_overlap(of[OUTPUT_O], o->offset, o_bytes, of[OUTPUT_LSE], lse->offset, lse_bytes))
         return true;

@@ -106,12 +106,12 @@ static vic_status check_moves(const struct submission *s, vic_error *err)
         return vic_fail(
             err, VIC_BAD_ARGUMENT,
             "positions: only patterns of a cutoff or of the nearest follow their points, and this one is of "
-            "kind %s: give another pattern, with vic_endpoint_replace()",
+            "kind %s: replace the whole pattern instead",
             m->kind);
     if (!m->one_set)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "positions: queries and keys of the endpoint's pattern are two sets of points: make the "
-                        "pattern, and give it with vic_endpoint_replace()");
+                        "positions: queries and keys of the endpoint's pattern are two sets of points: replace the "
+                        "whole pattern instead");
     if (s->given.cell && (m->groups || !m->periodic))
         return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s: give none",
                         m->groups ? "the pattern has several structures, whose cells stay"
