@@ -59,10 +59,11 @@ function(vicinal_watched) # SOURCE...
   endif()
 endfunction()
 
-# Bodies compiled once per instruction set, with the choice at run time: src/kernels/cpu/attention_body.h and
-# src/pattern/blocks_body.h.  Neither holds the pair rule, so a*b+c may be one rounding there.
+# Bodies compiled once per instruction set, with the choice at run time: src/kernels/cpu/attention_body.h,
+# src/kernels/cpu/attention_backward_body.h and src/pattern/blocks_body.h.  None holds the pair rule, so a*b+c may be one
+# rounding there.
 function(vicinal_kernel_flags)
-  foreach(body kernels/cpu/attention pattern/blocks)
+  foreach(body kernels/cpu/attention kernels/cpu/attention_backward pattern/blocks)
     set(path ${CMAKE_CURRENT_SOURCE_DIR}/src/${body})
     set_source_files_properties(${path}_scalar.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3")
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -413,7 +413,7 @@ typedef struct vic_plan_options {
     int32_t head_dim_v;      /* of v and out, likewise; 0 = head_dim */
     vic_bias bias;           /* what every run brings */
     bool pattern_order;      /* rows of all tensors are already in pattern order */
-    bool backward;           /* also make ready for vic_attention_backward() */
+    bool backward;           /* also make ready for vic_attention_backward(): keeps the transposed pattern */
     bool reserved_1[2];
     const char *kernel;          /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
     const char *backward_kernel; /* the same for the gradients (VIC_FORCE_BACKWARD_KERNEL) */
@@ -480,21 +480,22 @@ VIC_API vic_status vic_attention(vic_context *c, const vic_plan *plan, const vic
                                  vic_error *err) VIC_CHECK_RESULT;
 
 /* Gradients of a loss with respect to what went into vic_attention(), from its gradients `dout` and `dlse` with respect
- * to what came out.  Tensors that are none are not wanted, or 0 in the case of dout and dlse.  What is written must not
- * overlap another tensor. */
+ * to what came out.  Tensors that are none (no data) are not wanted, or are 0 in the case of dout and dlse; at least one
+ * must be wanted.  What is written is written whole, and must not overlap another tensor.  All have a batch dimension in
+ * front or none, but for the bias and what comes through it. */
 typedef struct vic_attention_backward_args {
     VIC_SIZE_OF(vic_attention_backward_args);
     vic_tensor q, k, v, out, lse; /* as they went into and came out of vic_attention(): lse is needed, too */
     vic_tensor dout, dlse;        /* shape and type of out and lse */
-    vic_tensor dq, dk, dv;        /* written whole: shape and type of q, k, v */
+    vic_tensor dq, dk, dv;        /* shape and type of q, k, v; of any strides, as all tensors so far */
     vic_tensor bias;              /* of plans with VIC_BIAS_DISTANCE, as it went into vic_attention() */
-    /* Through the distance bias, summed over the batch; written whole.  With one set of points dquery_positions has
-     * the sum for both roles, and dkey_positions is none. */
-    vic_tensor dbias;                            /* float32, shape of bias */
-    vic_tensor dquery_positions, dkey_positions; /* float64 [n, 3], contiguous, in the caller's order: loss / A */
-    vic_tensor
-        dcell; /* float64 [3, 3], contiguous, at fixed positions: sum over pairs of shift x (gradient of r_key); loss / A */
-    double scale; /* as it went into vic_attention() */
+    /* Through the distance bias, for plans with one; summed over the batch, contiguous.  With one set of points
+     * dquery_positions has the sum for both roles, and dkey_positions is none. */
+    vic_tensor dbias; /* float32, shape of bias; 0 at points that are -inf */
+    vic_tensor dquery_positions,
+        dkey_positions; /* float64 [n, 3], of point 0, 1, ... in any order of rows: loss / A */
+    vic_tensor dcell; /* float64 [3, 3], rows as those of the cell, at fixed positions: loss / A; 0 along open axes */
+    double scale;     /* as it went into vic_attention() */
     bool zero_scale;
     bool reserved_1[7];
     void *workspace; /* vic_plan_workspace() bytes, 64-byte aligned; NULL = taken for this call */
@@ -503,9 +504,11 @@ typedef struct vic_attention_backward_args {
     uint64_t reserved[4];
 } vic_attention_backward_args;
 
-/* The gradients of vic_attention(), for a plan made with `backward`.  Rows without pairs, or whose weights are all 0,
- * get and give zeros.  The result has the same bits whatever the batch, the context, its threads or the stream; the
- * rest is as for vic_attention(). */
+/* The gradients of vic_attention(), for a plan made with `backward`; pairs are those of the pattern, wherever points
+ * move.  Queries without pairs, or whose weights are all 0 (lse -inf), get and give zeros, whatever their dout and dlse.
+ * The formulas, and how far lse may go: docs/concepts.md, Gradients.  dq, dk and dv have the same bits whatever the batch,
+ * all results whatever the context, its threads or the stream; on streams, workspaces and threads as
+ * vic_attention(). */
 VIC_API vic_status vic_attention_backward(vic_context *c, const vic_plan *plan,
                                           const vic_attention_backward_args *args, vic_error *err) VIC_CHECK_RESULT;
 

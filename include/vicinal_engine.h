@@ -74,7 +74,8 @@ typedef struct vic_endpoint vic_endpoint;
 typedef struct vic_endpoint_options {
     VIC_SIZE_OF(vic_endpoint_options);
     const char *name;             /* in errors and in the log; copied; NULL = "endpoint" */
-    const vic_plan_options *plan; /* heads, head size, type, order, bias; its device is the engine's; copied */
+    const vic_plan_options *plan; /* heads, head size, type, order, bias; its device is the engine's; copied,
+                                   * without gradients */
     vic_tensor bias;              /* of plans with VIC_BIAS_DISTANCE: the table of every query, in memory of the CPU;
                                     * copied */
     int32_t max_batch;            /* queries of a launch at most, on the CPU fewer where these keep all threads busy;

@@ -29,8 +29,11 @@ struct distance_bias_place {
 static inline struct distance_bias_place distance_bias_find(int points, double d2, double cutoff)
 {
     double limit = cutoff * cutoff, intervals = points - 1, x = d2 / limit * intervals;
-    int m = x < intervals - 1.0 ? (int)x : points - 2;
-    return (struct distance_bias_place){ m, x - m, (limit - d2) / limit * intervals - (points - 2 - m) };
+    struct distance_bias_place at;
+    at.m = x < intervals - 1.0 ? (int)x : points - 2;
+    at.f = x - at.m;
+    at.rest = (limit - d2) / limit * intervals - (points - 2 - at.m);
+    return at;
 }
 
 static inline double distance_bias_value(const float *table, int points, double d2, double cutoff)

@@ -56,6 +56,8 @@ static vic_status take_options(vic_endpoint *e, const vic_endpoint_options *o, v
     TRY(copy_text(o->name ? o->name : "endpoint", &e->name, err));
     if (plan.kernel) TRY(copy_text(plan.kernel, &e->kernel, err));
     plan.kernel = e->kernel;
+    plan.backward = false; /* no query asks for gradients */
+    plan.backward_kernel = NULL;
     e->plan_options = plan;
     e->max_batch = o->max_batch ? o->max_batch : 64;
     e->max_queue = o->max_queue ? o->max_queue : 4096;

@@ -6,9 +6,11 @@
 #include "contract/kernel.h"
 
 #if defined(__x86_64__)
-#define KERNELS_X86(X) X(attn_fwd_cpu_avx512) X(attn_fwd_cpu_avx2)
+#define KERNELS_X86(X)          X(attn_fwd_cpu_avx512) X(attn_fwd_cpu_avx2)
+#define KERNELS_BACKWARD_X86(X) X(attn_bwd_cpu_avx512) X(attn_bwd_cpu_avx2)
 #else
 #define KERNELS_X86(X)
+#define KERNELS_BACKWARD_X86(X)
 #endif
 
 #ifdef VIC_HAVE_CUDA
@@ -31,6 +33,8 @@
     X(attn_fwd_cpu_scalar)                                                                                           \
     X(attn_fwd_ref)                                                                                                  \
     KERNELS_CUDA(X)                                                                                                  \
+    KERNELS_BACKWARD_X86(X)                                                                                          \
+    X(attn_bwd_cpu_scalar)                                                                                           \
     X(attn_bwd_ref)
 
 #define KERNEL_DECLARE(name) extern const struct kernel name;

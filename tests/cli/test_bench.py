@@ -63,6 +63,31 @@ def test_latency_of_items(vicinal, cloud, order):
     assert "--batch 3 and --items 5: give one of them" in refused.err
 
 
+@pytest.mark.parametrize("order", ["pattern", "caller"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_latency_of_gradients(vicinal, cloud, order, dtype):
+    command = ("bench", "latency", cloud[0], "--cutoff", 5, "--device", "cpu", "--launches", 2, "--order", order,
+               "--dtype", dtype, "--heads", 4, "--kv-heads", 2, "--head-dim", 16, "--backward")
+    r = vicinal(*command, "--batch", 2, "--json").json
+    b = r["backward"]
+    assert b["kernel"].startswith("attn_bwd_") and b["checked"] == "reference" and 0 < b["error"] <= b["bound"]
+    assert set(b["seconds"]) == {"single"} and b["seconds"]["single"]["launches"] == 2
+    assert 0 < b["seconds"]["single"]["min"] <= b["seconds"]["single"]["p50"]
+    text = vicinal(*command).out
+    assert b["kernel"] in text and "gradients" in text and "times as long" in text
+    assert "backward" not in vicinal(*command[:-1], "--json").json
+    assert "gradients take no items" in vicinal(*command, "--items", 2, code=2).err
+
+
+def test_gradients_too_many_for_the_reference(vicinal):
+    """By two sums that agree for gradients, as 10,240 x 10,240 points would take float64 long."""
+    command = ("bench", "latency", "blocks:80x80:n=100", "--heads", 1, "--head-dim", 8, "--device", "cpu", "--launches",
+               1, "--backward")
+    b = vicinal(*command, "--json").json["backward"]
+    assert b["checked"] == "sums" and 0 < b["error"] <= b["bound"]
+    assert "by the sums that must agree" in vicinal(*command).out
+
+
 def test_whole_blocks_are_counted_as_others_count_them(vicinal):
     r = vicinal("bench", "latency", "blocks:8x8:n=13", "--heads", 2, "--head-dim", 8, "--device", "cpu", "--launches", 2,
                 "--sustain", 0, "--json").json

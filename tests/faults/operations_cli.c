@@ -44,6 +44,9 @@ const struct operation cli_operations[] = {
     { "vicinal pattern --pairs-out", command, "pattern seed.vnp --pairs-out out.npz", "out.npz", PLAIN },
     { "vicinal pattern --plot", command, "pattern seed.pdb --cutoff 3 --threads 1 --plot out.svg", "out.svg", DRAWS },
     { "vicinal packing -o", command, "packing seed.pdb --threads 1 -o out.pdb", "out.pdb", PLAIN },
+    { "vicinal bench latency with gradients", command,
+      "bench latency seed.extxyz --cutoff 3 --threads 1 --head-dim 8 --launches 1 --backward --device cpu --json",
+      NULL, PLAIN },
     { "vicinal bench throughput", command,
       "bench throughput seed.extxyz --cutoff 3 --threads 1 --head-dim 8 --launches 1 --seconds 0.001 --warm-up 0 "
       "--workers 1 --in-flight 2 --check --processes 0 --json",

@@ -334,6 +334,71 @@ static vic_status attention_by_rules(const char *unused, vic_error *err)
     return st;
 }
 
+/* Attention and all its gradients, which are the reference's. */
+static vic_status gradients_over(const vic_pattern *p, const char *kernel, vic_error *err)
+{
+    static float lse[ATOMS * HEADS], dq[ATOMS * HEADS * DIM], dk[ATOMS * HEADS * DIM], dv[ATOMS * HEADS * DIM];
+    static float table[4], dtable[4];
+    static double dq_at[3 * ATOMS], dcell[9], want_table[4];
+    const bool bias = info_of(p).cutoff > 0.0 && info_of(p).one_set;
+    const vic_plan_options o = { .size = sizeof o,
+                                 .dtype = VIC_F32,
+                                 .heads = HEADS,
+                                 .head_dim = DIM,
+                                 .bias = bias ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE,
+                                 .backward = true,
+                                 .backward_kernel = kernel };
+    const int64_t queries[] = { info_of(p).n_q, HEADS, DIM }, keys[] = { info_of(p).n_k, HEADS, DIM };
+    vic_attention_args f = VIC_INIT(vic_attention_args);
+    vic_reference_gradients g = { .size = sizeof g, .dv = reference, .dbias = bias ? want_table : NULL };
+    vic_context *c = NULL;
+    vic_plan *plan = NULL;
+    f.q = vic_tensor_make(q, VIC_F32, 3, queries);
+    f.k = f.v = vic_tensor_make(q, VIC_F32, 3, keys);
+    f.out = vic_tensor_make(out, VIC_F32, 3, queries);
+    f.lse = vic_tensor_make(lse, VIC_F32, 2, queries);
+    if (bias) f.bias = vic_tensor_make(table, VIC_F32, 2, (const int64_t[]){ 1, 4 });
+    vic_attention_backward_args a = { .size = sizeof a,
+                                      .q = f.q,
+                                      .k = f.k,
+                                      .v = f.v,
+                                      .out = f.out,
+                                      .lse = f.lse,
+                                      .dout = f.q,
+                                      .dq = vic_tensor_make(dq, VIC_F32, 3, queries),
+                                      .dk = vic_tensor_make(dk, VIC_F32, 3, keys),
+                                      .dv = vic_tensor_make(dv, VIC_F32, 3, keys),
+                                      .bias = f.bias };
+    if (bias) {
+        a.dbias = vic_tensor_make(dtable, VIC_F32, 2, (const int64_t[]){ 1, 4 });
+        a.dquery_positions = vic_tensor_make(dq_at, VIC_F64, 2, (const int64_t[]){ queries[0], 3 });
+        a.dcell = vic_tensor_make(dcell, VIC_F64, 2, (const int64_t[]){ 3, 3 });
+    }
+    vic_status st = two_threads(&c, err);
+    if (st == VIC_OK) st = vic_plan_create(c, p, &o, &plan, err);
+    if (st == VIC_OK) st = vic_attention(c, plan, &f, err);
+    if (st == VIC_OK) st = vic_attention_backward(c, plan, &a, err);
+    if (st == VIC_OK) st = vic_attention_backward_reference(c, plan, &a, &g, err);
+    for (int64_t i = 0; i < keys[0] * HEADS * DIM && st == VIC_OK; i++)
+        assert_true(fabs(reference[i] - (double)dv[i]) < 1e-4 * (1.0 + fabs(reference[i])));
+    for (int m = 0; m < 4 && bias && st == VIC_OK; m++)
+        assert_true(fabs(want_table[m] - (double)dtable[m]) < 1e-3 * (1.0 + fabs(want_table[m])));
+    vic_plan_free(plan);
+    vic_context_free(c);
+    return st;
+}
+
+static vic_status gradients(const char *kernel, vic_error *err)
+{
+    return gradients_over(made, kernel, err);
+}
+
+/* Of a pattern that is not its own transpose. */
+static vic_status gradients_by_rules(const char *kernel, vic_error *err)
+{
+    return gradients_over(mixed, kernel, err);
+}
+
 /* Twice the same part is that part. */
 static vic_status combine(const char *unused, vic_error *err)
 {
@@ -435,6 +500,10 @@ const struct operation library_operations[] = {
     { "plan and attention", attention, NULL, NULL, PLAIN },
     { "attention and reference", attention, "check", NULL, PLAIN },
     { "attention and reference by rules", attention_by_rules, NULL, NULL, PLAIN },
+    { "gradients", gradients, NULL, NULL, PLAIN },
+    { "gradients by the reference", gradients, "attn_bwd_ref", NULL, PLAIN },
+    { "gradients by rules", gradients_by_rules, NULL, NULL, PLAIN },
+    { "gradients by rules, by the reference", gradients_by_rules, "attn_bwd_ref", NULL, PLAIN },
     { "combine", combine, NULL, NULL, PLAIN },
     { "contexts and memory", context, NULL, NULL, PLAIN },
 };

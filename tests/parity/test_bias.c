@@ -7,21 +7,6 @@
 
 enum { HEADS = 2, MOST_HEADS = 6, POINTS = 40 };
 
-/* Tables that differ from head to head: rough numbers, with -inf at the end, in the middle and at the start. */
-static float *make_tables(int heads, int points, bool infinite, uint64_t seed)
-{
-    float *t = brute_alloc((int64_t)heads * points, sizeof *t);
-    for (int i = 0; i < heads * points; i++) t[i] = (float)(2.0 * random_normal(&seed));
-    for (int head = 0; infinite && head < heads; head++) {
-        float *own = t + head * points;
-        own[points - 1] = -INFINITY;
-        if (head % 3 == 1) own[0] = own[points / 2] = own[points / 2 + 1] = -INFINITY;
-        if (head % 3 == 2)
-            for (int m = points / 3; m < points; m++) own[m] = -INFINITY;
-    }
-    return t;
-}
-
 /* e^b as the concepts page has it, without logarithms: geometric between finite points, linear next to -inf. */
 static double weight_at(const float *t, int points, double d2, double cutoff)
 {

@@ -122,6 +122,7 @@ vic_plan_options attention_plan_options(const struct run_options *r)
                                .head_dim = r->head_dim,
                                .head_dim_v = r->head_dim_v,
                                .bias = r->radial ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE,
+                               .backward = r->backward,
                                .kernel = r->kernel };
 }
 

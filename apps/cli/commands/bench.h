@@ -6,8 +6,9 @@
 
 #include "commands/gpu_watch.h"
 #include "commands/run.h"
+#include "vicinal_dev.h"
 
-enum { BENCH_OPTIONS = 7 };
+enum { BENCH_OPTIONS = 7, BENCH_REPLAYS = 50 }; /* replays: how often a graph is timed */
 
 struct bench_options {
     struct run_options run;
@@ -33,6 +34,13 @@ struct bench_sustained {
     struct gpu_seen gpu;
 };
 
+/* The gradients, where they are wanted. */
+struct bench_backward {
+    struct bench_times single, graph;
+    bool whole;          /* of the check: against float64; else by two sums that must agree */
+    double error, bound; /* error <= bound */
+};
+
 struct bench_result {
     struct pattern_built built;
     struct run_result run; /* context, plan, info, check */
@@ -40,6 +48,7 @@ struct bench_result {
     vic_attention_item *items; /* [batch] with o->items */
     struct bench_times single, graph, cold;
     struct bench_sustained sustained;
+    struct bench_backward backward;
 };
 
 void bench_options_init(struct bench_options *o);
@@ -56,6 +65,17 @@ void bench_close(struct bench_result *r);
 /* One phase of about o->sustain seconds, after r->graph is known. */
 vic_status bench_sustain(const struct bench_options *o, struct bench_result *r, const vic_attention_args *args,
                          vic_error *err);
+
+/* The gradients with o->run.backward, when attention is done: checked, FAILED where they are wrong, then timed. */
+vic_status bench_backward(const struct bench_options *o, struct bench_result *r, const vic_attention_args *args,
+                          vic_error *err);
+
+/* [batch * n, ...] as [batch, n, ...], or item `item` of it alone when that is >= 0. */
+vic_tensor bench_view(const struct array *a, void *data, vic_device device, int batch, int item);
+/* One item's tensors in memory of the CPU. */
+vic_attention_args bench_item(const struct bench_options *o, const struct run_result *r, int item);
+/* How many single launches are timed, when the first took `first` seconds. */
+void bench_launches(const struct bench_options *o, vic_device device, double first, vic_time_options *out);
 
 /* Sorts `seconds`. */
 struct bench_times bench_times_of(double *seconds, int64_t count);

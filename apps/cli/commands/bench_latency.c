@@ -6,6 +6,36 @@
 
 #include <stdio.h>
 
+static void times_json(struct json *j, const char *key, const struct bench_times *t)
+{
+    if (t->launches == 0) return;
+    json_put_object(j, key);
+    json_put_int(j, "launches", t->launches);
+    json_put_real(j, "p50", t->p50);
+    json_put_real(j, "p95", t->p95);
+    json_put_real(j, "p99", t->p99);
+    json_put_real(j, "min", t->min);
+    json_put_real(j, "mean", t->mean);
+    json_put_real(j, "sigma", t->sigma);
+    json_put_object_end(j);
+}
+
+static void backward_json(struct json *j, const struct bench_options *o, const struct bench_result *r)
+{
+    const struct bench_backward *b = &r->backward;
+    if (!o->run.backward) return;
+    json_put_object(j, "backward");
+    json_put_text(j, "kernel", r->run.info.backward_kernel);
+    json_put_text(j, "checked", b->whole ? "reference" : "sums");
+    json_put_real(j, "error", b->error);
+    json_put_real(j, "bound", b->bound);
+    json_put_object(j, "seconds");
+    times_json(j, "single", &b->single);
+    times_json(j, "graph", &b->graph);
+    json_put_object_end(j);
+    json_put_object_end(j);
+}
+
 static vic_status print_json(const struct bench_options *o, const struct bench_result *r, int argc, char **argv,
                              vic_error *err)
 {
@@ -14,6 +44,7 @@ static vic_status print_json(const struct bench_options *o, const struct bench_r
     json_put_object(&j, NULL);
     bench_json_context(&j, "latency", argc, argv, r->run.info.device);
     bench_json_result(&j, o, r);
+    backward_json(&j, o, r);
     json_put_object_end(&j);
     st = json_print(&j, err);
     json_free(&j);
@@ -28,6 +59,13 @@ static void print_times(const char *what, const struct bench_options *o, const s
     printf("  %-18s%8s %10s %10s %10s %10s %7.2f%% %8.3f %9.2f %9.2f %9.2f %9.1f\n", what, count_text(t->launches).s,
            seconds_text(t->p50).s, seconds_text(t->p95).s, seconds_text(t->p99).s, seconds_text(t->min).s,
            100.0 * t->sigma / t->mean, t->p99 / t->p50, rates.gpairs, rates.computed, rates.useful, rates.gbytes);
+}
+
+static void print_gradients(const char *what, const struct bench_times *t)
+{
+    if (t->launches == 0) return;
+    text_row(what, "%s, P50 %s, P95 %s, P99 %s, least %s", counted(t->launches, "call").s, seconds_text(t->p50).s,
+             seconds_text(t->p95).s, seconds_text(t->p99).s, seconds_text(t->min).s);
 }
 
 static void print_sustained(const struct bench_options *o, const struct bench_result *r)
@@ -49,6 +87,21 @@ static void print_origin(const struct bench_options *o, const struct bench_resul
     text_row("one product", "%s TFLOP/s by 2 x %s x 128 x 128 x %d a head; over their density, %s: %s",
              fixed_text(rates.origin, 2).s, counted(r->built.block128.full, "block").s, o->run.head_dim,
              real_text(pattern_density(&r->built), 3).s, fixed_text(rates.effective, 2).s);
+}
+
+static void print_backward(const struct bench_options *o, const struct bench_result *r)
+{
+    const struct bench_backward *b = &r->backward;
+    char graph[48];
+    if (b->single.launches == 0) return;
+    snprintf(graph, sizeof graph, "in graphs of %d", o->in_graph);
+    text_title("gradients");
+    text_row("kernel", "%s", r->run.info.backward_kernel);
+    text_row("error", "%s %s (at most %s)", real_text(b->error, 3).s,
+             b->whole ? "against float64" : "by the sums that must agree", real_text(b->bound, 2).s);
+    print_gradients("single launches", &b->single);
+    print_gradients(graph, &b->graph);
+    text_row("beside attention", "%s times as long", fixed_text(b->single.p50 / r->single.p50, 2).s);
 }
 
 static void print_text(const struct bench_options *o, const struct bench_result *r)
@@ -79,6 +132,7 @@ static void print_text(const struct bench_options *o, const struct bench_result 
     print_times("L2 flushed", o, r, &r->cold);
     print_sustained(o, r);
     print_origin(o, r);
+    print_backward(o, r);
 }
 
 static const char notes[] =
@@ -93,10 +147,10 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     struct bench_options o;
     struct bench_result r = { 0 };
     struct option pattern_rows[PATTERN_OPTIONS], structure_rows[STRUCTURE_OPTIONS], output_rows[OUTPUT_OPTIONS];
-    struct option attention_rows[ATTENTION_OPTIONS], bench_rows[BENCH_OPTIONS];
+    struct option attention_rows[ATTENTION_OPTIONS], bench_rows[BENCH_OPTIONS + 1];
     const struct option_group groups[] = { { "Pattern", pattern_rows, PATTERN_OPTIONS },
                                            { "Attention", attention_rows, ATTENTION_OPTIONS },
-                                           { "Timing", bench_rows, BENCH_OPTIONS },
+                                           { "Timing", bench_rows, BENCH_OPTIONS + 1 },
                                            { "Structure", structure_rows, STRUCTURE_OPTIONS },
                                            { "Output", output_rows, OUTPUT_OPTIONS } };
     const struct syntax syntax = {
@@ -108,6 +162,9 @@ vic_status bench_latency(int argc, char **argv, vic_error *err)
     pattern_options_rows(&o.run.pattern, pattern_rows);
     attention_options_rows(&o.run, attention_rows);
     bench_options_rows(&o, bench_rows);
+    bench_rows[BENCH_OPTIONS] =
+        (struct option){ "--backward", NULL, "also the gradients of q, k and v", OPTION_FLAG, &o.run.backward, 0, 0,
+                         NULL,         NULL };
     structure_options_rows(&o.run.pattern.structure, structure_rows);
     output_options_rows(&o.run.pattern.structure, output_rows);
     TRY(options_read(&syntax, argc, argv, &o.run.pattern.file, &helped, err));

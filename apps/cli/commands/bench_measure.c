@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GPU_LAUNCHES = 1000, CPU_MOST = 1000, CPU_LEAST = 5, WARM_UP = 10, REPLAYS = 50 };
+enum { GPU_LAUNCHES = 1000, CPU_MOST = 1000, CPU_LEAST = 5, WARM_UP = 10 };
 static const double cpu_seconds = 3.0;
 
 static const vic_device cpu = { VIC_CPU, 0 };
@@ -48,6 +48,9 @@ vic_status bench_options_complete(struct bench_options *o, vic_error *err)
     attention_options_complete(&o->run);
     if (o->items > 0 && o->batch > 1)
         return fail(err, VIC_BAD_ARGUMENT, "--batch %d and --items %d: give one of them", o->batch, o->items);
+    if (o->items > 0 && o->run.backward)
+        return fail(err, VIC_BAD_ARGUMENT, "--items and --backward: gradients take no items; give --batch %d",
+                    o->items);
     if (o->items > 0) o->batch = o->items;
     run_tensors_room(&o->run, o->batch);
     return VIC_OK;
@@ -97,8 +100,7 @@ static vic_status make_outputs(const struct bench_options *o, int64_t n_q, struc
     return allocate((int64_t)out->lse.bytes, 1, "the log-sum-exp", &out->lse.data, err);
 }
 
-/* [batch * n, ...] as [batch, n, ...], or item `item` of it alone when that is >= 0. */
-static vic_tensor view(const struct array *a, void *data, vic_device device, int batch, int item)
+vic_tensor bench_view(const struct array *a, void *data, vic_device device, int batch, int item)
 {
     int64_t shape[4] = { batch, batch > 0 ? a->shape[0] / batch : 0, a->shape[1], a->ndim == 3 ? a->shape[2] : 0 };
     size_t item_bytes = batch > 0 ? a->bytes / (size_t)batch : 0;
@@ -112,12 +114,20 @@ static vic_tensor view(const struct array *a, void *data, vic_device device, int
 static void set_args(const struct bench_options *o, const struct run_result *r, void *const data[INPUTS + 2],
                      vic_device device, int item, vic_attention_args *args)
 {
-    args->q = view(&r->q, data[0], device, o->batch, item);
-    args->k = view(&r->k, data[1], device, o->batch, item);
-    args->v = view(&r->v, data[2], device, o->batch, item);
-    args->out = view(&r->out, data[3], device, o->batch, item);
-    args->lse = view(&r->lse, data[4], device, o->batch, item);
+    args->q = bench_view(&r->q, data[0], device, o->batch, item);
+    args->k = bench_view(&r->k, data[1], device, o->batch, item);
+    args->v = bench_view(&r->v, data[2], device, o->batch, item);
+    args->out = bench_view(&r->out, data[3], device, o->batch, item);
+    args->lse = bench_view(&r->lse, data[4], device, o->batch, item);
     args->scale = o->run.scale;
+}
+
+vic_attention_args bench_item(const struct bench_options *o, const struct run_result *r, int item)
+{
+    void *const data[] = { r->q.data, r->k.data, r->v.data, r->out.data, r->lse.data };
+    vic_attention_args args = VIC_INIT(vic_attention_args);
+    set_args(o, r, data, cpu, item, &args);
+    return args;
 }
 
 /* The items of the batch in an order in which no two distances are the same: they take the way that memory from
@@ -144,12 +154,10 @@ static vic_status set_items(const struct bench_options *o, struct bench_result *
 static vic_status check_item(const struct bench_options *o, const struct bench_result *r, const int32_t *place,
                              int item, struct run_check *out, vic_error *err)
 {
-    void *const data[] = { r->run.q.data, r->run.k.data, r->run.v.data, r->run.out.data, r->run.lse.data };
     struct run_problem problem = {
-        r->run.context, r->run.plan,       r->built.pattern, VIC_INIT(vic_attention_args), place, r->built.info.n_q,
+        r->run.context, r->run.plan,       r->built.pattern, bench_item(o, &r->run, item), place, r->built.info.n_q,
         o->run.heads,   o->run.head_dim_v, o->run.dtype,     o->run.seed + (uint64_t)item
     };
-    set_args(o, &r->run, data, cpu, item, &problem.args);
     return run_check(&problem, out, err);
 }
 
@@ -188,33 +196,44 @@ static vic_status measure(const struct bench_result *r, const vic_attention_args
     return st;
 }
 
+void bench_launches(const struct bench_options *o, vic_device device, double first, vic_time_options *out)
+{
+    const double fit = cpu_seconds / fmax(first, 1e-9);
+    if (device.type == VIC_CUDA) {
+        out->launches = o->launches > 0 ? o->launches : GPU_LAUNCHES;
+        out->warm_up = 2 * WARM_UP;
+        return;
+    }
+    out->launches = fit > CPU_MOST ? CPU_MOST : fit < CPU_LEAST ? CPU_LEAST : (int)fit;
+    if (o->launches > 0) out->launches = o->launches;
+    out->warm_up = out->launches < WARM_UP ? 1 : WARM_UP;
+}
+
 static vic_status measure_on_cpu(const struct bench_options *o, struct bench_result *r,
                                  const vic_attention_args *args, double first, vic_error *err)
 {
     vic_time_options t = VIC_INIT(vic_time_options);
-    double fit = cpu_seconds / fmax(first, 1e-9);
-    t.launches = fit > CPU_MOST ? CPU_MOST : fit < CPU_LEAST ? CPU_LEAST : (int)fit;
-    if (o->launches > 0) t.launches = o->launches;
-    t.warm_up = t.launches < WARM_UP ? 1 : WARM_UP;
+    bench_launches(o, cpu, first, &t);
     progress_phase("timing");
-    return measure(r, args, &t, &r->single, err);
+    TRY(measure(r, args, &t, &r->single, err));
+    return o->run.backward ? bench_backward(o, r, args, err) : VIC_OK;
 }
 
 static vic_status measure_on_gpu(const struct bench_options *o, struct bench_result *r,
                                  const vic_attention_args *args, vic_error *err)
 {
     vic_time_options t = VIC_INIT(vic_time_options);
-    t.launches = o->launches > 0 ? o->launches : GPU_LAUNCHES;
-    t.warm_up = 2 * WARM_UP;
+    bench_launches(o, r->run.info.device, 0.0, &t);
     progress_phase("timing");
     TRY(measure(r, args, &t, &r->single, err));
     if (o->cold) {
         t.cold = true;
         TRY(measure(r, args, &t, &r->cold, err));
     }
-    t = (vic_time_options){ .size = sizeof t, .warm_up = 1, .launches = REPLAYS, .in_graph = o->in_graph };
+    t = (vic_time_options){ .size = sizeof t, .warm_up = 1, .launches = BENCH_REPLAYS, .in_graph = o->in_graph };
     TRY(measure(r, args, &t, &r->graph, err));
-    return o->sustain > 0.0 ? bench_sustain(o, r, args, err) : VIC_OK;
+    if (o->sustain > 0.0) TRY(bench_sustain(o, r, args, err));
+    return o->run.backward ? bench_backward(o, r, args, err) : VIC_OK;
 }
 
 static vic_status run_on_cpu(const struct bench_options *o, struct bench_result *r, vic_error *err)

@@ -23,6 +23,7 @@ struct run_options {
     const char *input[INPUTS]; /* q, k, v */
     const char *out;
     bool lse, check;
+    bool backward; /* the plan has gradients, too */
 };
 
 /* One result, in CPU memory. */
@@ -108,6 +109,10 @@ vic_status run_radial_make(const char *spec, double cutoff, int heads, struct ar
 
 /* vic_attention(), and its end. */
 vic_status run_attention(const struct run_result *r, const vic_attention_args *args, vic_error *err);
+
+/* One tensor in the memory of a GPU, a copy with `fill`, to be freed with vic_memory_free(); and back. */
+vic_status run_to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err);
+vic_status run_from_device(const vic_tensor *t, struct array *host, vic_error *err);
 
 /* The run's tensors in the memory of a GPU: open fills `args` with copies (out and lse not filled) and a workspace
  * for `batch` items, fetch brings out and lse back.  close() frees what there is, also after a failed open, when

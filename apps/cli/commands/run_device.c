@@ -2,7 +2,7 @@
 /* Attention to its end, and the tensors of `vicinal run` in the memory of a GPU, and back. */
 #include "commands/run.h"
 
-static vic_status to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err)
+vic_status run_to_device(vic_device device, const struct array *host, bool fill, vic_tensor *out, vic_error *err)
 {
     *out = vic_tensor_make(NULL, host->dtype, host->ndim, host->shape);
     out->device = device;
@@ -11,7 +11,7 @@ static vic_status to_device(vic_device device, const struct array *host, bool fi
     return vic_memory_copy(device, out->data, (vic_device){ VIC_CPU, 0 }, host->data, host->bytes, err);
 }
 
-static vic_status from_device(const vic_tensor *t, struct array *host, vic_error *err)
+vic_status run_from_device(const vic_tensor *t, struct array *host, vic_error *err)
 {
     return vic_memory_copy((vic_device){ VIC_CPU, 0 }, host->data, t->device, t->data, host->bytes, err);
 }
@@ -26,19 +26,19 @@ vic_status run_device_open(struct run_result *r, vic_device device, int batch, v
                            vic_error *err)
 {
     TRY(vic_plan_workspace(r->context, r->plan, batch, &args->workspace_size, err));
-    TRY(to_device(device, &r->q, true, &args->q, err));
-    TRY(to_device(device, &r->k, true, &args->k, err));
-    TRY(to_device(device, &r->v, true, &args->v, err));
-    TRY(to_device(device, &r->out, false, &args->out, err));
-    TRY(to_device(device, &r->lse, false, &args->lse, err));
-    if (r->bias.data) TRY(to_device(device, &r->bias, true, &args->bias, err));
+    TRY(run_to_device(device, &r->q, true, &args->q, err));
+    TRY(run_to_device(device, &r->k, true, &args->k, err));
+    TRY(run_to_device(device, &r->v, true, &args->v, err));
+    TRY(run_to_device(device, &r->out, false, &args->out, err));
+    TRY(run_to_device(device, &r->lse, false, &args->lse, err));
+    if (r->bias.data) TRY(run_to_device(device, &r->bias, true, &args->bias, err));
     return vic_memory_alloc(device, args->workspace_size, &args->workspace, err);
 }
 
 vic_status run_device_fetch(struct run_result *r, const vic_attention_args *args, vic_error *err)
 {
-    TRY(from_device(&args->out, &r->out, err));
-    return from_device(&args->lse, &r->lse, err);
+    TRY(run_from_device(&args->out, &r->out, err));
+    return run_from_device(&args->lse, &r->lse, err);
 }
 
 void run_device_close(vic_device device, vic_attention_args *args)

@@ -30,89 +30,17 @@
  * arithmetic is the same, and only real neighbours can make a row non-finite. */
 #include "kernels/cpu/attention_cpu.h"
 
-#include "base/half.h"
 #include "kernels/cpu/vector.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { VECTORS = GROUP_ROWS / LANES }; /* vectors that hold one number of each row of a group */
+#include "kernels/cpu/chunks_body.h"
 
-/* Full unrolling makes the accumulator arrays registers. */
-#define UNROLL _Pragma("GCC unroll 16")
-
-static const _Alignas(64) int32_t lane_bits[GROUP_ROWS] = {
-    1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000
-};
-
-/* The lanes of vector `w` of a group whose bit is set: all ones there, else 0. */
-INLINE vi lanes_in(uint16_t bits, int w)
-{
-    vi lane = *(const vi *)(lane_bits + w * LANES);
-    return (lane & (int32_t)bits) == lane;
-}
-
-/* ---- Chunks of keys ---------------------------------------------------------------------------------------- */
-
-/* How far the walk over a strip's blocks has come. */
-struct cursor {
-    int64_t run, partial;
-    int32_t taken; /* clusters of the run that are done */
-};
-
-static void add_block(struct strip_scratch *s, int32_t cluster, int32_t image, const uint64_t bits[CLUSTER])
-{
-    int n = s->chunk_keys;
-    for (int key = 0; key < CLUSTER; key++) {
-        uint64_t word = bits[key];
-        s->key_rows[n] = cluster * CLUSTER + key;
-        s->key_images[n] = image;
-        for (int g = 0; g < STRIP_GROUPS; g++) {
-            uint16_t group_bits = (uint16_t)(word >> (GROUP_ROWS * g));
-            s->keys[g][s->key_count[g]] = (struct group_key){ (uint16_t)n, group_bits };
-            s->key_count[g] += group_bits != 0;
-        }
-        n += word != 0;
-    }
-    s->chunk_keys = n;
-}
-
-/* Fills the chunk with the strip's next keys; false when there are no more. */
-static bool next_chunk(const struct vic_pattern *p, int64_t strip, struct cursor *at, struct strip_scratch *s)
-{
-    static const struct block_bits full = BLOCK_BITS_ALL;
-    s->chunk_keys = 0;
-    memset(s->key_count, 0, sizeof s->key_count);
-    while (s->chunk_keys <= CHUNK - CLUSTER) {
-        if (at->run < p->full_ptr[strip + 1]) {
-            const struct full_run *run = &p->full_runs[at->run];
-            add_block(s, run->first + at->taken, run->image, full.key);
-            if (++at->taken == run->count) {
-                at->run++;
-                at->taken = 0;
-            }
-        } else if (at->partial < p->partial_ptr[strip + 1]) {
-            add_block(s, p->partial_cluster[at->partial], p->partial_image[at->partial],
-                      p->partial_bits[at->partial].key);
-            at->partial++;
-        } else {
-            break;
-        }
-    }
-    /* No lane uses the score of a padding key, but its memory is read. */
-    for (int g = 0; g < STRIP_GROUPS; g++)
-        for (int pad = 0; pad < KEY_PAD; pad++) s->keys[g][s->key_count[g] + pad] = (struct group_key){ 0, 0 };
-    return s->chunk_keys > 0;
-}
-
+#include "kernels/cpu/products_body.h"
 #include "kernels/cpu/rows_body.h"
 
 /* ---- The arithmetic ---------------------------------------------------------------------------------------- */
-
-INLINE void prefetch_row(const float *row, int d)
-{
-    for (int c = 0; c < d; c += 16) __builtin_prefetch(row + c);
-}
 
 /* s->scores = (q . k) * scale for the group's keys, -inf where the bit is not set.  `max` becomes the largest of
  * itself and of these scores, `lowest` (at most 0) the smallest of itself and of the scores whose bit is set. */
@@ -125,23 +53,14 @@ static void compute_scores(const struct cpu_run *run, int64_t strip, const float
         if (s->ahead_row < STRIP) prefetch_ahead(run, strip, s);
         const float *k[STEP_KEYS];
         vf dot[STEP_KEYS][VECTORS];
-        UNROLL for (int u = 0; u < STEP_KEYS; u++)
-        {
-            k[u] = s->k_row[key[i + u].index];
-            UNROLL for (int w = 0; w < VECTORS; w++) dot[u][w] = (vf){ 0 };
-        }
-        /* clang-format off */
+        UNROLL for (int u = 0; u < STEP_KEYS; u++) k[u] = s->k_row[key[i + u].index];
         /* Rows lie anywhere in memory: prefetch keys two steps ahead, and the values that are used next. */
         for (int u = 0; u < STEP_KEYS; u++) {
             prefetch_row(s->k_row[key[i + KEYS_AHEAD + u].index], shape->d_qk);
             prefetch_row(s->v_row[key[i + u].index], shape->d_v);
         }
-        for (int c = 0; c < shape->d_qk; c++) {
-            const vf *q = (const vf *)(query + c * GROUP_ROWS);
-            UNROLL for (int u = 0; u < STEP_KEYS; u++)
-                UNROLL for (int w = 0; w < VECTORS; w++)
-                    dot[u][w] += q[w] * k[u][c];
-        }
+        dot_products(shape->d_qk, query, k, dot);
+        /* clang-format off */
         UNROLL for (int u = 0; u < STEP_KEYS; u++)
             UNROLL for (int w = 0; w < VECTORS; w++) {
                 vi in = lanes_in(key[i + u].bits, w);
@@ -169,51 +88,6 @@ static void compute_weights(int keys, struct strip_scratch *s, const vf max[VECT
             total[w] += p[w];
         }
     }
-}
-
-/* The columns of a value as a struct, so that each is at a constant offset from one pointer: for v[u] GCC keeps an
- * offset register per column, and spills them. */
-struct columns {
-    float x[STEP_COLUMNS];
-};
-
-/* sum = sum * shrink + P V for `columns` columns from `first` on. */
-INLINE void accumulate_columns(const int columns, int first, bool careful, int keys, const struct group_key *key,
-                               const struct strip_scratch *s, const vf shrink[VECTORS], float *sum)
-{
-    vf chunk_sum[STEP_COLUMNS][VECTORS];
-    /* clang-format off */
-    UNROLL for (int u = 0; u < columns; u++)
-        UNROLL for (int w = 0; w < VECTORS; w++)
-            chunk_sum[u][w] = (vf){ 0 };
-    for (int i = 0; i < keys; i++) {
-        const struct columns *v = (const void *)(s->v_row[key[i].index] + first);
-        const vf *p = (const vf *)s->scores[i];
-        UNROLL for (int u = 0; u < columns; u++)
-            UNROLL for (int w = 0; w < VECTORS; w++) {
-                if (careful)
-                    chunk_sum[u][w] += p[w] * vec_select(lanes_in(key[i].bits, w), vec_fill(v->x[u]), (vf){ 0 });
-                else
-                    chunk_sum[u][w] += p[w] * v->x[u];
-            }
-    }
-    UNROLL for (int u = 0; u < columns; u++)
-        UNROLL for (int w = 0; w < VECTORS; w++) {
-            vf *to = (vf *)(sum + (first + u) * GROUP_ROWS) + w;
-            *to = *to * shrink[w] + chunk_sum[u][w];
-        }
-    /* clang-format on */
-}
-
-INLINE void accumulate(int d, bool careful, int keys, const struct group_key *key, const struct strip_scratch *s,
-                       const vf shrink[VECTORS], float *sum)
-{
-    int c = 0;
-    for (; c + STEP_COLUMNS <= d; c += STEP_COLUMNS)
-        accumulate_columns(STEP_COLUMNS, c, careful, keys, key, s, shrink, sum);
-#if STEP_COLUMNS > 8
-    if (c < d) accumulate_columns(8, c, careful, keys, key, s, shrink, sum); /* head sizes are multiples of 8 */
-#endif
 }
 
 /* The chunk's keys for one group of one head: scores, weights, sums. */
@@ -250,9 +124,9 @@ static void attend_group(const struct cpu_run *run, int64_t strip, bool careful,
     compute_weights(keys, s, finite_max, total);
     UNROLL for (int w = 0; w < VECTORS; w++) weight_at[w] = weight_at[w] * shrink[w] + total[w];
     if (careful)
-        accumulate(shape->d_v, true, keys, key, s, shrink, sum);
+        accumulate(shape->d_v, true, keys, key, s->scores, s->v_row, shrink, sum);
     else
-        accumulate(shape->d_v, false, keys, key, s, shrink, sum);
+        accumulate(shape->d_v, false, keys, key, s->scores, s->v_row, shrink, sum);
 }
 
 /* Computes all keys of the strip for each (head, group) that is marked in s->todo. */
@@ -292,7 +166,7 @@ void SUFFIX(attention_strip)(const struct cpu_run *run, int64_t strip, int64_t n
     s->next_strip = next;
     s->ahead_row = s->ahead_head = 0;
     memset(s->todo, 1, (size_t)run->shape->heads * STRIP_GROUPS);
-    load_queries(run, strip, s);
+    load_rows(run, &run->args->q, run->shape->d_qk, strip, s->query);
     walk_keys(run, strip, false, s);
     if (store(run, strip, false, s)) return;
     walk_keys(run, strip, true, s);

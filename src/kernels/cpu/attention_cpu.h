@@ -48,6 +48,13 @@ struct strip_scratch {
     float *lowest;  /* [heads, STRIP_GROUPS, GROUP_ROWS] of the row's own q . k * scale, at most 0 */
     float *weight;  /* [heads, STRIP_GROUPS, GROUP_ROWS] sum of exp(score - max) */
     uint8_t *todo;  /* [heads, STRIP_GROUPS] 1 = to be computed */
+
+    /* For gradients. */
+    float *value;                  /* [heads, STRIP_GROUPS, d_v, GROUP_ROWS] what is multiplied with v_row */
+    float *query_sum;              /* [heads, STRIP_GROUPS, d_qk, GROUP_ROWS] of ds * k */
+    float (*pull)[GROUP_ROWS];     /* [CHUNK + KEY_PAD] beside `scores`: dout . v - projection, then ds */
+    float *key_lse, *key_project;  /* [CHUNK] the row terms of keys that are queries, by index in the chunk */
+    float (*exponent)[GROUP_ROWS]; /* [CHUNK] with a distance bias: scale q . k - lse, without the bias */
 };
 
 /* What a strip is computed with. */
@@ -61,9 +68,10 @@ struct cpu_run {
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */
-size_t strip_scratch_size(const struct attention_shape *shape, bool bias);
+size_t strip_scratch_size(const struct attention_shape *shape, bool bias, bool gradients);
 /* Lays it out in `memory`, 64-byte aligned. */
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, void *memory);
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, bool gradients,
+                                          void *memory);
 
 /* bias.c is compiled with the pair rule's rounding.  The first sets s->q_position to the positions of the strip's
  * rows, the second s->k_position to those of the chunk's keys, and the third returns the distance bias of one pair

@@ -19,14 +19,15 @@ static size_t add_array(struct strip_scratch *s, void *array, size_t offset, siz
     return offset + round_up(floats * sizeof(float));
 }
 
-static size_t lay_out(const struct attention_shape *shape, bool bias, struct strip_scratch *s)
+static size_t lay_out(const struct attention_shape *shape, bool bias, bool gradients, struct strip_scratch *s)
 {
     struct strip_scratch none;
     struct strip_scratch *to = s ? s : &none;
     size_t heads = (size_t)shape->heads, d_qk = (size_t)shape->d_qk, d_v = (size_t)shape->d_v;
     size_t end = round_up(sizeof *s);
     to->k_float = to->v_float = to->bias_fraction = NULL;
-    to->bias = NULL;
+    to->value = to->query_sum = to->key_lse = to->key_project = NULL;
+    to->bias = to->pull = to->exponent = NULL;
     to->bias_point = NULL;
     if (shape->dtype != VIC_F32) {
         end = add_array(s, &to->k_float, end, CHUNK * d_qk);
@@ -42,18 +43,27 @@ static size_t lay_out(const struct attention_shape *shape, bool bias, struct str
     end = add_array(s, &to->max, end, heads * STRIP);
     end = add_array(s, &to->lowest, end, heads * STRIP);
     end = add_array(s, &to->weight, end, heads * STRIP);
+    if (gradients) {
+        end = add_array(s, &to->value, end, heads * STRIP * d_v);
+        end = add_array(s, &to->query_sum, end, heads * STRIP * d_qk);
+        end = add_array(s, &to->pull, end, (CHUNK + KEY_PAD) * GROUP_ROWS);
+        end = add_array(s, &to->key_lse, end, CHUNK);
+        end = add_array(s, &to->key_project, end, CHUNK);
+        if (bias) end = add_array(s, &to->exponent, end, CHUNK * GROUP_ROWS);
+    }
     if (s) s->todo = (uint8_t *)s + end;
     return end + round_up(heads * STRIP_GROUPS);
 }
 
-size_t strip_scratch_size(const struct attention_shape *shape, bool bias)
+size_t strip_scratch_size(const struct attention_shape *shape, bool bias, bool gradients)
 {
-    return lay_out(shape, bias, NULL);
+    return lay_out(shape, bias, gradients, NULL);
 }
 
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, void *memory)
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, bool gradients,
+                                          void *memory)
 {
     struct strip_scratch *s = memory;
-    lay_out(shape, bias, s);
+    lay_out(shape, bias, gradients, s);
     return s;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The distance bias: a section of attention_body.h, compiled with it for each instruction set.  Distances are
+/* The distance bias: a section of attention_body.h and attention_backward_body.h, compiled with them for each
+ * instruction set.  Distances are
  * computed once per chunk and serve all heads; each head then reads its table and adds to its scores, in a pass of
  * its own, so that a run without a distance bias pays nothing.
  *
- * Needs from attention_body.h, which includes it: VECTORS, UNROLL, lane_bits, lanes_in(). */
+ * Needs chunks_body.h. */
 #ifndef UNROLL
-#error "bias_body.h is a section of attention_body.h: include that file"
+#error "bias_body.h is a section of attention_body.h and attention_backward_body.h: include one of these"
 #endif
 #include "kernels/cpu/attention_cpu.h"
 #include "kernels/cpu/vector.h"

@@ -2,7 +2,7 @@
 /* Results: a section of attention_body.h, compiled with it for each instruction set.  It divides the sums by the
  * weights, finds which rows must be computed again, and stores the others.
  *
- * Needs from attention_body.h, which includes it: VECTORS, UNROLL, and gather_row() and row_of() of rows_body.h. */
+ * Needs chunks_body.h and rows_body.h. */
 #ifndef UNROLL
 #error "results_body.h is a section of attention_body.h: include that file"
 #endif
@@ -85,15 +85,9 @@ static void store_group(const struct cpu_run *run, int64_t first_row, int head, 
     int d = run->shape->d_v;
     vic_dtype dtype = run->shape->dtype;
     size_t at = (size_t)head * STRIP_GROUPS + (size_t)group;
-    float row_values[DIM_MAX];
     for (int r = 0; r < GROUP_ROWS && first_row + r < run->pattern->n_q; r++) {
         int64_t row = a->q_rows ? a->q_rows[first_row + r] : first_row + r;
-        void *to = row_of(&a->out, dtype, row, head);
-        gather_row(d, s->sum + at * (size_t)d * GROUP_ROWS, r, dtype == VIC_F32 ? to : row_values);
-        if (dtype == VIC_F16)
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(row_values[c]);
-        else if (dtype == VIC_BF16)
-            for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(row_values[c]);
+        store_row(&a->out, dtype, row, head, d, s->sum + at * (size_t)d * GROUP_ROWS, r);
         if (a->lse.data) {
             float *lse = row_of(&a->lse, VIC_F32, row, head);
             double weight = s->weight[at * GROUP_ROWS + (size_t)r];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows: a section of attention_body.h, compiled with it for each instruction set.  It reads queries, keys and values
- * from the caller's memory, and prefetches them.
+/* Rows: a section of attention_body.h and attention_backward_body.h, compiled with them for each instruction set.  It
+ * reads queries, keys and values from the caller's memory, prefetches them, and stores results there.
  *
- * Needs from attention_body.h, which includes it: VECTORS, UNROLL. */
+ * Needs chunks_body.h. */
 #ifndef UNROLL
-#error "rows_body.h is a section of attention_body.h: include that file"
+#error "rows_body.h is a section of attention_body.h and attention_backward_body.h: include one of these"
 #endif
 #include "base/half.h"
 #include "kernels/cpu/attention_cpu.h"
@@ -51,15 +51,15 @@ static void find_rows(const struct cpu_run *run, int kv_head, struct strip_scrat
     }
 }
 
-/* Prefetches the queries of a row, all heads: nothing else waits for memory as long as they do. */
-static void prefetch_queries(const struct cpu_run *run, int64_t row)
+/* Prefetches d numbers of a query's row, all heads: nothing else waits for memory as long as they do. */
+static void prefetch_queries(const struct cpu_run *run, const struct attention_tensor *t, int d, int64_t row)
 {
-    const struct attention_args *a = run->args;
+    const int32_t *q_rows = run->args->q_rows;
     vic_dtype dtype = run->shape->dtype;
-    int bytes = run->shape->d_qk * (dtype == VIC_F32 ? 4 : 2);
+    int bytes = d * (dtype == VIC_F32 ? 4 : 2);
     if (row >= run->pattern->n_q) return;
     for (int head = 0; head < run->shape->heads; head++) {
-        const char *at = row_of(&a->q, dtype, a->q_rows ? a->q_rows[row] : row, head);
+        const char *at = row_of(t, dtype, q_rows ? q_rows[row] : row, head);
         for (int byte = 0; byte < bytes; byte += 64) __builtin_prefetch(at + byte);
     }
 }
@@ -84,7 +84,7 @@ static void prefetch_ahead(const struct cpu_run *run, int64_t strip, struct stri
             s->ahead_head = 0;
             s->ahead_row++;
         }
-        if (row < run->pattern->n_q)
+        if (row < run->pattern->n_q && a->out.data)
             prefetch_bytes(&a->out, shape->dtype, a->q_rows ? a->q_rows[row] : row, head, shape->d_v);
         if (s->next_strip < 0) continue;
         if (next < run->pattern->n_q)
@@ -110,36 +110,47 @@ INLINE void gather_row(int d, const float *group, int r, float *row)
     for (int c = 0; c < d; c += 4) memcpy(row + c, from + c * GROUP_ROWS, 4 * sizeof *row);
 }
 
-/* Transposes the strip's queries, so that the vectors of a group hold one element of its 16 rows.  Rows past the end
- * are 0. */
-static void load_queries(const struct cpu_run *run, int64_t strip, struct strip_scratch *s)
+/* Sets `to` [heads, STRIP_GROUPS, d, GROUP_ROWS] to the strip's rows of a tensor [n_q, heads, d], transposed, so that
+ * the vectors of a group hold one element of its 16 rows.  Rows past the end are 0. */
+static void load_rows(const struct cpu_run *run, const struct attention_tensor *t, int d, int64_t strip, float *to)
 {
-    const struct attention_args *a = run->args;
+    const int32_t *q_rows = run->args->q_rows;
     vic_dtype dtype = run->shape->dtype;
-    int d = run->shape->d_qk;
     static const float zeros[DIM_MAX];
     float row_values[DIM_MAX];
-    for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, strip * STRIP + r);
+    for (int r = 0; r < ROWS_AHEAD; r++) prefetch_queries(run, t, d, strip * STRIP + r);
     for (int g = 0; g < STRIP_GROUPS; g++) {
         for (int r = 0; r < GROUP_ROWS; r++) {
             int64_t row = strip * STRIP + g * GROUP_ROWS + r, at = row;
-            prefetch_queries(run, row + ROWS_AHEAD);
-            if (row < run->pattern->n_q && a->q_rows) at = a->q_rows[row];
+            prefetch_queries(run, t, d, row + ROWS_AHEAD);
+            if (row < run->pattern->n_q && q_rows) at = q_rows[row];
             for (int head = 0; head < run->shape->heads; head++) {
-                const void *from = row >= run->pattern->n_q ? zeros : row_of(&a->q, dtype, at, head);
+                const void *from = row >= run->pattern->n_q ? zeros : row_of(t, dtype, at, head);
                 if (dtype != VIC_F32 && from != zeros) {
                     convert(d, dtype, from, row_values);
                     from = row_values;
                 }
-                scatter_row(d, from, r,
-                            s->query + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
+                scatter_row(d, from, r, to + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
             }
         }
         for (int head = 0; head < run->shape->heads; head++) {
-            vf *x = (vf *)(s->query + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
+            vf *x = (vf *)(to + ((size_t)head * STRIP_GROUPS + (size_t)g) * GROUP_ROWS * (size_t)d);
             for (int c = 0; c < d; c += 4, x += 4 * VECTORS)
                 UNROLL for (int w = 0; w < VECTORS; w++)
                     vec_transpose(x + w, x + VECTORS + w, x + 2 * VECTORS + w, x + 3 * VECTORS + w);
         }
     }
+}
+
+/* Stores row r of a group that lies as for gather_row(). */
+INLINE void store_row(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int d,
+                      const float *group, int r)
+{
+    void *to = row_of(t, dtype, row, head);
+    float row_values[DIM_MAX];
+    gather_row(d, group, r, dtype == VIC_F32 ? to : row_values);
+    if (dtype == VIC_F16)
+        for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = f16_from_f32(row_values[c]);
+    else if (dtype == VIC_BF16)
+        for (int c = 0; c < d; c++) ((uint16_t *)to)[c] = bf16_from_f32(row_values[c]);
 }

@@ -7,6 +7,20 @@ vic_device_type tested = VIC_CPU;
 enum kernel_operation tested_operation = ATTENTION_FORWARD;
 vic_status (*prepare_instead)(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err);
 
+float *make_tables(int heads, int points, bool infinite, uint64_t seed)
+{
+    float *t = brute_alloc((int64_t)heads * points, sizeof *t);
+    for (int i = 0; i < heads * points; i++) t[i] = (float)(2.0 * random_normal(&seed));
+    for (int head = 0; infinite && head < heads; head++) {
+        float *own = t + head * points;
+        own[points - 1] = -INFINITY;
+        if (head % 3 == 1) own[0] = own[points / 2] = own[points / 2 + 1] = -INFINITY;
+        if (head % 3 == 2)
+            for (int m = points / 3; m < points; m++) own[m] = -INFINITY;
+    }
+    return t;
+}
+
 static void make_tensors(const struct attention_case *c, struct problem *p)
 {
     const struct attention_shape *s = &p->shape;

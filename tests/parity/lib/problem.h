@@ -39,6 +39,10 @@ vic_pattern *case_pattern(const struct attention_case *c, const struct brute_poi
 /* One entry's arguments. */
 struct attention_args entry_args(const struct problem *p, int entry);
 
+/* Tables of a distance bias that differ from head to head: rough numbers; `infinite`: with -inf at the end, in the
+ * middle and at the start. */
+float *make_tables(int heads, int points, bool infinite, uint64_t seed);
+
 void make_problem(const struct attention_case *c, uint64_t seed, struct problem *p);
 
 void free_problem(struct problem *p);

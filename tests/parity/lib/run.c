@@ -96,7 +96,7 @@ static void run_one(const struct attention_case *c, uint64_t seed)
 
 void run_case(const struct attention_case *c, uint64_t seed)
 {
-    enum { MOST = SANITIZED == 2 ? 300 : 700, MOST_KEYS = 3000, MOST_QUERIES_BACKWARD = 700 };
+    enum { MOST = SANITIZED == 2 ? 300 : 700, MOST_KEYS = 3000, MOST_QUERIES_BACKWARD = SANITIZED > 0 ? 200 : 700 };
     struct attention_case half = *c;
     /* Under a sanitizer the large ones, which are for values, took nine tenths of the time. */
     if ((small() || SANITIZED > 0) && (c->n_q > MOST || c->n_k > MOST_KEYS)) return;

@@ -109,6 +109,52 @@ vic_pattern *way_union(const struct attention_case *c, const struct brute_points
     return p;
 }
 
+vic_pattern *way_difference(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+{
+    vic_pattern *near = case_pattern(c, points, NULL, NULL), *nearest = way_nearest(c, points, seed), *p;
+    vic_error err;
+    CHECK_OK(vic_pattern_difference(NULL, near, nearest, &p, &err));
+    vic_pattern_free(near);
+    vic_pattern_free(nearest);
+    return p;
+}
+
+vic_pattern *way_transposed(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+{
+    vic_pattern *nearest = way_nearest(c, points, seed), *p;
+    vic_error err;
+    CHECK_OK(vic_pattern_transpose(NULL, nearest, &p, &err));
+    vic_pattern_free(nearest);
+    return p;
+}
+
+vic_pattern *way_images(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
+{
+    int32_t *drawn[2];
+    const int64_t pairs = draw_pairs(c, points->one_set ? c->n_q : c->n_k, seed, &drawn[0], &drawn[1]);
+    int32_t *query = brute_alloc(2 * pairs, sizeof *query), *key = brute_alloc(2 * pairs, sizeof *key);
+    int32_t *shift = brute_alloc(3 * 2 * pairs, sizeof *shift);
+    for (int64_t n = 0; n < 2 * pairs; n++) { /* each under two images */
+        query[n] = drawn[0][n / 2];
+        key[n] = drawn[1][n / 2];
+        shift[3 * n] = query[n] % 3 - 1 + (int32_t)(n % 2);
+        shift[3 * n + 1] = key[n] % 2;
+    }
+    const vic_pair_list list = pairs_listed(2 * pairs, query, key, shift);
+    vic_points queries = points_at(c->n_q, points->q, &points->cell[0][0]);
+    vic_points keys = points_at(points->n_k, points->k, NULL);
+    vic_pattern *p;
+    vic_error err;
+    queries.periodic = points->periodic;
+    CHECK_OK(vic_pattern_pairs(NULL, &queries, points->one_set ? NULL : &keys, &list, NULL, &p, &err));
+    free(drawn[0]);
+    free(drawn[1]);
+    free(query);
+    free(key);
+    free(shift);
+    return p;
+}
+
 vic_pattern *way_exclude(const struct attention_case *c, const struct brute_points *points, uint64_t seed)
 {
     int32_t *query, *key;

@@ -26,6 +26,15 @@ vic_pattern *way_union(const struct attention_case *c, const struct brute_points
 
 vic_pattern *way_exclude(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
 
+/* Within the cutoff and not among the nearest. */
+vic_pattern *way_difference(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
+
+/* Those that have a query among their nearest. */
+vic_pattern *way_transposed(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
+
+/* Listed pairs, each under two images. */
+vic_pattern *way_images(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
+
 vic_pattern *way_masked(const struct attention_case *c, const struct brute_points *points, uint64_t seed);
 
 /* Sequences of 1 to `way_size` points, packed: each point attends to those before it and to itself. */

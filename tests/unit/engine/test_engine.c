@@ -165,6 +165,21 @@ static void test_bias(void **state)
     assert_null(e);
 }
 
+/* Options that were made for training serve as well, and take no more memory. */
+static void test_plans_without_gradients(void **state)
+{
+    struct system *s = *state;
+    vic_plan_options po = plan_options();
+    vic_endpoint_info without = VIC_INIT(vic_endpoint_info), with = without;
+    vic_error err;
+    CHECK_OK(vic_endpoint_get(s->endpoint, &without, &err));
+    po.backward = true;
+    po.backward_kernel = "attn_bwd_ref";
+    renew(s, (vic_endpoint_options){ .plan = &po });
+    CHECK_OK(vic_endpoint_get(s->endpoint, &with, &err));
+    assert_int_equal(with.bytes, without.bytes);
+}
+
 static void test_full_queue(void **state)
 {
     struct system *s = *state;
@@ -472,6 +487,7 @@ int main(void)
         TEST(test_times_of_queries_apart),
         TEST(test_scales_and_batch_dimension),
         TEST(test_bias),
+        TEST(test_plans_without_gradients),
         TEST(test_full_queue),
         TEST(test_deadlines),
         TEST(test_delay),
