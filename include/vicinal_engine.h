@@ -31,7 +31,8 @@ typedef struct vic_engine_options {
     int32_t threads;       /* CPU: that attention runs on; 0 = all that this process may use */
     int32_t build_threads; /* for patterns and plans of new positions, beside running queries; 0 = half of the
                             * threads that this process may use, at least 1 */
-    int32_t streams;       /* GPU: launches under way at once; 0 = 2 */
+    int32_t streams; /* GPU: launches under way at once; 0 = 2.  Long ones of queries whose tensors are all in the
+                            * GPU's memory are under way in one stream at a time, whatever this says */
     int32_t reserved_1;
     /* GPU: pinned memory, and of the GPU, for queries whose tensors are not there, shared out over the launches under
      * way (two a stream); 0 = 256 MiB.  Taken when first needed.  A query that is larger than a launch's share is

@@ -175,10 +175,11 @@ static bool check_head(struct request *r, const char *method, const char *url, c
 }
 
 /* Refused by its head.  An answer now would close the connection, so a body is read first, and thrown away: a short one,
- * or any of those who shall come again. */
+ * or any of those who shall come again.  Who asks first whether to send a longer one does not send it. */
 static enum MHD_Result refuse_early(struct request *r)
 {
-    const size_t most = r->why.status == 503 ? (size_t)r->loop->server->options->max_body : MOST_SMALL_BODY;
+    const bool comes = r->why.status == 503 && !r->asks_first;
+    const size_t most = comes ? (size_t)r->loop->server->options->max_body : MOST_SMALL_BODY;
     if (!r->close && !r->chunked && r->body_length <= most) {
         r->skip_body = true;
         r->connection->size = r->body_length;

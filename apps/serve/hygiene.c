@@ -92,6 +92,7 @@ static bool take_header(struct walk *w, const char *key, size_t key_size, const 
         if (r->origin) return refuse(&r->why, 400, "two Origin headers");
         r->origin = value;
     }
+    if (is_named(key, key_size, "Expect")) r->asks_first = strcasecmp(value, "100-continue") == 0;
     if (is_named(key, key_size, "Origin") || is_named(key, key_size, "Sec-Fetch-Site")) r->browser = true;
     if (is_named(key, key_size, "X-Request-Id") && good_name(value)) snprintf(r->id, sizeof r->id, "%s", value);
     return true;

@@ -274,11 +274,31 @@ static bool bind_output(struct request *r, enum output output, size_t offset, vi
     return join_device(r, all, device);
 }
 
+/* An output must not lie where an input does: what the input then is would be a matter of time. */
+static bool check_inputs_apart(struct request *r, enum output output, size_t bytes)
+{
+    const struct infer_head *head = r->query.head;
+    const struct tensor_head *to = &head->output[output];
+    const struct region *written = r->query.region[INPUTS + output];
+    for (int i = 0; written && i < INPUTS; i++) {
+        const struct tensor_head *from = &head->input[i];
+        const struct region *read = r->query.region[i];
+        if (!read || !regions_overlap(written, to->offset, bytes, read, from->offset, from->bytes)) continue;
+        return refuse(&r->why, 400,
+                      "output '%s' (%zu bytes from %zu of region '%s') and input '%s' (%zu bytes from %zu of region "
+                      "'%s') overlap: give each a place of its own",
+                      output_names[output], bytes, to->offset, to->region, input_names[i], from->bytes, from->offset,
+                      from->region);
+    }
+    return true;
+}
+
 /* O and LSE in one region must not lie on each other; other names may stand for the same memory. */
 static bool check_overlap(struct request *r, size_t o_bytes, size_t lse_bytes)
 {
     const struct tensor_head *o = &r->query.head->output[OUTPUT_O], *lse = &r->query.head->output[OUTPUT_LSE];
     struct region *const *of = r->query.region + INPUTS;
+    if (!check_inputs_apart(r, OUTPUT_O, o_bytes) || !check_inputs_apart(r, OUTPUT_LSE, lse_bytes)) return false;
     if (!of[OUTPUT_O] || !of[OUTPUT_LSE] ||
         !regions_overlap(of[OUTPUT_O], o->offset, o_bytes, of[OUTPUT_LSE], lse->offset, lse_bytes))
         return true;
@@ -336,10 +356,19 @@ static bool bind_all(struct request *r, size_t json_size, vic_device *all)
 
 /* ---- submission ---- */
 
+/* The query is no longer of those that wait or run.  Its answer, which may wait long for its thread and its client, is
+ * bounded by --memory and --connections: counted with them, it would have others refused that the engine has time for. */
+static void leave(struct query *q)
+{
+    atomic_fetch_sub(&q->model->in_flight, 1);
+    atomic_fetch_sub(&q->model->owner->load[q->place], 1);
+}
+
 static void done(void *user, const vic_answer *answer)
 {
     struct request *r = user;
     struct query *q = &r->query;
+    leave(q);
     q->status = answer->status;
     q->version = answer->version;
     q->launch = answer->batch;
@@ -354,7 +383,7 @@ static void done_elsewhere(void *user, const vic_answer *answer)
     (void)answer;
 }
 
-/* New positions go to all engines, in one order; the query to one. */
+/* New positions go to all engines, in one order; the query to one, and last, so that it is accepted or all has failed. */
 static vic_status submit_positions(struct query *q, vic_error *err)
 {
     struct model *model = q->model;
@@ -364,8 +393,8 @@ static vic_status submit_positions(struct query *q, vic_error *err)
     vic_status st = VIC_OK;
     pthread_mutex_lock(&model->order);
     for (int i = 0; i < model->owner->engines && st == VIC_OK; i++)
-        st = vic_submit(model->endpoint[i], i == q->place ? &q->query : &positions, i == q->place ? &q->ticket : NULL,
-                        err);
+        if (i != q->place) st = vic_submit(model->endpoint[i], &positions, NULL, err);
+    if (st == VIC_OK) st = vic_submit(model->endpoint[q->place], &q->query, &q->ticket, err);
     pthread_mutex_unlock(&model->order);
     return st;
 }
@@ -420,7 +449,9 @@ static bool submit(struct request *r, vic_device device)
         st = q->query.positions.data && models->engines > 1
                  ? submit_positions(q, &err)
                  : vic_submit(q->model->endpoint[q->place], &q->query, &q->ticket, &err);
-    return st == VIC_OK || refuse_status(r, st, err.text);
+    if (st == VIC_OK) return true;
+    leave(q);
+    return refuse_status(r, st, err.text);
 }
 
 /* Looked at before the JSON is read and anything is copied, so that a refusal costs little. */
@@ -491,10 +522,6 @@ void infer_end(struct request *r)
     for (int i = 0; i < INPUTS + OUTPUTS; i++) region_release(q->region[i]);
     pool_give(&r->loop->pool, q->out);
     infer_head_close(&q->own);
-    if (q->submitted) {
-        atomic_fetch_sub(&q->model->in_flight, 1);
-        atomic_fetch_sub(&q->model->owner->load[q->place], 1);
-    }
     model_release(q->model);
     memset(q, 0, offsetof(struct query, text));
 }

@@ -289,8 +289,9 @@ static void ignore_log(void *user, const char *format, va_list args)
 /* By the models that there are at the start; with memory of GPUs shared, large tensors come by that. */
 static size_t connection_memory(struct server *server)
 {
-    const bool large = models_largest(&server->models) > LARGE_CONNECTION_MEMORY && !server->options->cuda_shm;
-    return large ? LARGE_CONNECTION_MEMORY : CONNECTION_MEMORY;
+    const size_t body = server->options->cuda_shm ? 0 : models_largest(&server->models);
+    if (body <= SMALL_BODY) return SMALL_CONNECTION_MEMORY;
+    return body <= LARGE_CONNECTION_MEMORY ? CONNECTION_MEMORY : LARGE_CONNECTION_MEMORY;
 }
 
 static vic_status start_daemon(struct loop *loop, vic_error *err)

@@ -112,7 +112,7 @@ struct request {
     uint64_t number;
     double start;
     enum { STAGE_HEAD, STAGE_BODY, STAGE_WORK, STAGE_ANSWERED } stage;
-    bool target_bad, target_slash, chunked, close, skip_body, counted;
+    bool target_bad, target_slash, chunked, asks_first, close, skip_body, counted; /* asks_first: 100-continue */
     /* From the path and the headers; texts as libmicrohttpd keeps them. */
     char name[MOST_NAME + 1];
     bool name_good, version_given, version_good;

@@ -39,7 +39,7 @@ static vic_status make(vic_engine *engine, struct version *v, vic_pattern *spare
 }
 
 /* Under the lock: the version is there, or its queries go on with the one before. */
-static void settle(struct version *v, vic_status st)
+static void settle(vic_engine *engine, struct version *v, vic_status st)
 {
     vic_endpoint *e = v->endpoint;
     struct version *base = v->base;
@@ -62,6 +62,7 @@ static void settle(struct version *v, vic_status st)
             version_release(v);
         }
     }
+    queue_settle(&engine->queue, v);
     version_release(base);
 }
 
@@ -98,7 +99,7 @@ static void build(vic_engine *engine, struct version *v)
     v->positions = NULL;
     pthread_mutex_lock(&engine->lock);
     answer_bringer(engine, &l, v, st);
-    settle(v, st);
+    settle(engine, v, st);
     version_release(v);
     pthread_cond_broadcast(&engine->idle);
     engine_wake(engine);

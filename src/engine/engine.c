@@ -32,15 +32,23 @@ vic_status engine_fault(const vic_endpoint *e, vic_error *err)
 
 /* ---- the lock, and what happens under it ---- */
 
-bool engine_tell(vic_engine *engine)
+enum wake engine_tell(vic_engine *engine, bool computes)
 {
     atomic_fetch_add_explicit(&engine->arrivals, 1, memory_order_relaxed);
-    return engine->lookers == 0 && engine->sleepers > 0;
+    /* The one that computes looks, or comes when it has room. */
+    if (computes && engine->computing) return engine->computing->naps ? WAKE_ALL : WAKE_NOBODY;
+    return engine->lookers == 0 && engine->sleepers > 0 ? WAKE_ONE : WAKE_NOBODY;
+}
+
+void engine_signal(vic_engine *engine, enum wake wake)
+{
+    if (wake == WAKE_ONE) pthread_cond_signal(&engine->work);
+    if (wake == WAKE_ALL) pthread_cond_broadcast(&engine->work);
 }
 
 void engine_wake(vic_engine *engine)
 {
-    if (engine_tell(engine)) pthread_cond_signal(&engine->work);
+    if (engine_tell(engine, false) != WAKE_NOBODY) engine_signal(engine, WAKE_ALL);
 }
 
 bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until)

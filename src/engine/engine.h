@@ -15,6 +15,7 @@
 enum {
     MOST_BATCH = 1024,  /* queries of a launch */
     GPU_LAUNCHES = 2,   /* under way in a stream */
+    LONG_NS = 100000,   /* that a launch takes, so that one thread prepares and answers others meanwhile */
     MOST_UPDATES = 256, /* new positions of an endpoint that wait to be built */
 };
 
@@ -23,6 +24,7 @@ struct worker {
     struct gpu_worker *gpu; /* NULL on the CPU */
     pthread_t thread;
     bool started;
+    bool naps; /* guarded by the engine's lock: it waits for `work` while a launch of its own is under way */
 };
 
 struct vic_engine {
@@ -40,6 +42,11 @@ struct vic_engine {
     int endpoints;
     int sleepers; /* workers that wait for `work` */
     int lookers;  /* workers that look at `arrivals` all the time, so that nobody has to be woken */
+    /* The worker that has long launches under way which do nothing but compute, and how many; NULL = none has.  Others
+     * begin none: two at a time share the GPU's memory, and take longer than one after the other. */
+    const struct worker *computing;
+    int computing_launches;
+    bool launches_are_long; /* as the last one of that kind was */
     bool draining, stop, faulted;
     vic_error fault;           /* why, once `faulted` is set; it does not change then */
     size_t staging;            /* bytes held */
@@ -92,11 +99,13 @@ vic_status engine_fault(const vic_endpoint *endpoint, vic_error *err);
 
 void version_retain(struct version *v);
 void version_release(struct version *v); /* with the last reference it goes to the builder, to be destroyed */
-/* Tells a worker that there may be something to do: one that looks, or one that sleeps. */
+/* Tells workers that there may be something to do for any of them. */
 void engine_wake(vic_engine *engine);
-/* The same for those who have time to do it after they have given the lock back: returns whether `work` has to be
- * signalled then. */
-bool engine_tell(vic_engine *engine);
+/* Tells a worker that a query has come, one that `computes` alone or one for any worker.  Returns whom to wake when the
+ * lock has been given back, by engine_signal(). */
+enum wake { WAKE_NOBODY, WAKE_ONE, WAKE_ALL };
+enum wake engine_tell(vic_engine *engine, bool computes);
+void engine_signal(vic_engine *engine, enum wake wake);
 /* Waits for the condition, or until a time of clock_ns(), INT64_MAX = for ever.  Returns false when that has come. */
 bool engine_wait(vic_engine *engine, pthread_cond_t *condition, int64_t until);
 /* The time `seconds` from now; INT64_MAX where that is too far to tell. */
@@ -112,6 +121,7 @@ struct launch {
     vic_tensor tensor[TENSORS]; /* of the first, with its data */
     struct query *first, *last; /* linked by `next` */
     int64_t n;
+    bool computing;               /* one of the engine's `computing_launches` */
     int64_t taken;                /* ns */
     int64_t stage_ns[VIC_STAGES]; /* INPUT, COMPUTE, OUTPUT */
     vic_status status;
@@ -120,9 +130,9 @@ struct launch {
 
 /* Under the lock: takes a waiting query out of the queue, as a running one. */
 void launch_add(vic_engine *engine, struct launch *l, struct query *query);
-/* Under the lock: does what the policy says.  Returns true with a launch to run, else false: there may be something to
- * answer (l->n > 0, with the status set), or nothing to do before *until. */
-bool launch_take(vic_engine *engine, struct launch *l, int64_t *until);
+/* Under the lock: does what the policy says for this worker.  Returns true with a launch to run, else false: there may be
+ * something to answer (l->n > 0, with the status set), or nothing to do before *until. */
+bool launch_take(const struct worker *worker, struct launch *l, int64_t *until);
 /* Not under the lock: counts, calls the callbacks, and gives all back. */
 void launch_answer(vic_engine *engine, struct launch *l);
 /* Not under the lock: moves the first query of a launch into another, of its own.  Returns false when there is none. */

@@ -49,17 +49,33 @@ static void take(vic_engine *engine, struct launch *l, struct lane *lane, int64_
     }
 }
 
-bool launch_take(vic_engine *engine, struct launch *l, int64_t *until)
+/* Is there anything for a worker that does not compute now? */
+static bool others_have_work(const vic_engine *engine)
 {
+    const struct queue *q = &engine->queue;
+    const size_t theirs = engine->computing ? q->n_lanes - q->ready[true].n : q->n_lanes;
+    return theirs > 0 || queue_most_urgent(q);
+}
+
+bool launch_take(const struct worker *worker, struct launch *l, int64_t *until)
+{
+    vic_engine *engine = worker->engine;
     const int64_t now = clock_ns();
-    const struct batch_choice choice = batch_choose(&engine->queue, now, engine->draining);
+    const bool computes = !engine->computing || engine->computing == worker;
+    const struct batch_choice choice = batch_choose(&engine->queue, now, engine->draining, computes);
     *l = (struct launch){ .taken = now };
     *until = choice.until;
     if (choice.step == BATCH_EXPIRE) expire(engine, l, now);
     if (choice.step == BATCH_TAKE) take(engine, l, choice.lane, choice.n);
     if (choice.step == BATCH_TAKE && engine->faulted) l->status = engine_fault(l->endpoint, &l->error);
-    if (choice.step != BATCH_WAIT && engine->queue.lanes) engine_wake(engine); /* another worker, for the rest */
-    return choice.step == BATCH_TAKE && l->status == VIC_OK && !(l->layout.flags & LAYOUT_NOTHING);
+    const bool runs = choice.step == BATCH_TAKE && l->status == VIC_OK && !(l->layout.flags & LAYOUT_NOTHING);
+    l->computing = runs && layout_computes(&l->layout) && (engine->computing || engine->launches_are_long);
+    if (l->computing) {
+        engine->computing = worker;
+        engine->computing_launches++;
+    }
+    if (choice.step != BATCH_WAIT && others_have_work(engine)) engine_wake(engine);
+    return runs;
 }
 
 bool launch_split(vic_engine *engine, struct launch *l, struct launch *one)
@@ -69,6 +85,7 @@ bool launch_split(vic_engine *engine, struct launch *l, struct launch *one)
     *one = *l;
     one->first = one->last = q;
     one->n = 1;
+    one->computing = false;  /* *l is, to its end */
     one->taken = clock_ns(); /* those before it were run first */
     l->first = q->next;
     l->n--;
@@ -103,6 +120,13 @@ void launch_args(const struct launch *l, vic_attention_item *items, vic_attentio
     a->items = items;
 }
 
+static void times_of(const struct launch *l, const struct query *q, int64_t now, uint64_t time_ns[VIC_STAGES])
+{
+    for (int s = VIC_STAGE_INPUT; s <= VIC_STAGE_OUTPUT; s++) time_ns[s] = (uint64_t)l->stage_ns[s];
+    time_ns[VIC_STAGE_QUEUE] = (uint64_t)(l->taken - q->submitted);
+    time_ns[VIC_STAGE_TOTAL] = (uint64_t)(now - q->submitted);
+}
+
 static vic_answer answer_of(const struct launch *l, const struct query *q, int64_t now)
 {
     vic_answer a = VIC_INIT(vic_answer);
@@ -110,9 +134,7 @@ static vic_answer answer_of(const struct launch *l, const struct query *q, int64
     a.text = l->status == VIC_OK ? "" : l->error.text;
     a.batch = l->version && !(l->layout.flags & LAYOUT_NOTHING) ? (int32_t)l->n : 0;
     a.version = l->version ? l->version->number : 0;
-    for (int s = VIC_STAGE_INPUT; s <= VIC_STAGE_OUTPUT; s++) a.time_ns[s] = (uint64_t)l->stage_ns[s];
-    a.time_ns[VIC_STAGE_QUEUE] = (uint64_t)(l->taken - q->submitted);
-    a.time_ns[VIC_STAGE_TOTAL] = (uint64_t)(now - q->submitted);
+    times_of(l, q, now, a.time_ns);
     return a;
 }
 
@@ -131,8 +153,9 @@ static void count(struct counts *c, const struct launch *l, int64_t now)
     }
     if (l->status != VIC_OK) return;
     for (const struct query *q = l->first; q; q = q->next) {
-        const vic_answer a = answer_of(l, q, now);
-        counts_add_times(c, a.time_ns);
+        uint64_t time_ns[VIC_STAGES];
+        times_of(l, q, now, time_ns);
+        counts_add_times(c, time_ns);
     }
 }
 
@@ -143,6 +166,8 @@ void launch_answer(vic_engine *engine, struct launch *l)
     if (!e) return;
     pthread_mutex_lock(&engine->lock);
     if (l->n > 0) count(&e->counts, l, now); /* before the callbacks, so that who was answered is counted */
+    if (l->n > 0 && l->version && l->status == VIC_OK && layout_computes(&l->layout))
+        engine->launches_are_long = l->stage_ns[VIC_STAGE_COMPUTE] >= LONG_NS;
     pthread_mutex_unlock(&engine->lock);
     for (const struct query *q = l->first; q; q = q->next) {
         const vic_answer a = answer_of(l, q, now);
@@ -156,6 +181,7 @@ void launch_answer(vic_engine *engine, struct launch *l)
     engine->running -= l->n;
     e->running -= l->n;
     if (l->version) version_release(l->version);
+    if (l->computing && --engine->computing_launches == 0) engine->computing = NULL;
     if (engine->draining || e->closing) pthread_cond_broadcast(&engine->idle);
     pthread_mutex_unlock(&engine->lock);
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CHUNK = 64 }; /* queries that are allocated together */
+enum { CHUNK = 64 }; /* queries that are allocated together; places of the smallest table */
 
 void queue_free(struct queue *q)
 {
@@ -17,52 +17,11 @@ void queue_free(struct queue *q)
     for (size_t i = 0; i < q->n_chunks; i++) free(q->chunks[i]);
     free(q->chunks);
     free(q->slots);
-    free(q->heap);
+    free(q->table);
+    for (int i = 0; i < 2; i++) heap_free(&q->ready[i]);
+    heap_free(&q->delayed);
+    heap_free(&q->deadlines);
     *q = (struct queue){ 0 };
-}
-
-/* ---- deadlines: a heap ---- */
-
-static void heap_put(struct queue *q, size_t at, struct query *query)
-{
-    q->heap[at - 1] = query;
-    query->heap_at = at;
-}
-
-static void heap_up(struct queue *q, size_t at, struct query *query)
-{
-    while (at > 1 && q->heap[at / 2 - 1]->deadline > query->deadline) {
-        heap_put(q, at, q->heap[at / 2 - 1]);
-        at /= 2;
-    }
-    heap_put(q, at, query);
-}
-
-static void heap_down(struct queue *q, size_t at, struct query *query)
-{
-    for (size_t child; (child = 2 * at) <= q->in_heap; at = child) {
-        if (child < q->in_heap && q->heap[child]->deadline < q->heap[child - 1]->deadline) child++;
-        if (q->heap[child - 1]->deadline >= query->deadline) break;
-        heap_put(q, at, q->heap[child - 1]);
-    }
-    heap_put(q, at, query);
-}
-
-static void heap_remove(struct queue *q, struct query *query)
-{
-    size_t at = query->heap_at;
-    struct query *last = q->heap[--q->in_heap];
-    query->heap_at = 0;
-    if (last == query) return;
-    if (at > 1 && q->heap[at / 2 - 1]->deadline > last->deadline)
-        heap_up(q, at, last);
-    else
-        heap_down(q, at, last);
-}
-
-struct query *queue_most_urgent(const struct queue *q)
-{
-    return q->in_heap > 0 ? q->heap[0] : NULL;
 }
 
 /* ---- queries ---- */
@@ -74,7 +33,7 @@ static vic_status more_queries(struct queue *q, vic_error *err)
     TRY(mem_grow(&q->chunks, &q->chunks_room, q->n_chunks + 1, sizeof *q->chunks, "queries", err));
     TRY(mem_grow(&q->slots, &room, q->n_slots + CHUNK, sizeof *q->slots, "queries", err));
     q->slots_room = room;
-    TRY(mem_resize(&q->heap, room, sizeof *q->heap, "queries", err));
+    TRY(heap_reserve(&q->deadlines, q->n_slots + CHUNK, err));
     TRY(mem_array_zero(CHUNK, sizeof *chunk, "queries", &chunk, err));
     q->chunks[q->n_chunks++] = chunk;
     for (size_t i = 0; i < CHUNK; i++) {
@@ -84,6 +43,11 @@ static vic_status more_queries(struct queue *q, vic_error *err)
         q->slots[q->n_slots++] = &chunk[i];
     }
     return VIC_OK;
+}
+
+struct query *queue_most_urgent(const struct queue *q)
+{
+    return (struct query *)heap_first(&q->deadlines);
 }
 
 uint64_t query_ticket(const struct query *query)
@@ -104,41 +68,146 @@ void queue_give_back(struct queue *q, struct query *query)
     q->spare = query;
 }
 
+/* ---- the table of lanes ---- */
+
+/* Words are mixed as in a congruential generator, whose upper bits depend on all. */
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    return (hash ^ word) * 0x9e3779b97f4a7c15u + (hash >> 32);
+}
+
+uint64_t layout_hash(const struct layout *layout)
+{
+    struct layout words = *layout;
+    uint64_t hash = 0, word;
+    words.hash = 0;
+    for (size_t at = 0; at < sizeof words; at += sizeof word) {
+        memcpy(&word, (const char *)&words + at, sizeof word);
+        hash = mix(hash, word);
+    }
+    return hash;
+}
+
+/* The place in the table, which is not empty. */
+static struct lane **table_at(const struct queue *q, const struct version *version, const struct layout *layout)
+{
+    return &q->table[(mix(layout->hash, (uintptr_t)version) >> 32) & (q->table_size - 1)];
+}
+
+static vic_status grow_table(struct queue *q, vic_error *err)
+{
+    const size_t size = q->table_size ? 2 * q->table_size : CHUNK;
+    struct lane **table;
+    if (q->n_lanes < q->table_size) return VIC_OK;
+    TRY(mem_array_zero(size, sizeof(struct lane *), "lanes of queries", &table, err));
+    free(q->table);
+    q->table = table;
+    q->table_size = size;
+    for (struct lane *l = q->lanes; l; l = l->next) {
+        struct lane **at = table_at(q, l->version, &l->layout);
+        l->chained = *at;
+        *at = l;
+    }
+    return VIC_OK;
+}
+
+static struct lane *find_lane(const struct queue *q, const struct version *version, const struct layout *layout)
+{
+    struct lane *l = q->table_size ? *table_at(q, version, layout) : NULL;
+    while (l && (l->version != version || memcmp(&l->layout, layout, sizeof *layout) != 0)) l = l->chained;
+    return l;
+}
+
 /* ---- lanes ---- */
 
-static struct lane *find_lane(const struct version *version, const struct layout *layout)
+/* The time from which the lane may be launched; INT64_MIN = at once. */
+static int64_t due(const struct lane *l)
 {
-    struct lane *l = version->lanes;
-    while (l && memcmp(&l->layout, layout, sizeof *layout) != 0) l = l->sibling;
-    return l;
+    const int64_t delay = l->version->max_delay;
+    if (delay == 0 || l->waiting >= l->layout.most || (l->layout.flags & LAYOUT_NOTHING)) return INT64_MIN;
+    return l->head->submitted + delay;
+}
+
+static struct heap *ready_heap(struct queue *q, const struct lane *l)
+{
+    return &q->ready[layout_computes(&l->layout)];
+}
+
+static void move_to(struct lane *l, struct heap *heap, int64_t key)
+{
+    if (l->in && l->in != heap) heap_remove(l->in, &l->turn);
+    l->in = heap;
+    if (heap) heap_put(heap, &l->turn, key);
+}
+
+/* Where a lane belongs after any change of it. */
+static void place_lane(struct queue *q, struct lane *l)
+{
+    const int64_t from = due(l);
+    if (!version_settled(l->version)) return;
+    if (from == INT64_MIN)
+        move_to(l, ready_heap(q, l), l->head->submitted);
+    else
+        move_to(l, &q->delayed, from);
+}
+
+void queue_settle(struct queue *q, const struct version *version)
+{
+    for (struct lane *l = version->lanes; l; l = l->older) place_lane(q, l);
+}
+
+int64_t queue_advance(struct queue *q, int64_t now, bool hurry)
+{
+    struct heap_node *first;
+    while ((first = heap_first(&q->delayed)) && (hurry || first->key <= now)) {
+        struct lane *l = (struct lane *)first;
+        move_to(l, ready_heap(q, l), l->head->submitted);
+    }
+    return first ? first->key : INT64_MAX;
+}
+
+struct lane *queue_first_ready(const struct queue *q, bool computes)
+{
+    struct heap_node *first = heap_first(&q->ready[false]);
+    struct heap_node *other = computes ? heap_first(&q->ready[true]) : NULL;
+    return (struct lane *)(!first || (other && other->key < first->key) ? other : first);
 }
 
 static vic_status new_lane(struct queue *q, struct version *version, const struct layout *layout,
                            const vic_tensor tensor[TENSORS], struct lane **out, vic_error *err)
 {
     struct lane *l = q->spare_lanes;
+    TRY(grow_table(q, err));
+    TRY(heap_reserve(&q->ready[layout_computes(layout)], q->n_lanes + 1, err));
+    TRY(heap_reserve(&q->delayed, q->n_lanes + 1, err));
     if (l)
         q->spare_lanes = l->next;
     else
         TRY(mem_array(1, sizeof *l, "lane of queries", &l, err));
-    *l = (struct lane){ .next = q->lanes, .sibling = version->lanes, .version = version, .layout = *layout };
+    struct lane **at = table_at(q, version, layout);
+    *l = (struct lane){
+        .next = q->lanes, .older = version->lanes, .chained = *at, .version = version, .layout = *layout
+    };
     memcpy(l->tensor, tensor, sizeof l->tensor);
-    if (q->lanes) q->lanes->previous = l;
-    q->lanes = version->lanes = l;
+    if (l->next) l->next->previous = l;
+    if (l->older) l->older->younger = l;
+    q->lanes = version->lanes = *at = l;
+    q->n_lanes++;
     *out = l;
     return VIC_OK;
 }
 
 static void end_lane(struct queue *q, struct lane *l)
 {
-    struct lane **at = &l->version->lanes;
-    while (*at != l) at = &(*at)->sibling;
-    *at = l->sibling;
+    struct lane **at = table_at(q, l->version, &l->layout);
+    while (*at != l) at = &(*at)->chained;
+    *at = l->chained;
+    move_to(l, NULL, 0);
+    *(l->younger ? &l->younger->older : &l->version->lanes) = l->older;
+    if (l->older) l->older->younger = l->younger;
+    *(l->previous ? &l->previous->next : &q->lanes) = l->next;
     if (l->next) l->next->previous = l->previous;
-    if (l->previous)
-        l->previous->next = l->next;
-    else
-        q->lanes = l->next;
+    q->n_lanes--;
     l->next = q->spare_lanes;
     q->spare_lanes = l;
 }
@@ -147,7 +216,7 @@ vic_status queue_add(struct queue *q, struct version *version, const struct layo
                      const vic_tensor tensor[TENSORS], const struct query *given, struct query **out,
                      bool *lane_is_new, vic_error *err)
 {
-    struct lane *lane = find_lane(version, layout);
+    struct lane *lane = find_lane(q, version, layout);
     if (!q->spare) TRY(more_queries(q, err));
     *lane_is_new = !lane;
     if (!lane) TRY(new_lane(q, version, layout, tensor, &lane, err));
@@ -164,8 +233,9 @@ vic_status queue_add(struct queue *q, struct version *version, const struct layo
     lane->tail = query;
     lane->waiting++;
     q->waiting++;
-    query->heap_at = 0;
-    if (query->deadline != INT64_MAX) heap_up(q, ++q->in_heap, query);
+    query->by_deadline.at = 0;
+    if (query->deadline != INT64_MAX) heap_put(&q->deadlines, &query->by_deadline, query->deadline);
+    place_lane(q, lane);
     *out = query;
     return VIC_OK;
 }
@@ -178,12 +248,15 @@ struct version *queue_remove(struct queue *q, struct query *query)
     *(query->next ? &query->next->previous : &lane->tail) = query->previous;
     lane->waiting--;
     q->waiting--;
-    if (query->heap_at) heap_remove(q, query);
+    if (query->by_deadline.at) heap_remove(&q->deadlines, &query->by_deadline);
     if (query->brings) query->brings->bringer = NULL;
     query->brings = NULL;
     query->lane = NULL;
     query->previous = query->next = NULL;
-    if (lane->head) return NULL;
+    if (lane->head) {
+        place_lane(q, lane);
+        return NULL;
+    }
     end_lane(q, lane);
     return version;
 }

@@ -18,7 +18,7 @@ struct submission {
     struct layout layout;
     vic_tensor tensor[TENSORS];
     struct version *brings; /* with its positions; NULL = none */
-    bool wake;              /* a worker, when it is in the queue */
+    enum wake wake;         /* when it is in the queue */
 };
 
 static vic_status take_query(const vic_query *given, vic_query *out, vic_error *err)
@@ -93,6 +93,7 @@ static vic_status lay_out(struct submission *s, vic_error *err)
         s->layout.most = 1; /* a launch of its own */
     else if (s->layout.flags & LAYOUT_STAGED)
         s->layout.most = staging_fits(s->endpoint->engine, &s->layout, s->tensor, most);
+    s->layout.hash = layout_hash(&s->layout);
     return VIC_OK;
 }
 
@@ -105,12 +106,12 @@ static vic_status check_moves(const struct submission *s, vic_error *err)
         return vic_fail(
             err, VIC_BAD_ARGUMENT,
             "positions: only patterns of a cutoff or of the nearest follow their points, and this one is of "
-            "kind %s: give another pattern, with vic_endpoint_replace()",
+            "kind %s: replace the whole pattern instead",
             m->kind);
     if (!m->one_set)
         return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "positions: queries and keys of the endpoint's pattern are two sets of points: make the "
-                        "pattern, and give it with vic_endpoint_replace()");
+                        "positions: queries and keys of the endpoint's pattern are two sets of points: replace the "
+                        "whole pattern instead");
     if (s->given.cell && (m->groups || !m->periodic))
         return vic_fail(err, VIC_BAD_ARGUMENT, "cell: %s: give none",
                         m->groups ? "the pattern has several structures, whose cells stay"
@@ -199,7 +200,10 @@ static enum outcome accept_query(struct submission *s, const struct query *q, ui
     e->waiting++;
     e->counts.accepted++;
     *ticket = query_ticket(query);
-    s->wake = (version_settled(v) || query->deadline != INT64_MAX) && engine_tell(engine);
+    if (queue_most_urgent(&engine->queue) == query) /* somebody has to wait for its deadline */
+        s->wake = engine_tell(engine, false);
+    else if (version_settled(v))
+        s->wake = engine_tell(engine, layout_computes(&s->layout));
     return ACCEPTED;
 }
 
@@ -243,7 +247,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     if (!e->closing) s->model = e->newest->model;
     pthread_mutex_unlock(&engine->lock);
     if (*outcome == CLOSING) return explain(*outcome, e, err);
-    s->wake = false;
+    s->wake = WAKE_NOBODY;
     TRY(lay_out(s, err));
     TRY(take_positions(s, err));
     const struct query new = query_of(s);
@@ -251,7 +255,7 @@ static vic_status try_submit(struct submission *s, uint64_t *ticket, enum outcom
     *outcome = accept_query(s, &new, ticket, err);
     e->counts.refused += *outcome == DRAINING || *outcome == QUEUE_FULL || *outcome == UPDATES_FULL;
     pthread_mutex_unlock(&engine->lock);
-    if (s->wake) pthread_cond_signal(&engine->work);
+    engine_signal(engine, s->wake);
     if (s->brings) version_destroy(s->brings); /* it was not accepted */
     return *outcome == ACCEPTED ? VIC_OK : explain(*outcome, e, err);
 }

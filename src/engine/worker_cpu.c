@@ -31,7 +31,7 @@ void *worker_cpu(void *argument)
     int64_t until;
     pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
-        bool runs = launch_take(engine, &l, &until);
+        bool runs = launch_take(self, &l, &until);
         if (l.n == 0) {
             engine->sleepers++;
             engine_wait(engine, &engine->work, until);

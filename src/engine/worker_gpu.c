@@ -37,6 +37,7 @@ struct slot {
 
 struct gpu_worker {
     vic_engine *engine;
+    struct worker *self;
     vic_device device;
     void *stream;
     struct slot slot[GPU_LAUNCHES]; /* a ring: under_way of them from `oldest` on */
@@ -226,7 +227,9 @@ static void nap(struct gpu_worker *w, int64_t taken, bool full, uint64_t seen, i
     pthread_mutex_lock(&engine->lock);
     engine->lookers--;
     engine->sleepers++;
+    w->self->naps = true;
     if (!news(engine, seen)) engine_wait(engine, &engine->work, end_of_nap < until ? end_of_nap : until);
+    w->self->naps = false;
     engine->sleepers--;
     engine->lookers++;
     pthread_mutex_unlock(&engine->lock);
@@ -286,12 +289,13 @@ void *worker_gpu(void *argument)
     struct worker *self = argument;
     struct gpu_worker *w = self->gpu;
     vic_engine *engine = self->engine;
+    w->self = self;
     pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
         struct slot *s = &w->slot[(w->oldest + w->under_way) % GPU_LAUNCHES];
         const bool full = w->under_way == GPU_LAUNCHES;
         int64_t until = INT64_MAX;
-        const bool runs = !full && launch_take(engine, &s->launch, &until);
+        const bool runs = !full && launch_take(self, &s->launch, &until);
         if (!full && s->launch.n > 0) {
             pthread_mutex_unlock(&engine->lock);
             if (runs)

@@ -9,29 +9,11 @@ import subprocess
 import numpy as np
 import pytest
 
+from command_tools import environment
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Seconds after which a command counts as hanging. No test judges speed, and a busy machine may be slow by any factor.
 PATIENCE = 3600
-
-
-def find_binary():
-    for path in (os.environ.get("VIC_BINARY"), ROOT / "build/dev/vicinal", ROOT / "build/release/vicinal"):
-        if path and os.access(path, os.X_OK):
-            return str(path)
-    return None
-
-
-@pytest.fixture(scope="session")
-def binary():
-    path = find_binary()
-    if not path:
-        pytest.fail("no vicinal binary: build the dev preset, or set VIC_BINARY to one")
-    return path
-
-
-def environment(**more):
-    """The caller's, without switches of vicinal that would change what it does."""
-    return {**{k: v for k, v in os.environ.items() if not k.startswith("VIC_") or k == "VIC_TEST_DATA"}, **more}
 
 
 class Done:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import oracle
-from conftest import PATIENCE, environment, write_xyz
+from command_tools import environment
+from conftest import PATIENCE, write_xyz
 
 SHAPE = (5, 1, 8)
 

@@ -8,7 +8,8 @@ from subprocess import PIPE
 
 import pytest
 
-from conftest import PATIENCE, environment
+from command_tools import environment
+from conftest import PATIENCE
 
 SUBCOMMANDS = ["info", "packing", "pattern", "run", "serve", "bench", "env"]
 

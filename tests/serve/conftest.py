@@ -12,34 +12,19 @@ import time
 import numpy as np
 import pytest
 
+from command_tools import environment
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Seconds after which something counts as hanging. No test judges speed, and a busy machine may be slow by any factor.
 PATIENCE = 600
 
 
-def find_binary():
-    for path in (os.environ.get("VIC_BINARY"), ROOT / "build/dev/vicinal", ROOT / "build/release/vicinal"):
-        if path and os.access(path, os.X_OK):
-            return str(path)
-    return None
-
-
 @pytest.fixture(scope="session")
-def binary():
-    path = find_binary()
-    if not path:
-        pytest.fail("no vicinal binary: build the dev preset, or set VIC_BINARY to one")
-    said = subprocess.run([path, "serve", "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE)
+def binary(binary):
+    said = subprocess.run([binary, "serve", "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE)
     if "this build has no server" in said.stderr:
         pytest.skip("this build has no server (libmicrohttpd-dev and libjansson-dev were missing)")
-    return path
-
-
-def environment():
-    """The caller's, without switches of vicinal that would change what it does."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("VIC_")}
-    # AddressSanitizer keeps 256 MiB of what was freed, and no memory would be flat.
-    return {**kept, "ASAN_OPTIONS": kept.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=2"}
+    return binary
 
 
 class Answer:

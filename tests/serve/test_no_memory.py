@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import CHAIN, PATIENCE, Server, environment
+from conftest import CHAIN, PATIENCE, Server
 
 RUNS = 200
 STRUCTURE = base64.b64encode(b"3\n\nC 0 0 0\nC 1 0 0\nC 2 0 0\n").decode()

@@ -13,7 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from conftest import CHAIN, PATIENCE, Client, environment, write_xyz
+from command_tools import environment
+from conftest import CHAIN, PATIENCE, Client, write_xyz
 
 ARGUMENTS = ("--cutoff", "2", "--heads", "2", "--head-dim", "8")
 
@@ -207,16 +208,16 @@ def test_overload(slow):
 
 def test_a_full_queue_refuses_by_the_head(serve, tiny, tensors):
     """Before the JSON is looked at and memory is taken; the connection goes on, whatever the length of the body."""
-    server = serve(tiny, *ARGUMENTS, "--queue", "1")
+    server = serve(tiny, *ARGUMENTS, "--queue", "1", "--max-delay", "86400")
     with server.client() as full, server.client() as client:
         body = b"no JSON".ljust(300_000, b"x")
         head = (f"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 7\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()
         client.send(head + body)
         assert client.read().status == 400
-        full.read = lambda head: None  # a query is of the queue until its answer is sent, and this one is 21 MB
-        full.infer("tiny", tensors(batch=65536))
-        server.wait(lambda: server.figure("nv_inference_count") == 65536, "it is answered")
+        full.read = lambda head: None
+        full.infer("tiny", tensors())  # waits for another to share its launch
+        server.wait(lambda: server.figure("vicinal_queue_depth") == 1, "it waits")
         held = server.figure("vicinal_memory_bytes")
         failures = server.figure("nv_inference_request_failure")
         for count in range(1, 4):
@@ -229,9 +230,29 @@ def test_a_full_queue_refuses_by_the_head(serve, tiny, tensors):
             assert answer.headers["retry-after"] == "1" and answer.headers.get("connection") != "close"
             assert server.figure("nv_inference_request_failure") == failures + count
         assert client.infer("tiny", tensors()).status == 503
+        with server.client() as asks:  # is told without sending its body
+            asks.send(head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+            answer = asks.read()
+            assert answer.status == 503 and answer.headers["connection"] == "close"
         assert client.get("/v2/health/ready").status == 200
         full.close()
-        server.wait(lambda: client.infer("tiny", tensors()).status == 200, "there is room again")
+
+        def has_room():
+            client.send(head + body)
+            return client.read().status == 400
+
+        server.wait(has_room, "there is room again")
+
+
+def test_an_answer_is_not_of_the_queue(serve, tiny, tensors):
+    """Whose client does not take it keeps nobody out."""
+    server = serve(tiny, *ARGUMENTS, "--queue", "1")
+    with server.client() as idle, server.client() as client:
+        idle.read = lambda head: None
+        idle.infer("tiny", tensors(batch=65536))  # whose answer is 21 MB
+        server.wait(lambda: server.figure("nv_inference_count") == 65536, "it is answered")
+        assert server.figure("vicinal_memory_bytes") > 20_000_000
+        assert client.infer("tiny", tensors()).status == 200
 
 
 def test_timeouts(slow):

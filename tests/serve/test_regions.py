@@ -92,6 +92,26 @@ def test_outputs_that_overlap(tiny_server, tensors, memory, at, alias):
                 assert out_path.read_bytes() == bytes(1000)
 
 
+@pytest.mark.parametrize("alias", [False, True])
+def test_an_output_on_an_input(tiny_server, tensors, memory, alias):
+    """O of 320 bytes, LSE of 40 behind it, among Q, K and V of 960 bytes from 400 on: refused, and nothing is written."""
+    before = bytes(400) + packed(tensors()) + bytes(400)
+    key, path = memory(before)
+    with tiny_server.client() as client:
+        assert register(client, "in", key, len(before)).status == 200
+        assert register(client, "alias", key, len(before)).status == 200  # of the same memory
+        for out, status, names in ((41, 400, ("'LSE'", "'Q'")), (1359, 400, ("'O'", "'V'")), (800, 400, ("'O'", "'K'")),
+                                   (40, 200, ()), (1360, 200, ())):
+            asked = request(offset=400, out=out, out_region="alias" if alias else "in", lse=True)
+            answer = client.post("/v2/models/tiny/infer", asked)
+            assert answer.status == status, (out, answer.body)
+            if status == 400:
+                assert all(name in answer.error for name in (*names, "overlap", "a place of its own"))
+                assert path.read_bytes() == before
+        after = path.read_bytes()
+        assert after[400:1360] == before[400:1360] and after[40:400] == after[1360:1720] != bytes(360)
+
+
 def test_status(tiny_server, memory):
     key, _ = memory(bytes(100))
     with tiny_server.client() as client:
@@ -135,10 +155,10 @@ def test_refused(tiny_server, memory, tmp_path):
 
 
 def test_use_refused(tiny_server, tensors, memory):
-    key, _ = memory(packed(tensors()))
+    (key, _), (out_key, _) = memory(packed(tensors())), memory(bytes(320))
     with tiny_server.client() as client:
         register(client, "in", key, 960)
-        register(client, "out", key, 320)
+        register(client, "out", out_key, 320)
         cases = [(request(offset=1), 400, "Invalid offset + byte size"), (request(size=319), 400, "320 bytes"),
                  (request(offset=2**63 - 2000), 400, "Invalid offset"), (request(out=1), 400, "Invalid offset"),
                  (request(region="none"), 404, "Unable to find"), (request(out_region="none"), 404, "Unable to find"),

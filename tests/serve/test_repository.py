@@ -61,6 +61,9 @@ def test_several_files(serve, tmp_path, tensors):
     a, b = write_xyz(tmp_path / "a.xyz", CHAIN), write_xyz(tmp_path / "b.c.xyz", CHAIN[:3])
     server = serve(a, b, "atoms:4", "--windows", "2,4", "--heads", "2", "--head-dim", "8")
     assert sorted(m["name"] for m in server.ask("POST", "/v2/repository/index").json) == ["a", "atoms_4", "b.c"]
+    with server.client() as client:  # windows do not follow the atoms; what is said of it is for clients
+        answer = client.infer("a", {"POSITIONS": CHAIN})
+        assert answer.status == 400 and "replace the whole pattern" in answer.error and "vic_" not in answer.error
 
 
 def test_structure_in_the_request(tiny_server, tensors):

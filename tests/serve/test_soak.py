@@ -3,6 +3,7 @@
 import random
 
 import soak
+import soak_truth
 
 from conftest import reference
 
@@ -42,10 +43,10 @@ def test_sees_a_death(binary, tmp_path, capsys):
 
 def test_sees_other_positions():
     """Whether the update's own answer comes before or after another one that names its version, or never."""
-    model = soak.Model("moving", 20, 6, 3, 2, 8, states=3)
+    model = soak_truth.Model("moving", 20, 6, 3, 2, 8, states=3)
 
     def versions():
-        return soak.Versions(model, soak.Oracle(None, None, 1000, random.Random(1)))
+        return soak_truth.Versions(model, soak_truth.Oracle(None, None, 1000, random.Random(1)))
 
     def arrays(geometry):
         return {"O": reference(model.geometries[geometry][0], 3, *model.inputs[2][0].values())[0].astype("float32")}

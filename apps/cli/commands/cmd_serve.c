@@ -140,7 +140,7 @@ static void engine_rows(struct command_line *c, struct option rows[ENGINE_OPTION
         { "--max-launch", "N", "queries that share a launch at most; default 64", OPTION_INT, &o->max_launch, 1, 4096,
           NULL, NULL },
         { "--max-delay", "S", "seconds that a query may wait for others to share its launch; default 0",
-          OPTION_CUSTOM, &o->max_delay, 0, 1, NULL, take_seconds },
+          OPTION_CUSTOM, &o->max_delay, 0, 86400, NULL, take_seconds },
     };
     memcpy(rows, all, sizeof all);
 }

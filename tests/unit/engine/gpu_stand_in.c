@@ -16,15 +16,25 @@
     void __wrap_##name(__VA_ARGS__);                                                                                 \
     void __wrap_##name(__VA_ARGS__)
 
-struct event {
-    int64_t recorded, done;
+/* Used by one thread, as a worker does. */
+struct stream {
+    int64_t recorded, done; /* events, in order */
+    int64_t since;          /* when the last one was told to be done: then the next begins */
 };
 
-static atomic_int takes;
+struct event {
+    struct stream *stream;
+    int64_t number; /* of the stream's */
+    int64_t recorded;
+};
+
+_Atomic int stand_in_most_busy;
+static atomic_int busy; /* streams */
+static _Atomic int64_t takes;
 static atomic_bool failing, lost;
 static atomic_long things;
 
-void stand_in_takes(int ns)
+void stand_in_takes(int64_t ns)
 {
     takes = ns;
 }
@@ -93,9 +103,18 @@ WRAP(device_copy, vic_device to_device, void *to, vic_device from_device, const 
     return state(err);
 }
 
+static void note_done(struct stream *s, int64_t number)
+{
+    if (number <= s->done) return;
+    s->done = number;
+    if (s->done == s->recorded) busy--;
+}
+
 WRAP(device_wait, vic_device device, void *stream, vic_error *err)
 {
-    (void)device, (void)stream;
+    struct stream *s = stream;
+    (void)device;
+    if (s) note_done(s, s->recorded);
     return state(err);
 }
 
@@ -138,7 +157,7 @@ WRAP_VOID(device_free_host, void *memory)
 WRAP(device_stream_create, vic_device device, void **out, vic_error *err)
 {
     (void)device;
-    return make(1, out, err);
+    return make(sizeof(struct stream), out, err);
 }
 
 WRAP_VOID(device_stream_free, vic_device device, void *stream)
@@ -168,15 +187,20 @@ WRAP_VOID(device_event_free, vic_device device, void *event)
 
 WRAP(device_event_record, vic_device device, void *event, void *stream, vic_error *err)
 {
-    (void)device, (void)stream;
-    const int64_t now = clock_ns();
-    *(struct event *)event = (struct event){ now, now + takes };
+    (void)device;
+    struct stream *s = stream;
+    if (s->recorded == s->done && ++busy > stand_in_most_busy) stand_in_most_busy = busy;
+    *(struct event *)event = (struct event){ s, ++s->recorded, clock_ns() };
     return state(err);
 }
 
 WRAP(device_event_done, void *event, bool *done, vic_error *err)
 {
-    *done = clock_ns() >= ((struct event *)event)->done;
+    const struct event *e = event;
+    const int64_t now = clock_ns(), since = e->stream->since;
+    *done = now - (e->recorded > since ? e->recorded : since) >= takes;
+    if (*done) e->stream->since = now;
+    if (*done) note_done(e->stream, e->number);
     if (!*done || !failing) return VIC_OK;
     return vic_fail(err, VIC_FAILED, "work on the stand-in failed");
 }

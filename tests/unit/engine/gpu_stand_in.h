@@ -6,9 +6,12 @@
 #define VIC_TESTS_ENGINE_GPU_STAND_IN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* How long work is told to be under way, in ns. */
-void stand_in_takes(int ns);
+/* How long work is told to be under way, in ns; also what has begun. */
+void stand_in_takes(int64_t ns);
+/* Streams that had work under way at the same time, at most, since this was last set to 0. */
+extern _Atomic int stand_in_most_busy;
 /* From now on work fails, and with `lost` everything does. */
 void stand_in_fail(bool lost);
 void stand_in_mend(void);

@@ -32,7 +32,8 @@ static int tear_down(void **state)
 /* A query of `version` in layout number `layout` that came at `now`. */
 static struct query *add(struct version *version, int64_t layout, int64_t now, int64_t deadline)
 {
-    const struct layout l = { .most = MOST, .stride = { { layout } } };
+    struct layout l = { .most = MOST, .stride = { { layout } } };
+    l.hash = layout % 2 ? layout_hash(&l) : 0; /* which is right, too, only slow */
     const struct query given = { .submitted = now, .deadline = deadline };
     struct query *q;
     bool is_new;
@@ -43,7 +44,7 @@ static struct query *add(struct version *version, int64_t layout, int64_t now, i
 
 static void expect_wait(int64_t now, int64_t until)
 {
-    const struct batch_choice c = batch_choose(&queue, now, false);
+    const struct batch_choice c = batch_choose(&queue, now, false, true);
     assert_int_equal(c.step, BATCH_WAIT);
     assert_int_equal(c.until, until);
 }
@@ -51,7 +52,7 @@ static void expect_wait(int64_t now, int64_t until)
 /* The choice is a launch of the first `n` of this query's lane; they are taken. */
 static void expect_launch(int64_t now, const struct query *first, int64_t n)
 {
-    const struct batch_choice c = batch_choose(&queue, now, false);
+    const struct batch_choice c = batch_choose(&queue, now, false, true);
     assert_int_equal(c.step, BATCH_TAKE);
     assert_ptr_equal(c.lane->head, first);
     assert_int_equal(c.n, n);
@@ -112,7 +113,7 @@ static void test_delay_waits(void **state)
     struct query *c = add(&one, 1, 30 * MS, FOR_EVER), *d = add(&two, 1, 31 * MS, FOR_EVER);
     expect_launch(31 * MS, d, 1); /* which does not wait */
     expect_wait(31 * MS, 40 * MS);
-    const struct batch_choice hurried = batch_choose(&queue, 31 * MS, true);
+    const struct batch_choice hurried = batch_choose(&queue, 31 * MS, true, true);
     assert_int_equal(hurried.step, BATCH_TAKE);
     assert_ptr_equal(hurried.lane->head, c);
 }
@@ -124,7 +125,7 @@ static void test_deadline_first(void **state)
     struct query *late = add(&one, 1, 0, 7 * MS), *later = add(&one, 1, 0, 9 * MS);
     struct query *soon = add(&one, 2, 0, 3 * MS);
     expect_wait(1 * MS, 3 * MS);
-    struct batch_choice c = batch_choose(&queue, 3 * MS, false);
+    struct batch_choice c = batch_choose(&queue, 3 * MS, false, true);
     assert_int_equal(c.step, BATCH_EXPIRE);
     assert_ptr_equal(queue_most_urgent(&queue), soon);
     queue_remove(&queue, soon);
@@ -133,7 +134,7 @@ static void test_deadline_first(void **state)
     queue_remove(&queue, late);
     queue_give_back(&queue, late);
     expect_wait(3 * MS, 9 * MS);
-    c = batch_choose(&queue, 100 * MS, false);
+    c = batch_choose(&queue, 100 * MS, false, true);
     assert_int_equal(c.step, BATCH_EXPIRE); /* before the launch that is due, too */
     queue_remove(&queue, later);
     queue_give_back(&queue, later);
@@ -149,6 +150,7 @@ static void test_version_not_there(void **state)
     expect_launch(5, a, 1);
     expect_wait(5, FOR_EVER);
     two.instead = &one; /* it could not be built */
+    queue_settle(&queue, &two);
     expect_launch(5, b, 1);
 }
 
@@ -156,17 +158,17 @@ static void test_alone(void **state)
 {
     (void)state;
     const struct layout batched = { .most = 1, .batch = 3 }, nothing = { .most = MOST, .flags = LAYOUT_NOTHING };
-    const struct query given = { .deadline = FOR_EVER };
+    const struct query given = { .submitted = 1, .deadline = FOR_EVER }, earlier = { .deadline = FOR_EVER };
     struct query *q;
     bool is_new;
     vic_error err;
     one.max_delay = 10 * MS;
     for (int i = 0; i < 2; i++) CHECK_OK(queue_add(&queue, &one, &batched, no_tensors, &given, &q, &is_new, &err));
-    struct batch_choice c = batch_choose(&queue, 10 * MS, false);
+    struct batch_choice c = batch_choose(&queue, 10 * MS, false, true);
     assert_int_equal(c.step, BATCH_TAKE);
     assert_int_equal(c.n, 1); /* a batch dimension */
-    CHECK_OK(queue_add(&queue, &one, &nothing, no_tensors, &given, &q, &is_new, &err));
-    c = batch_choose(&queue, 0, false);
+    CHECK_OK(queue_add(&queue, &one, &nothing, no_tensors, &earlier, &q, &is_new, &err));
+    c = batch_choose(&queue, 0, false, true);
     assert_int_equal(c.step, BATCH_TAKE); /* only new positions: there is no launch to share */
     assert_ptr_equal(c.lane->head, q);
 }
@@ -211,6 +213,66 @@ static void test_heap_and_tickets(void **state)
     assert_int_equal(in_lanes, n);
 }
 
+/* What the policy says, by looking at all lanes. */
+static struct lane *slow_choice(int64_t now, int64_t *until)
+{
+    struct lane *best = NULL;
+    *until = INT64_MAX;
+    for (struct lane *l = queue.lanes; l; l = l->next) {
+        const int64_t from = l->waiting >= MOST ? 0 : l->head->submitted + l->version->max_delay;
+        if (!version_settled(l->version)) continue;
+        if (from > now)
+            *until = from < *until ? from : *until;
+        else if (!best || l->head->submitted < best->head->submitted)
+            best = l;
+    }
+    return best;
+}
+
+/* Thousands of lanes, of versions with and without a delay and one that is not there at first: the choice is that of
+ * looking at all of them, and equal layouts of one version are in one lane. */
+static void test_many_lanes(void **state)
+{
+    enum { STEPS = 30000, LAYOUTS = 3000, SETTLED = 10000 };
+    struct version late = { 0 }, *const versions[] = { &one, &two, &late };
+    uint64_t seed = 7;
+    size_t most = 0;
+    (void)state;
+    two.max_delay = 500;
+    late.max_delay = 50;
+    for (int64_t now = 0; now < STEPS; now++) {
+        if (now == SETTLED) {
+            late.ready = true;
+            queue_settle(&queue, &late);
+        }
+        const int64_t layout = (int64_t)(LAYOUTS * random_uniform(&seed));
+        struct version *version = versions[(int)(3 * random_uniform(&seed))];
+        struct query *q = add(version, layout, now, FOR_EVER);
+        assert_ptr_equal(q->lane->version, version);
+        assert_int_equal(q->lane->layout.stride[0][0], layout);
+        most = queue.n_lanes > most ? queue.n_lanes : most;
+        if (now % 7 || now < STEPS / 3) { /* most come before any is taken, and then lanes come and go */
+            if (now % 5) continue;
+            struct query *cancelled = queue.lanes->tail;
+            queue_remove(&queue, cancelled);
+            queue_give_back(&queue, cancelled);
+            continue;
+        }
+        int64_t until;
+        struct lane *expected = slow_choice(now, &until);
+        const struct batch_choice c = batch_choose(&queue, now, false, true);
+        assert_int_equal(c.step, expected ? BATCH_TAKE : BATCH_WAIT);
+        assert_int_equal(c.until, until);
+        if (!expected) continue;
+        assert_int_equal(c.lane->head->submitted, expected->head->submitted);
+        expect_launch(now, expected->head, c.n);
+    }
+    assert_true(most > LAYOUTS);
+    for (struct lane *l = queue.lanes; l; l = l->next)
+        for (struct lane *other = l->older; other; other = other->older)
+            assert_int_not_equal(memcmp(&l->layout, &other->layout, sizeof l->layout), 0);
+}
+
 static void test_order_in_a_lane(void **state)
 {
     struct query *q[5];
@@ -234,7 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_all_that_waits),   TEST(test_oldest_first),      TEST(test_delay_waits),
         TEST(test_deadline_first),   TEST(test_version_not_there), TEST(test_alone),
-        TEST(test_heap_and_tickets), TEST(test_order_in_a_lane),
+        TEST(test_heap_and_tickets), TEST(test_many_lanes),        TEST(test_order_in_a_lane),
     };
     return cmocka_run_group_tests_name("engine_batch", tests, NULL, NULL);
 }
