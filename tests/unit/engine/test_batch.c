@@ -10,7 +10,7 @@ enum { MS = 1000000, MOST = 4 };
 
 static const vic_tensor no_tensors[TENSORS];
 static struct queue queue;
-static struct version one, two;
+static struct version one, two, three; /* which outlive their test's queries: tear_down() ends their lanes */
 
 static int set_up(void **state)
 {
@@ -18,6 +18,7 @@ static int set_up(void **state)
     queue = (struct queue){ 0 };
     one = (struct version){ .ready = true };
     two = (struct version){ .ready = true };
+    three = (struct version){ 0 };
     return 0;
 }
 
@@ -234,16 +235,16 @@ static struct lane *slow_choice(int64_t now, int64_t *until)
 static void test_many_lanes(void **state)
 {
     enum { STEPS = 30000, LAYOUTS = 3000, SETTLED = 10000 };
-    struct version late = { 0 }, *const versions[] = { &one, &two, &late };
+    struct version *const versions[] = { &one, &two, &three };
     uint64_t seed = 7;
     size_t most = 0;
     (void)state;
     two.max_delay = 500;
-    late.max_delay = 50;
+    three.max_delay = 50;
     for (int64_t now = 0; now < STEPS; now++) {
         if (now == SETTLED) {
-            late.ready = true;
-            queue_settle(&queue, &late);
+            three.ready = true;
+            queue_settle(&queue, &three);
         }
         const int64_t layout = (int64_t)(LAYOUTS * random_uniform(&seed));
         struct version *version = versions[(int)(3 * random_uniform(&seed))];
