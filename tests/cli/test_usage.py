@@ -44,6 +44,7 @@ def test_help_of_each(vicinal, name):
     (["patt"], ["did you mean pattern?"]),
     (["compare", "--help"], ["compare is in Python", "python3 -m vicinal compare"]),
     (["report", "x.jsonl"], ["report is in Python", "python3 -m vicinal report"]),
+    (["bench", "all"], ["bench all is in Python", "python3 -m vicinal bench all"]),
     (["comapre"], ["did you mean compare?"]),
     (["zzzzzz"], ["subcommand 'zzzzzz'", "--help"]),
     (["--nonsense"], ["option '--nonsense'"]),
