@@ -3,7 +3,7 @@
 
     vicinal::attn, attn_lse, attn_biased         the kernels, without gradients; registered from C (python/glue/torch.c), or by
     vicinal::attn_backward, attn_biased_backward ctypes where this torch lacks what that needs
-    vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Attention
+    vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Recorded
     vicinal::attention_backward    its gradients, by a kernel where the device has one, or else by the reference
 
 They know a pattern by its number, a SymInt: another pattern compiles nothing anew.
@@ -201,6 +201,10 @@ torch.library.register_vmap("vicinal::attn_biased_backward", _vmap_backward(_att
 
 # ---- Gradients ----
 
+_grad = torch.is_grad_enabled
+_transformed = torch._C._are_functorch_transforms_active  # inside of torch.vmap, torch.func.grad and the like
+
+
 def _pattern(number):
     found = by_number.get(int(number))
     if found is None:
@@ -269,11 +273,37 @@ def _not_again(*_):
 
 
 def _wanted(needs):
-    return sum(1 << n for n, needed in enumerate(needs[:4]) if needed)
+    return needs[0] | needs[1] << 1 | needs[2] << 2 | needs[3] << 3
 
 
-class Attention(torch.autograd.Function):
+def _save_for_backward(ctx, q, k, v, table, results, given):
+    ctx.save_for_backward(q, k, v, table, *results)
+    ctx.given, ctx.updates = given, given[0]._updates
+
+
+def _backward(ctx, dout, dlse):
+    _same_pairs(ctx.given[0], ctx.updates)
+    needs = ctx.needs_input_grad
+    compute = Gradients.apply if _grad() or _transformed() else _gradients
+    dq, dk, dv, *dtable = compute(*ctx.saved_tensors, dout, dlse, *ctx.given, _wanted(needs))
+    return (dq if needs[0] else None, dk if needs[1] else None, dv if needs[2] else None, dtable[0] if needs[3] else None,
+            None, None, None)
+
+
+class Recorded(torch.autograd.Function):
     """The kernels forward and, where there is one, backward."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, table, *given):  # a setup_context() would take 50 us more a call
+        results = _kernel(q, k, v, table, given[0]._number, *given[1:])
+        _save_for_backward(ctx, q, k, v, table, results, given)
+        return results
+
+    backward = staticmethod(_backward)
+
+
+class Transformed(torch.autograd.Function):
+    """The same inside of torch.vmap, torch.func.grad and the like."""
 
     @staticmethod
     def forward(q, k, v, table, pattern, scale, in_order):
@@ -281,19 +311,10 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        q, k, v, table, *ctx.given = inputs
-        ctx.save_for_backward(q, k, v, table, *output)
-        ctx.updates = ctx.given[0]._updates
+        _save_for_backward(ctx, *inputs[:4], output, inputs[4:])
 
-    vmap = staticmethod(_vmap(lambda *inputs: Attention.apply(*inputs)))
-
-    @staticmethod
-    def backward(ctx, dout, dlse):
-        _same_pairs(ctx.given[0], ctx.updates)
-        needs = ctx.needs_input_grad
-        compute = Gradients.apply if torch.is_grad_enabled() or _transformed() else _gradients
-        found = compute(*ctx.saved_tensors, dout, dlse, *ctx.given, _wanted(needs))
-        return (*(x if needed else None for x, needed in zip((*found, None), needs[:4])), None, None, None)
+    vmap = staticmethod(_vmap(lambda *inputs: Transformed.apply(*inputs)))
+    backward = staticmethod(_backward)
 
 
 class Gradients(torch.autograd.Function):
@@ -360,8 +381,8 @@ torch.library.register_autograd("vicinal::attention_backward", _not_again, lib=_
 
 # ---- vicinal.attention() ----
 
-_grad = torch.is_grad_enabled
-_transformed = torch._C._are_functorch_transforms_active  # inside of torch.vmap, torch.func.grad and the like
+_compiling = torch.compiler.is_compiling
+_autocasting = torch._C._is_any_autocast_enabled
 _dual = torch.autograd.forward_ad
 _nan, _inf = math.nan, math.inf
 
@@ -380,9 +401,14 @@ def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, comp
     try:
         if bias is None and compute_dtype is None and backend == "auto" and (
                 scale is None or type(scale) is float and -_inf < scale < _inf) and not (
-                q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0 or
-                _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-            return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
+                q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0):
+            factor = _nan if scale is None else scale
+            if not (_grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+                return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, factor, in_order)
+            if not (_compiling() or _autocasting()):
+                _has_kernel(q, k, v, None, pattern, in_order)  # so that one plan is made, which does for both
+                results = Recorded.apply(q, k, v, None, pattern, factor, in_order)
+                return results if return_lse else results[0]
     except (RuntimeError, TypeError, AttributeError, LookupError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
@@ -467,7 +493,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
                 out, lse = torch.ops.vicinal.attention(q, k, v, table, pattern._number, pattern._updates, scale,
                                                            in_order)
             else:
-                out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
+                out, lse = (Transformed if _transformed() else Recorded).apply(q, k, v, table, pattern, scale, in_order)
         else:
             out, lse = _kernel(q, k, v, table, pattern._number, scale, in_order)
     except (RuntimeError, LookupError, _c.Error) as error:

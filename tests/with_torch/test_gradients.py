@@ -363,6 +363,19 @@ def test_through_vmap():
         close(a, b, 1e-5)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_batched_gradients(create_graph):
+    """Several gradients of out at a time, as torch.autograd.functional.jacobian() asks for them."""
+    pattern = periodic(40)
+    given = [*tensors((40, 1, 8), grad=True), torch.randn(1, 9, requires_grad=True)]
+    for leaves, bias in ((given[:3], None), (given, vicinal.DistanceBias(given[3]))):
+        out, douts = vicinal.attention(*given[:3], pattern, bias=bias), torch.randn(3, 40, 1, 8)
+        got = torch.autograd.grad(out, leaves, douts, is_grads_batched=True, retain_graph=True, create_graph=create_graph)
+        for n, dout in enumerate(douts):
+            for a, b in zip(got, torch.autograd.grad(out, leaves, dout, retain_graph=True)):
+                assert torch.equal(a[n], b)
+
+
 # ---- What torch does with an operator ----
 
 @pytest.mark.parametrize("device", DEVICES)
