@@ -31,18 +31,25 @@ VIC_API vic_status vicpy_plan_get(int64_t number, const vic_plan_options *option
 /* vic_attention() by the plan for these tensors; made if it is not there yet, but not while a CUDA graph is captured. */
 VIC_API vic_status vicpy_attention(int64_t number, const vic_attention_args *args, bool pattern_order,
                                    vic_error *err);
+/* The same of vic_attention_backward(), by a plan with `backward`, which from then on is also that of vicpy_attention():
+ * the one without is freed, but for one in a CUDA graph.  Who will want gradients can make it before the first call, by
+ * vicpy_plan_get(), and saves the plan without. */
+VIC_API vic_status vicpy_attention_backward(int64_t number, const vic_attention_backward_args *args,
+                                            bool pattern_order, vic_error *err);
 
-/* Registers vicinal::attn with torch.  libtorch_cpu: a handle of dlopen(); libtorch_cuda: likewise or NULL.  Returns
+/* Registers the operators of torch.c with torch.  libtorch_cpu: a handle of dlopen(); libtorch_cuda: likewise or NULL.  Returns
  * NULL, or the name of what this torch lacks (static). */
 VIC_API const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda);
 
-/* What JAX registers as vicinal_attention: handlers of XLA's foreign function interface, of the stages "instantiate" and
- * "execute".  They return NULL, or an error that XLA frees. */
+/* What JAX registers as vicinal_attention and vicinal_attention_backward: handlers of XLA's foreign function interface, of
+ * the stages "instantiate" (of both) and "execute".  They return NULL, or an error that XLA frees. */
 struct xla_frame;
 struct xla_error;
 VIC_API struct xla_error *vicpy_jax_instantiate(struct xla_frame *f);
 VIC_API struct xla_error *vicpy_jax_cpu(struct xla_frame *f);
 VIC_API struct xla_error *vicpy_jax_cuda(struct xla_frame *f);
+VIC_API struct xla_error *vicpy_jax_backward_cpu(struct xla_frame *f);
+VIC_API struct xla_error *vicpy_jax_backward_cuda(struct xla_frame *f);
 
 /* ---- Between the files of this folder ---- */
 
@@ -51,10 +58,14 @@ struct planned; /* a plan in use */
 /* The plan for tensors like those of `args`.  `out` is given back by plan_give(). */
 vic_status plan_take(int64_t number, const vic_attention_args *args, bool pattern_order, struct planned **out,
                      vic_error *err);
+vic_status plan_take_backward(int64_t number, const vic_attention_backward_args *args, bool pattern_order,
+                              struct planned **out, vic_error *err);
 void plan_give(struct planned *plan);
 /* Bytes of scratch; runs it in the process's context. */
 vic_status planned_workspace(const struct planned *plan, int64_t batch, size_t *bytes, vic_error *err);
 vic_status planned_run(const struct planned *plan, const vic_attention_args *args, vic_error *err);
+/* Of a batch of nothing it writes nothing, not dbias either. */
+vic_status planned_run_backward(const struct planned *plan, const vic_attention_backward_args *args, vic_error *err);
 
 /* Whether work on a stream is being recorded into a CUDA graph. */
 bool stream_captured(void *stream);

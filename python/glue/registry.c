@@ -285,27 +285,55 @@ bool stream_captured(void *stream)
     return ask_capturing && ask_capturing(stream == VIC_STREAM_DEFAULT ? NULL : stream, &answer) == 0 && answer != 0;
 }
 
-static vic_plan_options options_of(const vic_attention_args *a, bool pattern_order)
+/* What attention and its gradients have in common. */
+struct tensors {
+    const vic_tensor *q, *k, *v, *out, *bias;
+    void *stream;
+    bool pattern_order, backward;
+};
+
+static vic_plan_options options_of(const struct tensors *t)
 {
-    const int axis = a->q.ndim - 2; /* heads; what is wrong with the dimensions vic_attention() says */
+    const int axis = t->q->ndim - 2; /* heads; what is wrong with the dimensions vic_attention() says */
     vic_plan_options o = VIC_INIT(vic_plan_options);
-    o.device = a->q.device;
+    o.device = t->q->device;
     if (o.device.type == VIC_CPU) o.device.index = 0;
-    o.dtype = a->q.dtype;
-    o.out_dtype = a->out.dtype;
-    o.heads = (int32_t)a->q.shape[axis];
-    o.kv_heads = (int32_t)a->k.shape[axis];
-    o.head_dim = (int32_t)a->q.shape[axis + 1];
-    o.head_dim_v = (int32_t)a->v.shape[axis + 1];
-    o.bias = a->bias.data ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
-    o.pattern_order = pattern_order;
+    o.dtype = t->q->dtype;
+    o.out_dtype = t->out->dtype;
+    o.heads = (int32_t)t->q->shape[axis];
+    o.kv_heads = (int32_t)t->k->shape[axis];
+    o.head_dim = (int32_t)t->q->shape[axis + 1];
+    o.head_dim_v = (int32_t)t->v->shape[axis + 1];
+    o.bias = t->bias->data ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
+    o.pattern_order = t->pattern_order;
+    o.backward = t->backward;
     return o;
 }
 
+/* A plan with `backward` is one without, too. */
 static struct planned *look_up(struct kept *k, const vic_plan_options *key)
 {
-    for (struct planned *p = k->plans; p; p = p->next)
-        if (memcmp(&p->key, key, sizeof *key) == 0) return p;
+    vic_plan_options wanted = *key;
+    for (struct planned *p = k->plans; p; p = p->next) {
+        wanted.backward = key->backward || p->key.backward;
+        if (memcmp(&p->key, &wanted, sizeof wanted) == 0) return p;
+    }
+    return NULL;
+}
+
+/* Takes out the plan without `backward` in whose place the one for `key` comes, with `lock` held; NULL when there is none,
+ * or a CUDA graph has it. */
+static struct planned *replaced_out(struct kept *k, const vic_plan_options *key)
+{
+    vic_plan_options without = *key;
+    without.backward = false;
+    for (struct planned **place = &k->plans; key->backward && *place; place = &(*place)->next) {
+        struct planned *p = *place;
+        if (p->captured || memcmp(&p->key, &without, sizeof without) != 0) continue;
+        *place = p->next;
+        p->next = NULL;
+        return p;
+    }
     return NULL;
 }
 
@@ -325,9 +353,11 @@ static vic_status make(struct kept *k, const vic_plan_options *key, struct plann
         return st;
     }
     pthread_mutex_lock(&lock);
+    struct planned *replaced = replaced_out(k, key);
     p->next = k->plans;
     k->plans = p;
     pthread_mutex_unlock(&lock);
+    plans_free(replaced);
     *out = p;
     return VIC_OK;
 }
@@ -369,14 +399,13 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
     return st;
 }
 
-vic_status plan_take(int64_t number, const vic_attention_args *args, bool pattern_order, struct planned **out,
-                     vic_error *err)
+static vic_status take_for(int64_t number, const struct tensors *t, struct planned **out, vic_error *err)
 {
-    if (args->q.ndim < 3 || args->q.ndim > 4 || args->k.ndim != args->q.ndim || args->v.ndim != args->q.ndim)
+    if (t->q->ndim < 3 || t->q->ndim > 4 || t->k->ndim != t->q->ndim || t->v->ndim != t->q->ndim)
         return say(err, VIC_BAD_ARGUMENT,
                    "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
-    vic_plan_options key = options_of(args, pattern_order);
-    bool in_graph = key.device.type == VIC_CUDA && stream_captured(args->stream);
+    vic_plan_options key = options_of(t);
+    bool in_graph = key.device.type == VIC_CUDA && stream_captured(t->stream);
     vic_status st = take(number, &key, in_graph, out, err);
     if (st == VIC_NO_KERNEL && key.device.type == VIC_CUDA && key.dtype == VIC_F32)
         say(err, st,
@@ -384,6 +413,20 @@ vic_status plan_take(int64_t number, const vic_attention_args *args, bool patter
             "compute_dtype=\"float16\" or \"bfloat16\", which casts q, k and v and the result back, or with torch call "
             "under torch.autocast(\"cuda\")");
     return st;
+}
+
+vic_status plan_take(int64_t number, const vic_attention_args *a, bool pattern_order, struct planned **out,
+                     vic_error *err)
+{
+    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, a->stream, pattern_order, false };
+    return take_for(number, &t, out, err);
+}
+
+vic_status plan_take_backward(int64_t number, const vic_attention_backward_args *a, bool pattern_order,
+                              struct planned **out, vic_error *err)
+{
+    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, a->stream, pattern_order, true };
+    return take_for(number, &t, out, err);
 }
 
 /* What vic_plan_free() does on a GPU waits for the work that uses the plan. */
@@ -451,12 +494,26 @@ vic_status planned_workspace(const struct planned *plan, int64_t batch, size_t *
     return st ? st : vic_plan_workspace(c, plan->plan, batch, bytes, err);
 }
 
+/* A batch of nothing, which vic_attention() does not take. */
+static bool no_batch(const vic_tensor *q, const vic_tensor *k, const vic_tensor *v)
+{
+    return q->ndim == 4 && q->shape[0] + k->shape[0] + v->shape[0] == 0;
+}
+
 vic_status planned_run(const struct planned *plan, const vic_attention_args *args, vic_error *err)
 {
     vic_context *c;
     vic_status st = context_now(plan, &c, err);
-    if (args->q.ndim == 4 && args->q.shape[0] + args->k.shape[0] + args->v.shape[0] == 0) return st; /* no batch */
+    if (no_batch(&args->q, &args->k, &args->v)) return st;
     return st ? st : vic_attention(c, plan->plan, args, err);
+}
+
+vic_status planned_run_backward(const struct planned *plan, const vic_attention_backward_args *args, vic_error *err)
+{
+    vic_context *c;
+    vic_status st = context_now(plan, &c, err);
+    if (no_batch(&args->q, &args->k, &args->v)) return st;
+    return st ? st : vic_attention_backward(c, plan->plan, args, err);
 }
 
 vic_status vicpy_plan_get(int64_t number, const vic_plan_options *options, vic_plan_info *out, vic_error *err)
@@ -475,6 +532,17 @@ vic_status vicpy_attention(int64_t number, const vic_attention_args *args, bool 
     vic_status st = plan_take(number, args, pattern_order, &plan, err);
     if (st) return st;
     st = planned_run(plan, args, err);
+    plan_give(plan);
+    return st;
+}
+
+vic_status vicpy_attention_backward(int64_t number, const vic_attention_backward_args *args, bool pattern_order,
+                                    vic_error *err)
+{
+    struct planned *plan;
+    vic_status st = plan_take_backward(number, args, pattern_order, &plan, err);
+    if (st) return st;
+    st = planned_run_backward(plan, args, err);
     plan_give(plan);
     return st;
 }

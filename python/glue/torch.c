@@ -6,9 +6,13 @@
  *     vicinal::attn(Tensor q, Tensor k, Tensor v, SymInt pattern, float scale, bool sorted) -> Tensor
  *     vicinal::attn_lse(...) -> (Tensor, Tensor)
  *     vicinal::attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, ...) -> (Tensor, Tensor)
+ *     vicinal::attn_backward(Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor dout, Tensor dlse, ..., int wanted)
+ *         -> (Tensor dq, Tensor dk, Tensor dv)
+ *     vicinal::attn_biased_backward(Tensor q, Tensor k, Tensor v, Tensor table, Tensor out, ...) -> (..., Tensor dtable)
  *
- * out [.., n_q, heads, d_v] and lse [.., n_q, heads]; scale NaN = 1 / sqrt(d).  This file is compiled with
- * -fexceptions, since torch's errors are C++ exceptions that pass through it. */
+ * out [.., n_q, heads, d_v] and lse [.., n_q, heads]; scale NaN = 1 / sqrt(d).  Bits of `wanted`: 1 dq, 2 dk, 4 dv,
+ * 8 dtable; what is not wanted is an empty tensor.  This file is compiled with -fexceptions, since torch's errors are C++
+ * exceptions that pass through it. */
 #include "glue.h"
 
 #include <dlfcn.h>
@@ -32,6 +36,7 @@ static struct {
     int32_t (*get_device_index)(handle, int32_t *);
     int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, handle *);
     int32_t (*copy_)(handle, handle, int32_t);
+    int32_t (*zero_)(handle);
     int32_t (*delete)(handle);
     void (*check)(bool, const char *, const char *, uint32_t, const char *);
     int32_t (*float16)(void), (*bfloat16)(void), (*float32)(void), (*float64)(void), (*uint8)(void);
@@ -61,6 +66,7 @@ static const struct {
     { &torch.get_device_index, "aoti_torch_get_device_index" },
     { &torch.empty_strided, "aoti_torch_empty_strided" },
     { &torch.copy_, "aoti_torch_copy_" },
+    { &torch.zero_, "aoti_torch_zero_" },
     { &torch.delete, "aoti_torch_delete_tensor_object" },
     { &torch.check, "aoti_torch_check" },
     { &torch.float16, "aoti_torch_dtype_float16" },
@@ -73,10 +79,11 @@ static const struct {
 };
 
 /* One call's tensors, so that whatever happens they are deleted. */
-enum { MOST = 12 };
+enum { READ = 8, WRITTEN = 4 }; /* at most */
 struct call {
-    handle own[MOST];
-    int n;
+    handle own[2 * READ + WRITTEN + 1]; /* what is read may be copied; scratch */
+    handle results[WRITTEN];
+    int n, n_results;
     vic_error err;
 };
 
@@ -142,30 +149,55 @@ static bool empty(struct call *c, vic_device device, int ndim, const int64_t *sh
     return true;
 }
 
-/* Whether the kernels take it as it lies: the last dimension contiguous, on GPUs rows at multiples of 16 bytes. */
-static bool lies_well(const vic_tensor *t)
+/* A new tensor that the call will return, its next result. */
+static bool result(struct call *c, vic_device device, int ndim, const int64_t *shape, vic_dtype dtype,
+                   vic_tensor *seen)
+{
+    handle t;
+    if (!empty(c, device, ndim, shape, dtype, &t, seen)) return false;
+    c->results[c->n_results++] = t;
+    return true;
+}
+
+/* Whether the kernels take it as it lies: the last dimension contiguous, and `rows` of q, k, v and the like on GPUs at
+ * multiples of 16 bytes. */
+static bool lies_well(const vic_tensor *t, bool rows)
 {
     const int64_t bytes = (int64_t)vic_dtype_size(t->dtype);
     if (t->ndim < 1 || t->ndim > VIC_MAX_DIMS) return true;
     if (t->shape[t->ndim - 1] > 1 && t->stride[t->ndim - 1] != 1) return false;
-    if (t->device.type != VIC_CUDA) return true;
+    if (t->device.type != VIC_CUDA || !rows) return true;
     if ((uintptr_t)t->data % 16) return false;
     for (int i = 0; i < t->ndim - 1; i++)
         if (t->shape[i] > 1 && t->stride[i] * bytes % 16) return false;
     return true;
 }
 
-static bool take(struct call *c, uint64_t value, vic_tensor *out)
+static bool take(struct call *c, uint64_t value, bool rows, vic_tensor *out)
 {
     handle t = keep(c, (handle)(uintptr_t)value), copy; // NOLINT(performance-no-int-to-ptr): how torch hands it over
     vic_tensor given;
     *out = tensor_of(t);
     if (out->dtype == VIC_DTYPE_UNKNOWN)
         return fail(c, VIC_BAD_ARGUMENT, "q, k and v: expected float32, float16 or bfloat16 tensors of a CPU or GPU");
-    if (lies_well(out)) return true;
+    if (lies_well(out, rows)) return true;
     given = *out;
     if (!empty(c, given.device, given.ndim, given.shape, given.dtype, &copy, out)) return false;
     return torch.copy_(copy, t, 0) == 0 || fail(c, VIC_FAILED, "torch could not copy a tensor");
+}
+
+/* Where the tensors of the stack go; `rows` as for lies_well(). */
+struct place {
+    vic_tensor *to;
+    bool rows;
+};
+
+/* They are the call's own from now on, whatever is wrong with one of them. */
+static bool take_all(struct call *c, const uint64_t *stack, const struct place *places, int n)
+{
+    bool good = true;
+    for (int i = 0; i < n; i++) good = take(c, stack[i], places[i].rows, places[i].to) && good;
+    return good;
 }
 
 static bool stream_of(struct call *c, const vic_tensor *q, void **out)
@@ -184,111 +216,221 @@ static void release(void *owner)
 }
 
 /* Scratch on a GPU: the plan's own, or new one, which then stays with it if it can.  *of_plan: to be given back. */
-static bool scratch(struct call *c, struct planned *plan, vic_attention_args *a, bool *of_plan)
-{
+struct scratch {
+    void *memory;
     size_t bytes;
+    bool of_plan;
+};
+
+static bool scratch_for(struct call *c, struct planned *plan, const vic_tensor *q, void *stream, struct scratch *out)
+{
     handle owner;
     vic_tensor seen;
-    if (planned_workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1, &bytes, &c->err)) return false;
-    if (bytes == 0) return true;
-    const bool captured = stream_captured(a->stream);
-    const int64_t size[] = { (int64_t)bytes };
-    a->workspace_size = bytes;
-    if (!captured && (a->workspace = planned_scratch(plan, a->stream, bytes))) return *of_plan = true;
-    if (!empty(c, a->q.device, 1, size, VIC_U8, &owner, &seen)) return false;
-    a->workspace = seen.data;
-    *of_plan = !captured && planned_keep_scratch(plan, a->stream, seen.data, bytes, owner, release);
-    if (*of_plan) c->n--; /* not the call's own now */
+    *out = (struct scratch){ 0 };
+    if (q->device.type == VIC_CPU) return true;
+    if (planned_workspace(plan, q->ndim == 4 ? q->shape[0] : 1, &out->bytes, &c->err)) return false;
+    if (out->bytes == 0) return true;
+    const bool captured = stream_captured(stream);
+    const int64_t size[] = { (int64_t)out->bytes };
+    if (!captured && (out->memory = planned_scratch(plan, stream, out->bytes))) return out->of_plan = true;
+    if (!empty(c, q->device, 1, size, VIC_U8, &owner, &seen)) return false;
+    out->memory = seen.data;
+    out->of_plan = !captured && planned_keep_scratch(plan, stream, seen.data, out->bytes, owner, release);
+    if (out->of_plan) c->n--; /* not the call's own now */
     return true;
 }
 
-static bool run(struct call *c, vic_attention_args *a, int64_t pattern, bool sorted)
+/* What follows the tensors on the stack. */
+struct rest {
+    int64_t pattern, wanted; /* wanted: of gradients */
+    double scale;
+    bool zero_scale, sorted;
+};
+
+static struct rest rest_of(const uint64_t *stack, bool gradients)
 {
+    struct rest r = { .pattern = (int64_t)stack[0], .sorted = (stack[2] & 1) != 0 };
+    memcpy(&r.scale, &stack[1], sizeof r.scale);
+    r.zero_scale = r.scale == 0.0;
+    if (isnan(r.scale)) r.scale = 0.0;
+    if (gradients) r.wanted = (int64_t)stack[3];
+    return r;
+}
+
+static bool check_dims(struct call *c, const vic_tensor *q, const vic_tensor *k, const vic_tensor *v,
+                       const vic_tensor *table)
+{
+    if (table->ndim > VIC_MAX_DIMS)
+        return fail(c, VIC_BAD_ARGUMENT, "table: expected [heads or 1, points], got more dimensions");
+    return (q->ndim >= 3 && q->ndim <= 4 && k->ndim == q->ndim && v->ndim == q->ndim) ||
+           fail(c, VIC_BAD_ARGUMENT,
+                "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
+}
+
+/* The stack holds q, k, v, with `biased` a table, then the rest; it owns the tensors. */
+static bool attend(struct call *c, const uint64_t *stack, bool biased, bool with_lse)
+{
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    const struct place places[] = { { &a.q, true }, { &a.k, true }, { &a.v, true }, { &a.bias, false } };
     struct planned *plan;
-    bool of_plan = false;
-    if (plan_take(pattern, a, sorted, &plan, &c->err)) return false;
-    const bool good =
-        (a->q.device.type == VIC_CPU || scratch(c, plan, a, &of_plan)) && planned_run(plan, a, &c->err) == VIC_OK;
-    if (of_plan) planned_scratch_back(plan);
+    struct scratch s;
+    int64_t shape[4];
+    if (!take_all(c, stack, places, biased ? 4 : 3) || !check_dims(c, &a.q, &a.k, &a.v, &a.bias)) return false;
+    const struct rest r = rest_of(stack + (biased ? 4 : 3), false);
+    a.scale = r.scale;
+    a.zero_scale = r.zero_scale;
+    memcpy(shape, a.q.shape, sizeof shape);
+    shape[a.q.ndim - 1] = a.v.shape[a.q.ndim - 1];
+    if (!stream_of(c, &a.q, &a.stream) || !result(c, a.q.device, a.q.ndim, shape, a.q.dtype, &a.out) ||
+        (with_lse && !result(c, a.q.device, a.q.ndim - 1, shape, VIC_F32, &a.lse)) ||
+        plan_take(r.pattern, &a, r.sorted, &plan, &c->err))
+        return false;
+    bool good = scratch_for(c, plan, &a.q, a.stream, &s);
+    a.workspace = s.memory;
+    a.workspace_size = s.bytes;
+    good = good && planned_run(plan, &a, &c->err) == VIC_OK;
+    if (s.of_plan) planned_scratch_back(plan);
     plan_give(plan);
     return good;
 }
 
-/* The stack holds q, k, v, with `biased` a table, then pattern, scale and sorted; it owns the tensors.  `lse` NULL: not
- * wanted. */
-static bool attend(struct call *c, const uint64_t *stack, bool biased, handle *out, handle *lse)
+/* The stack holds q, k, v, with `biased` a table, then out, lse, dout, dlse and the rest; it owns the tensors. */
+static bool differentiate(struct call *c, const uint64_t *stack, bool biased)
 {
-    vic_attention_args a = VIC_INIT(vic_attention_args);
-    const uint64_t *rest = stack + (biased ? 4 : 3);
-    int64_t shape[4];
-    double scale;
-    bool good = true;
-    for (int i = 0; i < (biased ? 4 : 3); i++)
-        good = take(c, stack[i], i == 0 ? &a.q : i == 1 ? &a.k : i == 2 ? &a.v : &a.bias) && good;
-    if (!good) return false;
-    memcpy(&scale, &rest[1], sizeof scale);
-    a.zero_scale = scale == 0.0;
-    a.scale = isnan(scale) ? 0.0 : scale;
-    if (a.q.ndim < 3 || a.q.ndim > 4 || a.v.ndim != a.q.ndim)
-        return fail(c, VIC_BAD_ARGUMENT,
-                    "q, k and v: expected [n, heads, d] or [batch, n, heads, d], the same number of dimensions each");
-    memcpy(shape, a.q.shape, sizeof shape);
-    shape[a.q.ndim - 1] = a.v.shape[a.q.ndim - 1];
-    if (!stream_of(c, &a.q, &a.stream) || !empty(c, a.q.device, a.q.ndim, shape, a.q.dtype, out, &a.out) ||
-        (lse && !empty(c, a.q.device, a.q.ndim - 1, shape, VIC_F32, lse, &a.lse)))
-        return false;
-    return run(c, &a, (int64_t)rest[0], (rest[2] & 1) != 0);
+    vic_attention_backward_args a = VIC_INIT(vic_attention_backward_args);
+    const struct place given[] = { { &a.q, true }, { &a.k, true }, { &a.v, true }, { &a.bias, false } };
+    const struct place made[] = { { &a.out, true }, { &a.lse, false }, { &a.dout, true }, { &a.dlse, false } };
+    const int n_given = biased ? 4 : 3;
+    const struct {
+        const vic_tensor *like;
+        vic_tensor *to;
+    } results[WRITTEN] = { { &a.q, &a.dq }, { &a.k, &a.dk }, { &a.v, &a.dv }, { &a.bias, &a.dbias } };
+    struct planned *plan;
+    struct scratch s;
+    bool good = take_all(c, stack, given, n_given);
+    good = take_all(c, stack + n_given, made, 4) && good;
+    if (!good || !check_dims(c, &a.q, &a.k, &a.v, &a.bias)) return false;
+    const struct rest r = rest_of(stack + n_given + 4, true);
+    a.scale = r.scale;
+    a.zero_scale = r.zero_scale;
+    if (!stream_of(c, &a.q, &a.stream)) return false;
+    for (int i = 0; i < n_given; i++) {
+        const vic_tensor *like = results[i].like;
+        const bool wanted = (r.wanted >> i & 1) != 0;
+        const int64_t none[] = { 0 };
+        vic_tensor seen;
+        if (!result(c, a.q.device, wanted ? like->ndim : 1, wanted ? like->shape : none, like->dtype, &seen))
+            return false;
+        if (wanted) *results[i].to = seen;
+    }
+    /* A sum over a batch of nothing. */
+    if (biased && a.q.ndim == 4 && a.q.shape[0] == 0 && torch.zero_(c->results[3]))
+        return fail(c, VIC_FAILED, "torch could not fill a tensor");
+    if (plan_take_backward(r.pattern, &a, r.sorted, &plan, &c->err)) return false;
+    good = scratch_for(c, plan, &a.q, a.stream, &s);
+    a.workspace = s.memory;
+    a.workspace_size = s.bytes;
+    good = good && planned_run_backward(plan, &a, &c->err) == VIC_OK;
+    if (s.of_plan) planned_scratch_back(plan);
+    plan_give(plan);
+    return good;
 }
 
-static void call(uint64_t *stack, bool biased, bool with_lse)
+/* The results of a call onto the stack, or its error. */
+static void end(struct call *c, bool good, uint64_t *stack)
 {
-    struct call c; /* a kilobyte that need not be cleared */
-    handle out = NULL, lse = NULL;
-    c.n = 0;
-    c.err.text[0] = '\0';
-    const bool good = attend(&c, stack, biased, &out, with_lse ? &lse : NULL);
-    for (int i = 0; i < c.n; i++)
-        if (!good || (c.own[i] != out && c.own[i] != lse)) torch.delete(c.own[i]);
-    if (!good) {
-        char text[sizeof c.err.text + 16];
-        snprintf(text, sizeof text, "vicinal: %s", c.err.text); /* by which _torch.py knows it */
-        torch.check(false, __func__, __FILE__, __LINE__, text); /* throws */
+    for (int i = 0; i < c->n; i++) {
+        bool returned = false;
+        for (int j = 0; good && j < c->n_results; j++) returned = returned || c->own[i] == c->results[j];
+        if (!returned) torch.delete(c->own[i]);
     }
-    stack[0] = (uint64_t)(uintptr_t)out;
-    if (with_lse) stack[1] = (uint64_t)(uintptr_t)lse;
+    if (!good) {
+        char text[sizeof c->err.text + 16];
+        snprintf(text, sizeof text, "vicinal: %s", c->err.text); /* by which _torch.py knows it */
+        torch.check(false, __func__, __FILE__, __LINE__, text);  /* throws */
+    }
+    for (int i = 0; i < c->n_results; i++) stack[i] = (uint64_t)(uintptr_t)c->results[i];
+}
+
+static void begin(struct call *c)
+{
+    c->n = c->n_results = 0;
+    c->err.text[0] = '\0';
 }
 
 static void attn(uint64_t *stack, uint64_t n_in, uint64_t n_out)
 {
+    struct call c; /* a kilobyte that need not be cleared */
     (void)n_in;
     (void)n_out;
-    call(stack, false, false);
+    begin(&c);
+    end(&c, attend(&c, stack, false, false), stack);
 }
 
 static void attn_lse(uint64_t *stack, uint64_t n_in, uint64_t n_out)
 {
+    struct call c;
     (void)n_in;
     (void)n_out;
-    call(stack, false, true);
+    begin(&c);
+    end(&c, attend(&c, stack, false, true), stack);
 }
 
 static void attn_biased(uint64_t *stack, uint64_t n_in, uint64_t n_out)
 {
+    struct call c;
     (void)n_in;
     (void)n_out;
-    call(stack, true, true);
+    begin(&c);
+    end(&c, attend(&c, stack, true, true), stack);
 }
 
-#define REST "SymInt pattern, float scale, bool sorted) -> "
+static void attn_backward(uint64_t *stack, uint64_t n_in, uint64_t n_out)
+{
+    struct call c;
+    (void)n_in;
+    (void)n_out;
+    begin(&c);
+    end(&c, differentiate(&c, stack, false), stack);
+}
+
+static void attn_biased_backward(uint64_t *stack, uint64_t n_in, uint64_t n_out)
+{
+    struct call c;
+    (void)n_in;
+    (void)n_out;
+    begin(&c);
+    end(&c, differentiate(&c, stack, true), stack);
+}
+
+#define REST      "SymInt pattern, float scale, bool sorted"
+#define GRADIENTS "Tensor out, Tensor lse, Tensor dout, Tensor dlse, " REST ", int wanted"
+
+static const struct {
+    const char *name, *schema;
+    void (*function)(uint64_t *, uint64_t, uint64_t);
+} operators[] = {
+    { "attn", "attn(Tensor q, Tensor k, Tensor v, " REST ") -> Tensor", attn },
+    { "attn_lse", "attn_lse(Tensor q, Tensor k, Tensor v, " REST ") -> (Tensor, Tensor)", attn_lse },
+    { "attn_biased", "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " REST ") -> (Tensor, Tensor)",
+      attn_biased },
+    { "attn_backward", "attn_backward(Tensor q, Tensor k, Tensor v, " GRADIENTS ") -> (Tensor, Tensor, Tensor)",
+      attn_backward },
+    { "attn_biased_backward",
+      "attn_biased_backward(Tensor q, Tensor k, Tensor v, Tensor table, " GRADIENTS
+      ") -> (Tensor, Tensor, Tensor, Tensor)",
+      attn_biased_backward },
+};
+enum { OPERATORS = sizeof operators / sizeof *operators };
 
 static bool implement(const char *device)
 {
     const uint64_t abi = (uint64_t)2 << 56 | (uint64_t)10 << 48; /* the interface of torch 2.10 */
     void *library;
-    return torch.library_init_impl("vicinal", device, __FILE__, __LINE__, &library) == 0 &&
-           torch.library_impl(library, "attn", attn, abi) == 0 &&
-           torch.library_impl(library, "attn_lse", attn_lse, abi) == 0 &&
-           torch.library_impl(library, "attn_biased", attn_biased, abi) == 0;
+    bool good = torch.library_init_impl("vicinal", device, __FILE__, __LINE__, &library) == 0;
+    for (int i = 0; i < OPERATORS; i++)
+        good = good && torch.library_impl(library, operators[i].name, operators[i].function, abi) == 0;
+    return good;
 }
 
 const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda)
@@ -311,12 +453,9 @@ const char *vicpy_register_torch(void *libtorch_cpu, void *libtorch_cuda)
     code.uint8 = torch.uint8();
     code.cpu = torch.cpu();
     code.cuda = torch.cuda();
-    if (torch.library_init_fragment("vicinal", __FILE__, __LINE__, &library) ||
-        torch.library_def(library, "attn(Tensor q, Tensor k, Tensor v, " REST "Tensor") ||
-        torch.library_def(library, "attn_lse(Tensor q, Tensor k, Tensor v, " REST "(Tensor, Tensor)") ||
-        torch.library_def(library,
-                          "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " REST "(Tensor, Tensor)") ||
-        !implement("CPU") || (libtorch_cuda && !implement("CUDA")))
+    bool good = torch.library_init_fragment("vicinal", __FILE__, __LINE__, &library) == 0;
+    for (int i = 0; i < OPERATORS; i++) good = good && torch.library_def(library, operators[i].schema) == 0;
+    if (!good || !implement("CPU") || (libtorch_cuda && !implement("CUDA")))
         return "an operator that can be registered";
     return NULL;
 }

@@ -40,9 +40,11 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
     128; those that are no multiples of 8 are padded with zeros.  Queries without a pair give zeros.  Returns out
     [.., queries, heads, d_v] in the type of q, or (out, lse).  On a GPU it runs on torch's current stream.
 
-    In torch q, k, v and a bias's table can be differentiated, out and lse both: gradients come from vicinal.reference,
-    in pieces of about 0.5 GB beside the list of pairs, and take time for each pair; a warning says so.  Inside of
-    torch.func.grad, vjp, jvp and the like, and in forward mode, all comes from there, and not in pieces.
+    In torch q, k, v and a bias's table can be differentiated, out and lse both, by kernels on the CPU.  Where a device has no
+    kernel of gradients, as GPUs in this version, they come from vicinal.reference, in pieces of about 0.5 GB beside the list
+    of pairs, and take time for each pair; a warning says so.  They cannot be differentiated again but with
+    backend="reference".  In forward mode, also that of torch.func.jvp, jacfwd and hessian, all comes from there, and not in
+    pieces.
 
     Raises ArgumentError for shapes and types, DeviceError where no kernel of the device has what was asked.
     """

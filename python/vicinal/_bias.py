@@ -15,7 +15,7 @@ class DistanceBias:
     """b_h(d) added to the score of a pair at distance d; for patterns of one structure with a cutoff, on the CPU.
 
     table  float32 [heads or 1, points]: value m at d^2 = cutoff^2 m / (points - 1), linear in d^2 in between; -inf is
-           weight 0, and next to it e^b is linear.  NumPy, or torch, then learnable through the reference's gradients
+           weight 0, and next to it e^b is linear.  NumPy, or torch, then it can be learnt: -inf stays
     cutoff  A, that the table reaches to: another one of the pattern is then an error; None = the pattern's
 
     Also made by linear(), gaussian(), cosine() and polynomial(), in 1,024 points; the cutoff that these take is the

@@ -712,8 +712,11 @@ FUNCTIONS = {  # result, arguments
     "vicpy_set_threads": (c.c_int, [c.c_int32, c.c_void_p]),
     "vicpy_plan_get": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vicpy_attention": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
+    "vicpy_attention_backward": (c.c_int, [c.c_int64, c.c_void_p, c.c_bool, c.c_void_p]),
     "vicpy_register_torch": (c.c_char_p, [c.c_void_p, c.c_void_p]),
     "vicpy_jax_instantiate": (c.c_void_p, [c.c_void_p]),
     "vicpy_jax_cpu": (c.c_void_p, [c.c_void_p]),
     "vicpy_jax_cuda": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_backward_cpu": (c.c_void_p, [c.c_void_p]),
+    "vicpy_jax_backward_cuda": (c.c_void_p, [c.c_void_p]),
 }

@@ -61,6 +61,7 @@ class Pattern:
         self._number, self._like = number, like
         self._lock = threading.RLock()
         self._pairs = {}  # of the reference, by device
+        self._has_backward = {}  # whether a kernel computes gradients, by what the tensors are like
         self._updates = 0  # number of update_(), by which a backward pass knows that pairs are others now
         self._ask()
         self._finalizer = weakref.finalize(self, _drop, number)
@@ -299,6 +300,7 @@ class Pattern:
             _c.call("vicpy_update", self._number, queries.address, None if others is None else others.address)
             self._updates += 1
             self._pairs.clear()
+            self._has_backward.clear()
             self._ask()
         return self
 
@@ -320,7 +322,8 @@ class Pattern:
 
     # ---- plans ----
 
-    def prepare(self, heads, head_dim, *, dtype="float32", device="cpu", kv_heads=None, head_dim_v=None, sorted=False):
+    def prepare(self, heads, head_dim, *, dtype="float32", device="cpu", kv_heads=None, head_dim_v=None, sorted=False,
+                backward=False):
         """Make the plan that attention on such tensors needs, which its first call makes otherwise.
 
         heads, head_dim       of q
@@ -328,9 +331,10 @@ class Pattern:
         device                "cpu", "cuda", "cuda:1", or torch's
         kv_heads, head_dim_v  of k and v; None = those of q
         sorted                as in vicinal.attention()
+        backward              also what its gradients need, which takes the place of the plan without
 
-        Returns what the plan is like, as a dict: kernel (its name), computed_pairs (executed for each head), bytes.
-        Raises ArgumentError or DeviceError.
+        Returns what the plan is like, as a dict: kernel (its name), computed_pairs (executed for each head), bytes, and with
+        `backward` backward_kernel.  Raises ArgumentError or DeviceError, that also where the device has no kernel of gradients.
         """
         kind, _, index = str(device).partition(":")
         if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
@@ -338,17 +342,24 @@ class Pattern:
         heads, head_dim, kv_heads, head_dim_v = (whole(x, name, 1, I32) for x, name in (
             (heads, "heads"), (head_dim, "head_dim"), (heads if kv_heads is None else kv_heads, "kv_heads"),
             (head_dim if head_dim_v is None else head_dim_v, "head_dim_v")))
-        # attention() pads heads to multiples of 8
-        o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=-(-head_dim // 8) * 8,
-                                           head_dim_v=-(-head_dim_v // 8) * 8, pattern_order=bool(sorted))
         name = str(dtype).rpartition(".")[2]
         if name not in _c.DTYPES:
             raise _c.ArgumentError(f"dtype: expected 'float32', 'float16' or 'bfloat16', got {dtype!r}")
-        o.dtype = o.out_dtype = _c.DTYPES[name]
-        o.device.type, o.device.index = _c.CUDA if kind == "cuda" else _c.CPU, whole(int(index or 0), "device", 0, I32)
+        # attention() pads heads to multiples of 8
+        info = self._plan(heads, -(-head_dim // 8) * 8, name, kind, whole(int(index or 0), "device", 0, I32), kv_heads,
+                          -(-head_dim_v // 8) * 8, bool(sorted), False, bool(backward))
+        found = {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
+        return {**found, "backward_kernel": info.backward_kernel.decode()} if backward else found
+
+    def _plan(self, heads, head_dim, dtype, device, index, kv_heads, head_dim_v, in_order, biased, backward):
+        """The vic_plan_info of a plan, made if it is not there yet."""
+        o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=head_dim, head_dim_v=head_dim_v,
+                                           bias=int(biased), pattern_order=in_order, backward=backward)
+        o.dtype = o.out_dtype = _c.DTYPES[dtype]
+        o.device.type, o.device.index = _c.CUDA if device == "cuda" else _c.CPU, index
         info = _c.STRUCTS["vic_plan_info"]()
         _c.call("vicpy_plan_get", self._number, c.addressof(o), c.addressof(info))
-        return {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
+        return info
 
     # ---- files, copies, pictures ----
 

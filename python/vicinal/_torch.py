@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """vicinal.attention() of torch tensors, and the operators under it.
 
-    vicinal::attn, attn_lse, attn_biased   the kernels, without gradients; registered from C (python/glue/torch.c), or by ctypes
-                                   where this torch lacks what that needs
-    vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Attention
-    vicinal::attention_backward    its gradients, by the reference
+    vicinal::attn, attn_lse, attn_biased         the kernels, without gradients; registered from C (python/glue/torch.c), or by
+    vicinal::attn_backward, attn_biased_backward ctypes where this torch lacks what that needs
+    vicinal::attention             the same with gradients, for torch.compile; without compiling, autograd goes by Recorded
+    vicinal::attention_backward    its gradients, by a kernel where the device has one, or else by the reference
 
 They know a pattern by its number, a SymInt: another pattern compiles nothing anew.
 """
@@ -19,10 +19,14 @@ from ._attention import check, scale_of
 from ._pattern import by_number
 from ._points import is_torch
 
-REST = "SymInt pattern, float scale, bool sorted) -> "
-SCHEMAS = ("attn(Tensor q, Tensor k, Tensor v, " + REST + "Tensor",
-           "attn_lse(Tensor q, Tensor k, Tensor v, " + REST + "(Tensor, Tensor)",
-           "attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, " + REST + "(Tensor, Tensor)")
+REST = "SymInt pattern, float scale, bool sorted"
+GRADIENTS = "Tensor out, Tensor lse, Tensor dout, Tensor dlse, " + REST + ", int wanted"
+SCHEMAS = (f"attn(Tensor q, Tensor k, Tensor v, {REST}) -> Tensor",
+           f"attn_lse(Tensor q, Tensor k, Tensor v, {REST}) -> (Tensor, Tensor)",
+           f"attn_biased(Tensor q, Tensor k, Tensor v, Tensor table, {REST}) -> (Tensor, Tensor)",
+           f"attn_backward(Tensor q, Tensor k, Tensor v, {GRADIENTS}) -> (Tensor, Tensor, Tensor)",
+           f"attn_biased_backward(Tensor q, Tensor k, Tensor v, Tensor table, {GRADIENTS}) -> "
+           "(Tensor, Tensor, Tensor, Tensor)")
 _library = torch.library.Library("vicinal", "FRAGMENT")  # registrations last as long as this
 
 
@@ -34,19 +38,41 @@ def _tensor(x):
     return _c.tensor(x.data_ptr(), str(x.dtype)[6:], x.shape, x.stride())
 
 
-def _by_ctypes(q, k, v, table, pattern, scale, in_order):
-    """What the operators from C do."""
-    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
-    out, lse = q.new_empty((*q.shape[:-1], v.shape[-1])), q.new_empty(q.shape[:-1], dtype=torch.float32)
-    args = _c.STRUCTS["vic_attention_args"](q=_tensor(q), k=_tensor(k), v=_tensor(v), out=_tensor(out), lse=_tensor(lse),
-                                            scale=0.0 if math.isnan(scale) else scale, zero_scale=scale == 0.0)
-    if table is not None:
-        table = table.contiguous()
-        args.bias = _tensor(table)
+def _arguments(struct, scale, **tensors):
+    """A struct of arguments for the C library, and the tensors that lie as it takes them."""
+    used = {name: x if x.stride(-1) == 1 else x.contiguous() for name, x in tensors.items() if x is not None}
+    args = _c.STRUCTS[struct](scale=0.0 if math.isnan(scale) else scale, zero_scale=scale == 0.0)
+    for name, x in used.items():
+        setattr(args, name, _tensor(x))
+    q = used["q"]
     if q.is_cuda:
         args.stream = torch.cuda.current_stream(q.device).cuda_stream or 1  # 1: the default stream, in CUDA's words
+    return args, used
+
+
+def _by_ctypes(q, k, v, table, pattern, scale, in_order):
+    """What the operators from C do."""
+    out, lse = q.new_empty((*q.shape[:-1], v.shape[-1])), q.new_empty(q.shape[:-1], dtype=torch.float32)
+    args, _used = _arguments("vic_attention_args", scale, q=q, k=k, v=v, out=out, lse=lse, bias=table)
     _c.call("vicpy_attention", pattern, c.addressof(args), in_order)
     return out, lse
+
+
+def _backward_by_ctypes(q, k, v, table, out, lse, dout, dlse, pattern, scale, in_order, wanted):
+    results = _gradient_shapes(q, k, v, table, wanted)
+    dq, dk, dv, dtable = (x if wanted >> n & 1 else None for n, x in enumerate((*results, None)[:4]))
+    if table is not None and q.ndim == 4 and q.shape[0] == 0:
+        results[3].zero_()  # a sum over a batch of nothing
+    args, _used = _arguments("vic_attention_backward_args", scale, q=q, k=k, v=v, out=out, lse=lse, dout=dout, dlse=dlse, dq=dq,
+                             dk=dk, dv=dv, bias=table, dbias=dtable)
+    _c.call("vicpy_attention_backward", pattern, c.addressof(args), in_order)
+    return results
+
+
+def _gradient_shapes(q, k, v, table, wanted):
+    """New tensors for gradients, empty ones for those that are not wanted (bits 1 q, 2 k, 4 v, 8 table)."""
+    given = (q, k, v) if table is None else (q, k, v, table)
+    return tuple(x.new_empty(x.shape if wanted >> n & 1 else 0) for n, x in enumerate(given))
 
 
 def _register():
@@ -72,9 +98,13 @@ if lacks is not None:
         _library.impl("attn", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest)[0], _device)
         _library.impl("attn_lse", lambda q, k, v, *rest: _by_ctypes(q, k, v, None, *rest), _device)
         _library.impl("attn_biased", _by_ctypes, _device)
+        _library.impl("attn_backward", lambda q, k, v, *rest: _backward_by_ctypes(q, k, v, None, *rest), _device)
+        _library.impl("attn_biased_backward", _backward_by_ctypes, _device)
 _attn = torch.ops.vicinal.attn.default
 _attn_lse = torch.ops.vicinal.attn_lse.default
 _attn_biased = torch.ops.vicinal.attn_biased.default
+_attn_backward = torch.ops.vicinal.attn_backward.default
+_attn_biased_backward = torch.ops.vicinal.attn_biased_backward.default
 
 
 def _shapes(q, k, v, *rest):
@@ -96,22 +126,54 @@ def _autocast(operator, device, key):
     return cast
 
 
+def _fold(x, dim, n, inner):
+    """A tensor with the mapped dimension as batch in front of `inner` dimensions."""
+    x = x.unsqueeze(0).expand(n, *x.shape) if dim is None else x.movedim(dim, 0)
+    return x if x.ndim == inner + 1 else x.flatten(0, 1)
+
+
 def _vmap(operator):
     """A mapped dimension of q, k and v becomes the batch; where there is a batch already, both together do."""
     def mapped(info, in_dims, q, k, v, *rest):
         if any(dim is not None for dim in in_dims[3:]):
             raise _c.ArgumentError("vmap: only q, k and v can be mapped")
         n = info.batch_size
-        folded = []
-        for x, dim in zip((q, k, v), in_dims):
-            x = x.unsqueeze(0).expand(n, *x.shape) if dim is None else x.movedim(dim, 0)
-            folded.append(x if x.ndim == 4 else x.flatten(0, 1))
+        folded = [_fold(x, dim, n, 3) for x, dim in zip((q, k, v), in_dims)]
         results = operator(*folded, *rest)
         single = torch.is_tensor(results)
         results = [results] if single else list(results)
         if q.ndim - (in_dims[0] is not None) == 4:
             results = [x.unflatten(0, (n, -1)) for x in results]
         return (results[0], 0) if single else (tuple(results), (0, 0))
+    return mapped
+
+
+def _vmap_backward(operator, biased):
+    """The same of gradients.  That of a bias is a sum over the batch, so that each of what is mapped is a call of its own."""
+    def mapped(info, in_dims, *inputs):
+        n, end = info.batch_size, 8 if biased else 7
+        tensors, dims, rest = inputs[:end], in_dims[:end], inputs[end:]
+        if biased:
+            each = [operator(*(x if dim is None else x.select(dim, i) for x, dim in zip(tensors, dims)), *rest)
+                    for i in range(n)]
+            return tuple(torch.stack(x) for x in zip(*each)), (0,) * 4
+        folded = [_fold(x, dim, n, inner) for x, dim, inner in zip(tensors, dims, (3, 3, 3, 3, 2, 3, 2))]
+        results = operator(*folded, *rest)
+        if inputs[0].ndim - (dims[0] is not None) == 4:
+            results = [x if x.ndim == 1 else x.unflatten(0, (n, -1)) for x in results]
+        return tuple(results), tuple(None if x.ndim == 1 else 0 for x in results)  # one dimension: not wanted
+    return mapped
+
+
+def _vmap_optional(operator):
+    """_vmap_backward() of a function whose table may be None."""
+    with_table, without = _vmap_backward(operator, True), _vmap_backward(
+        lambda q, k, v, *rest: operator(q, k, v, None, *rest), False)
+
+    def mapped(info, in_dims, *inputs):
+        if inputs[3] is not None:
+            return with_table(info, in_dims, *inputs)
+        return without(info, in_dims[:3] + in_dims[4:], *inputs[:3], *inputs[4:])
     return mapped
 
 
@@ -129,7 +191,19 @@ def _kernel(q, k, v, table, pattern, scale, in_order):
     return _attn_biased(q, k, v, table, pattern, scale, in_order)
 
 
+torch.library.register_fake("vicinal::attn_backward", lambda q, k, v, *rest: _gradient_shapes(q, k, v, None, rest[-1]),
+                            lib=_library)
+torch.library.register_fake("vicinal::attn_biased_backward",
+                            lambda q, k, v, table, *rest: _gradient_shapes(q, k, v, table, rest[-1]), lib=_library)
+torch.library.register_vmap("vicinal::attn_backward", _vmap_backward(_attn_backward, False), lib=_library)
+torch.library.register_vmap("vicinal::attn_biased_backward", _vmap_backward(_attn_biased_backward, True), lib=_library)
+
+
 # ---- Gradients ----
+
+_grad = torch.is_grad_enabled
+_transformed = torch._C._are_functorch_transforms_active  # inside of torch.vmap, torch.func.grad and the like
+
 
 def _pattern(number):
     found = by_number.get(int(number))
@@ -142,12 +216,39 @@ def _batched(*tensors):
     return [None if x is None else x.unsqueeze(0) for x in tensors]
 
 
-def _gradients(q, k, v, table, dout, dlse, pattern, scale, in_order):
+def _has_kernel(q, k, v, table, pattern, in_order):
+    """Whether a kernel computes gradients of such tensors: what the library says when it is asked for the plan, which then is
+    there for the calls to come.  Asked once for each pattern."""
+    key = q.dtype, q.device, *q.shape[-2:], *k.shape[-2:], v.shape[-1], table is None, in_order
+    found = pattern._has_backward.get(key)
+    if found is None:
+        if q.device.type == "meta" or q.is_cuda and torch.cuda.is_current_stream_capturing():
+            return True  # where there is no plan, the operator says what to do before a capture
+        try:
+            pattern._plan(*key[2:4], str(q.dtype)[6:], q.device.type, q.device.index or 0, key[4], key[6], in_order,
+                          table is not None, True)
+            found = True
+        except _c.DeviceError as error:
+            if error.status != "NO_KERNEL":
+                raise
+            found = False
+        pattern._has_backward[key] = found
+    return found
+
+
+def _gradients(q, k, v, table, out, lse, dout, dlse, pattern, scale, in_order, wanted):
+    """Gradients of q, k, v and, where there is one, of the table; empty tensors where they are not wanted."""
+    if _has_kernel(q, k, v, table, pattern, in_order):
+        if table is None:
+            return _attn_backward(q, k, v, out, lse, dout, dlse, pattern._number, scale, in_order, wanted)
+        return _attn_biased_backward(q, k, v, table, out, lse, dout, dlse, pattern._number, scale, in_order, wanted)
     scale = 1.0 / math.sqrt(q.shape[-1]) if math.isnan(scale) else scale
-    if q.ndim == 4:
-        return reference.gradients(q, k, v, table, pattern, scale, in_order, dout, dlse)
-    dq, dk, dv, dtable = reference.gradients(*_batched(q, k, v), table, pattern, scale, in_order, *_batched(dout, dlse))
-    return dq[0], dk[0], dv[0], dtable
+    single = q.ndim == 3
+    if single:
+        q, k, v, dout, dlse = _batched(q, k, v, dout, dlse)
+    found = reference.gradients(q, k, v, table, pattern, scale, in_order, dout, dlse)
+    found = [x[0] if single and n < 3 else x for n, x in enumerate(found) if x is not None]
+    return tuple(x if wanted >> n & 1 else x.new_empty(0) for n, x in enumerate(found))
 
 
 def _reference(q, k, v, table, pattern, scale, in_order):
@@ -165,8 +266,44 @@ def _same_pairs(pattern, updates):
                                "pattern")
 
 
-class Attention(torch.autograd.Function):
-    """The kernels forward, the reference backward."""
+def _not_again(*_):
+    raise _c.ArgumentError("the gradients of vicinal.attention() cannot be differentiated again, as a loss of forces or of "
+                           "another gradient needs it (create_graph=True): for that give backend='reference', which is "
+                           "plain torch over the list of pairs, for small systems")
+
+
+def _wanted(needs):
+    return needs[0] | needs[1] << 1 | needs[2] << 2 | needs[3] << 3
+
+
+def _save_for_backward(ctx, q, k, v, table, results, given):
+    ctx.save_for_backward(q, k, v, table, *results)
+    ctx.given, ctx.updates = given, given[0]._updates
+
+
+def _backward(ctx, dout, dlse):
+    _same_pairs(ctx.given[0], ctx.updates)
+    needs = ctx.needs_input_grad
+    compute = Gradients.apply if _grad() or _transformed() else _gradients
+    dq, dk, dv, *dtable = compute(*ctx.saved_tensors, dout, dlse, *ctx.given, _wanted(needs))
+    return (dq if needs[0] else None, dk if needs[1] else None, dv if needs[2] else None, dtable[0] if needs[3] else None,
+            None, None, None)
+
+
+class Recorded(torch.autograd.Function):
+    """The kernels forward and, where there is one, backward."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, table, *given):  # a setup_context() would take 50 us more a call
+        results = _kernel(q, k, v, table, given[0]._number, *given[1:])
+        _save_for_backward(ctx, q, k, v, table, results, given)
+        return results
+
+    backward = staticmethod(_backward)
+
+
+class Transformed(torch.autograd.Function):
+    """The same inside of torch.vmap, torch.func.grad and the like."""
 
     @staticmethod
     def forward(q, k, v, table, pattern, scale, in_order):
@@ -174,79 +311,88 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        q, k, v, table, *ctx.given = inputs
-        ctx.save_for_backward(q, k, v, table)
-        ctx.updates = ctx.given[0]._updates
+        _save_for_backward(ctx, *inputs[:4], output, inputs[4:])
 
-    vmap = staticmethod(_vmap(lambda *inputs: Attention.apply(*inputs)))
+    vmap = staticmethod(_vmap(lambda *inputs: Transformed.apply(*inputs)))
+    backward = staticmethod(_backward)
+
+
+class Gradients(torch.autograd.Function):
+    """Gradients that know that they cannot be differentiated again."""
+
+    forward = staticmethod(_gradients)
 
     @staticmethod
-    def backward(ctx, dout, dlse):
-        tensors = ctx.saved_tensors
-        _same_pairs(ctx.given[0], ctx.updates)
-        if not torch.is_grad_enabled():
-            return (*_gradients(*tensors, dout, dlse, *ctx.given), None, None, None)
-        wanted = [x for x, needed in zip(tensors, ctx.needs_input_grad) if needed]  # to be differentiated again
-        out, lse = _reference(*tensors, *ctx.given)
-        dlse = torch.where(lse.isfinite(), dlse.to(lse.dtype), 0.0)
-        # Without gradients of q and k there are none of lse.
-        results, down = zip(*((x, dx) for x, dx in ((out, dout.to(out.dtype)), (lse, dlse)) if x.requires_grad))
-        found = iter(torch.autograd.grad(results, wanted, down, create_graph=True, allow_unused=True))
-        return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:4]), None, None, None)
+    def setup_context(ctx, inputs, output):
+        pass
+
+    vmap = staticmethod(_vmap_optional(lambda *inputs: Gradients.apply(*inputs)))
+    backward = staticmethod(_not_again)
 
 
 # `updates`: how often the pattern was updated, by which the backward pass knows that its pairs are others now.
 _library.define("attention(Tensor q, Tensor k, Tensor v, Tensor? table, SymInt pattern, SymInt updates, float scale, "
                 "bool sorted) -> (Tensor, Tensor)")
-_library.impl("attention", lambda q, k, v, table, pattern, updates, *rest: _kernel(q, k, v, table, pattern, *rest),
-              "CompositeExplicitAutograd")
-_library.define("attention_backward(Tensor q, Tensor k, Tensor v, Tensor? table, Tensor dout, Tensor dlse, "
-                "SymInt pattern, SymInt updates, float scale, bool sorted) -> (Tensor, Tensor, Tensor, Tensor)")
+_library.define("attention_backward(Tensor q, Tensor k, Tensor v, Tensor? table, Tensor out, Tensor lse, Tensor dout, "
+                "Tensor dlse, SymInt pattern, SymInt updates, float scale, bool sorted, int wanted) -> "
+                "(Tensor, Tensor, Tensor, Tensor)")
 
 
-def _backward_operator(q, k, v, table, dout, dlse, pattern, updates, scale, in_order):
+def _attention_operator(q, k, v, table, pattern, updates, scale, in_order):
+    _has_kernel(q, k, v, table, _pattern(pattern), in_order)
+    return _kernel(q, k, v, table, pattern, scale, in_order)
+
+
+def _backward_operator(q, k, v, table, out, lse, dout, dlse, pattern, updates, scale, in_order, wanted):
     pattern = _pattern(pattern)
     _same_pairs(pattern, updates)
-    *answers, dtable = _gradients(q, k, v, table, dout, dlse, pattern, scale, in_order)
-    return (*answers, q.new_empty(0) if dtable is None else dtable)
+    found = _gradients(q, k, v, table, out, lse, dout, dlse, pattern, scale, in_order, wanted)
+    return found if len(found) == 4 else (*found, q.new_empty(0))
 
 
+def _backward_shapes(q, k, v, table, *rest):
+    found = _gradient_shapes(q, k, v, table, rest[-1])
+    return found if len(found) == 4 else (*found, q.new_empty(0))
+
+
+_library.impl("attention", _attention_operator, "CompositeExplicitAutograd")
 _library.impl("attention_backward", _backward_operator, "CompositeExplicitAutograd")
 torch.library.register_fake("vicinal::attention", _shapes, lib=_library)
-torch.library.register_fake(
-    "vicinal::attention_backward", lambda q, k, v, table, *rest: (
-        *(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)),
-        q.new_empty(0) if table is None else torch.empty_like(table)), lib=_library)
+torch.library.register_fake("vicinal::attention_backward", _backward_shapes, lib=_library)
+torch.library.register_vmap("vicinal::attention", _vmap(torch.ops.vicinal.attention.default), lib=_library)
+torch.library.register_vmap("vicinal::attention_backward", _vmap_optional(torch.ops.vicinal.attention_backward.default),
+                            lib=_library)
 
 
 def _save(ctx, inputs, output):
     q, k, v, table, *ctx.given = inputs
-    ctx.save_for_backward(q, k, v, table)
+    ctx.save_for_backward(q, k, v, table, *output)
 
 
 def _differentiate(ctx, dout, dlse):
-    q, k, v, table = ctx.saved_tensors
-    *answers, dtable = torch.ops.vicinal.attention_backward(q, k, v, table, dout.contiguous(), dlse.contiguous(),
-                                                            *ctx.given)
-    return (*answers, None if table is None else dtable, None, None, None, None)
+    needs = ctx.needs_input_grad
+    found = torch.ops.vicinal.attention_backward(*ctx.saved_tensors, dout, dlse, *ctx.given, _wanted(needs))
+    return (*(x if needed else None for x, needed in zip(found, needs[:4])), None, None, None, None)
 
 
 torch.library.register_autograd("vicinal::attention", _differentiate, setup_context=_save, lib=_library)
+torch.library.register_autograd("vicinal::attention_backward", _not_again, lib=_library)
 
 
 # ---- vicinal.attention() ----
 
-_grad = torch.is_grad_enabled
-_transformed = torch._C._are_functorch_transforms_active  # inside of torch.vmap, torch.func.grad and the like
+_compiling = torch.compiler.is_compiling
+_autocasting = torch._C._is_any_autocast_enabled
 _dual = torch.autograd.forward_ad
 _nan, _inf = math.nan, math.inf
 
 
-def _differentiated(compiling):
-    """Inside of what only plain torch operations can follow: forward mode, and torch.func's grad, vjp and the like.
-    These two go well in compiled functions, and there cannot be told from vmap."""
+def _forward_mode(compiling):
+    """Inside of what only plain torch operations can follow: forward mode, also that of torch.func, which goes well in
+    compiled functions, and there cannot be told from vmap."""
+    kinds = torch._C._functorch.TransformType
     return _dual._current_level >= 0 or not compiling and _transformed() and any(
-        level.key() != torch._C._functorch.TransformType.Vmap for level in torch._C._functorch.get_interpreter_stack())
+        level.key() not in (kinds.Vmap, kinds.Grad) for level in torch._C._functorch.get_interpreter_stack())
 
 
 def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
@@ -255,9 +401,14 @@ def attention(q, k, v, pattern, scale, bias, return_lse, in_order, backend, comp
     try:
         if bias is None and compute_dtype is None and backend == "auto" and (
                 scale is None or type(scale) is float and -_inf < scale < _inf) and not (
-                q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0 or
-                _grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
-            return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, _nan if scale is None else scale, in_order)
+                q.size(-1) & 7 or v.size(-1) & 7 or _transformed() or _dual._current_level >= 0):
+            factor = _nan if scale is None else scale
+            if not (_grad() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+                return (_attn_lse if return_lse else _attn)(q, k, v, pattern._number, factor, in_order)
+            if not (_compiling() or _autocasting()):
+                _has_kernel(q, k, v, None, pattern, in_order)  # so that one plan is made, which does for both
+                results = Recorded.apply(q, k, v, None, pattern, factor, in_order)
+                return results if return_lse else results[0]
     except (RuntimeError, TypeError, AttributeError, LookupError, _c.Error) as error:
         _explain(error, q, k, v, pattern, bias, backend)
     return _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype)
@@ -319,7 +470,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
         dtype = _compute_type(compute_dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     compiling = torch.compiler.is_compiling()
-    if backend == "reference" or _differentiated(compiling):
+    if backend == "reference" or _forward_mode(compiling):
         if not q.dtype.is_floating_point:
             raise _c.ArgumentError(f"q: expected floating-point tensors, got {q.dtype}")
         out, lse = _reference(q, k, v, table, pattern, scale, in_order)
@@ -329,13 +480,20 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
         q, k = (torch.nn.functional.pad(x, (0, -q.shape[-1] % 8)) for x in (q, k))
     if d_v % 8:
         v = torch.nn.functional.pad(v, (0, -d_v % 8))
+    if q.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(q.device.type):
+        # Here, and not in the operators, so that what is kept for the backward pass is of autocast's type, too.
+        dtype = torch.get_autocast_dtype(q.device.type)
+        q, k, v = (x.to(dtype) if x.dtype == torch.float32 else x for x in (q, k, v))
     try:
-        if _transformed() or _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table)):
+        differentiated = _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table))
+        if differentiated or _transformed():
+            if differentiated and not compiling:
+                _has_kernel(q, k, v, table, pattern, in_order)  # so that one plan is made, which does for both
             if compiling:
                 out, lse = torch.ops.vicinal.attention(q, k, v, table, pattern._number, pattern._updates, scale,
                                                            in_order)
             else:
-                out, lse = Attention.apply(q, k, v, table, pattern, scale, in_order)
+                out, lse = (Transformed if _transformed() else Recorded).apply(q, k, v, table, pattern, scale, in_order)
         else:
             out, lse = _kernel(q, k, v, table, pattern._number, scale, in_order)
     except (RuntimeError, LookupError, _c.Error) as error:

@@ -136,7 +136,7 @@ def _backward(pattern, scale, in_order, saved, cotangents):
     *batch, n_q, heads, d = q.shape
     group = heads // k.shape[-2]
     bytes_a_pair = 16 * math.prod(batch) * heads * (d + v.shape[-1])
-    reference.warn(pattern, "JAX", bytes_a_pair, 8)
+    reference.warn(pattern, "JAX", jax.default_backend(), bytes_a_pair, 8)
     room = max(1, pattern.n_pairs + (pattern.n_pairs // 16 if pattern.kind in ("cutoff", "nearest") else 0))
     pieces = -(-room // max(1, reference.CHUNK_BYTES // bytes_a_pair))
     length = -(-room // pieces)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention in a few lines over the list of pairs: an oracle, and the gradients until there are kernels for them.
+"""Attention in a few lines over the list of pairs: an oracle, its derivatives of any order, and the gradients where there
+is no kernel for them.
 
 It takes memory for each pair, head and number of a head, so it is for small systems.  In torch it can be
 differentiated, also twice; sums over pairs are index_add, which on GPUs is not deterministic.
@@ -117,7 +118,7 @@ def attention_torch(q, k, v, table, pattern, scale, in_order):
 _warned_of = 0  # pairs
 
 
-def warn(pattern, library, bytes_a_pair, listed_bytes):
+def warn(pattern, library, device, bytes_a_pair, listed_bytes):
     """Once, and again for twice as many pairs: that gradients are slow, and what they take."""
     global _warned_of
     if pattern.n_pairs < 2 * _warned_of:
@@ -126,8 +127,8 @@ def warn(pattern, library, bytes_a_pair, listed_bytes):
     memory = min(CHUNK_BYTES, bytes_a_pair * pattern.n_pairs)
     warnings.warn(f"vicinal: gradients come from the reference in plain {library}, over {pattern.n_pairs:,} pairs in "
                   f"pieces of about {memory / 1e6:,.0f} MB (and {listed_bytes * pattern.n_pairs / 1e6:,.0f} MB for the "
-                  "list of pairs): right, but slow, and on a GPU not deterministic; kernels for gradients come with a "
-                  "later version", stacklevel=3)
+                  f"list of pairs): right, but slow, and on a GPU not deterministic; this version has no kernel of gradients "
+                  f"for {device}", stacklevel=3)
 
 
 def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
@@ -146,7 +147,7 @@ def gradients(q, k, v, table, pattern, scale, in_order, dout, dlse):
             dout, dlse = pattern.unsort(dout), pattern.unsort(dlse, dim=1)
         b, n, heads, d = inner[0].shape
         bytes_a_pair = 4 * inner[0].element_size() * b * heads * (d + v.shape[3])
-        warn(pattern, "torch", bytes_a_pair, 16)
+        warn(pattern, "torch", q.device.type, bytes_a_pair, 16)
         first = _pairs(pattern, q.device, False)[2]
         sums = [torch.zeros_like(x) for x in inner] + [None if table is None else torch.zeros_like(table)]
         begin = 0

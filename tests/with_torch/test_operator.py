@@ -13,45 +13,9 @@ import torch
 
 import vicinal
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+from problems import DEVICES, LIMITS, close, oracle, periodic, points, raw, tensors
+
 NAN = float("nan")
-LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
-
-
-def points(n=200, seed=0):
-    return np.random.default_rng(seed).random((n, 3)) * (n / 8) ** (1 / 3) * 3
-
-
-def periodic(n=200, cutoff=5.0):
-    x = points(n)
-    return vicinal.pattern(x, cutoff, cell=[x.max() + 0.5] * 3)
-
-
-def tensors(shape, dtype=torch.float32, device="cpu", kv_heads=None, d_v=None, n_k=None, grad=False):
-    *batch, n, h, d = shape
-    k = (*batch, n_k or n, kv_heads or h, d)
-    return [torch.randn(s, dtype=torch.float64).to(device, dtype).requires_grad_(grad)
-            for s in (shape, k, (*k[:-1], d_v or d))]
-
-
-def oracle(q, k, v, pattern, scale=None):
-    """By a dense matrix, counting shifts; float64 on the CPU; q [.., n, h, d]."""
-    q, k, v = (x.detach().double().cpu().transpose(-3, -2) for x in (q, k, v))
-    i, j = pattern.neighbors("ij")
-    count = torch.zeros(pattern.n_queries, pattern.n_keys, dtype=torch.float64)
-    count.index_put_((torch.as_tensor(i).cpu(), torch.as_tensor(j).cpu()), torch.ones((), dtype=torch.float64), accumulate=True)
-    repeats = q.shape[-3] // k.shape[-3]
-    k, v = k.repeat_interleave(repeats, -3), v.repeat_interleave(repeats, -3)
-    scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale) + count.log()
-    lse = scores.logsumexp(-1)
-    weights = (scores - lse.where(lse.isfinite(), 0.0).unsqueeze(-1)).exp()
-    return (weights @ v).transpose(-3, -2), lse.transpose(-1, -2)
-
-
-def close(got, want, limit):
-    got = got.detach().double().cpu()
-    assert got.shape == want.shape
-    assert float((got - want).norm()) <= limit * max(float(want.norm()), 1e-30)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -126,103 +90,6 @@ def test_two_sets_and_empty_rows():
     assert all(x.isfinite().all() for x in grads) and grads[0][7].abs().max() == 0
 
 
-# ---- Gradients ----
-
-def loss(out, lse):
-    """Something that depends on all of both."""
-    return (out.double() * torch.linspace(-1, 2, out.numel(), dtype=torch.float64, device=out.device).view(out.shape)).sum() + \
-        (lse.double() * torch.linspace(1, 3, lse.numel(), dtype=torch.float64, device=out.device).view(lse.shape)).sum()
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("shape, kv_heads, in_order", [((200, 4, 16), None, False), ((2, 200, 4, 12), 2, False),
-                                                       ((2, 200, 2, 16), 1, True)])
-def test_gradients(device, shape, kv_heads, in_order, monkeypatch):
-    """Against autograd of the dense oracle, in pieces of a few queries."""
-    monkeypatch.setattr(vicinal.reference, "CHUNK_BYTES", 1 << 16)
-    pattern = periodic()
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    q, k, v = tensors(shape, dtype, device, kv_heads, grad=True)
-    given = [pattern.sort(x) for x in (q, k, v)] if in_order else (q, k, v)
-    with pytest.warns(UserWarning, match="gradients come from the reference .* MB"):
-        out, lse = vicinal.attention(*given, pattern, return_lse=True, sorted=in_order)
-        if in_order:
-            out, lse = pattern.unsort(out), pattern.unsort(lse, dim=lse.ndim - 2)
-        got = torch.autograd.grad(loss(out, lse), (q, k, v))
-    exact = [x.detach().double().cpu().requires_grad_() for x in (q, k, v)]
-    i, j = (torch.as_tensor(x) for x in pattern.neighbors("ij"))
-    count = torch.zeros(200, 200, dtype=torch.float64).index_put_((i, j), torch.ones((), dtype=torch.float64), accumulate=True)
-    Q, K, V = (x.transpose(-3, -2) for x in exact)
-    K, V = (x.repeat_interleave(shape[-2] // (kv_heads or shape[-2]), -3) for x in (K, V))
-    scores = Q @ K.transpose(-1, -2) * shape[-1] ** -0.5 + count.log()
-    want = torch.autograd.grad(loss((scores.softmax(-1) @ V).transpose(-3, -2), scores.logsumexp(-1).transpose(-1, -2)), exact)
-    for a, b in zip(got, want):
-        close(a, b, 2e-5 if device == "cpu" else 3e-3)
-
-
-def test_second_derivatives():
-    pattern = periodic(40)
-    q, k, v = tensors((40, 1, 8), torch.float64, grad=True)
-    assert torch.autograd.gradgradcheck(lambda *x: vicinal.attention(*x, pattern, backend="reference"), (q, k, v),
-                                        atol=1e-6, fast_mode=True)
-    # of the kernels: the first derivative by the reference can be differentiated
-    q32 = [x.detach().float().requires_grad_() for x in (q, k, v)]
-
-    def second(tensors, backend):
-        first, = torch.autograd.grad(vicinal.attention(*tensors, pattern, backend=backend).sin().sum(), tensors[0],
-                                     create_graph=True)
-        return torch.autograd.grad(first.square().sum(), tensors)
-    for a, b in zip(second(q32, "auto"), second([q, k, v], "reference")):
-        close(a, b, 1e-4)
-
-
-@pytest.mark.parametrize("which", [(0, 0, 1), (0, 1, 0), (1, 0, 1)])
-def test_second_derivatives_of_some(which):
-    """Of v alone, lse has no gradient, and asking for one was an error."""
-    pattern = periodic(40)
-    given = [x.detach().requires_grad_(bool(wanted)) for x, wanted in zip(tensors((40, 1, 8)), which)]
-    twin = [x.detach().double().requires_grad_(x.requires_grad) for x in given]
-
-    def second(function, x):
-        wanted = [y for y in x if y.requires_grad]
-        first = torch.autograd.grad(function(*x).square().sum(), wanted, create_graph=True)
-        return torch.autograd.grad(sum(y.square().sum() for y in first), wanted)
-    for a, b in zip(second(lambda *x: vicinal.attention(*x, pattern), given), second(
-            lambda *x: vicinal.attention(*x, pattern, backend="reference"), twin)):
-        close(a, b, 1e-4)
-
-
-def test_bias_and_its_gradient():
-    pattern = vicinal.pattern(points(), 5.0)
-    table = (vicinal.DistanceBias.cosine(5.0) + vicinal.DistanceBias.linear([-0.3, 0.1], 5.0)).table
-    q, k, v = tensors((200, 2, 16))
-    d, i, j = pattern.neighbors("dij")
-    want = []
-    for h, a in enumerate((-0.3, 0.1)):
-        b = np.full((200, 200), -np.inf)
-        b[i, j] = np.log((1 + np.cos(np.pi * d / 5.0)) / 2) + a * d
-        scores = (q[:, h].double() @ k[:, h].double().T) / 4 + torch.from_numpy(b)
-        want.append(scores.softmax(-1) @ v[:, h].double())
-    want = torch.stack(want, 1)
-    bias = vicinal.DistanceBias(table)
-    close(vicinal.attention(q, k, v, pattern, bias=bias), want, 2e-4)  # the table is linear in between
-    close(vicinal.attention(q, k, v, pattern, bias=bias), vicinal.attention(
-        *(x.double() for x in (q, k, v)), pattern, bias=bias, backend="reference"), 2e-6)
-    learnt = torch.randn(2, 64, requires_grad=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        got, = torch.autograd.grad(vicinal.attention(q, k, v, pattern, bias=vicinal.DistanceBias(learnt)).square().sum(), learnt)
-    twin = learnt.detach().double().requires_grad_()
-    exact, = torch.autograd.grad(vicinal.attention(*(x.double() for x in (q, k, v)), pattern, bias=vicinal.DistanceBias(twin),
-                                                   backend="reference").square().sum(), twin)
-    close(got, exact, 1e-5)
-    step, h = torch.zeros(2, 64, dtype=torch.float64), 1e-5
-    step[1, 30] = h
-    up, down = (vicinal.attention(*(x.double() for x in (q, k, v)), pattern, bias=vicinal.DistanceBias(twin.detach() + s),
-                                  backend="reference").square().sum() for s in (step, -step))
-    assert abs(float((up - down) / (2 * h) - exact[1, 30])) < 1e-6 * max(1, abs(float(exact[1, 30])))
-
-
 # ---- Types ----
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, "float16"])
@@ -263,10 +130,6 @@ def test_float32_on_a_gpu():
 
 
 # ---- What torch does with an operator ----
-
-def raw(name="attn"):
-    return getattr(torch.ops.vicinal, name).default
-
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_opcheck(device):
@@ -337,62 +200,6 @@ def test_vmap(device):
     assert torch.equal(moved.transpose(0, 1), vicinal.attention(q, k[:1].expand_as(k), v, pattern))
     five = torch.stack([q, 2 * q]), torch.stack([k, k]), torch.stack([v, -v])
     assert torch.equal(torch.vmap(lambda *x: vicinal.attention(*x, pattern))(*five)[0], want)
-
-
-def differentiable(q, k, v, pattern):
-    """oracle() for derivatives of any kind: one head, no empty row."""
-    i, j = pattern.neighbors("ij")
-    count = torch.zeros(pattern.n_queries, pattern.n_keys, dtype=torch.float64)
-    count.index_put_((torch.as_tensor(i), torch.as_tensor(j)), torch.ones((), dtype=torch.float64), accumulate=True)
-    scores = q[..., 0, :] @ k[..., 0, :].transpose(-1, -2) * q.shape[-1] ** -0.5 + count.log()
-    return (scores.softmax(-1) @ v[..., 0, :]).unsqueeze(-2)
-
-
-TRANSFORMS = {
-    "grad": lambda f, q, k, v: torch.func.grad(lambda *x: f(*x).sin().sum(), (0, 1, 2))(q, k, v),
-    "vjp": lambda f, q, k, v: torch.func.vjp(f, q, k, v)[1](v),
-    "jvp": lambda f, q, k, v: torch.func.jvp(f, (q, k, v), (k, v, q)),
-    "jacrev": lambda f, q, k, v: (torch.func.jacrev(lambda x: f(q * x, k, v)[:3])(q.new_tensor(0.5)),),
-    "jacfwd": lambda f, q, k, v: (torch.func.jacfwd(lambda x: f(q * x, k, v))(q.new_tensor(0.5)),),
-    "hessian": lambda f, q, k, v: (torch.func.hessian(lambda x: f(q * x, k, v).sin().sum())(q.new_tensor(0.5)),),
-    "grad of grad": lambda f, q, k, v: torch.func.grad(lambda x: torch.func.grad(
-        lambda *y: f(*y).sin().sum(), (0, 1, 2))(x, k, v)[1].square().sum(), (0,))(q),
-    "grad in vmap": lambda f, q, k, v: torch.vmap(torch.func.grad(lambda *x: f(*x).sin().sum(), (0, 1, 2)))(
-        *(torch.stack([x, 2 * x]) for x in (q, k, v))),
-}
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_transforms(name):
-    """jvp had tangents of 0, the others no right to be."""
-    pattern = periodic(40)
-    given = tensors((40, 1, 8))
-    got = TRANSFORMS[name](lambda *x: vicinal.attention(*x, pattern), *given)
-    want = TRANSFORMS[name](lambda *x: differentiable(*x, pattern), *(x.double() for x in given))
-    for a, b in zip(got, want):
-        close(a, b, 1e-4)
-
-
-def test_forward_mode():
-    import torch.autograd.forward_ad as forward
-    pattern = periodic(40)
-    q, k, v = tensors((40, 1, 8))
-    _, want = torch.func.jvp(lambda x: differentiable(x, k.double(), v.double(), pattern), (q.double(),), (v.double(),))
-    for grad in (False, True):
-        with forward.dual_level():
-            out = vicinal.attention(forward.make_dual(q.clone().requires_grad_(grad), v), k, v, pattern)
-            close(forward.unpack_dual(out).tangent, want, 1e-5)
-
-
-def test_gradients_through_vmap():
-    """They were None, with a warning of torch's."""
-    pattern = periodic(40)
-    given = tensors((3, 40, 1, 8), grad=True)
-    twin = [x.detach().double().requires_grad_() for x in given]
-    got = torch.autograd.grad(torch.vmap(lambda *x: vicinal.attention(*x, pattern))(*given).sin().sum(), given)
-    want = torch.autograd.grad(differentiable(*twin, pattern).sin().sum(), twin)
-    for a, b in zip(got, want):
-        close(a, b, 1e-5)
 
 
 @pytest.mark.parametrize("transform", [
@@ -473,15 +280,6 @@ def test_stale_number():
     assert again._number != number
 
 
-def test_dropped_before_backward():
-    q, k, v = tensors((200, 2, 16), grad=True)
-    out = vicinal.attention(q, k, v, periodic())  # autograd keeps it
-    gc.collect()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert torch.autograd.grad(out.sum(), v)[0].abs().sum() > 0
-
-
 def test_update():
     pattern = vicinal.pattern(points(), 5.0)
     q, k, v = tensors((200, 2, 16))
@@ -489,34 +287,6 @@ def test_update():
     moved = points() + np.random.default_rng(3).normal(0, 0.3, (200, 3))
     assert pattern.update_(moved) is pattern
     assert torch.equal(vicinal.attention(q, k, v, pattern), vicinal.attention(q, k, v, vicinal.pattern(moved, 5.0)))
-
-
-def test_update_before_backward():
-    """Gradients would be those of the new pairs."""
-    pattern = vicinal.pattern(points(), 5.0)
-    q, k, v = tensors((200, 2, 16), grad=True)
-    out = vicinal.attention(q, k, v, pattern)
-    pattern.update_(points(seed=1))
-    with pytest.raises(vicinal.ArgumentError, match="update it after backward"):
-        out.sum().backward()
-    vicinal.attention(q, k, v, pattern).sum().backward()
-
-
-def test_update_before_backward():
-    """Gradients of other pairs than those of the forward pass are refused, compiled or not."""
-    def call(q, k, v, pattern):
-        return vicinal.attention(q, k, v, pattern).square().sum()
-    for function in (call, torch.compile(call, fullgraph=True, backend="aot_eager")):
-        pattern = vicinal.pattern(points(), 5.0)
-        q, k, v = tensors((200, 2, 16), grad=True)
-        loss = function(q, k, v, pattern)
-        pattern.update_(points(seed=4))
-        with pytest.raises(vicinal.ArgumentError, match="before its backward pass"):
-            loss.backward()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            got = torch.autograd.grad(function(q, k, v, pattern), q)[0]
-        assert torch.equal(got, torch.autograd.grad(call(q, k, v, vicinal.pattern(points(seed=4), 5.0)), q)[0])
 
 
 def test_threads():

@@ -47,6 +47,36 @@ static vic_status attended(int64_t number, int64_t batch, int heads, bool *right
     return st;
 }
 
+/* Values of 1 have no gradient by the weights, whatever the pairs; each query's weights are 1 in all, and so are the columns
+ * of dv, if the pattern was not updated meanwhile. */
+static vic_status differentiated(int64_t number, int heads, bool same_pairs, bool *right, vic_error *err)
+{
+    float out[MOST] = { 0 }, lse[N * HEADS] = { 0 }, dq[MOST], dv[MOST];
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    vic_attention_backward_args b = VIC_INIT(vic_attention_backward_args);
+    a.q = a.k = a.v = tensor_of(ones, VIC_F32, 3, (const int64_t[]){ N, heads, DIM });
+    a.out = tensor_of(out, VIC_F32, 3, a.q.shape);
+    a.lse = tensor_of(lse, VIC_F32, 2, a.q.shape);
+    *right = true;
+    vic_status st = vicpy_attention(number, &a, false, err);
+    if (st) return st;
+    b.q = b.k = b.v = b.dout = a.q;
+    b.out = a.out;
+    b.lse = a.lse;
+    b.dq = tensor_of(dq, VIC_F32, 3, a.q.shape);
+    b.dv = tensor_of(dv, VIC_F32, 3, a.q.shape);
+    st = vicpy_attention_backward(number, &b, false, err);
+    for (int column = 0; !st && column < heads * DIM; column++) {
+        double sum = 0.0;
+        for (int i = 0; i < N; i++) {
+            *right = *right && fabsf(dq[i * heads * DIM + column]) < 1e-4F;
+            sum += dv[i * heads * DIM + column];
+        }
+        *right = *right && (!same_pairs || fabs(sum - N) < 1e-3 * N);
+    }
+    return st;
+}
+
 static void numbers_whose_pattern_is_gone(void **state)
 {
     uint64_t seed = 1;
@@ -66,6 +96,7 @@ static void numbers_whose_pattern_is_gone(void **state)
     for (int i = 0; i < 4; i++) {
         const int64_t wrong[] = { first, 0, -1, INT64_MAX };
         CHECK_FAILS(attended(wrong[i], 1, 1, &right, &err), VIC_BAD_ARGUMENT, "is gone");
+        CHECK_FAILS(differentiated(wrong[i], 1, true, &right, &err), VIC_BAD_ARGUMENT, "is gone");
         CHECK_FAILS(updated(wrong[i], &seed, &err), VIC_BAD_ARGUMENT, "is gone");
         CHECK_FAILS(vicpy_hold(wrong[i], &err), VIC_BAD_ARGUMENT, "is gone");
         vicpy_drop(wrong[i]);
@@ -75,6 +106,59 @@ static void numbers_whose_pattern_is_gone(void **state)
     assert_true(right);
     vicpy_drop(second);
     vicpy_drop(third);
+}
+
+/* The plan of tensors like `a`, as an address to compare, and what it is like. */
+static const struct planned *plan_of(int64_t number, const vic_attention_args *a, vic_plan_info *info)
+{
+    const vic_plan_options o = { .size = sizeof o,
+                                 .dtype = VIC_F32,
+                                 .out_dtype = VIC_F32,
+                                 .device = { VIC_CPU, 0 },
+                                 .heads = 1,
+                                 .kv_heads = 1,
+                                 .head_dim = DIM,
+                                 .head_dim_v = DIM };
+    struct planned *plan;
+    *info = (vic_plan_info)VIC_INIT(vic_plan_info);
+    assert_int_equal(plan_take(number, a, false, &plan, NULL), VIC_OK);
+    plan_give(plan);
+    assert_int_equal(vicpy_plan_get(number, &o, info, NULL), VIC_OK);
+    return plan;
+}
+
+/* Without gradients nothing is made for them; with them one plan does for both. */
+static void plans_with_gradients(void **state)
+{
+    uint64_t seed = 4;
+    vic_error err;
+    vic_plan_info info;
+    struct planned *held, *with;
+    bool right;
+    vic_attention_args a = VIC_INIT(vic_attention_args);
+    (void)state;
+    const int64_t number = made(&seed);
+    a.q = a.k = a.v = a.out = tensor_of(ones, VIC_F32, 3, (const int64_t[]){ N, 1, DIM });
+    const struct planned *without = plan_of(number, &a, &info);
+    const size_t bytes = info.bytes;
+    assert_null(info.backward_kernel);
+    assert_int_equal(plan_take(number, &a, false, &held, NULL), VIC_OK);
+    assert_ptr_equal(held, without);
+    CHECK_OK(differentiated(number, 1, true, &right, &err));
+    assert_true(right);
+    assert_int_equal(plan_take(number, &a, false, &with, NULL), VIC_OK);
+    assert_ptr_not_equal(with, held); /* which is in use still */
+    assert_ptr_equal(plan_of(number, &a, &info), with);
+    assert_non_null(info.backward_kernel);
+    assert_true(info.bytes > bytes);
+    plan_give(with);
+    plan_give(held);
+    CHECK_OK(updated(number, &seed, &err));
+    (void)plan_of(number, &a, &info);
+    assert_null(info.backward_kernel);
+    CHECK_OK(differentiated(number, 2, true, &right, &err)); /* no attention before */
+    assert_true(right);
+    vicpy_drop(number);
 }
 
 static struct {
@@ -123,7 +207,7 @@ static void *crowd(void *argument)
 {
     uint64_t seed = 10 + (uint64_t)(uintptr_t)argument;
     for (int round = 0; round < ROUNDS; round++) {
-        const int place = (int)(random_uniform(&seed) * PLACES), what = (int)(random_uniform(&seed) * 8);
+        const int place = (int)(random_uniform(&seed) * PLACES), what = (int)(random_uniform(&seed) * 10);
         const int64_t number = atomic_load(&shared.numbers[place]);
         vic_error err = { 0 };
         vic_plan_options o = { .size = sizeof o, .dtype = VIC_F32, .heads = HEADS, .head_dim = DIM };
@@ -140,6 +224,8 @@ static void *crowd(void *argument)
             st = vicpy_plan_get(number, &o, &info, &err);
         else if (what == 3 && (st = vicpy_hold(number, &err)) == VIC_OK)
             vicpy_drop(number);
+        else if (what < 6)
+            st = differentiated(number, 1 + round % HEADS, false, &right, &err);
         else
             st = attended(number, 1 + (int)(random_uniform(&seed) * 2), 1 + round % HEADS, &right, &err);
         if (st && !strstr(err.text, "is gone")) print_message("%s\n", err.text);
@@ -165,7 +251,8 @@ static void threads_and_forks(void **state)
         if (child == 0) {
             bool right;
             int64_t own = made(&seed);
-            _exit(attended(own, 1, 1, &right, NULL) || !right);
+            _exit(attended(own, 1, 1, &right, NULL) || !right || differentiated(own, 1, true, &right, NULL) ||
+                  !right);
         }
         assert_true(child > 0 && waitpid(child, &status, 0) == child);
         assert_int_equal(status, 0);
@@ -179,7 +266,8 @@ static void threads_and_forks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(numbers_whose_pattern_is_gone),
-                                        cmocka_unit_test(scratch_of_a_plan), cmocka_unit_test(threads_and_forks) };
+                                        cmocka_unit_test(plans_with_gradients), cmocka_unit_test(scratch_of_a_plan),
+                                        cmocka_unit_test(threads_and_forks) };
     for (int i = 0; i < MOST; i++) ones[i] = 1.0F;
     return cmocka_run_group_tests_name("glue_registry", tests, NULL, NULL);
 }
