@@ -66,9 +66,9 @@ __device__ __forceinline__ void multiply_weights(float *sums, const uint32_t *we
     for (int k = 0; k < C::COLUMNS / 16; k++)
 #pragma unroll
         for (int panel = 0; panel < C::PANELS; panel++)
-            ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(
-                sums + panel * (C::PANEL / 2), weights + 4 * k,
-                C::descriptor(matrix, panel * C::PANEL_BYTES + k * 2 * C::OCTET_BYTES));
+            ptx::wgmma_k16<C::PANEL, TYPE, true, true>::rs(sums + panel * (C::PANEL / 2), weights + 4 * k,
+                                                           C::descriptor(matrix, panel * C::PANEL_BYTES +
+                                                                                     k * 2 * C::OCTET_BYTES));
 }
 
 template <half_type TYPE, int N>
@@ -298,7 +298,7 @@ __device__ __forceinline__ void consume_gradient(const attn_bwd_params &p, const
         for (int k = 0; k < C::SUMS; k++)
 #pragma unroll
             for (int i = 0; i < D / 2; i++) t.sums[k][i] = 0.0f;
-        // Over keys, once for each query head of the key head.
+                // Over keys, once for each query head of the key head.
 #pragma unroll 1
         for (int left = C::OVER_KEYS ? p.heads_per_kv : 1;;) {
             w.ready(p);

@@ -44,8 +44,8 @@ template <bwd_pass PASS_, int D> struct attn_bwd_config : attn_bwd_choice<PASS_,
 
     // The ring has as many slots as there is room for, beside 4 KB for barriers, tasks, ones and alignment.
     static constexpr uint32_t SHARED_LIMIT = 227 * 1024;
-    static constexpr int RING = (SHARED_LIMIT - 4 * 1024 - WARPGROUPS * OWN_BYTES) /
-                                (STAGE_BYTES + WARPGROUPS * MASK_BYTES + TERMS_BYTES);
+    static constexpr int RING =
+        (SHARED_LIMIT - 4 * 1024 - WARPGROUPS * OWN_BYTES) / (STAGE_BYTES + WARPGROUPS * MASK_BYTES + TERMS_BYTES);
     static constexpr int REACH = (LATE ? RING - 1 : RING) / 2; // as the forward's
     static_assert(REACH > 0 && RING > WARPGROUPS, "the ring's invariant; a strip's diagonal stage is taken first");
 
@@ -57,10 +57,10 @@ template <bwd_pass PASS_, int D> struct attn_bwd_config : attn_bwd_choice<PASS_,
         // its strides are.
         alignas(128) uint16_t ones[OCTET][8];
         alignas(1024) uint8_t own[WARPGROUPS][OWN_BYTES];
-        uint64_t full[RING][2];                         // as the forward's
+        uint64_t full[RING][2]; // as the forward's
         uint64_t empty[RING];
-        uint64_t own_full[WARPGROUPS];                  // a warpgroup's own rows are there
-        uint64_t issued[2 * PAIRS];                     // by producer warp: it has issued its copies of a stage
+        uint64_t own_full[WARPGROUPS]; // a warpgroup's own rows are there
+        uint64_t issued[2 * PAIRS];    // by producer warp: it has issued its copies of a stage
         alignas(16) tile_task tasks[4 * WARPGROUPS][2];
     };
     static constexpr uint32_t BASE = 1024;

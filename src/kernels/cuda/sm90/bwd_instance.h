@@ -19,9 +19,9 @@ struct attn_bwd_pass {
 
 struct attn_bwd_instance {
     struct attn_bwd_pass over_queries, over_keys;
-    const void *row_terms;     /* struct row_terms_params; ROW_TERMS_THREADS threads a block, 8 for each row and head */
-    int columns, panel;        /* the head size; the columns of a tensor map's box */
-    int weight_shift;          /* weights are 2^shift times as large */
+    const void *row_terms; /* struct row_terms_params; ROW_TERMS_THREADS threads a block, 8 for each row and head */
+    int columns, panel;    /* the head size; the columns of a tensor map's box */
+    int weight_shift;      /* weights are 2^shift times as large */
     bool bf16;
 };
 

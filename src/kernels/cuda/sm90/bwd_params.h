@@ -23,8 +23,8 @@ struct attn_bwd_params {
     int32_t item_first[MOST_CTAS + 1];
     /* the problem.  Each strip's own rows are queries in the pass over queries, keys in the pass over keys; the stages'
      * rows are of the other kind.  Both come through tensor maps {d, row, head, batch}. */
-    int64_t n;                      /* rows of the pass's own kind */
-    int batch, heads, heads_per_kv; /* heads: of queries */
+    int64_t n;                       /* rows of the pass's own kind */
+    int batch, heads, heads_per_kv;  /* heads: of queries */
     const struct octet_terms *terms; /* [batch, heads, octets] of query rows */
     int64_t octets;
     /* What the pass gives: dq, and nothing; or dk and dv.  data NULL = not wanted. */

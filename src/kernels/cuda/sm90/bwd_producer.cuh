@@ -59,7 +59,7 @@ __device__ __forceinline__ void produce_in_turn(const attn_bwd_params &p, const 
     if (items.left <= 0) return;
     tile_item item = p.items[items.item()];
     int32_t loaded = octets_at(item.stage_first), octets = 0;
-    int round = 0; // which of the key head's query heads
+    int round = 0;              // which of the key head's query heads
     ptx::griddepcontrol_wait(); // what is copied may come from the kernel before
     while (items.left > 0) {
         const int batch = items.batch();
@@ -83,7 +83,8 @@ __device__ __forceinline__ void produce_in_turn(const attn_bwd_params &p, const 
                 loaded = octets_at(ahead ? after.stage_first : item.stage_first + next);
                 if (!second) {
                     masks += total * STEP_WORDS;
-                    count = lane % STAGE_OCTETS == 1 ? __popc(static_cast<uint32_t>(octets) >> STAGE_PLACES_SHIFT) : 0;
+                    count =
+                        lane % STAGE_OCTETS == 1 ? __popc(static_cast<uint32_t>(octets) >> STAGE_PLACES_SHIFT) : 0;
                     total = __reduce_add_sync(WARP, count);
                 }
             }

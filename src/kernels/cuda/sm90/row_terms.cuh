@@ -12,7 +12,8 @@ namespace sm90
 {
 template <half_type TYPE> __device__ __forceinline__ float float_of(uint16_t x)
 {
-    return TYPE == half_type::f16 ? __half2float(__ushort_as_half(x)) : __uint_as_float(static_cast<uint32_t>(x) << 16);
+    return TYPE == half_type::f16 ? __half2float(__ushort_as_half(x))
+                                  : __uint_as_float(static_cast<uint32_t>(x) << 16);
 }
 
 // The nearest number of the type, but no infinity: what is beyond the largest number is left to the terms behind.
@@ -39,17 +40,10 @@ __device__ __forceinline__ void load_vector(const attn_fwd_tensor &tensor, int64
     for (int i = 0; i < 8; i++) to[i] = float_of<TYPE>(halves[i]);
 }
 
-// Eight threads take a row and head, 8 columns each at a time; heads of a row follow each other, since most tensors
-// have them so.  blockIdx.y is the batch entry.  The sum's order depends on d_v alone.
+// Of one row and head, by eight threads: `part` is 0 .. 7.  The sum's order depends on d_v alone.
 template <half_type TYPE>
-__global__ void __launch_bounds__(ROW_TERMS_THREADS) row_terms(const __grid_constant__ row_terms_params p)
+__device__ __forceinline__ void terms_of(const row_terms_params &p, int row, int head, int batch, int part)
 {
-    const uint32_t number = blockIdx.x * (ROW_TERMS_THREADS / 8) + threadIdx.x / 8, heads = p.heads;
-    const int row = static_cast<int>(number / heads), head = static_cast<int>(number % heads), batch = blockIdx.y;
-    const int part = threadIdx.x & 7;
-    ptx::griddepcontrol_launch_dependents();
-    ptx::griddepcontrol_wait(); // the kernels before may still read what was there, or write what is read here
-    if (row >= p.octets * OCTET) return; // all threads of a row do
     float d = 0.0f, l = INFINITY;
     if (row < p.n_q) {
         const int64_t at = p.q_rows ? p.q_rows[row] : row;
@@ -77,7 +71,22 @@ __global__ void __launch_bounds__(ROW_TERMS_THREADS) row_terms(const __grid_cons
     const uint16_t high = nearest_finite<TYPE>(-d);
     const float rest = -d - float_of<TYPE>(high);
     const uint16_t middle = nearest_finite<TYPE>(rest), low = nearest_finite<TYPE>(rest - float_of<TYPE>(middle));
-    *reinterpret_cast<uint4 *>(to->minus_d[row % OCTET]) = make_uint4(high | static_cast<uint32_t>(middle) << 16, low, 0, 0);
+    *reinterpret_cast<uint4 *>(to->minus_d[row % OCTET]) =
+        make_uint4(high | static_cast<uint32_t>(middle) << 16, low, 0, 0);
     to->l[row % OCTET] = l;
+}
+
+// Eight threads take a row and head, 8 columns each at a time; heads of a row follow each other, since most tensors
+// have them so.
+template <half_type TYPE>
+__global__ void __launch_bounds__(ROW_TERMS_THREADS) row_terms(const __grid_constant__ row_terms_params p)
+{
+    const uint32_t number = blockIdx.x * (ROW_TERMS_THREADS / 8) + threadIdx.x / 8, heads = p.heads;
+    const int row = static_cast<int>(number / heads), head = static_cast<int>(number % heads);
+    const int part = threadIdx.x & 7;
+    ptx::griddepcontrol_launch_dependents();
+    ptx::griddepcontrol_wait(); // the kernels before may still read what was there, or write what is read here
+    if (row >= p.octets * OCTET) return; // all threads of a row do
+    for (int batch = blockIdx.y; batch < p.batch; batch += gridDim.y) terms_of<TYPE>(p, row, head, batch, part);
 }
 } // namespace sm90

@@ -8,8 +8,7 @@
 namespace sm90
 {
 // Starts to copy a warp's task to shared memory at `to`.
-template <int WARPGROUPS>
-__device__ __forceinline__ void fetch_task(const tile_task *tasks, int item, uint32_t to)
+template <int WARPGROUPS> __device__ __forceinline__ void fetch_task(const tile_task *tasks, int item, uint32_t to)
 {
     const int warpgroup = uniform(threadIdx.x >> 7), lane = threadIdx.x & 31;
     const tile_task *task = tasks + (static_cast<int64_t>(item) * WARPGROUPS + warpgroup);
