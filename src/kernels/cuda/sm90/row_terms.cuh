@@ -5,7 +5,8 @@
 #include "kernels/cuda/sm90/bwd_instance.h"
 #include "kernels/cuda/sm90/strip.cuh"
 
-#include <cuda_bf16.h>
+#include <cfloat>
+#include <cstring>
 #include <cuda_fp16.h>
 
 namespace sm90
@@ -67,6 +68,8 @@ __device__ __forceinline__ void terms_of(const row_terms_params &p, int row, int
             l = fmaf(lse, 1.44269504088896340736f, -static_cast<float>(weight_shift<TYPE>));
     }
     if (part != 0) return;
+    // The operand holds no more than three of the type's largest numbers: beyond that the gradients are NaN, not wrong.
+    if (!(fabsf(d) <= (TYPE == half_type::f16 ? 3.0f * 65504.0f : FLT_MAX))) d = NAN;
     octet_terms *to = p.terms + (static_cast<int64_t>(batch) * p.heads + head) * p.octets + row / OCTET;
     const uint16_t high = nearest_finite<TYPE>(-d);
     const float rest = -d - float_of<TYPE>(high);
