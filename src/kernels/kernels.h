@@ -23,7 +23,13 @@
     X(attn_fwd_sm90_bf16_d128)                                                                                       \
     X(attn_fwd_unfused_f16)                                                                                          \
     X(attn_fwd_unfused_bf16)
-#define KERNELS_BACKWARD_CUDA(X) X(attn_bwd_sm90_f16_d64) X(attn_bwd_sm90_bf16_d64)
+#define KERNELS_BACKWARD_CUDA(X)                                                                                     \
+    X(attn_bwd_sm90_f16_d32)                                                                                         \
+    X(attn_bwd_sm90_f16_d64)                                                                                         \
+    X(attn_bwd_sm90_f16_d128)                                                                                        \
+    X(attn_bwd_sm90_bf16_d32)                                                                                        \
+    X(attn_bwd_sm90_bf16_d64)                                                                                        \
+    X(attn_bwd_sm90_bf16_d128)
 #else
 #define KERNELS_CUDA(X)
 #define KERNELS_BACKWARD_CUDA(X)

@@ -22,6 +22,14 @@ template <> struct attn_bwd_choice<bwd_pass::keys, 64> {
     static constexpr int COLUMNS = 64;
     static constexpr bool LATE = true;
 };
+template <bwd_pass PASS> struct attn_bwd_choice<PASS, 32> : attn_bwd_choice<PASS, 64> {
+};
+// Own rows take much of shared memory, so the ring is short, and a late product would keep a slot of it.
+template <bwd_pass PASS> struct attn_bwd_choice<PASS, 128> {
+    static constexpr int WARPGROUPS = 2;
+    static constexpr int COLUMNS = PASS == bwd_pass::keys ? 32 : 64; // dk and dv leave no registers for 64
+    static constexpr bool LATE = false;
+};
 
 template <bwd_pass PASS_, int D> struct attn_bwd_config : attn_bwd_choice<PASS_, D>, stage_matrices<D> {
     using attn_bwd_choice<PASS_, D>::WARPGROUPS, attn_bwd_choice<PASS_, D>::COLUMNS, attn_bwd_choice<PASS_, D>::LATE;
@@ -32,7 +40,7 @@ template <bwd_pass PASS_, int D> struct attn_bwd_config : attn_bwd_choice<PASS_,
     static constexpr int SUMS = OVER_KEYS ? 2 : 1; // what a warpgroup adds up: dq; or dk and dv
     static constexpr int THREADS = (WARPGROUPS + 1) * 128;
     static constexpr int REGISTERS = 65536 / THREADS / 8 * 8;
-    static constexpr int PRODUCER_REGISTERS = WARPGROUPS == 2 ? 24 : 32;
+    static constexpr int PRODUCER_REGISTERS = D == 128 ? 48 : WARPGROUPS == 2 ? 24 : 32;
     static constexpr int CONSUMER_REGISTERS =
         (REGISTERS * (WARPGROUPS + 1) - PRODUCER_REGISTERS) / WARPGROUPS / 8 * 8;
 

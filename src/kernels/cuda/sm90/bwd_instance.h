@@ -28,7 +28,8 @@ struct attn_bwd_instance {
 enum { ROW_TERMS_THREADS = 256 };
 
 /* attn_bwd_d64.cu and so on. */
-extern const struct attn_bwd_instance attn_bwd_f16_d64, attn_bwd_bf16_d64;
+extern const struct attn_bwd_instance attn_bwd_f16_d32, attn_bwd_f16_d64, attn_bwd_f16_d128;
+extern const struct attn_bwd_instance attn_bwd_bf16_d32, attn_bwd_bf16_d64, attn_bwd_bf16_d128;
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,11 @@
         .launch_backward = cuda_sm90_bwd_launch,                                                                     \
     };
 
+KERNEL(f16, DTYPE_F16, 32)
 KERNEL(f16, DTYPE_F16, 64)
+KERNEL(f16, DTYPE_F16, 128)
+KERNEL(bf16, DTYPE_BF16, 32)
 KERNEL(bf16, DTYPE_BF16, 64)
+KERNEL(bf16, DTYPE_BF16, 128)
 
 #endif

@@ -6,7 +6,6 @@
 #include "kernels/cuda/sm90/plan/layout.h"
 
 #include "objects.h"
-#include "pattern/transpose.h"
 
 enum { DIM = 3, MOST_RING = 20, PRODUCERS = 4, CTAS = 3 };
 
@@ -413,11 +412,8 @@ static void check_passes(vic_pattern *p, int heads, int kv_heads)
     struct problem x;
     vic_pattern *transposed;
     uint64_t seed = 29;
-    struct pool *pool;
     vic_error err;
-    CHECK_OK(pool_create(1, &pool, &err));
-    CHECK_OK(pattern_transpose(p, pool, &transposed, &err));
-    pool_free(pool);
+    CHECK_OK(vic_pattern_transpose(NULL, p, &transposed, &err));
     make_problem(p, heads, kv_heads, &x);
     const int64_t nq = p->n_q * heads * DIM, nk = p->n_k * kv_heads * DIM;
     for (size_t i = 0; i < sizeof over_keys / sizeof *over_keys; i++) {
