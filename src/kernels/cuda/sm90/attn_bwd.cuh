@@ -104,12 +104,12 @@ __device__ __forceinline__ void finish_late(gradient_state<C, D> &t, const late_
 // runs while S and T of the next one do, and `late` is that of the step before, and afterwards that of this one; over
 // keys, the product with P is waited for in the next step, too.
 template <half_type TYPE, typename C, int D, gradient_step KIND>
-__device__ __forceinline__ void gradient_of(const attn_bwd_params &p, list_walk<C> &w, gradient_state<C, D> &t,
-                                            late_product &late)
+__device__ __forceinline__ void gradient_of(const attn_bwd_params &p, list_walk<C> &w, uint32_t own,
+                                            gradient_state<C, D> &t, late_product &late)
 {
     constexpr bool MASKED = KIND != gradient_step::full, BEHIND = C::LATE && KIND != gradient_step::first;
     constexpr int N = C::COLUMNS / 2, OCTETS = C::COLUMNS / OCTET;
-    const uint32_t own = own_rows<C>(), stage = w.stage(), empty = w.empty();
+    const uint32_t stage = w.stage(), empty = w.empty();
     const uint32_t stage_terms = C::TERMS + w.at.slot() * C::TERMS_BYTES;
     w.wait();
     const uint32_t bits = MASKED ? w.bits() : WARP;
@@ -181,13 +181,14 @@ template <half_type TYPE, typename C, int D>
 __device__ __forceinline__ void walk_gradient(const attn_bwd_params &p, list_walk<C> &w, gradient_state<C, D> &t)
 {
     late_product late;
+    const uint32_t own = own_rows<C>();
     if (!w.more()) return;
-    if constexpr (C::LATE) gradient_of<TYPE, C, D, gradient_step::first>(p, w, t, late);
+    if constexpr (C::LATE) gradient_of<TYPE, C, D, gradient_step::first>(p, w, own, t, late);
     while (w.more()) {
 #pragma unroll 1
-        while (w.full()) gradient_of<TYPE, C, D, gradient_step::full>(p, w, t, late);
+        while (w.full()) gradient_of<TYPE, C, D, gradient_step::full>(p, w, own, t, late);
 #pragma unroll 1
-        while (w.masked()) gradient_of<TYPE, C, D, gradient_step::masked>(p, w, t, late);
+        while (w.masked()) gradient_of<TYPE, C, D, gradient_step::masked>(p, w, own, t, late);
     }
     if constexpr (C::LATE) {
         ptx::wgmma_fence();
