@@ -214,4 +214,3 @@ void test_given(void **state)
     run_with_bias(c, 82, 20, check_zeros);
     run_with_bias(c, 83, 20, check_one_given);
 }
-

@@ -148,9 +148,8 @@ static void run_on_gpu(const vic_plan *plan, struct gradients *g, const struct a
     enum { TENSORS = 10, INPUTS = 7, GUARD = 256 };
     struct problem *p = g->p;
     struct attention_backward_args args = *of_host;
-    struct tensor *const owners[TENSORS] = {
-        &p->q, &p->k, &p->v, &p->out, &p->lse, &g->dout, &g->dlse, &g->dq, &g->dk, &g->dv
-    };
+    struct tensor *const owners[TENSORS] = { &p->q,    &p->k,    &p->v,  &p->out, &p->lse,
+                                             &g->dout, &g->dlse, &g->dq, &g->dk,  &g->dv };
     struct attention_tensor *const views[TENSORS] = { &args.q,    &args.k,    &args.v,  &args.out, &args.lse,
                                                       &args.dout, &args.dlse, &args.dq, &args.dk,  &args.dv };
     void *copies[TENSORS];

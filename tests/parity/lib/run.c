@@ -36,7 +36,8 @@ static const char *gradients_by_name(const struct attention_shape *shape)
             .operation = ATTENTION_BACKWARD, .shape = *shape, .device = the_gpu, .kernel = kernel->name
         };
         vic_error err;
-        if (!is_tested(kernel) || plan_choose(&request, kernel_table, kernel_table_size, &fits, &err) != VIC_OK) continue;
+        if (!is_tested(kernel) || plan_choose(&request, kernel_table, kernel_table_size, &fits, &err) != VIC_OK)
+            continue;
         if (!best || kernel->cost < best->cost) best = kernel;
     }
     CHECK(best != NULL, "no kernel of gradients takes %s, head sizes %d and %d", vic_dtype_name(shape->dtype),
