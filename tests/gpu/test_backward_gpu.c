@@ -254,7 +254,50 @@ static void test_many_items(void **state)
                 end(&c);
             }
 }
+/* Not a test: what each pass takes, with the row terms before it, and all of them.  The row terms alone are what the
+ * first two are longer than the third. */
+static void print_times(void **state)
+{
+    static const struct {
+        double cutoff;
+        int d, heads;
+    } cases[] = { { 10.0, 64, 4 }, { 6.0, 64, 4 }, { 10.0, 32, 4 }, { 10.0, 128, 8 } };
+    static const int launches[] = { 100, 1000 };
+    enum { ATOMS = 92224, MOST = 1000 };
+    static double seconds[MOST];
+    (void)state;
+    if (nothing_to_test()) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct call c;
+        begin(of_atoms(ATOMS, cbrt(ATOMS / 0.1), cases[i].cutoff), VIC_F16, cases[i].heads, cases[i].heads,
+              cases[i].d, true, 1.0, &c);
+        for (int l = 0; l < 2; l++)
+            for (int wanted = 1; wanted <= 3; wanted++) {
+                const vic_time_options o = { .size = sizeof o, .launches = launches[l] };
+                vic_attention_backward_args a = c.args;
+                vic_error err;
+                double sum = 0.0;
+                if (!(wanted & 1)) a.dq = (vic_tensor){ 0 };
+                if (!(wanted & 2)) a.dk = a.dv = (vic_tensor){ 0 };
+                CHECK_OK(vic_attention_backward_time(NULL, c.plan, &a, &o, seconds, &err));
+                for (int k = 0; k < launches[l]; k++) sum += seconds[k];
+                print_message("%d atoms, %g A, %d x %d, %s, mean of %d launches: %.4f ms\n", ATOMS, cases[i].cutoff,
+                              cases[i].heads, cases[i].d,
+                              wanted == 1   ? "row terms and dq"
+                              : wanted == 2 ? "row terms, dk and dv"
+                                            : "all gradients",
+                              launches[l], 1e3 * sum / launches[l]);
+            }
+        end(&c);
+    }
+}
 #else
+static void print_times(void **state)
+{
+    (void)state;
+    skip();
+}
+
 static void test_many_items(void **state)
 {
     (void)state;
@@ -262,7 +305,15 @@ static void test_many_items(void **state)
 }
 #endif
 
-/* All groups, or those that are named: checkers that take minutes run side by side. */
+/* Whether a group is to run: all are where none is named. */
+static bool is_named(int argc, char **argv, const char *group)
+{
+    bool named = argc == 1;
+    for (int k = 1; k < argc; k++) named = named || strcmp(argv[k], group) == 0;
+    return named;
+}
+
+/* All groups, or those that are named, times only if they are: checkers that take minutes run side by side. */
 int main(int argc, char **argv)
 {
     const struct CMUnitTest cases[] = {
@@ -281,19 +332,17 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_given),
     };
-    const struct CMUnitTest ways[] = { WAY_TESTS };
+    const struct CMUnitTest ways[] = { WAY_TESTS }, times[] = { cmocka_unit_test(print_times) };
     int failed = 0;
-    bool all = argc == 1;
     tested = VIC_CUDA;
     tested_operation = ATTENTION_BACKWARD;
-    for (int i = 1; i <= 3; i++) {
-        static const char *const names[] = { "", "gpu_backward", "gpu_backward_cases", "gpu_backward_ways" };
-        bool named = all;
-        for (int k = 1; k < argc; k++) named = named || strcmp(argv[k], names[i]) == 0;
-        if (!named) continue;
-        if (i == 1) failed += cmocka_run_group_tests_name(names[i], gradients, start_pools, stop_pools);
-        if (i == 2) failed += cmocka_run_group_tests_name(names[i], cases, start_pools, stop_pools);
-        if (i == 3) failed += cmocka_run_group_tests_name(names[i], ways, start_pools, stop_pools);
-    }
+    if (is_named(argc, argv, "gpu_backward"))
+        failed += cmocka_run_group_tests_name("gpu_backward", gradients, start_pools, stop_pools);
+    if (is_named(argc, argv, "gpu_backward_cases"))
+        failed += cmocka_run_group_tests_name("gpu_backward_cases", cases, start_pools, stop_pools);
+    if (is_named(argc, argv, "gpu_backward_ways"))
+        failed += cmocka_run_group_tests_name("gpu_backward_ways", ways, start_pools, stop_pools);
+    if (argc > 1 && is_named(argc, argv, "gpu_backward_times"))
+        failed += cmocka_run_group_tests_name("gpu_backward_times", times, start_pools, stop_pools);
     return test_result(failed, nothing_to_test());
 }
