@@ -11,14 +11,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The entry of the Python package does this one itself, and calls this program for the rest. */
+/* The entry of the Python package does these itself, and calls this program for the rest. */
+static vic_status elsewhere(const char *name, vic_error *err)
+{
+    return fail(err, VIC_BAD_ARGUMENT,
+                "this is the C command alone, and %s is in Python: install the package (pip install . in the "
+                "source tree) and run `python3 -m vicinal %s`",
+                name, name);
+}
+
 static vic_status compare_elsewhere(int argc, char **argv, vic_error *err)
 {
     (void)argc;
     (void)argv;
-    return fail(err, VIC_BAD_ARGUMENT,
-                "this is the C command alone, and compare is in Python: install the package (pip install . in the "
-                "source tree) and run `python3 -m vicinal compare`");
+    return elsewhere("compare", err);
+}
+
+static vic_status report_elsewhere(int argc, char **argv, vic_error *err)
+{
+    (void)argc;
+    (void)argv;
+    return elsewhere("report", err);
 }
 
 static const struct command commands[] = {
@@ -30,6 +43,7 @@ static const struct command commands[] = {
     { "bench", "time attention, patterns, engines and servers", cmd_bench },
     { "compare", "its attention beside other ways to compute it: times and errors (Python package)",
       compare_elsewhere },
+    { "report", "one page of the results of bench and compare (Python package)", report_elsewhere },
     { "env", "version, devices, kernels and switches of this build on this machine", cmd_env },
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -47,7 +61,7 @@ static void help(FILE *to)
                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 bad input, 4 no such device or kernel.\n");
 }
 
-static int report(const char *command, const vic_error *err)
+static int report_error(const char *command, const vic_error *err)
 {
     bool colour = stream_has_colour(stderr);
     fprintf(stderr, "vicinal%s%s: %serror:%s %s\n", *command ? " " : "", command, colour ? "\033[1;31m" : "",
@@ -69,18 +83,18 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         help(stdout);
-        return text_end(&err) == VIC_OK ? 0 : report("", &err);
+        return text_end(&err) == VIC_OK ? 0 : report_error("", &err);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("vicinal %s\n", vic_version());
-        return text_end(&err) == VIC_OK ? 0 : report("", &err);
+        return text_end(&err) == VIC_OK ? 0 : report_error("", &err);
     }
     command = command_find(commands, COMMANDS, argv[1], &err);
-    if (!command) return report("", &err);
+    if (!command) return report_error("", &err);
     st = command->run(argc - 2, argv + 2, &err);
     progress_end();
     if (st == VIC_OK) st = text_end(&err);
     if (st == VIC_OK) return 0;
     field_names_to_options(&err);
-    return report(command->name, &err);
+    return report_error(command->name, &err);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`vicinal` and `python -m vicinal`: the C command, in place of this process.  What is written in Python is called
-here: vicinal compare."""
+here: vicinal compare, vicinal report, vicinal bench all."""
 import os
 import sys
 
@@ -20,6 +20,12 @@ def main():
     if sys.argv[1:2] == ["compare"]:
         from . import compare
         return compare.main(sys.argv[2:])
+    if sys.argv[1:2] == ["report"]:
+        from . import report
+        return report.main(sys.argv[2:])
+    if sys.argv[1:3] == ["bench", "all"]:
+        from . import suite
+        return suite.main(sys.argv[3:])
     # Python ignores these, and so would the command.
     import _signal
     for name in ("SIGPIPE", "SIGXFSZ"):

@@ -21,7 +21,7 @@ def test_version(vicinal):
 def test_help_lists_the_subcommands_that_exist(vicinal):
     text = vicinal("--help").out
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
-    assert listed == SUBCOMMANDS[:-1] + ["compare", "env"]
+    assert listed == SUBCOMMANDS[:-1] + ["compare", "report", "env"]
 
 
 def test_no_arguments_is_a_usage_error(binary, tmp_path):
@@ -43,6 +43,8 @@ def test_help_of_each(vicinal, name):
     (["pakcing"], ["'pakcing'", "did you mean packing?"]),
     (["patt"], ["did you mean pattern?"]),
     (["compare", "--help"], ["compare is in Python", "python3 -m vicinal compare"]),
+    (["report", "x.jsonl"], ["report is in Python", "python3 -m vicinal report"]),
+    (["bench", "all"], ["bench all is in Python", "python3 -m vicinal bench all"]),
     (["comapre"], ["did you mean compare?"]),
     (["zzzzzz"], ["subcommand 'zzzzzz'", "--help"]),
     (["--nonsense"], ["option '--nonsense'"]),

@@ -69,14 +69,15 @@ def test_imports_next_to_nothing():
     assert entry - empty == {"vicinal", "vicinal.__main__"}
 
 
-def test_compare_is_called_in_python():
-    said = python("-c", """if True:
+@pytest.mark.parametrize("name", ["compare", "report"])
+def test_what_is_called_in_python(name):
+    said = python("-c", f"""if True:
         import sys, types
-        sys.modules["vicinal.compare"] = compare = types.ModuleType("vicinal.compare")
-        compare.main = lambda words: print(words) or 3
+        sys.modules["vicinal.{name}"] = module = types.ModuleType("vicinal.{name}")
+        module.main = lambda words: print(words) or 3
         import vicinal.__main__
-        vicinal.compare = compare
-        sys.argv = ["vicinal", "compare", "--json", "x.pdb"]
+        vicinal.{name} = module
+        sys.argv = ["vicinal", "{name}", "--json", "x.pdb"]
         sys.exit(vicinal.__main__.main())
     """)
     assert (said.returncode, said.stdout) == (3, "['--json', 'x.pdb']\n"), said.stderr

@@ -197,3 +197,61 @@ def test_counts_that_changed(counted, factor):
 def test_counts_of_another_compiler(counted):
     done = counted(2.0, "Clang 30.0, Release")
     assert done.returncode == 77 and "not compared" in done.stdout
+
+
+@pytest.fixture
+def machine_code(tmp_path):
+    """count-machine-code of kernels given as {name: (registers, stack, instructions)}, with a cuobjdump that shows them."""
+    tool = tmp_path / "tools/count-machine-code"
+    tool.parent.mkdir()
+    (tmp_path / "bench").mkdir()
+    shutil.copy(TOOLS / "count-machine-code", tool)
+    library = tmp_path / "libvicinal.so"
+    library.touch()
+
+    def script(name, text):
+        (tmp_path / name).write_text(f"#!{sys.executable}\nimport sys\n{text}")
+        (tmp_path / name).chmod(0o755)
+
+    def call(kernels, *words, cuda="CUDA 13.0 (sm_90a)", tools=("cuobjdump", "c++filt")):
+        usage = "".join(f" Function {name}:\n  REG:{r} STACK:{s} SHARED:0 LOCAL:0\n" for name, (r, s, _) in kernels.items())
+        line = "        /*{:04x}*/                   {} ;     /* 0x0000 */\n                       /* 0x0000 */\n"
+        code = "".join(f"\n\t\tFunction : {name}\n" + "".join(
+            line.format(16 * i, "@!P0 HGMMA.64x64x16.F32 R24, R4" if i % 2 else "LDG.E R2, [R2]") for i in range(n)) +
+            line.format(16 * n, "NOP") for name, (_, _, n) in kernels.items())
+        (tmp_path / "usage").write_text(usage)
+        (tmp_path / "code").write_text(code)
+        script("vicinal", f"print({json.dumps(dict(build='GNU 12, RelWithDebInfo, ' + cuda + ', commit 0'))!r})")
+        script("cuobjdump", f"print(open({str(tmp_path)!r} + ('/code' if '-sass' in sys.argv else '/usage')).read())")
+        script("c++filt", "print(sys.stdin.read(), end='')")
+        for name in {"cuobjdump", "c++filt"} - set(tools):
+            (tmp_path / name).unlink()
+        return subprocess.run([sys.executable, str(tool), *words, str(library)], capture_output=True, encoding="utf-8",
+                              timeout=PATIENCE, env={**os.environ, "PATH": str(tmp_path), "CUDA_PATH": str(tmp_path),
+                                                     "XDG_CACHE_HOME": str(tmp_path)})
+
+    return call
+
+
+@pytest.mark.parametrize("now, code, words", [
+    ({"a": (96, 0, 1000), "b": (40, 64, 100)}, 0, "+0.00%"), ({"a": (96, 0, 1029), "b": (40, 64, 98)}, 0, "-2.00%"),
+    ({"a": (96, 0, 1031), "b": (40, 64, 100)}, 1, "a: instructions 1,000 -> 1,031 (+3.1%)"),
+    ({"a": (97, 0, 1000), "b": (40, 64, 100)}, 1, "a: registers 96 -> 97"),
+    ({"a": (96, 16, 1000), "b": (40, 64, 100)}, 1, "a: stack_bytes 0 -> 16"),
+    ({"a": (96, 0, 1000)}, 1, "b: is gone"), ({"a": (96, 0, 1000), "b": (40, 64, 100), "c": (1, 0, 1)}, 1, "c: is new"),
+])
+def test_machine_code(machine_code, now, code, words):
+    done = machine_code({"a": (96, 0, 1000), "b": (40, 64, 100)}, "--update")
+    assert done.returncode == 0 and '"wgmma": 500, "exp2": 0, "shared": 0, "global": 500' in done.stdout, done.stderr
+    done = machine_code(now)
+    assert done.returncode == code and words in done.stdout, done.stdout + done.stderr
+    assert ("--update" in done.stdout) == bool(code)
+
+
+def test_machine_code_that_cannot_be_compared(machine_code):
+    kernels = {"a": (96, 0, 1000)}
+    machine_code(kernels, "--update")
+    for more, words in (({"cuda": "CUDA 12.8 (sm_90a)"}, "those of CUDA 13.0"), ({"cuda": "no CUDA"}, "without CUDA"),
+                        ({"tools": ["c++filt"]}, "no cuobjdump"), ({"tools": ["cuobjdump"]}, "no c++filt")):
+        done = machine_code(kernels, **more)
+        assert done.returncode == 77 and words in done.stdout, done.stdout + done.stderr
