@@ -8,6 +8,7 @@ torch over the list of pairs.  Prints how far the losses differ, and what a step
 Options are those of atom_transformer.py.  Each of the two runs in a process of its own; the peak of its memory is what comes on
 top of what there was before the first step (Linux says it in /proc).
 """
+import functools
 import multiprocessing
 import re
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 import atom_transformer as example
+import vicinal
 
 BACKENDS = ("auto", "reference")
 
@@ -30,10 +32,11 @@ def resident(name):
 
 def training(given, backend):
     """Losses of all steps, Pearson's r of the held-out atoms, seconds a step, and MB at most."""
-    o = example.arguments([*given, "--backend", backend])
+    o = example.arguments(given)
+    vicinal.attention = functools.partial(vicinal.attention, backend=backend)  # for this process, whose model does not choose
     torch.manual_seed(o.seed)
     batches, tests = example.batches_of(o)
-    model = example.AtomTransformer(cutoff=o.cutoff if o.bias else None, backend=backend)
+    model = example.AtomTransformer(cutoff=o.cutoff if o.bias else None)
     run = torch.compile(model) if o.compile else model
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
         peak.write("5")  # from now on
