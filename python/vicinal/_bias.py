@@ -24,7 +24,7 @@ class DistanceBias:
     ArgumentError.
     """
 
-    positions = keys = cell = None
+    _at = None  # (positions, keys, cell) of at()
 
     def __init__(self, table, cutoff=None):
         if not is_torch(table):
@@ -78,13 +78,13 @@ class DistanceBias:
         differentiable; with backend="reference" any number of times.
         """
         found = DistanceBias(self.table, self.cutoff)
-        found.positions, found.keys, found.cell = positions, keys, cell
+        found._at = positions, keys, cell
         return found
 
     def __add__(self, other):
         if not isinstance(other, DistanceBias):
             return NotImplemented
-        if self.positions is not None or other.positions is not None:
+        if self._at is not None or other._at is not None:
             raise _c.ArgumentError("a bias that is at positions cannot be added to: add first, then .at(positions)")
         one, two = self.table, other.table
         if one.shape[1] != two.shape[1] or (one.shape[0] != two.shape[0] and 1 not in (one.shape[0], two.shape[0])):

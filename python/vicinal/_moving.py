@@ -27,21 +27,20 @@ def _check_points(name, given, stored, rows=slice(None)):
 
 
 def checked(bias, pattern):
-    """(positions, keys, cell), or None where the bias is at none; raises ArgumentError where they are not the pattern's."""
-    if bias is None or bias.positions is None:
-        return None
+    """(positions, keys, cell) of the bias; raises ArgumentError where they are not the pattern's."""
+    positions, keys, cell = bias._at
     if pattern.positions is None:
         raise _c.ArgumentError(f"bias.at(): the pattern was made without positions: {pattern!r}")
-    _check_points("positions", bias.positions, pattern.positions)
-    if bias.keys is not None:
+    _check_points("positions", positions, pattern.positions)
+    if keys is not None:
         if pattern.one_set:
             raise _c.ArgumentError("bias.at(): keys: this pattern has one set of points: give positions alone")
-        _check_points("keys", bias.keys, pattern._positions("key"))
-    if bias.cell is not None:
+        _check_points("keys", keys, pattern._positions("key"))
+    if cell is not None:
         if not any(pattern.pbc):
             raise _c.ArgumentError("bias.at(): cell: the pattern is not periodic")
-        _check_points("cell", bias.cell, np.asarray(pattern.cell), np.asarray(pattern.pbc))
-    return bias.positions, bias.keys, bias.cell
+        _check_points("cell", cell, np.asarray(pattern.cell), np.asarray(pattern.pbc))
+    return positions, keys, cell
 
 
 def _gradients(q, k, v, table, out, lse, dout, dlse, n_positions, n_keys, pattern, scale, in_order, needs):

@@ -467,7 +467,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
         table = bias.table if is_torch(bias.table) else torch.from_numpy(bias.table)
         table = table.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
     moved = None
-    if bias is not None and bias.positions is not None:
+    if bias is not None and bias._at is not None:
         from . import _moving
         moved = _moving.checked(bias, pattern)
     if compute_dtype is not None:
