@@ -12,6 +12,7 @@ import multiprocessing
 import re
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
@@ -67,8 +68,8 @@ def main(given=None):
         sys.exit("--device: there are kernels of gradients for the CPU only: leave it out")
     found = {}
     for backend in BACKENDS:
-        with multiprocessing.get_context("spawn").Pool(1) as child:
-            found[backend] = child.apply(training, (given, backend))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
+            found[backend] = child.submit(training, given, backend).result()
     some = found["auto"]
     print(f"{len(some['atoms'])} batches of {', '.join(f'{n:,}' for n in some['atoms'])} atoms and "
           f"{', '.join(f'{n:,}' for n in some['pairs'])} pairs, {len(some['losses'])} steps")
