@@ -185,6 +185,8 @@ def _table(bias):
 def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     q, k, v = (host_array(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
     check(q, k, v, pattern, bias, backend)
+    if bias is not None and bias._at is not None:
+        raise _c.ArgumentError("bias.at(): NumPy has no gradients: give q, k and v as torch tensors, or the bias without at()")
     dtype, d_v = q.dtype, v.shape[-1]
     scale = scale_of(scale, q.shape[-1])
     if compute_dtype is not None:
