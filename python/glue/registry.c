@@ -377,8 +377,12 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
     if (k && !p) {
         if (in_graph)
             return say(err, VIC_BAD_ARGUMENT,
-                       "there is no plan yet for these tensors, and none can be made while a CUDA graph is captured: "
-                       "call attention once with such tensors before the capture");
+                       key->backward
+                           ? "there is no plan with gradients yet for these tensors, and none can be made while a "
+                             "CUDA graph is captured: run attention and its backward pass once with such tensors "
+                             "before the capture"
+                           : "there is no plan yet for these tensors, and none can be made while a CUDA graph is "
+                             "captured: call attention once with such tensors before the capture");
         pthread_mutex_lock(&making);
         pthread_mutex_lock(&lock);
         if ((k = find(number))) {
