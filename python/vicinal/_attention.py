@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vicinal.attention()."""
+"""vicinal.attention() and, for NumPy, vicinal.attention_backward()."""
 import ctypes as c
 import math
 import sys
@@ -55,6 +55,50 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
         from ._torch import attention as _torch_attention
         return _torch_attention(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
     return _numpy(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
+
+
+def attention_backward(q, k, v, out, lse, dout, pattern, *, dlse=None, scale=None, bias=None, sorted=False):
+    """Gradients of vicinal.attention() of NumPy arrays, for training without torch or JAX, where autograd does this:
+
+        out, lse = vicinal.attention(q, k, v, pattern, return_lse=True)
+        dq, dk, dv = vicinal.attention_backward(q, k, v, out, lse, dout, pattern)
+
+    q, k, v     as they went into attention(), float32 or float16
+    out, lse    as they came out of it
+    dout, dlse  gradients of a loss with respect to out and lse, of the same shape and type; dlse None = 0
+    pattern, scale, bias, sorted  as they went into attention()
+
+    Returns dq, dk, dv of the type of q, and with a bias dtable, float32 of the shape of its table: what a table of one row
+    gives to all heads is summed, over the batch, too, and at -inf it is 0.  Queries without a pair get and give 0.  On the CPU.
+    Raises ArgumentError for shapes and types.
+    """
+    if is_torch(q):
+        raise _c.ArgumentError("q: expected a NumPy array, got a torch tensor, whose gradients autograd computes by the same "
+                               "kernels: loss.backward()")
+    q, k, v, out, lse, dout, dlse = (None if x is None else host_array(x, name) for x, name in (
+        (q, "q"), (k, "k"), (v, "v"), (out, "out"), (lse, "lse"), (dout, "dout"), (dlse, "dlse")))
+    check(q, k, v, pattern, bias, "auto")
+    if q.dtype.name not in KERNEL_TYPES:
+        raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32))")
+    results = (*q.shape[:-1], v.shape[-1])
+    for x, name, shape, dtype in ((out, "out", results, q.dtype), (lse, "lse", q.shape[:-1], np.dtype(np.float32)),
+                                  (dout, "dout", results, q.dtype), (dlse, "dlse", q.shape[:-1], np.dtype(np.float32))):
+        if x is not None and (x.shape != shape or x.dtype != dtype):
+            raise _c.ArgumentError(f"{name}: expected {dtype} of shape {shape}, got {x.dtype} of shape {x.shape}")
+    d, d_v, scale = q.shape[-1], v.shape[-1], scale_of(scale, q.shape[-1])
+    given = {"q": q, "k": k, "v": v, "out": out, "dout": dout}
+    given = {name: _as_taken(_padded(x)) for name, x in given.items()}
+    given.update((name, _as_taken(x)) for name, x in (("lse", lse), ("dlse", dlse)) if x is not None)
+    made = {"d" + name: np.empty(given[name].shape, q.dtype) for name in ("q", "k", "v")}
+    if bias is not None:
+        given["bias"] = _table(bias)
+        made["dbias"] = np.zeros_like(given["bias"])
+    args = _c.STRUCTS["vic_attention_backward_args"](scale=scale, zero_scale=scale == 0.0)
+    for name, x in (*given.items(), *made.items()):
+        setattr(args, name, _c.array_tensor(x))
+    _c.call("vicpy_attention_backward", pattern._number, c.addressof(args), bool(sorted))
+    dq, dk, dv, *dtable = made.values()
+    return (dq[..., :d], dk[..., :d], dv[..., :d_v], *dtable)
 
 
 def check(q, k, v, pattern, bias, backend):
@@ -129,9 +173,20 @@ def _padded(x):
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, more)]) if more else x
 
 
+def _as_taken(x):
+    """The array as it lies, if the library takes it so, or a copy."""
+    return x if x.flags.aligned and x.strides[-1] == x.itemsize else x.copy()
+
+
+def _table(bias):
+    return np.ascontiguousarray(host_array(bias.table, "table"), np.float32)
+
+
 def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     q, k, v = (host_array(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
     check(q, k, v, pattern, bias, backend)
+    if bias is not None and bias._at is not None:
+        raise _c.ArgumentError("bias.at(): NumPy has no gradients: give q, k and v as torch tensors, or the bias without at()")
     dtype, d_v = q.dtype, v.shape[-1]
     scale = scale_of(scale, q.shape[-1])
     if compute_dtype is not None:
@@ -148,12 +203,11 @@ def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute
     if q.dtype.name not in KERNEL_TYPES:
         raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32)), or take "
                                "backend='reference', which computes in float64")
-    q, k, v = _padded(q), _padded(k), _padded(v)
-    q, k, v = (x if x.flags.aligned and x.strides[-1] == x.itemsize else x.copy() for x in (q, k, v))
+    q, k, v = (_as_taken(_padded(x)) for x in (q, k, v))
     out, lse = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype), np.empty(q.shape[:-1], np.float32)
     args = _c.STRUCTS["vic_attention_args"](scale=scale, zero_scale=scale == 0.0)
     if bias is not None:
-        table = np.ascontiguousarray(host_array(bias.table, "table"), np.float32)
+        table = _table(bias)
         args.bias = _c.array_tensor(table)
     for name, x in (("q", q), ("k", k), ("v", v), ("out", out), ("lse", lse)):
         setattr(args, name, _c.array_tensor(x))

@@ -64,16 +64,34 @@ def _pairs(pattern, device, with_distance):
         return found
 
 
-def _rows(q, k, v, table, pattern, scale, begin, end):
+def _squares(pattern, device, some, moved):
+    """d^2 of some pairs, float64; with `moved`, (positions, keys, cell), as a function of them."""
+    import torch
+    i, j, _, d = _pairs(pattern, device, moved is None)
+    if moved is None:
+        return d[some] ** 2
+    positions, keys, cell = (None if x is None else x.to(device, torch.float64) for x in moved)
+    if keys is None:
+        keys = positions if pattern.one_set else torch.from_numpy(pattern._positions("key")).to(device)
+    difference = keys.index_select(0, j[some]) - positions.index_select(0, i[some])
+    if any(pattern.pbc):
+        if cell is None:
+            cell = torch.as_tensor(np.asarray(pattern.cell), dtype=torch.float64, device=device)
+        shift = torch.from_numpy(pattern._list("S")[0][some]).to(device, torch.float64)
+        difference = difference + shift @ cell
+    return (difference * difference).sum(-1)
+
+
+def _rows(q, k, v, table, pattern, scale, begin, end, moved=None):
     """(out, lse) of queries begin .. end - 1, in the type of q; q, k, v [b, n, h, d], all as many heads."""
     import torch
-    i, j, first, d = _pairs(pattern, q.device, table is not None)
+    i, j, first, _ = _pairs(pattern, q.device, False)
     some = slice(first[begin], first[end])
     i, j = i[some] - begin, j[some]
     q = q[:, begin:end]
     s = (q.index_select(1, i) * k.index_select(1, j)).sum(-1) * scale
     if table is not None:
-        at = (d[some] ** 2 * ((table.shape[1] - 1) / pattern.cutoff ** 2)).to(q.dtype)
+        at = (_squares(pattern, q.device, some, moved) * ((table.shape[1] - 1) / pattern.cutoff ** 2)).to(q.dtype)
         m = at.long().clamp(max=table.shape[1] - 2)
         zero = torch.zeros((), dtype=q.dtype, device=q.device)
         table = table.to(q.dtype).expand(q.shape[2], -1)
@@ -105,11 +123,12 @@ def _prepared(q, k, v, pattern, in_order):
     return q, k, v
 
 
-def attention_torch(q, k, v, table, pattern, scale, in_order):
-    """(out, lse) of q [b, n, h, d] and so on; out in their type, lse float32 (float64 where they are)."""
+def attention_torch(q, k, v, table, pattern, scale, in_order, moved=None):
+    """(out, lse) of q [b, n, h, d] and so on; out in their type, lse float32 (float64 where they are).  `moved`: (positions,
+    keys or None, cell or None) of the bias, by which it can be differentiated, too."""
     dtype = q.dtype
     q, k, v = _prepared(q, k, v, pattern, in_order)
-    out, lse = _rows(q, k, v, table, pattern, scale, 0, pattern.n_queries)
+    out, lse = _rows(q, k, v, table, pattern, scale, 0, pattern.n_queries, moved)
     if in_order:
         out, lse = pattern.sort(out), pattern.sort(lse, dim=1)
     return out.to(dtype), lse
