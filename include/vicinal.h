@@ -273,7 +273,7 @@ VIC_API vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, 
 
 /* Groups of consecutive queries, each with ranges of keys: packed sequences, documents, pages of a cache.  A group's
  * keys are those of its ranges, one after another; its queries stand at the end of them: of n queries and m keys
- * query r has place m - n + r.  Cost: O(ranges + blocks), and 0.1 ms for each million keys.  No positions. */
+ * query r has place m - n + r.  Cost: O(ranges + blocks + queries), however many keys there are.  No positions. */
 typedef struct vic_range_list {
     VIC_SIZE_OF(vic_range_list);
     int64_t groups;
@@ -289,6 +289,30 @@ typedef struct vic_range_list {
 VIC_API vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,
                                       const vic_range_list *list, const vic_pattern_options *options,
                                       vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* The same with the keys in pages of a paged cache, as servers of language models keep them: page p is keys p page ..
+ * (p + 1) page - 1, and group g has the first lengths[g] keys of the pages in row g of the table.  Several groups may
+ * have a page in common; of a row's pages that some query of its group can see, none may occur twice, and the others
+ * are not read.  The pattern is one of ranges.  Cost: O(pages + blocks + queries), however large the cache is. */
+typedef struct vic_page_list {
+    VIC_SIZE_OF(vic_page_list);
+    int64_t groups;
+    int64_t page;                 /* keys of a page, a multiple of 16 */
+    const int64_t *query_offsets; /* [groups + 1]: group g is queries query_offsets[g] .. [g + 1] - 1 */
+    const int64_t *lengths;       /* [groups] keys of each, table_stride pages at most */
+    const int32_t *table;         /* [groups, table_stride] numbers of pages, in the order of their keys */
+    int64_t table_stride;
+    int64_t left, right; /* as in vic_range_list */
+    /* So many consecutive queries of a group stand at one place, as heads that read one key head do where they are
+     * packed as queries: of n queries and m keys query r has place m - n / that + r / that.  0 = 1 */
+    int64_t queries_per_place;
+    bool causal, window; /* as in vic_range_list */
+    bool reserved_1[6];
+    uint64_t reserved[2];
+} vic_page_list;
+VIC_API vic_status vic_pattern_pages(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                     const vic_page_list *list, const vic_pattern_options *options, vic_pattern **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
 
 /* The pairs of `a` or `b`; those of `a` that are not in `b`; both patterns are of the same points and cell. */
 VIC_API vic_status vic_pattern_union(vic_context *c, const vic_pattern *a, const vic_pattern *b, vic_pattern **out,

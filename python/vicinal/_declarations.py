@@ -136,6 +136,25 @@ class vic_range_list(Sized):
     ]
 
 
+class vic_page_list(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("groups", c.c_int64),
+        ("page", c.c_int64),
+        ("query_offsets", c.c_void_p),
+        ("lengths", c.c_void_p),
+        ("table", c.c_void_p),
+        ("table_stride", c.c_int64),
+        ("left", c.c_int64),
+        ("right", c.c_int64),
+        ("queries_per_place", c.c_int64),
+        ("causal", c.c_bool),
+        ("window", c.c_bool),
+        ("reserved_1", c.c_bool * 6),
+        ("reserved", c.c_uint64 * 2),
+    ]
+
+
 class vic_pattern_info(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -545,6 +564,7 @@ STRUCTS = {
     "vic_block_list": vic_block_list,
     "vic_pair_list": vic_pair_list,
     "vic_range_list": vic_range_list,
+    "vic_page_list": vic_page_list,
     "vic_pattern_info": vic_pattern_info,
     "vic_neighbors": vic_neighbors,
     "vic_block_mask": vic_block_mask,
@@ -643,6 +663,7 @@ FUNCTIONS = {  # result, arguments
     "vic_pattern_blocks": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_pairs": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_ranges": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_pattern_pages": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_union": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_difference": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_exclude": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),

@@ -5,7 +5,7 @@
 
 void ref_atom_rows(int64_t n, const int32_t *order, const int32_t *rows, int32_t *row_of_atom)
 {
-    for (int64_t row = 0; row < n; row++) row_of_atom[order[row]] = rows ? rows[row] : (int32_t)row;
+    for (int64_t row = 0; row < n; row++) row_of_atom[order ? order[row] : row] = rows ? rows[row] : (int32_t)row;
 }
 
 /* Not one by one: a choice and a call for each element is most of the work in a build with sanitizers. */
