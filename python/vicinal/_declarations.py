@@ -434,6 +434,44 @@ class vic_memory_handle(c.Structure):
     ]
 
 
+class vic_dist_options(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("domains", c.c_int32),
+        ("tile_strips", c.c_int32),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_dist_info(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("domains", c.c_int32),
+        ("tile_strips", c.c_int32),
+        ("one_set", c.c_bool),
+        ("reserved_1", c.c_bool * 7),
+        ("imbalance", c.c_double),
+        ("query_halo", c.c_int64),
+        ("key_halo", c.c_int64),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_dist_rows(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("own", c.c_int64),
+        ("interior", c.c_int64),
+        ("halo", c.c_int64),
+        ("points", c.c_void_p),
+        ("receive", c.c_void_p),
+        ("send", c.c_void_p),
+        ("run_offsets", c.c_void_p),
+        ("runs", c.c_void_p),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
 class vic_read_options(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -581,6 +619,9 @@ STRUCTS = {
     "vic_answer": vic_answer,
     "vic_query": vic_query,
     "vic_memory_handle": vic_memory_handle,
+    "vic_dist_options": vic_dist_options,
+    "vic_dist_info": vic_dist_info,
+    "vic_dist_rows": vic_dist_rows,
     "vic_read_options": vic_read_options,
     "vic_atom_label": vic_atom_label,
     "vic_structure_info": vic_structure_info,
@@ -635,6 +676,8 @@ CONSTANTS = {
     "VIC_STAGES": 5,
     "VIC_TIME_BUCKETS": 28,
     "VIC_BATCH_BUCKETS": 12,
+    "VIC_INTERIOR": 0,
+    "VIC_BOUNDARY": 1,
     "VIC_ALTLOC_HIGHEST": 0,
     "VIC_ALTLOC_ALL": 1,
     "VIC_DUPLICATES_REFUSE": 0,
@@ -703,6 +746,11 @@ FUNCTIONS = {  # result, arguments
     "vic_memory_export": (c.c_int, [vic_device, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_memory_open": (c.c_int, [vic_device, c.c_void_p, c.c_size_t, c.c_void_p, c.c_void_p]),
     "vic_memory_close": (None, [vic_device, c.c_void_p]),
+    "vic_dist_create": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_dist_free": (None, [c.c_void_p]),
+    "vic_dist_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_dist_get_rows": (c.c_int, [c.c_void_p, c.c_int32, c.c_int, c.c_void_p, c.c_void_p]),
+    "vic_dist_make_pattern": (c.c_int, [c.c_void_p, c.c_void_p, c.c_int32, c.c_int, c.c_int, c.c_void_p, c.c_void_p]),
     "vic_structure_read": (c.c_int, [c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_from_arrays": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
