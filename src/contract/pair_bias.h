@@ -19,11 +19,15 @@ struct pair_bias {
     int64_t window_stride, query_stride, key_stride;
 };
 
+enum { NUMBER_PAD = 64 };
+
 /* Number of each pair in the order of vic_pattern_neighbors(): by query atom, then key atom, then image. */
 struct pair_numbers {
     int64_t *strip_first; /* [strips + 1] where a strip's pairs begin in `number` */
-    uint32_t *number;     /* [pairs] strip by strip, its blocks as block_walk has them, in a block by key, then row */
-    int64_t most;         /* pairs of a strip */
+    /* [pairs + NUMBER_PAD] strip by strip, its blocks as block_walk has them, in a block by key, then row; behind the last
+     * zeros, so that who prefetches may look ahead. */
+    uint32_t *number;
+    int64_t most; /* pairs of a strip */
 };
 
 static inline struct pair_bias pair_bias_entry(const struct pair_bias *b, int64_t entry)

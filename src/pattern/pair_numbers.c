@@ -120,7 +120,9 @@ vic_status pair_numbers_make(const vic_pattern *p, struct pool *pool, struct pai
     TRY(mem_array_zero(1, sizeof *numbers, "numbers of pairs", &numbers, err));
     TRY_GOTO(mem_array_zero((size_t)p->strips + 1, sizeof(int64_t), "numbers of pairs", &numbers->strip_first, err),
              done);
-    TRY_GOTO(mem_array((size_t)p->info.pairs, sizeof(uint32_t), "numbers of pairs", &numbers->number, err), done);
+    TRY_GOTO(mem_array((size_t)p->info.pairs + NUMBER_PAD, sizeof(uint32_t), "numbers of pairs", &numbers->number, err),
+             done);
+    memset(numbers->number + p->info.pairs, 0, NUMBER_PAD * sizeof(uint32_t));
     TRY_GOTO(first_pairs(p, &first, err), done);
     TRY_GOTO(mem_array_zero((size_t)workers, sizeof *j.scratch, "scratch for numbers of pairs", &j.scratch, err),
              done);
@@ -211,5 +213,5 @@ void pair_numbers_free(struct pair_numbers *numbers)
 size_t pair_numbers_bytes(const vic_pattern *p)
 {
     return sizeof(struct pair_numbers) + ((size_t)p->strips + 1) * sizeof(int64_t) +
-           (size_t)p->info.pairs * sizeof(uint32_t);
+           ((size_t)p->info.pairs + NUMBER_PAD) * sizeof(uint32_t);
 }

@@ -14,9 +14,9 @@ enum {
     ROWS_AHEAD = 8,           /* rows of queries are prefetched so far ahead */
     HEAD_ROWS_AHEAD = 3,      /* (row, head) of the next strip that each step prefetches */
     DIM_MAX = 128,
+    PAIRS_AHEAD = NUMBER_PAD, /* numbers of a pair bias are prefetched so many pairs ahead */
     HEADS_STAGED =
         4, /* heads whose pair bias is fetched at once: of 4 float32 side by side, a quarter of a cache line */
-    STAGED_HEAD = STRIP_GROUPS * CHUNK * GROUP_ROWS, /* numbers of a head there */
 };
 
 /* A key of the chunk that a group needs: its index in the chunk, and which of the 16 rows attend to it. */
@@ -48,7 +48,8 @@ struct strip_scratch {
     int chunk_pairs, staged;  /* staged: the first of the heads in pair_bias, or -1 */
     uint64_t row_term[STRIP]; /* with windows: the terms of places (contract/pair_bias.h) of the strip's rows, */
     uint64_t key_term[CHUNK]; /* and of the chunk's keys */
-    float *pair_bias;         /* [HEADS_STAGED, STRIP_GROUPS, CHUNK, GROUP_ROWS] by key of the group */
+    uint64_t key_word[CHUNK]; /* the rows of each of the chunk's keys */
+    float *pair_bias;         /* [STRIP_GROUPS, CHUNK, HEADS_STAGED, GROUP_ROWS] by key of the group */
     float *pair_sums;         /* gradients: [most pairs of a strip, heads] of ds */
 
     float *k_float; /* [CHUNK, d_qk] converted; NULL for float32 */

@@ -42,7 +42,7 @@ static size_t lay_out(const struct attention_shape *shape, const struct strip_us
         end = add_array(s, &to->bias_fraction, end, (size_t)STRIP_GROUPS * CHUNK * GROUP_ROWS);
     }
     if (use->pair_bias)
-        end = add_array(s, &to->pair_bias, end, (heads < HEADS_STAGED ? heads : HEADS_STAGED) * STAGED_HEAD);
+        end = add_array(s, &to->pair_bias, end, (size_t)STRIP_GROUPS * CHUNK * HEADS_STAGED * GROUP_ROWS);
     end = add_array(s, &to->query, end, heads * STRIP * d_qk);
     end = add_array(s, &to->sum, end, heads * STRIP * d_v);
     end = add_array(s, &to->max, end, heads * STRIP);

@@ -13,7 +13,7 @@
 static void keep_ds(const struct cpu_backward *b, int64_t strip, const struct work *work, struct strip_scratch *s)
 {
     float(*to)[GROUP_ROWS] = staged_bias(&b->run, strip, work->head, work->group, s);
-    memcpy(to, s->pull, (size_t)work->keys * sizeof *to);
+    for (int i = 0; i < work->keys; i++) memcpy(to[i * HEADS_STAGED], s->pull[i], sizeof *to);
 }
 
 /* Adds what is staged, up to `head`, where that is the last of these. */
@@ -21,13 +21,14 @@ static void add_to_pair_sums(const struct cpu_backward *b, int head, struct stri
 {
     const int heads = b->run.shape->heads, first = head / HEADS_STAGED * HEADS_STAGED;
     float *to = s->pair_sums + s->pairs_before * heads + first;
-    struct pair_walk w = { 0, 0, { 0 } };
-    struct group_key key;
-    int i;
+    int at[STRIP_GROUPS] = { 0 }, from[STRIP_GROUPS];
     if (head != heads - 1 && (head + 1) % HEADS_STAGED != 0) return;
-    while (next_pairs(s, &w, &key, &i))
-        for (unsigned left = key.bits; left; left &= left - 1, to += heads) {
-            const float *from = s->pair_bias + i + __builtin_ctz(left);
-            for (int h = 0; h <= head - first; h++) to[h] = (b->pairs_begin ? 0.0f : to[h]) + from[h * STAGED_HEAD];
+    for (int key = 0; key < s->chunk_keys; key++) {
+        find_staged(s->key_word[key], at, from);
+        for (uint64_t left = s->key_word[key]; left; left &= left - 1, to += heads) {
+            const int r = __builtin_ctzll(left);
+            const float *staged = s->pair_bias + from[r / GROUP_ROWS] + r % GROUP_ROWS;
+            for (int h = 0; h <= head - first; h++) to[h] = (b->pairs_begin ? 0.0f : to[h]) + staged[h * GROUP_ROWS];
         }
+    }
 }

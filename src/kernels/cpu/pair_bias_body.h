@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pair bias: a section of attention_body.h and attention_backward_body.h, compiled with them for each instruction
  * set.  The numbers of a chunk's pairs lie anywhere in memory, but those of a pair's heads mostly side by side: they are
- * fetched pair by pair for up to HEADS_STAGED heads at once, and laid out as scores are.  Adding them is a pass of its
+ * fetched pair by pair for up to HEADS_STAGED heads at once, and laid out as scores are, the heads of a key side by side.  Adding them is a pass of its
  * own, so that a run without a pair bias pays nothing.
  *
  * Needs chunks_body.h. */
@@ -18,8 +18,12 @@ static void find_pairs(const struct cpu_run *run, struct strip_scratch *s)
     s->staged = -1;
     s->pairs_before += s->chunk_pairs;
     s->chunk_pairs = 0;
+    memset(s->key_word, 0, (size_t)s->chunk_keys * sizeof *s->key_word);
     for (int g = 0; g < STRIP_GROUPS; g++)
-        for (int i = 0; i < s->key_count[g]; i++) s->chunk_pairs += __builtin_popcount(s->keys[g][i].bits);
+        for (int i = 0; i < s->key_count[g]; i++) {
+            s->key_word[s->keys[g][i].index] |= (uint64_t)s->keys[g][i].bits << (GROUP_ROWS * g);
+            s->chunk_pairs += __builtin_popcount(s->keys[g][i].bits);
+        }
     if (!run->numbers) pair_bias_find_keys(run, s);
 }
 
@@ -30,24 +34,14 @@ INLINE int staged_heads(const struct cpu_run *run, int first)
     return left < HEADS_STAGED ? left : HEADS_STAGED;
 }
 
-/* A walk over the chunk's pairs in the order of their numbers: key by key, under it by row. */
-struct pair_walk {
-    int key, group, at[STRIP_GROUPS]; /* at: how far the groups' lists have come */
-};
-
-/* Goes on to the next key of a group's list; its pairs are the bits of *key. */
-INLINE bool next_pairs(const struct strip_scratch *s, struct pair_walk *w, struct group_key *key, int *i)
+/* Sets to[g] to where what is staged of a key for group g lies in s->pair_bias, and goes on in the groups' lists, in which
+ * the key is number at[g]. */
+INLINE void find_staged(uint64_t word, int at[STRIP_GROUPS], int to[STRIP_GROUPS])
 {
-    for (; w->key < s->chunk_keys; w->key++, w->group = 0)
-        while (w->group < STRIP_GROUPS) {
-            int g = w->group++, at = w->at[g];
-            if (at == s->key_count[g] || s->keys[g][at].index != w->key) continue;
-            *key = s->keys[g][at];
-            *i = (g * CHUNK + at) * GROUP_ROWS;
-            w->at[g]++;
-            return true;
-        }
-    return false;
+    for (int g = 0; g < STRIP_GROUPS; g++) {
+        to[g] = (g * CHUNK + at[g]) * HEADS_STAGED * GROUP_ROWS;
+        at[g] += (uint16_t)(word >> (GROUP_ROWS * g)) != 0;
+    }
 }
 
 INLINE float load_number(const vic_dtype dtype, const void *data, int64_t at)
@@ -64,17 +58,21 @@ INLINE void stage_as(const vic_dtype dtype, const int heads, const bool windows,
     const int64_t pair_stride = b->pair_stride, head_stride = b->head_stride;
     const uint32_t *number =
         windows ? NULL : run->numbers->number + run->numbers->strip_first[strip] + s->pairs_before;
-    struct pair_walk w = { 0, 0, { 0 } };
-    struct group_key key;
-    int i;
-    while (next_pairs(s, &w, &key, &i)) {
-        const uint64_t *row_term = s->row_term + (w.group - 1) * GROUP_ROWS, key_term = s->key_term[key.index];
-        for (unsigned left = key.bits; left; left &= left - 1) {
-            int lane = __builtin_ctz(left);
-            int64_t at = windows ? (int64_t)(row_term[lane] + key_term) : (int64_t)*number++ * pair_stride;
-            float *to = s->pair_bias + i + lane;
-            at += first * head_stride;
-            for (int h = 0; h < heads; h++) to[h * STAGED_HEAD] = load_number(dtype, b->data, at + h * head_stride);
+    int at[STRIP_GROUPS] = { 0 }, to[STRIP_GROUPS];
+    for (int key = 0; key < s->chunk_keys; key++) {
+        const uint64_t word = s->key_word[key];
+        find_staged(word, at, to);
+        for (uint64_t left = word; left; left &= left - 1) {
+            const int r = __builtin_ctzll(left);
+            float *staged = s->pair_bias + to[r / GROUP_ROWS] + r % GROUP_ROWS;
+            if (!windows)
+                __builtin_prefetch((const char *)b->data +
+                                   ((int64_t)number[PAIRS_AHEAD] * pair_stride + first * head_stride) *
+                                       (dtype == VIC_F32 ? 4 : 2));
+            int64_t from = windows ? (int64_t)(s->row_term[r] + s->key_term[key]) : (int64_t)*number++ * pair_stride;
+            from += first * head_stride;
+            for (int h = 0; h < heads; h++)
+                staged[h * GROUP_ROWS] = load_number(dtype, b->data, from + h * head_stride);
         }
     }
 }
@@ -90,30 +88,39 @@ INLINE void stage_type(const vic_dtype dtype, const struct cpu_run *run, int64_t
                      : stage_as(dtype, heads, true, run, strip, first, s);
 }
 
-/* Returns where the numbers of the group's keys for a query head are, as scores lie. */
+/* Fetches the numbers of the heads from `first` on. */
+static __attribute__((noinline)) void stage_heads(const struct cpu_run *run, int64_t strip, int first,
+                                                  struct strip_scratch *s)
+{
+    const int heads = staged_heads(run, first);
+    switch (run->args->pair_bias.dtype) {
+    case VIC_F16: stage_type(VIC_F16, run, strip, first, heads, s); break;
+    case VIC_BF16: stage_type(VIC_BF16, run, strip, first, heads, s); break;
+    default: stage_type(VIC_F32, run, strip, first, heads, s); break;
+    }
+    s->staged = first;
+}
+
+/* Returns where the numbers of the group's first key for a query head are; those of the next keys are HEADS_STAGED rows
+ * further on. */
 static float (*staged_bias(const struct cpu_run *run, int64_t strip, int head, int group,
                            struct strip_scratch *s))[GROUP_ROWS]
 {
-    int first = head / HEADS_STAGED * HEADS_STAGED, heads = staged_heads(run, first);
-    if (s->staged != first) switch (run->args->pair_bias.dtype) {
-        case VIC_F16: stage_type(VIC_F16, run, strip, first, heads, s); break;
-        case VIC_BF16: stage_type(VIC_BF16, run, strip, first, heads, s); break;
-        default: stage_type(VIC_F32, run, strip, first, heads, s); break;
-        }
-    s->staged = first;
-    return (void *)(s->pair_bias + (head - first) * STAGED_HEAD + group * CHUNK * GROUP_ROWS);
+    const int first = head / HEADS_STAGED * HEADS_STAGED;
+    if (s->staged != first) stage_heads(run, strip, first, s);
+    return (void *)(s->pair_bias + (group * CHUNK * HEADS_STAGED + head - first) * GROUP_ROWS);
 }
 
 /* Adds the bias to s->scores; `max` becomes the largest of itself and of the new scores. */
-static void add_pair_bias(const struct cpu_run *run, int64_t strip, int head, int group, struct strip_scratch *s,
-                          vf max[VECTORS])
+static __attribute__((noinline)) void add_pair_bias(const struct cpu_run *run, int64_t strip, int head, int group,
+                                                    struct strip_scratch *s, vf max[VECTORS])
 {
     float(*bias)[GROUP_ROWS] = staged_bias(run, strip, head, group, s);
     /* clang-format off */
     for (int i = 0; i < s->key_count[group]; i++)
         UNROLL for (int w = 0; w < VECTORS; w++) {
             vf *score = (vf *)s->scores[i] + w;
-            *score = vec_select(lanes_in(s->keys[group][i].bits, w), *score + ((const vf *)bias[i])[w],
+            *score = vec_select(lanes_in(s->keys[group][i].bits, w), *score + ((const vf *)bias[i * HEADS_STAGED])[w],
                                 vec_fill(-INFINITY));
             max[w] = vec_max(*score, max[w]);
         }
