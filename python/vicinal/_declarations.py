@@ -216,7 +216,9 @@ class vic_plan_options(Sized):
         ("reserved_1", c.c_bool * 2),
         ("kernel", c.c_char_p),
         ("backward_kernel", c.c_char_p),
-        ("reserved", c.c_uint64 * 3),
+        ("pair_bias", c.c_int),
+        ("reserved_2", c.c_bool * 4),
+        ("reserved", c.c_uint64 * 2),
     ]
 
 
@@ -259,6 +261,8 @@ class vic_attention_args(Sized):
         ("stream", c.c_void_p),
         ("items", c.c_void_p),
         ("n_items", c.c_int64),
+        ("reserved_2", c.c_uint64 * 2),
+        ("pair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 2),
     ]
 
@@ -287,6 +291,9 @@ class vic_attention_backward_args(Sized):
         ("workspace", c.c_void_p),
         ("workspace_size", c.c_size_t),
         ("stream", c.c_void_p),
+        ("reserved_2", c.c_uint64 * 4),
+        ("pair_bias", vic_tensor),
+        ("dpair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 4),
     ]
 
@@ -483,7 +490,8 @@ class vic_reference_gradients(Sized):
         ("dquery_positions", c.c_void_p),
         ("dkey_positions", c.c_void_p),
         ("dcell", c.c_void_p),
-        ("reserved", c.c_uint64 * 2),
+        ("dpair_bias", c.c_void_p),
+        ("reserved", c.c_uint64 * 1),
     ]
 
 
@@ -602,6 +610,9 @@ CONSTANTS = {
     "VIC_KEY": 1,
     "VIC_BIAS_NONE": 0,
     "VIC_BIAS_DISTANCE": 1,
+    "VIC_PAIR_BIAS_NONE": 0,
+    "VIC_PAIR_BIAS_PAIRS": 1,
+    "VIC_PAIR_BIAS_WINDOWS": 2,
     "VIC_BIAS_POINTS": 1024,
     "VIC_BIAS_LINEAR": 0,
     "VIC_BIAS_GAUSSIAN": 1,
