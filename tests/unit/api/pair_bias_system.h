@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { HEADS = 4, KV_HEADS = 2, D = 16, D_V = 24, POINTS = 12, MOST_BATCH = 3 };
+enum { HEADS = 6, KV_HEADS = 3, D = 16, D_V = 24, POINTS = 12, MOST_BATCH = 3 };
 
 struct pair_case {
     const char *name;
