@@ -424,14 +424,18 @@ static vic_status take_for(int64_t number, const struct tensors *t, struct plann
 vic_status plan_take(int64_t number, const vic_attention_args *a, bool pattern_order, struct planned **out,
                      vic_error *err)
 {
-    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, false };
+    const struct tensors t = {
+        &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, false
+    };
     return take_for(number, &t, out, err);
 }
 
 vic_status plan_take_backward(int64_t number, const vic_attention_backward_args *a, bool pattern_order,
                               struct planned **out, vic_error *err)
 {
-    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, true };
+    const struct tensors t = {
+        &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, true
+    };
     return take_for(number, &t, out, err);
 }
 

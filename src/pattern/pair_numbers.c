@@ -120,7 +120,8 @@ vic_status pair_numbers_make(const vic_pattern *p, struct pool *pool, struct pai
     TRY(mem_array_zero(1, sizeof *numbers, "numbers of pairs", &numbers, err));
     TRY_GOTO(mem_array_zero((size_t)p->strips + 1, sizeof(int64_t), "numbers of pairs", &numbers->strip_first, err),
              done);
-    TRY_GOTO(mem_array((size_t)p->info.pairs + NUMBER_PAD, sizeof(uint32_t), "numbers of pairs", &numbers->number, err),
+    TRY_GOTO(mem_array((size_t)p->info.pairs + NUMBER_PAD, sizeof(uint32_t), "numbers of pairs", &numbers->number,
+                       err),
              done);
     memset(numbers->number + p->info.pairs, 0, NUMBER_PAD * sizeof(uint32_t));
     TRY_GOTO(first_pairs(p, &first, err), done);
