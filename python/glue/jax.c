@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JAX operator: handlers that XLA calls through its foreign function interface.  Of that interface's header only
+/* The JAX operators: handlers that XLA calls through its foreign function interface.  Of that interface's header only
  * what is needed here is declared, of version 0.3 (JAX 0.9.1); tests/with_torch/test_jax.py compares it with the header of
  * the JAX that is installed.
  * https://github.com/openxla/xla/blob/main/xla/ffi/api/c_api.h
  *
- *     operands q [.., n_q, heads, d], k [.., n_k, kv_heads, d], v [.., n_k, kv_heads, d_v], dense and row-major
- *     results  out [.., n_q, heads, d_v], lse float32 [.., n_q, heads]
- *     attributes  int64 pattern (its number), float64 scale, int64 sorted (0 or 1)
+ *     vicinal_attention
+ *         operands q [.., n_q, heads, d], k [.., n_k, kv_heads, d], v [.., n_k, kv_heads, d_v], dense and row-major
+ *         results  out [.., n_q, heads, d_v], lse float32 [.., n_q, heads]
+ *     vicinal_attention_backward
+ *         operands q, k, v, out, lse, dout, dlse
+ *         results  dq, dk, dv
+ *     attributes of both  int64 pattern (its number), float64 scale, int64 sorted (0 or 1)
  *
  * An executable holds its pattern: vicpy_jax_instantiate() takes it, and XLA lets go of it with the executable.
  *
@@ -212,9 +216,11 @@ static struct xla_error *fail(const struct xla_api *api, const vic_error *err)
 
 static struct xla_error *misuse(const struct xla_frame *f)
 {
-    return error_of(f->api, XLA_BAD_ARGUMENT,
-                    "vicinal_attention: expected operands q, k, v, results out, lse, and attributes int64 pattern, "
-                    "float64 scale, int64 sorted, as vicinal.jax.attention() gives them");
+    return error_of(
+        f->api, XLA_BAD_ARGUMENT,
+        "vicinal_attention: expected operands q, k, v, results out, lse, of vicinal_attention_backward q, k, v, "
+        "out, lse, dout, dlse, and dq, dk, dv, and attributes int64 pattern, float64 scale, int64 sorted, as "
+        "vicinal.jax.attention() gives them");
 }
 
 /* NULL when this XLA has what is used of it. */
@@ -343,80 +349,154 @@ static bool tensor_of(const struct xla_buffer *b, int inner, vic_device device, 
     return true;
 }
 
-static bool read_arguments(const struct xla_frame *f, vic_device device, vic_attention_args *a, int64_t *pattern,
-                           bool *in_order)
+struct place {
+    vic_tensor *to;
+    int inner; /* dimensions */
+};
+
+static bool read_tensors(const struct xla_buffers *b, const struct place *places, int n, vic_device device)
 {
-    void **in = f->operands.buffers, **out = f->results.buffers;
-    int64_t sorted;
-    if (f->operands.n != 3 || f->results.n != 2 || !read_attribute(f, "pattern", XLA_S64, pattern) ||
-        !read_attribute(f, "scale", XLA_F64, &a->scale) || !read_attribute(f, "sorted", XLA_S64, &sorted))
-        return false;
-    a->zero_scale = a->scale == 0.0;
-    *in_order = sorted != 0;
-    return tensor_of(in[0], 3, device, &a->q) && tensor_of(in[1], 3, device, &a->k) &&
-           tensor_of(in[2], 3, device, &a->v) && tensor_of(out[0], 3, device, &a->out) &&
-           tensor_of(out[1], 2, device, &a->lse);
+    bool good = b->n == n;
+    for (int i = 0; good && i < n; i++) good = tensor_of(b->buffers[i], places[i].inner, device, places[i].to);
+    return good;
 }
 
-/* The workspace goes back as soon as the work is enqueued: XLA's allocator gives memory out in the order of the stream
- * that its computations run on. */
-static struct xla_error *run_on_gpu(const struct xla_frame *f, const struct planned *plan, vic_attention_args *a)
+struct options {
+    int64_t pattern, sorted;
+    double scale;
+};
+
+static bool read_options(const struct xla_frame *f, struct options *out)
+{
+    return read_attribute(f, "pattern", XLA_S64, &out->pattern) && read_attribute(f, "scale", XLA_F64, &out->scale) &&
+           read_attribute(f, "sorted", XLA_S64, &out->sorted);
+}
+
+/* Scratch on a GPU.  It goes back as soon as the work is enqueued: XLA's allocator gives memory out in the order of the
+ * stream that its computations run on. */
+struct scratch {
+    struct xla_allocate memory;
+    void *aligned;
+    size_t bytes;
+};
+
+static struct xla_error *scratch_take(const struct xla_frame *f, const struct planned *plan, const vic_tensor *q,
+                                      struct scratch *out)
 {
     enum { ALIGNMENT = 64 };
-    struct xla_allocate memory = { .size = sizeof memory, .context = f->context, .alignment = 16 };
-    struct xla_error *error = NULL;
+    struct xla_error *error;
     vic_error err;
-    size_t bytes;
-    if (planned_workspace(plan, a->q.ndim == 4 ? a->q.shape[0] : 1, &bytes, &err)) return fail(f->api, &err);
-    if (bytes) {
-        memory.bytes = bytes + ALIGNMENT;
-        if ((error = f->api->memory_allocate(&memory))) return error;
-        a->workspace = (char *)memory.data + (-(uintptr_t)memory.data % ALIGNMENT);
-        a->workspace_size = bytes;
+    *out = (struct scratch){ .memory = { .size = sizeof out->memory, .context = f->context, .alignment = 16 } };
+    if (q->device.type == VIC_CPU) return NULL;
+    if (planned_workspace(plan, q->ndim == 4 ? q->shape[0] : 1, &out->bytes, &err)) return fail(f->api, &err);
+    if (out->bytes == 0) return NULL;
+    out->memory.bytes = out->bytes + ALIGNMENT;
+    if ((error = f->api->memory_allocate(&out->memory))) {
+        out->bytes = 0;
+        return error;
     }
-    if (planned_run(plan, a, &err)) error = fail(f->api, &err);
-    if (bytes) {
-        struct xla_free back = { .size = sizeof back, .context = f->context };
-        back.bytes = memory.bytes;
-        back.data = memory.data;
-        struct xla_error *late = f->api->memory_free(&back);
-        error = error ? error : late;
-    }
-    return error;
+    out->aligned = (char *)out->memory.data + (-(uintptr_t)out->memory.data % ALIGNMENT);
+    return NULL;
+}
+
+/* The first of two errors. */
+static struct xla_error *scratch_back(const struct xla_frame *f, const struct scratch *s, struct xla_error *error)
+{
+    struct xla_free back = { .size = sizeof back, .context = f->context };
+    if (s->bytes == 0) return error;
+    back.bytes = s->memory.bytes;
+    back.data = s->memory.data;
+    struct xla_error *late = f->api->memory_free(&back);
+    return error ? error : late;
 }
 
 static struct xla_error *attend(const struct xla_frame *f, vic_device device, void *stream)
 {
     vic_attention_args a = VIC_INIT(vic_attention_args);
-    struct xla_error *error = NULL;
+    const struct place operands[] = { { &a.q, 3 }, { &a.k, 3 }, { &a.v, 3 } },
+                       results[] = { { &a.out, 3 }, { &a.lse, 2 } };
+    struct scratch s;
+    struct options o;
     struct planned *plan;
     vic_error err;
-    int64_t pattern;
-    bool in_order;
-    if (!read_arguments(f, device, &a, &pattern, &in_order)) return misuse(f);
+    if (!read_tensors(&f->operands, operands, 3, device) || !read_tensors(&f->results, results, 2, device) ||
+        !read_options(f, &o))
+        return misuse(f);
+    a.scale = o.scale;
+    a.zero_scale = o.scale == 0.0;
     a.stream = stream;
-    if (plan_take(pattern, &a, in_order, &plan, &err)) return fail(f->api, &err);
-    if (device.type == VIC_CUDA)
-        error = run_on_gpu(f, plan, &a);
-    else if (planned_run(plan, &a, &err))
-        error = fail(f->api, &err);
+    if (plan_take(o.pattern, &a, o.sorted != 0, &plan, &err)) return fail(f->api, &err);
+    struct xla_error *error = scratch_take(f, plan, &a.q, &s);
+    a.workspace = s.aligned;
+    a.workspace_size = s.bytes;
+    if (!error && planned_run(plan, &a, &err)) error = fail(f->api, &err);
+    error = scratch_back(f, &s, error);
     plan_give(plan);
     return error;
 }
 
-struct xla_error *vicpy_jax_cpu(struct xla_frame *f)
+static struct xla_error *differentiate(const struct xla_frame *f, vic_device device, void *stream)
+{
+    vic_attention_backward_args a = VIC_INIT(vic_attention_backward_args);
+    const struct place operands[] = { { &a.q, 3 },   { &a.k, 3 },    { &a.v, 3 },   { &a.out, 3 },
+                                      { &a.lse, 2 }, { &a.dout, 3 }, { &a.dlse, 2 } };
+    const struct place results[] = { { &a.dq, 3 }, { &a.dk, 3 }, { &a.dv, 3 } };
+    struct scratch s;
+    struct options o;
+    struct planned *plan;
+    vic_error err;
+    if (!read_tensors(&f->operands, operands, 7, device) || !read_tensors(&f->results, results, 3, device) ||
+        !read_options(f, &o))
+        return misuse(f);
+    a.scale = o.scale;
+    a.zero_scale = o.scale == 0.0;
+    a.stream = stream;
+    if (plan_take_backward(o.pattern, &a, o.sorted != 0, &plan, &err)) return fail(f->api, &err);
+    struct xla_error *error = scratch_take(f, plan, &a.q, &s);
+    a.workspace = s.aligned;
+    a.workspace_size = s.bytes;
+    if (!error && planned_run_backward(plan, &a, &err)) error = fail(f->api, &err);
+    error = scratch_back(f, &s, error);
+    plan_give(plan);
+    return error;
+}
+
+/* One of the two. */
+typedef struct xla_error *(*work)(const struct xla_frame *, vic_device, void *stream);
+
+static struct xla_error *on_cpu(const struct xla_frame *f, work todo)
 {
     struct xla_error *error = NULL;
     if (asked(f, false, &error) || (error = unsuited(f))) return error;
-    return attend(f, (vic_device){ VIC_CPU, 0 }, NULL);
+    return todo(f, (vic_device){ VIC_CPU, 0 }, NULL);
 }
 
-struct xla_error *vicpy_jax_cuda(struct xla_frame *f)
+static struct xla_error *on_gpu(const struct xla_frame *f, work todo)
 {
     struct xla_error *error = NULL;
     if (asked(f, false, &error) || (error = unsuited(f))) return error;
     struct xla_stream_get s = { .size = sizeof s, .context = f->context };
     struct xla_ordinal_get o = { .size = sizeof o, .context = f->context };
     if ((error = f->api->stream_get(&s)) || (error = f->api->ordinal_get(&o))) return error;
-    return attend(f, (vic_device){ VIC_CUDA, o.ordinal }, s.stream ? s.stream : VIC_STREAM_DEFAULT);
+    return todo(f, (vic_device){ VIC_CUDA, o.ordinal }, s.stream ? s.stream : VIC_STREAM_DEFAULT);
+}
+
+struct xla_error *vicpy_jax_cpu(struct xla_frame *f)
+{
+    return on_cpu(f, attend);
+}
+
+struct xla_error *vicpy_jax_cuda(struct xla_frame *f)
+{
+    return on_gpu(f, attend);
+}
+
+struct xla_error *vicpy_jax_backward_cpu(struct xla_frame *f)
+{
+    return on_cpu(f, differentiate);
+}
+
+struct xla_error *vicpy_jax_backward_cuda(struct xla_frame *f)
+{
+    return on_gpu(f, differentiate);
 }

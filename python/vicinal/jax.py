@@ -28,7 +28,7 @@ from ._attention import check
 from ._pattern import Pattern
 
 __all__ = ["attention"]
-TARGET = "vicinal_attention"
+TARGET, TARGET_BACKWARD = "vicinal_attention", "vicinal_attention_backward"
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -38,9 +38,11 @@ def _register():
         raise ImportError("vicinal.jax needs JAX 0.9.1 or newer, which has version 0.3 of XLA's foreign function "
                           f"interface; this is JAX {jax.__version__}: pip install -U 'vicinal[jax]'")
     library = _c.library()
-    for platform, handler in (("cpu", library.vicpy_jax_cpu), ("CUDA", library.vicpy_jax_cuda)):
+    for target, platform, handler in ((TARGET, "cpu", library.vicpy_jax_cpu), (TARGET, "CUDA", library.vicpy_jax_cuda),
+                                      (TARGET_BACKWARD, "cpu", library.vicpy_jax_backward_cpu),
+                                      (TARGET_BACKWARD, "CUDA", library.vicpy_jax_backward_cuda)):
         try:
-            ffi.register_ffi_target(TARGET, {"instantiate": ffi.pycapsule(library.vicpy_jax_instantiate),
+            ffi.register_ffi_target(target, {"instantiate": ffi.pycapsule(library.vicpy_jax_instantiate),
                                              "execute": ffi.pycapsule(handler)}, platform=platform)
         except Exception as error:  # of XLA's own kinds
             raise ImportError(f"vicinal.jax cannot be used with JAX {jax.__version__}: {error}") from error
@@ -50,7 +52,7 @@ _register()
 jax.tree_util.register_static(Pattern)
 
 
-def attention(q, k, v, pattern, *, scale=None, return_lse=False, sorted=False, compute_dtype=None):
+def attention(q, k, v, pattern, *, scale=None, return_lse=False, sorted=False, compute_dtype=None, backend="auto"):
     """Softmax attention over the pairs of a pattern, as vicinal.attention(), of JAX arrays:
 
         out[i, h] = sum over pairs (i, j, S) of softmax(scale * q[i, h] . k[j, h]) v[j, h]
@@ -61,16 +63,20 @@ def attention(q, k, v, pattern, *, scale=None, return_lse=False, sorted=False, c
     return_lse     also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
     sorted         all arrays are in the pattern's order
     compute_dtype  "float16" or "bfloat16": q, k and v are cast to it and the result back; GPUs have no other kernels
+    backend        "auto": gradients by kernels, which cannot be differentiated again; "reference": gradients by plain JAX
+                   over the list of pairs, which can, for small systems
 
-    Works under jit, vmap and grad; derivatives are reverse mode, also of derivatives.  Returns out
-    [.., queries, heads, d_v] in the type of q, or (out, lse).  Raises ArgumentError; what is found when the compiled
-    function runs is a jax.errors.JaxRuntimeError.
+    Works under jit, vmap and grad; derivatives are reverse mode.  There are kernels of gradients for the CPU; elsewhere they
+    come from plain JAX, too, as a warning says.  Returns out [.., queries, heads, d_v] in the type of q, or (out, lse).
+    Raises ArgumentError; what is found when the compiled function runs is a jax.errors.JaxRuntimeError.
 
     A compiled function is compiled anew for each pattern, and keeps its patterns.  Where points move, pattern.update_()
     keeps both pattern and compiled function.
     """
     q, k, v = (jnp.asarray(x) for x in (q, k, v))
-    check(q, k, v, pattern, None, "auto")
+    if backend not in ("auto", "reference"):
+        raise _c.ArgumentError(f"backend: expected 'auto' or 'reference', got {backend!r}")
+    check(q, k, v, pattern, None, "auto")  # attention itself is that of the kernels
     given, d_v = q.dtype, v.shape[-1]
     dtype = jnp.dtype(given if compute_dtype is None else compute_dtype)
     if dtype.name not in DTYPES:
@@ -79,7 +85,7 @@ def attention(q, k, v, pattern, *, scale=None, return_lse=False, sorted=False, c
                                "compute_dtype='float32'")
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     q, k, v = (_padded(x.astype(dtype)) for x in (q, k, v))
-    out, lse = _attention(q, k, v, pattern, scale, bool(sorted))
+    out, lse = _attention(q, k, v, pattern, scale, bool(sorted), backend)
     out = out[..., :d_v].astype(given)
     return (out, lse) if return_lse else out
 
@@ -90,26 +96,64 @@ def _padded(x):
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, more)]) if more else x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _attention(q, k, v, pattern, scale, in_order):
+def _call(target, results, operands, pattern, scale, in_order):
+    # What vmap adds in front is batch to the handlers.
+    call = ffi.ffi_call(target, results, vmap_method="broadcast_all")
+    return tuple(call(*operands, pattern=np.int64(pattern._number), scale=np.float64(scale), sorted=np.int64(in_order)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def _attention(q, k, v, pattern, scale, in_order, backend):
     results = (jax.ShapeDtypeStruct((*q.shape[:-1], v.shape[-1]), q.dtype),
                jax.ShapeDtypeStruct(q.shape[:-1], jnp.float32))
-    # What vmap adds in front is batch to the handlers.
-    call = ffi.ffi_call(TARGET, results, vmap_method="broadcast_all")
-    return tuple(call(q, k, v, pattern=np.int64(pattern._number), scale=np.float64(scale), sorted=np.int64(in_order)))
+    return _call(TARGET, results, (q, k, v), pattern, scale, in_order)
 
 
-# ---- Gradients, over the list of pairs, until there are kernels for them ----
+# ---- Gradients ----
 
-def _forward(q, k, v, pattern, scale, in_order):
-    out, lse = _attention(q, k, v, pattern, scale, in_order)
+def _forward(q, k, v, pattern, scale, in_order, backend):
+    out, lse = _attention(q, k, v, pattern, scale, in_order, backend)
     return (out, lse), (q, k, v, out, lse)
 
 
-def _pairs(pattern, in_order, room):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _by_kernel(operands, pattern, scale, in_order):
+    results = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands[:3])
+    return _call(TARGET_BACKWARD, results, operands, pattern, scale, in_order)
+
+
+@_by_kernel.defjvp
+def _not_again(*_):
+    raise _c.ArgumentError("the gradients of vicinal.jax.attention() cannot be differentiated again, as a loss of forces or "
+                           "of another gradient needs it: for that give backend='reference', which is plain JAX over the "
+                           "list of pairs, for small systems")
+
+
+@functools.cache
+def _platforms():
+    """Those of JAX for which this library has kernels of gradients."""
+    library, found = _c.library(), set()
+    for index in range(library.vic_kernel_count()):
+        info = _c.STRUCTS["vic_kernel_info"]()
+        _c.call("vic_kernel_get", index, _c.c.addressof(info))
+        if info.backward:
+            found.add(info.device.decode())
+    return found
+
+
+def _backward(pattern, scale, in_order, backend, saved, cotangents):
+    """dq, dk, dv: by a kernel where the platform that the function is compiled for has one."""
+    ways = {platform: lambda operands: _by_kernel(operands, pattern, scale, in_order)
+            for platform in (_platforms() if backend == "auto" else ())}
+    return jax.lax.platform_dependent(
+        (*saved, *cotangents), default=lambda operands: _by_pairs(operands, pattern, scale, in_order, backend), **ways)
+
+
+def _pairs(pattern, in_order, room, said):
     """Queries and keys of all pairs, int32 [room], as they are when the compiled function runs; filled up with numbers
-    behind the last."""
+    behind the last.  `said` is called then."""
     def listed():
+        said()
         i, j = pattern._list("ij")
         if len(i) > room:
             raise _c.ArgumentError(f"the pattern has grown to {len(i):,} pairs, and this function was compiled for "
@@ -130,17 +174,20 @@ def _places(pattern, side):
     return places
 
 
-def _backward(pattern, scale, in_order, saved, cotangents):
-    """dq, dk, dv, some pairs at a time.  Sums are float32, and can be differentiated again."""
-    q, k, v, out, lse, dout, dlse = (x.astype(jnp.float32) for x in (*saved, *cotangents))
+def _by_pairs(operands, pattern, scale, in_order, backend):
+    """The same in plain JAX, some pairs at a time.  Sums are float32, and can be differentiated again."""
+    q, k, v, out, lse, dout, dlse = (x.astype(jnp.float32) for x in operands)
     *batch, n_q, heads, d = q.shape
     group = heads // k.shape[-2]
     bytes_a_pair = 16 * math.prod(batch) * heads * (d + v.shape[-1])
-    reference.warn(pattern, "JAX", jax.default_backend(), bytes_a_pair, 8)
+
+    def said():
+        if backend == "auto":
+            reference.warn(pattern, "JAX", "this device", bytes_a_pair, 8)
     room = max(1, pattern.n_pairs + (pattern.n_pairs // 16 if pattern.kind in ("cutoff", "nearest") else 0))
     pieces = -(-room // max(1, reference.CHUNK_BYTES // bytes_a_pair))
     length = -(-room // pieces)
-    i, j = (x.reshape(pieces, length) for x in _pairs(pattern, in_order, pieces * length))
+    i, j = (x.reshape(pieces, length) for x in _pairs(pattern, in_order, pieces * length, said))
     # Rows without pairs have lse -inf, which has no gradient.
     inner = jnp.where(jnp.isfinite(lse), dlse, 0.0) - (dout * out).sum(-1)
 
@@ -166,7 +213,7 @@ def _backward(pattern, scale, in_order, saved, cotangents):
                 into(dv, j, p[..., None] * dout_i)), None
 
     sums, _ = jax.lax.scan(piece, tuple(jnp.zeros_like(x) for x in (q, k, v)), (i, j))
-    return tuple(x.astype(given.dtype) for x, given in zip(sums, saved))
+    return tuple(x.astype(given.dtype) for x, given in zip(sums, operands))
 
 
 _attention.defvjp(_forward, _backward)

@@ -113,6 +113,15 @@ def test_figures_are_those_of_the_files(report):
     assert seen > 50
 
 
+def test_the_table_in_the_docs():
+    """docs/benchmarks.md has the rows of the origin's table, as the files give them."""
+    from vicinal._report import page
+    from vicinal.report import make
+    rows = [line for line in page._lines(page.origin_table(make([str(p) for p in RESULTS]))) if line.startswith("| ")][1:]
+    text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    assert len(rows) == 8 and [row for row in rows if row not in text] == []
+
+
 def test_texts_are_escaped_and_traced(report, tmp_path):
     matplotlib()
     out = tmp_path / "page.html"

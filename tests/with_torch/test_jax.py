@@ -223,11 +223,11 @@ def gradients(function, q, k, v, weights, weights_lse):
     return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(q, k, v)
 
 
-@pytest.mark.parametrize("chunk", [reference.CHUNK_BYTES, 1 << 20])
+@pytest.mark.parametrize("backend, chunk", [("auto", 0), ("reference", reference.CHUNK_BYTES), ("reference", 1 << 20)])
 @pytest.mark.parametrize("shape, kv_heads, d_v, in_order", [
     ((200, 4, 16), None, None, False), ((2, 200, 4, 20), 2, 12, False), ((200, 2, 16), 1, None, True)])
-def test_gradients(device, shape, kv_heads, d_v, in_order, chunk, monkeypatch):
-    monkeypatch.setattr(reference, "CHUNK_BYTES", chunk)
+def test_gradients(device, shape, kv_heads, d_v, in_order, backend, chunk, monkeypatch):
+    monkeypatch.setattr(reference, "CHUNK_BYTES", chunk or reference.CHUNK_BYTES)
     pattern = periodic()
     q, k, v = arrays(shape, "float32", kv_heads, d_v)
     count = jnp.asarray(counts(pattern), jnp.float32)
@@ -237,8 +237,8 @@ def test_gradients(device, shape, kv_heads, d_v, in_order, chunk, monkeypatch):
     rows = pattern.order()
     count = count[rows][:, rows] if in_order else count
     options = {"compute_dtype": "float16"} if device == "gpu" else {}
-    got = gradients(lambda *x: vicinal.jax.attention(*x, pattern, return_lse=True, sorted=in_order, **options), q, k, v,
-                    weights, weights_lse)
+    got = gradients(lambda *x: vicinal.jax.attention(*x, pattern, return_lse=True, sorted=in_order, backend=backend,
+                                                     **options), q, k, v, weights, weights_lse)
     want = gradients(lambda *x: dense(*x, count, xp=jnp), q, k, v, weights, weights_lse)
     for g, w, x in zip(got, want, (q, k, v)):
         assert g.dtype == x.dtype
@@ -280,21 +280,39 @@ def test_second_derivatives(device):
         energy = lambda *x: (attend(*x)[0] ** 3).sum() + jnp.sin(attend(*x)[1]).sum()
         return jax.jit(jax.grad(lambda *x: sum((g ** 2).sum() for g in jax.grad(energy, (0, 1, 2))(*x)), (0, 1, 2)))
 
-    got = force_loss(lambda *x: vicinal.jax.attention(*x, pattern, return_lse=True, **options))(q, k, v)
+    with pytest.raises(vicinal.ArgumentError, match="cannot be differentiated again.*backend='reference'"):
+        force_loss(lambda *x: vicinal.jax.attention(*x, pattern, return_lse=True, **options))(q, k, v)
+    got = force_loss(lambda *x: vicinal.jax.attention(*x, pattern, return_lse=True, backend="reference", **options))(q, k, v)
     want = force_loss(lambda *x: dense(*x, count, xp=jnp))(q, k, v)
     for g, w in zip(got, want):
         close(g, w, 2e-2 if options else 1e-4)
 
 
-def test_warning_names_memory():
+def test_without_a_kernel(monkeypatch):
+    """By the list of pairs, with a warning that names the memory."""
     pattern = periodic()
     q, k, v = arrays((200, 4, 16))
+
+    def gradient(**options):
+        return np.asarray(jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern, **options).var())(q))
+    want = gradient()
+    monkeypatch.setattr(vicinal.jax, "_platforms", lambda: {"cuda"})
     with pytest.warns(UserWarning, match=rf"plain JAX, over {pattern.n_pairs:,} pairs in pieces of about "
-                                         rf"{16 * 4 * 32 * pattern.n_pairs / 1e6:,.0f} MB"):
-        jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q)
+                                         rf"{16 * 4 * 32 * pattern.n_pairs / 1e6:,.0f} MB .* no kernel of gradients for this"):
+        close(gradient(), want, 1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q)  # once
+        gradient()  # once
+        gradient(backend="reference")  # as asked for
+
+
+def test_kernels_of_gradients_say_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        q, k, v = arrays((200, 4, 16))
+        pattern = periodic()
+        assert "cpu" in vicinal.jax._platforms()
+        jax.block_until_ready(jax.grad(lambda q: vicinal.jax.attention(q, k, v, pattern).sum())(q))
 
 
 # ---- Patterns ----
@@ -376,7 +394,8 @@ def test_export_is_refused():
         export.export(jax.jit(functools.partial(vicinal.jax.attention, pattern=pattern)))(*arrays((200, 2, 16)))
 
 
-def test_update(device):
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_update(device, backend):
     """Compiled functions and their gradients follow a pattern that is updated in place."""
     x = points()
     pattern = vicinal.pattern(x, 5.0)
@@ -386,7 +405,8 @@ def test_update(device):
     @jax.jit
     def f(q, k, v):
         traces.append(1)
-        return jax.value_and_grad(lambda q: (vicinal.jax.attention(q, k, v, pattern).astype("float32") ** 2).sum())(q)
+        return jax.value_and_grad(lambda q: (vicinal.jax.attention(
+            q, k, v, pattern, backend=backend).astype("float32") ** 2).sum())(q)
 
     for step in range(3):
         count = jnp.asarray(counts(pattern), jnp.float32)
@@ -400,6 +420,12 @@ def test_update(device):
         assert pattern.n_pairs != last
     assert len(traces) == 1
     pattern.update_(x * 0.8)
+    if backend == "auto":
+        if device == "cpu":
+            got = f(q, k, v)
+            want = dense(q, k, v, jnp.asarray(counts(pattern), jnp.float32), xp=jnp)[0]
+            close(got[0], (want ** 2).sum(), 1e-3)
+        return
     with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match="the pattern has grown to"):
         jax.block_until_ready(f(q, k, v))
 
@@ -413,6 +439,7 @@ def test_errors():
             ("the pattern has 200 keys", lambda: vicinal.jax.attention(q, k[:5], v[:5], pattern)),
             ("expected the type of q", lambda: vicinal.jax.attention(q, k.astype("float16"), v, pattern)),
             ("what vicinal.pattern", lambda: vicinal.jax.attention(q, k, v, 5.0)),
+            ("backend: expected 'auto' or 'reference'", lambda: vicinal.jax.attention(q, k, v, pattern, backend="cuda")),
             ("compute_dtype: expected", lambda: vicinal.jax.attention(q, k, v, pattern, compute_dtype="int32")),
             ("int32: cast it", lambda: vicinal.jax.attention(*(x.astype("int32") for x in (q, k, v)), pattern)),
             ("up to 128, got 136", lambda: vicinal.jax.attention(*arrays((200, 1, 136)), pattern))):
@@ -583,7 +610,7 @@ class ErrorCreate(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("more", POINTER), ("text", ctypes.c_char_p), ("code", ctypes.c_int)]
 
 
-@pytest.mark.parametrize("handler", ["vicpy_jax_cpu", "vicpy_jax_cuda"])
+@pytest.mark.parametrize("handler", ["vicpy_jax_cpu", "vicpy_jax_cuda", "vicpy_jax_backward_cpu", "vicpy_jax_backward_cuda"])
 @pytest.mark.parametrize("major, minor, shorter, frame_shorter, answer", [
     (0, 3, 0, 0, 3), (0, 9, 0, 0, 3), (1, 0, 0, 0, None), (0, 2, 0, 0, None), (0, 3, 8, 0, None), (0, 3, 0, 24, None)])
 def test_versions(handler, major, minor, shorter, frame_shorter, answer):

@@ -221,6 +221,13 @@ def _lines(table, level="###"):
     return lines + ["", *([table.note, ""] if table.note else [])]
 
 
+def origin_table(report):
+    """The origin's table in words; empty where there is none."""
+    return tables.Table("Beside the report that this began with", ["", "there", "here", "better by"], [
+        ([line.what + (f" ({line.note})" if line.note else ""), line.theirs, line.ours,
+          "" if line.ratio is None else f"{three(line.ratio)} x"], line.record) for line in report.origin])
+
+
 def markdown(report):
     """The same tables, without pictures."""
     lines = [f"# {report.title}", ""]
@@ -232,9 +239,7 @@ def markdown(report):
             ([t.name, t.target, "not measured" if t.value is None else f"{t.value:.4g}", "met" if t.met else "missed"],
              t.record) for t in report.targets]), "##")
     if report.origin:
-        lines += _lines(tables.Table("Beside the report that this began with", ["", "there", "here", "better by"], [
-            ([line.what + (f" ({line.note})" if line.note else ""), line.theirs, line.ours,
-              "" if line.ratio is None else f"{three(line.ratio)} x"], line.record) for line in report.origin]), "##")
+        lines += _lines(origin_table(report), "##")
     if report.peers:
         lines += ["## Beside others", ""]
         for group in report.peers:

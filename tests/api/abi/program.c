@@ -4,6 +4,7 @@
  * computed once more here.  other_headers.py makes the headers. */
 #include "vicinal.h"
 #include "vicinal_dev.h"
+#include "vicinal_dist.h"
 #include "vicinal_engine.h"
 #include "vicinal_structure.h"
 
@@ -178,6 +179,8 @@ static void lists(vic_context *c, vic_points *points)
     vic_pair_list pairs = VIC_INIT(vic_pair_list);
     vic_block_list blocks = VIC_INIT(vic_block_list); /* of none, as an older one has no columns */
     vic_range_list ranges = VIC_INIT(vic_range_list);
+    vic_page_list pages = VIC_INIT(vic_page_list);
+    const int64_t length = 16;
     vic_points nowhere = VIC_INIT(vic_points);
     vic_pattern *p, *other;
     (void)other;
@@ -199,6 +202,15 @@ static void lists(vic_context *c, vic_points *points)
     ranges.causal = true;
     OK(vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, &p, &err));
     REFUSED(ranges, vic_range_list, vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, &other, &err));
+    vic_pattern_free(p);
+    pages.groups = 1;
+    pages.page = 16;
+    pages.query_offsets = queries;
+    pages.lengths = &length;
+    pages.table = range;
+    pages.table_stride = 1;
+    OK(vic_pattern_pages(c, &nowhere, NULL, &pages, NULL, &p, &err));
+    REFUSED(pages, vic_page_list, vic_pattern_pages(c, &nowhere, NULL, &pages, NULL, &other, &err));
     vic_pattern_free(p);
 }
 
@@ -366,6 +378,33 @@ static void engines(const vic_pattern *p, double cutoff)
     vic_engine_free(engine);
 }
 
+static void domains(vic_context *c, const vic_pattern *p)
+{
+    vic_dist_options o = VIC_INIT(vic_dist_options);
+    FILLED(vic_dist_info, info);
+    FILLED(vic_dist_rows, rows);
+    vic_dist *d, *none;
+    vic_pattern *part;
+    (void)none;
+    o.domains = 2;
+    OK(vic_dist_create(c, p, &o, &d, &err));
+    REFUSED(o, vic_dist_options, vic_dist_create(c, p, &o, &none, &err));
+    OK(vic_dist_get(d, &info.s, &err));
+    CHECK_FILLED(info);
+    NEED(info.s.domains == 2 && info.s.one_set);
+    int64_t own = 0;
+    for (int i = 0; i < 2; i++) { /* one strip, which one of the two has */
+        OK(vic_dist_get_rows(d, i, VIC_KEY, &rows.s, &err));
+        CHECK_FILLED(rows);
+        NEED(rows.s.own == rows.s.interior && rows.s.halo == 0);
+        own += rows.s.own;
+    }
+    NEED(own == N);
+    OK(vic_dist_make_pattern(c, d, 0, VIC_QUERY, VIC_INTERIOR, &part, &err));
+    vic_pattern_free(part);
+    vic_dist_free(d);
+}
+
 int main(void)
 {
     vic_points points = VIC_INIT(vic_points);
@@ -378,6 +417,7 @@ int main(void)
     expansions(c, p, 3.0);
     vic_plan *plan = plans(c, p);
     attention(c, plan);
+    domains(c, p);
     engines(p, 3.0);
     environment();
     vic_plan_free(plan);

@@ -94,7 +94,7 @@ static void fill_arrays(const vic_plan *plan, const tile_layout *l, const tile_s
     copy(to->combines, schedules[SPLIT_OVER_CTAS].combines, schedules[SPLIT_OVER_CTAS].n_combines);
     if (plan->pattern_order) return;
     copy(to->q_order, plan->pattern->q_order, plan->pattern->n_q);
-    copy(to->k_order, plan->pattern->k_order, plan->pattern->n_k);
+    for (int64_t row = 0; row < plan->pattern->n_k; row++) to->k_order[row] = pattern_key(plan->pattern, row);
 }
 
 static void set_params(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedule,
