@@ -96,7 +96,7 @@ void make_gradients(struct problem *p, enum layout layout, uint64_t seed, struct
     const int64_t n_q = p->pattern.n_q, n_k = p->pattern.n_k;
     memset(g, 0, sizeof *g);
     g->p = p;
-    g->dout = make_tensor(batch, n_q, s->heads, s->d_v, s->dtype, to, false);
+    g->dout = make_tensor(batch, n_q, s->heads, s->d_v, s->dtype, to, tested == VIC_CUDA && !p->args.q_rows);
     g->dlse = make_tensor(batch, n_q, s->heads, 1, VIC_F32, to, false);
     g->dq = make_tensor(batch, n_q, s->heads, s->d_qk, s->dtype, to, false);
     g->dk = make_tensor(batch, n_k, s->kv_heads, s->d_qk, s->dtype, to, false);
@@ -129,6 +129,54 @@ void free_gradients(struct gradients *g)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
+static void run_on_cpu(const vic_plan *plan, const struct attention_backward_args *args, int threads)
+{
+    const struct kernel *kernel = plan->kernel;
+    vic_error err;
+    size_t used = kernel->workspace(plan, threads, args->batch, false), bytes = (used + 64 + 63) / 64 * 64;
+    unsigned char *workspace = aligned_alloc(64, bytes);
+    CHECK(workspace != NULL, "out of memory");
+    memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
+    const struct kernel_exec exec = { .pool = pools[threads], .workspace = workspace };
+    CHECK_OK(kernel->launch_backward(plan, args, &exec, &err));
+    for (size_t i = used; i < bytes; i++) CHECK(workspace[i] == 0xff, "%s wrote behind its workspace", kernel->name);
+    free(workspace);
+}
+
+static void run_on_gpu(const vic_plan *plan, struct gradients *g, const struct attention_backward_args *of_host)
+{
+    enum { TENSORS = 10, INPUTS = 7, GUARD = 256 };
+    struct problem *p = g->p;
+    struct attention_backward_args args = *of_host;
+    struct tensor *const owners[TENSORS] = { &p->q,    &p->k,    &p->v,  &p->out, &p->lse,
+                                             &g->dout, &g->dlse, &g->dq, &g->dk,  &g->dv };
+    struct attention_tensor *const views[TENSORS] = { &args.q,    &args.k,    &args.v,  &args.out, &args.lse,
+                                                      &args.dout, &args.dlse, &args.dq, &args.dk,  &args.dv };
+    void *copies[TENSORS];
+    vic_error err;
+    for (int i = 0; i < TENSORS; i++) {
+        const bool packed = owners[i]->buffer == NULL; /* k and v, in the buffer of q */
+        const unsigned char *buffer = packed ? p->q.buffer : owners[i]->buffer;
+        copies[i] = packed ? copies[0] : to_gpu(buffer, owners[i]->bytes);
+        if (views[i]->data) views[i]->data = (char *)copies[i] + ((unsigned char *)views[i]->data - buffer);
+    }
+    const size_t used = plan->kernel->workspace(plan, 1, args.batch, false);
+    unsigned char *guard = brute_alloc((int64_t)(used + GUARD), 1);
+    memset(guard, 0xff, used + GUARD); /* NaNs: scratch must not be read before it is written */
+    void *workspace = to_gpu(guard, used + GUARD);
+    const struct kernel_exec exec = { .workspace = workspace };
+    CHECK_OK(plan->kernel->launch_backward(plan, &args, &exec, &err));
+    CHECK_OK(device_wait(the_gpu, NULL, &err));
+    for (int i = INPUTS; i < TENSORS; i++) from_gpu(owners[i]->buffer, copies[i], owners[i]->bytes);
+    from_gpu(guard, workspace, used + GUARD);
+    for (size_t i = used; i < used + GUARD; i++)
+        CHECK(guard[i] == 0xff, "%s wrote behind its workspace", plan->kernel->name);
+    device_free(the_gpu, workspace);
+    free(guard);
+    for (int i = 0; i < TENSORS; i++)
+        if (i == 0 || copies[i] != copies[0]) device_free(the_gpu, copies[i]);
+}
+
 void launch_gradients(const struct kernel *kernel, struct gradients *g, int threads, int poison)
 {
     struct problem *p = g->p;
@@ -149,14 +197,10 @@ void launch_gradients(const struct kernel *kernel, struct gradients *g, int thre
     args.batch = p->entries;
     if (args.dcell) args.dcell = g->sums.dcell; /* of this copy */
     CHECK_OK(plan_make(&p->pattern, &request, kernel, &(struct kernel_setup){ .pool = pools[threads] }, &plan, &err));
-    size_t used = kernel->workspace(plan, threads, p->entries, false), bytes = (used + 64 + 63) / 64 * 64;
-    unsigned char *workspace = aligned_alloc(64, bytes);
-    CHECK(workspace != NULL, "out of memory");
-    memset(workspace, 0xff, bytes); /* NaNs: scratch must not be read before it is written */
-    const struct kernel_exec exec = { .pool = pools[threads], .workspace = workspace };
-    CHECK_OK(kernel->launch_backward(plan, &args, &exec, &err));
-    for (size_t i = used; i < bytes; i++) CHECK(workspace[i] == 0xff, "%s wrote behind its workspace", kernel->name);
-    free(workspace);
+    if (kernel->device == VIC_CUDA)
+        run_on_gpu(plan, g, &args);
+    else
+        run_on_cpu(plan, &args, threads);
     plan_free(plan);
 }
 
