@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 set(VIC_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/vicinal)
 
 set(installed vicinal)
-set(headers include/vicinal.h include/vicinal_engine.h include/vicinal_dev.h include/vicinal_dlpack.h)
+set(headers include/vicinal.h include/vicinal_engine.h include/vicinal_dist.h include/vicinal_dev.h include/vicinal_dlpack.h)
 set(packages vicinal)
 if(VIC_STRUCTURE_FILES)
   list(APPEND installed vicinal_structure)

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"
 WRITTEN = ROOT / "python" / "vicinal" / "_declarations.py"
 GLUE = ROOT / "python" / "glue" / "glue.h"
-FILES = ("vicinal.h", "vicinal_engine.h", "vicinal_structure.h", "vicinal_dev.h")
+FILES = ("vicinal.h", "vicinal_engine.h", "vicinal_dist.h", "vicinal_structure.h", "vicinal_dev.h")
 PLAIN = {"void": "None", "bool": "c.c_bool", "char": "c.c_char", "int": "c.c_int", "size_t": "c.c_size_t",
          "float": "c.c_float", "double": "c.c_double", "int32_t": "c.c_int32", "int64_t": "c.c_int64",
          "uint8_t": "c.c_uint8", "uint64_t": "c.c_uint64"}

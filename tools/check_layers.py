@@ -21,6 +21,7 @@ LAYERS = {
     "src/structure": ["src/base"],
     "src/pattern": ["src/contract", "src/base"],
     "src/plan": ["src/pattern", "src/contract", "src/base"],
+    "src/dist": ["src/pattern", "src/contract", "src/base"],
     "src/device": ["src/device/cuda_check.h", "src/contract", "src/base"],
     "src/device/cuda_check.h": ["src/base"],
     "src/kernels": ["src/kernels/kernels.h", "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/contract",
@@ -32,7 +33,7 @@ LAYERS = {
     "src/context": ["src/plan", "src/device", "src/kernels", "src/kernels/kernels.h", "src/contract",
                    "src/base"],
     "src/api": ["src/context", "src/plan", "src/device", "src/kernels", "src/kernels/kernels.h",
-                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/pattern", "src/contract",
+                "src/kernels/ref", "src/kernels/cpu", "src/kernels/cuda", "src/dist", "src/pattern", "src/contract",
                 "src/base"],
     "src/engine": ["src/api", "src/context", "src/plan", "src/device", "src/pattern", "src/contract", "src/base"],
     "apps/cli": [],  # what every file of the command may use, and main.c

@@ -27,9 +27,9 @@ import vicinal
 class Attention(nn.Module):
     """Each atom attends to the atoms that the pattern pairs it with; x [atoms, width]."""
 
-    def __init__(self, width, heads, bias_terms=0, backend="auto"):
+    def __init__(self, width, heads, bias_terms=0):
         super().__init__()
-        self.heads, self.backend = heads, backend
+        self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width + heads, width)
         self.bias = nn.Parameter(torch.zeros(heads, bias_terms)) if bias_terms else None
@@ -37,7 +37,7 @@ class Attention(nn.Module):
     def forward(self, x, pattern, basis=None):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [atoms, heads, head size] each
         bias = None if self.bias is None else vicinal.DistanceBias(self.bias @ basis)
-        out, lse = vicinal.attention(q, k, v, pattern, bias=bias, return_lse=True, backend=self.backend)
+        out, lse = vicinal.attention(q, k, v, pattern, bias=bias, return_lse=True)
         # A mean over neighbours does not say how many there are; the log-sum-exp does: of equal scores it is ln n.
         return self.out(torch.cat([out.flatten(-2), lse.to(out.dtype)], -1))
 
@@ -45,10 +45,10 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then a perceptron; each sees x normalised and adds to it."""
 
-    def __init__(self, width, heads, bias_terms=0, backend="auto"):
+    def __init__(self, width, heads, bias_terms=0):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, bias_terms, backend)
+        self.attention = Attention(width, heads, bias_terms)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x, pattern, basis=None):
@@ -60,7 +60,7 @@ class AtomTransformer(nn.Module):
     """One number for each atom, from atomic numbers [atoms] and a pattern; with a cutoff (A) it also learns a bias by
     distance, which only the CPU has kernels for."""
 
-    def __init__(self, width=32, heads=4, depth=2, cutoff=None, bias_terms=8, backend="auto"):
+    def __init__(self, width=32, heads=4, depth=2, cutoff=None, bias_terms=8):
         super().__init__()
         self.embedding = nn.Embedding(256, width)
         basis = None
@@ -69,7 +69,7 @@ class AtomTransformer(nn.Module):
             table = vicinal.DistanceBias.gaussian(1.0, centers, cutoff / bias_terms, cutoff).table
             basis = torch.from_numpy(table)  # [bias_terms, points]
         self.register_buffer("basis", basis)
-        self.blocks = nn.ModuleList(Block(width, heads, 0 if basis is None else bias_terms, backend) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, 0 if basis is None else bias_terms) for _ in range(depth))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
     def forward(self, numbers, pattern):
@@ -195,8 +195,6 @@ def arguments(given):
     parser.add_argument("--batch-atoms", type=int, default=4000, help="atoms of a batch, but at least one structure")
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--backend", choices=("auto", "reference"), default="auto",
-                        help="of attention: kernels, or plain torch over the list of pairs")
     o = parser.parse_args(given)
     o.half |= o.device != "cpu"  # GPUs have no kernels for float32
     if o.bias and o.device != "cpu":
@@ -220,7 +218,7 @@ def main(given=None):
     for batch in batches:
         print(batch.pattern)
 
-    model = AtomTransformer(cutoff=o.cutoff if o.bias else None, backend=o.backend).to(o.device)
+    model = AtomTransformer(cutoff=o.cutoff if o.bias else None).to(o.device)
     run = torch.compile(model) if o.compile else model
     begun = time.perf_counter()
 

@@ -8,6 +8,7 @@ torch over the list of pairs.  Prints how far the losses differ, and what a step
 Options are those of atom_transformer.py.  Each of the two runs in a process of its own; the peak of its memory is what comes on
 top of what there was before the first step (Linux says it in /proc).
 """
+import functools
 import multiprocessing
 import re
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 import atom_transformer as example
+import vicinal
 
 BACKENDS = ("auto", "reference")
 
@@ -29,19 +31,25 @@ def resident(name):
 
 
 def training(given, backend):
-    """Losses of all steps, Pearson's r of the held-out atoms, seconds a step, and MB at most."""
-    o = example.arguments([*given, "--backend", backend])
+    """Losses of all steps, Pearson's r of the held-out atoms, seconds a step and those of processors, and MB at most."""
+    o = example.arguments(given)
+    vicinal.attention = functools.partial(vicinal.attention, backend=backend)  # for this process, whose model does not choose
     torch.manual_seed(o.seed)
     batches, tests = example.batches_of(o)
-    model = example.AtomTransformer(cutoff=o.cutoff if o.bias else None, backend=backend)
+    model = example.AtomTransformer(cutoff=o.cutoff if o.bias else None)
     run = torch.compile(model) if o.compile else model
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
         peak.write("5")  # from now on
-    before, times = resident("VmRSS"), [time.perf_counter()]
-    losses = example.train(run, batches, o.steps, o.lr, o.half, lambda step, loss: times.append(time.perf_counter()))
+    before, times = resident("VmRSS"), []
+
+    def now(*_):
+        times.append((time.perf_counter(), time.process_time()))
+    now()
+    losses = example.train(run, batches, o.steps, o.lr, o.half, now)
     used = resident("VmHWM") - before
     r = example.correlations(run, tests, o.half)[:, 0]
-    return {"losses": losses, "r": r.tolist(), "seconds": float(np.median(np.diff(times))), "memory": used,
+    seconds, of_processors = np.median(np.diff(times, axis=0), axis=0).tolist()
+    return {"losses": losses, "r": r.tolist(), "seconds": seconds, "of_processors": of_processors, "memory": used,
             "atoms": [len(batch.numbers) for batch in batches], "pairs": [batch.pattern.n_pairs for batch in batches]}
 
 
@@ -73,11 +81,11 @@ def main(given=None):
     some = found["auto"]
     print(f"{len(some['atoms'])} batches of {', '.join(f'{n:,}' for n in some['atoms'])} atoms and "
           f"{', '.join(f'{n:,}' for n in some['pairs'])} pairs, {len(some['losses'])} steps")
-    print("              first loss   last loss   held out r   s a step   MB at most")
+    print("              first loss   last loss   held out r   s a step   of processors   MB at most")
     for backend, name in zip(BACKENDS, ("kernels", "reference")):
         x = found[backend]
         print(f"{name:12}  {x['losses'][0]:10.5f}  {x['losses'][-1]:10.5f}   {np.mean(x['r']):10.3f}   {x['seconds']:8.3f}   "
-              f"{x['memory']:10.0f}")
+              f"{x['of_processors']:13.3f}   {x['memory']:10.0f}")
     a, b = (np.array(found[backend]["losses"]) for backend in BACKENDS)
     apart = np.abs(a - b) / np.abs(b)
     print(f"losses differ by {apart[:10].max():.1e} in the first ten steps, {apart.max():.1e} in all (relative, at most)")

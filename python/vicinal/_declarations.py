@@ -235,7 +235,9 @@ class vic_plan_options(Sized):
         ("reserved_1", c.c_bool * 2),
         ("kernel", c.c_char_p),
         ("backward_kernel", c.c_char_p),
-        ("reserved", c.c_uint64 * 3),
+        ("pair_bias", c.c_int),
+        ("reserved_2", c.c_bool * 4),
+        ("reserved", c.c_uint64 * 2),
     ]
 
 
@@ -278,6 +280,8 @@ class vic_attention_args(Sized):
         ("stream", c.c_void_p),
         ("items", c.c_void_p),
         ("n_items", c.c_int64),
+        ("reserved_2", c.c_uint64 * 2),
+        ("pair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 2),
     ]
 
@@ -306,6 +310,9 @@ class vic_attention_backward_args(Sized):
         ("workspace", c.c_void_p),
         ("workspace_size", c.c_size_t),
         ("stream", c.c_void_p),
+        ("reserved_2", c.c_uint64 * 4),
+        ("pair_bias", vic_tensor),
+        ("dpair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 4),
     ]
 
@@ -434,6 +441,44 @@ class vic_memory_handle(c.Structure):
     ]
 
 
+class vic_dist_options(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("domains", c.c_int32),
+        ("tile_strips", c.c_int32),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_dist_info(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("domains", c.c_int32),
+        ("tile_strips", c.c_int32),
+        ("one_set", c.c_bool),
+        ("reserved_1", c.c_bool * 7),
+        ("imbalance", c.c_double),
+        ("query_halo", c.c_int64),
+        ("key_halo", c.c_int64),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
+class vic_dist_rows(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("own", c.c_int64),
+        ("interior", c.c_int64),
+        ("halo", c.c_int64),
+        ("points", c.c_void_p),
+        ("receive", c.c_void_p),
+        ("send", c.c_void_p),
+        ("run_offsets", c.c_void_p),
+        ("runs", c.c_void_p),
+        ("reserved", c.c_uint64 * 4),
+    ]
+
+
 class vic_read_options(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -502,7 +547,8 @@ class vic_reference_gradients(Sized):
         ("dquery_positions", c.c_void_p),
         ("dkey_positions", c.c_void_p),
         ("dcell", c.c_void_p),
-        ("reserved", c.c_uint64 * 2),
+        ("dpair_bias", c.c_void_p),
+        ("reserved", c.c_uint64 * 1),
     ]
 
 
@@ -581,6 +627,9 @@ STRUCTS = {
     "vic_answer": vic_answer,
     "vic_query": vic_query,
     "vic_memory_handle": vic_memory_handle,
+    "vic_dist_options": vic_dist_options,
+    "vic_dist_info": vic_dist_info,
+    "vic_dist_rows": vic_dist_rows,
     "vic_read_options": vic_read_options,
     "vic_atom_label": vic_atom_label,
     "vic_structure_info": vic_structure_info,
@@ -622,6 +671,9 @@ CONSTANTS = {
     "VIC_KEY": 1,
     "VIC_BIAS_NONE": 0,
     "VIC_BIAS_DISTANCE": 1,
+    "VIC_PAIR_BIAS_NONE": 0,
+    "VIC_PAIR_BIAS_PAIRS": 1,
+    "VIC_PAIR_BIAS_WINDOWS": 2,
     "VIC_BIAS_POINTS": 1024,
     "VIC_BIAS_LINEAR": 0,
     "VIC_BIAS_GAUSSIAN": 1,
@@ -635,6 +687,8 @@ CONSTANTS = {
     "VIC_STAGES": 5,
     "VIC_TIME_BUCKETS": 28,
     "VIC_BATCH_BUCKETS": 12,
+    "VIC_INTERIOR": 0,
+    "VIC_BOUNDARY": 1,
     "VIC_ALTLOC_HIGHEST": 0,
     "VIC_ALTLOC_ALL": 1,
     "VIC_DUPLICATES_REFUSE": 0,
@@ -703,6 +757,11 @@ FUNCTIONS = {  # result, arguments
     "vic_memory_export": (c.c_int, [vic_device, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_memory_open": (c.c_int, [vic_device, c.c_void_p, c.c_size_t, c.c_void_p, c.c_void_p]),
     "vic_memory_close": (None, [vic_device, c.c_void_p]),
+    "vic_dist_create": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_dist_free": (None, [c.c_void_p]),
+    "vic_dist_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_dist_get_rows": (c.c_int, [c.c_void_p, c.c_int32, c.c_int, c.c_void_p, c.c_void_p]),
+    "vic_dist_make_pattern": (c.c_int, [c.c_void_p, c.c_void_p, c.c_int32, c.c_int, c.c_int, c.c_void_p, c.c_void_p]),
     "vic_structure_read": (c.c_int, [c.c_char_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_from_arrays": (c.c_int, [c.c_int64, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_structure_get": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p]),

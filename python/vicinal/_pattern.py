@@ -351,10 +351,12 @@ class Pattern:
         found = {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
         return {**found, "backward_kernel": info.backward_kernel.decode()} if backward else found
 
-    def _plan(self, heads, head_dim, dtype, device, index, kv_heads, head_dim_v, in_order, biased, backward):
+    def _plan(self, heads, head_dim, dtype, device, index, kv_heads, head_dim_v, in_order, biased, backward,
+              pair_bias=0):
         """The vic_plan_info of a plan, made if it is not there yet."""
         o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=head_dim, head_dim_v=head_dim_v,
-                                           bias=int(biased), pattern_order=in_order, backward=backward)
+                                           bias=int(biased), pattern_order=in_order, backward=backward,
+                                           pair_bias=pair_bias)
         o.dtype = o.out_dtype = _c.DTYPES[dtype]
         o.device.type, o.device.index = _c.CUDA if device == "cuda" else _c.CPU, index
         info = _c.STRUCTS["vic_plan_info"]()

@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import c_header  # noqa: E402
 
 USE = HERE / "header_use.c"
-ALONE = {"vicinal.h": "ALONE", "vicinal_engine.h": "ALONE_ENGINE", "vicinal_structure.h": "ALONE_STRUCTURE", "vicinal_dev.h": "ALONE_DEV",
+ALONE = {"vicinal.h": "ALONE", "vicinal_engine.h": "ALONE_ENGINE", "vicinal_dist.h": "ALONE_DIST",
+         "vicinal_structure.h": "ALONE_STRUCTURE", "vicinal_dev.h": "ALONE_DEV",
          "vicinal_dlpack.h": "ALONE_DLPACK"}
 PEDANTIC = ["-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror", "-fsyntax-only",
             f"-I{ROOT / 'include'}"]

@@ -5,6 +5,8 @@
 #include "vicinal_structure.h"
 #elif defined(ALONE_ENGINE)
 #include "vicinal_engine.h"
+#elif defined(ALONE_DIST)
+#include "vicinal_dist.h"
 #elif defined(ALONE_DEV)
 #include "vicinal_dev.h"
 #elif defined(ALONE_DLPACK)
@@ -49,6 +51,11 @@ size_t header_use(void)
     USE(vic_endpoint_info);
     USE(vic_answer);
     USE(vic_query);
+#endif
+#ifdef VICINAL_DIST_H
+    USE(vic_dist_options);
+    USE(vic_dist_info);
+    USE(vic_dist_rows);
 #endif
 #ifdef VICINAL_STRUCTURE_H
     USE(vic_read_options);

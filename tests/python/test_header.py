@@ -26,7 +26,7 @@ def compiled(tmp_path_factory):
     lines += [f'printf("{name}.{field} %zu\\n", offsetof({name}, {field}));'
               for name, struct in STRUCTS.items() for field, _ in struct._fields_]
     lines += [f'printf("{name} %zu\\n", (size_t){name});' for name in CONSTANTS]
-    includes = "".join(f'#include "{file}"\n' for file in ("vicinal.h", "vicinal_engine.h", "vicinal_structure.h", "vicinal_dev.h"))
+    includes = "".join(f'#include "{file}"\n' for file in ("vicinal.h", "vicinal_engine.h", "vicinal_dist.h", "vicinal_structure.h", "vicinal_dev.h"))
     text = "#include <stdio.h>\n" + includes + "int main(void)\n{\n" + "\n".join(lines) + "\n}\n"
     (folder / "print.c").write_text(text)
     subprocess.run([compiler, "-std=c17", f"-I{ROOT}/include", "-o", folder / "print", folder / "print.c"], check=True)

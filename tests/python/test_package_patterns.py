@@ -305,6 +305,8 @@ def test_plans_are_for_what_attention_takes(rng):
     """Heads of 13 are padded, and a number of heads was taken modulo 2^32."""
     pattern = vicinal.pattern(rng.uniform(0, 5, (20, 3)), 2.0)
     assert pattern.prepare(2, 13, head_dim_v=5) == pattern.prepare(2, 16, head_dim_v=8)
+    both = pattern.prepare(2, 16, backward=True)
+    assert "attn_bwd" in both.pop("backward_kernel") and both == pattern.prepare(2, 16)  # one plan, which does for both
     for wrong in (((1 << 32) + 2, 16), (2, (1 << 32) + 16)):
         with pytest.raises(vicinal.ArgumentError, match="to 2,147,483,647, got"):
             pattern.prepare(*wrong)

@@ -49,7 +49,7 @@ def dense(positions, structure, cutoff):
     distance = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist")
     pairs = (distance < cutoff) & (structure[:, None] == structure)
 
-    def attention(q, k, v, pattern, *, bias=None, return_lse=False, backend="auto"):
+    def attention(q, k, v, pattern, *, bias=None, return_lse=False):
         scores = torch.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5
         if bias is not None:
             at = distance.square() * ((bias.table.shape[1] - 1) / cutoff**2)

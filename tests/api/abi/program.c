@@ -4,6 +4,7 @@
  * computed once more here.  other_headers.py makes the headers. */
 #include "vicinal.h"
 #include "vicinal_dev.h"
+#include "vicinal_dist.h"
 #include "vicinal_engine.h"
 #include "vicinal_structure.h"
 
@@ -377,6 +378,33 @@ static void engines(const vic_pattern *p, double cutoff)
     vic_engine_free(engine);
 }
 
+static void domains(vic_context *c, const vic_pattern *p)
+{
+    vic_dist_options o = VIC_INIT(vic_dist_options);
+    FILLED(vic_dist_info, info);
+    FILLED(vic_dist_rows, rows);
+    vic_dist *d, *none;
+    vic_pattern *part;
+    (void)none;
+    o.domains = 2;
+    OK(vic_dist_create(c, p, &o, &d, &err));
+    REFUSED(o, vic_dist_options, vic_dist_create(c, p, &o, &none, &err));
+    OK(vic_dist_get(d, &info.s, &err));
+    CHECK_FILLED(info);
+    NEED(info.s.domains == 2 && info.s.one_set);
+    int64_t own = 0;
+    for (int i = 0; i < 2; i++) { /* one strip, which one of the two has */
+        OK(vic_dist_get_rows(d, i, VIC_KEY, &rows.s, &err));
+        CHECK_FILLED(rows);
+        NEED(rows.s.own == rows.s.interior && rows.s.halo == 0);
+        own += rows.s.own;
+    }
+    NEED(own == N);
+    OK(vic_dist_make_pattern(c, d, 0, VIC_QUERY, VIC_INTERIOR, &part, &err));
+    vic_pattern_free(part);
+    vic_dist_free(d);
+}
+
 int main(void)
 {
     vic_points points = VIC_INIT(vic_points);
@@ -389,6 +417,7 @@ int main(void)
     expansions(c, p, 3.0);
     vic_plan *plan = plans(c, p);
     attention(c, plan);
+    domains(c, p);
     engines(p, 3.0);
     environment();
     vic_plan_free(plan);

@@ -5,6 +5,7 @@
 #include "objects.h"
 
 #include "vicinal_dev.h"
+#include "vicinal_dist.h"
 #include "vicinal_engine.h"
 #include "vicinal_structure.h"
 
@@ -23,6 +24,7 @@ static struct {
     vic_plan *plan;
     vic_engine *engine;
     vic_endpoint *endpoint;
+    vic_dist *dist;
     vic_endpoint_options endpoint_options;
     vic_points points, nowhere;
     vic_pattern_options pattern_options;
@@ -47,6 +49,7 @@ static struct {
     vic_plan *plan;
     vic_engine *engine;
     vic_endpoint *endpoint;
+    vic_dist *dist;
     void *memory;
 } made;
 
@@ -541,6 +544,42 @@ CALL(vic_memory_close)
     return VIC_OK;
 }
 
+/* ---- vicinal_dist.h ---- */
+
+static const vic_dist_options two_domains = { .size = sizeof two_domains, .domains = 2 };
+
+CALL(vic_dist_create)
+{
+    return vic_dist_create(P(0, o.context), P(1, o.pattern), P(2, &two_domains), P(3, &made.dist), P(4, e));
+}
+
+CALL(vic_dist_free)
+{
+    vic_dist *dist;
+    vic_status st = vic_dist_create(o.context, o.pattern, &two_domains, &dist, e);
+    vic_dist_free(P(0, dist));
+    if (null == 0) vic_dist_free(dist);
+    return st;
+}
+
+CALL(vic_dist_get)
+{
+    vic_dist_info info = VIC_INIT(vic_dist_info);
+    return vic_dist_get(P(0, o.dist), P(1, &info), P(2, e));
+}
+
+CALL(vic_dist_get_rows)
+{
+    vic_dist_rows rows = VIC_INIT(vic_dist_rows);
+    return vic_dist_get_rows(P(0, o.dist), 1, VIC_KEY, P(1, &rows), P(2, e));
+}
+
+CALL(vic_dist_make_pattern)
+{
+    return vic_dist_make_pattern(P(0, o.context), P(1, o.dist), 0, VIC_QUERY, VIC_BOUNDARY, P(2, &made.pattern),
+                                 P(3, e));
+}
+
 /* ---- the table ---- */
 
 #define OPTIONAL(index) (1u << (index))
@@ -617,7 +656,12 @@ CALL(vic_memory_close)
     X(vic_cancel, 1, OPTIONAL(0))                                                                                    \
     X(vic_memory_export, 3, OPTIONAL(2))                                                                             \
     X(vic_memory_open, 3, OPTIONAL(2))                                                                               \
-    X(vic_memory_close, 1, OPTIONAL(0))
+    X(vic_memory_close, 1, OPTIONAL(0))                                                                              \
+    X(vic_dist_create, 5, OPTIONAL(0) | OPTIONAL(4))                                                                 \
+    X(vic_dist_free, 1, OPTIONAL(0))                                                                                 \
+    X(vic_dist_get, 3, OPTIONAL(2))                                                                                  \
+    X(vic_dist_get_rows, 3, OPTIONAL(2))                                                                             \
+    X(vic_dist_make_pattern, 4, OPTIONAL(0) | OPTIONAL(3))
 
 static const struct function {
     const char *name;
@@ -633,13 +677,14 @@ static void free_what_was_made(const struct function *f, int null, vic_status st
 {
     if (st != VIC_OK)
         CHECK(!made.context && !made.structure && !made.pattern && !made.plan && !made.memory && !made.engine &&
-                  !made.endpoint,
+                  !made.endpoint && !made.dist,
               "%s with argument %d NULL failed and handed something out", f->name, null);
     vic_context_free(made.context);
     vic_structure_free(made.structure);
     vic_pattern_free(made.pattern);
     vic_plan_free(made.plan);
     vic_endpoint_free(made.endpoint);
+    vic_dist_free(made.dist);
     vic_engine_free(made.engine);
     free(made.memory);
     memset(&made, 0, sizeof made);
@@ -717,6 +762,7 @@ static int set_up(void **state)
     o.endpoint_options = (vic_endpoint_options){ .size = sizeof o.endpoint_options, .plan = &o.plan_options };
     if (vic_engine_create(NULL, &o.engine, &err) != VIC_OK) return -1;
     if (vic_endpoint_create(o.engine, o.pattern, &o.endpoint_options, &o.endpoint, &err) != VIC_OK) return -1;
+    if (vic_dist_create(NULL, o.pattern, &two_domains, &o.dist, &err) != VIC_OK) return -1;
     if (vic_structure_from_arrays(N, o.numbers, NULL, NULL, NULL, &o.structure, &err) != VIC_OK) return -1;
     snprintf(o.folder, sizeof o.folder, "/tmp/vicinal-null-XXXXXX");
     if (!mkdtemp(o.folder)) return -1;
@@ -730,6 +776,7 @@ static int tear_down(void **state)
 {
     (void)state;
     close(o.descriptor);
+    vic_dist_free(o.dist);
     vic_endpoint_free(o.endpoint);
     vic_engine_free(o.engine);
     vic_plan_free(o.plan);
