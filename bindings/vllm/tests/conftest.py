@@ -48,12 +48,12 @@ class Bench:
         return env
 
     def run(self, script, *arguments, **options):
-        """The script's last line, as JSON, and all that it printed."""
+        """The last line that is JSON (vLLM may say something behind it), and all that was printed."""
         done = subprocess.run([sys.executable, HERE / script, *map(str, arguments)], cwd=self.folder, text=True,
                               capture_output=True, env=self.environment(**options), timeout=PATIENCE)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said[-6000:]
-        return json.loads(done.stdout.strip().splitlines()[-1]), said
+        return json.loads([line for line in done.stdout.splitlines() if line[:1] in "{0123456789"][-1]), said
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 """generate.py CHECKPOINT OPTIONS PROMPTS TOKENS: greedy tokens and the log-probabilities of the best five of each, as JSON.
 PROMPTS are their lengths; OPTIONS go to vllm.LLM."""
 import json
-import os
 import random
 import sys
 
@@ -30,5 +29,3 @@ def main():
 
 if __name__ == "__main__":  # engines of their own process import this again
     main()
-    sys.stdout.flush()
-    os._exit(0)  # vLLM's own threads may outlive it

@@ -80,7 +80,6 @@ def test_mistakes_are_noticed(asked, mutant):
 def test_without_the_switch_vllm_is_as_it_was(asked):
     want, said = asked("Llama", {}, PROMPTS, 24, ours=False)
     assert "vicinal computes attention" not in said and want["counts"].get("layers", 0) == 0
-    assert "set VICINAL_VLLM=1" in said
 
 
 def test_half_precision_differs_by_rounding_alone(asked):

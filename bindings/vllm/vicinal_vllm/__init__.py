@@ -7,16 +7,12 @@ BACKEND = "vicinal_vllm.backend.VicinalBackend"
 
 def register():
     """Called by vLLM in each of its processes.  The backend becomes attention_backend="CUSTOM".  The CPU's platform takes its
-    own backend whatever one asks for; with VICINAL_VLLM=1 that name means this one."""
-    from vllm.logger import init_logger
+    own backend whatever one asks for; with VICINAL_VLLM=1 that name means this one.  The first layer that is computed says so in
+    vLLM's log: nothing logged here would be seen, as vLLM sets up its log later."""
     from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
-    log = init_logger("vllm.vicinal")  # below vLLM's own name, so that its settings of what is logged hold
     wanted = os.environ.get("VICINAL_VLLM", "0")
     if wanted not in ("0", "1"):
         raise ValueError(f"VICINAL_VLLM: expected 1 (take the place of vLLM's attention on CPUs) or 0, got {wanted!r}")
     register_backend(AttentionBackendEnum.CUSTOM, BACKEND)
     if wanted == "1":
         register_backend(AttentionBackendEnum.CPU_ATTN, BACKEND)
-        log.info("vicinal takes the place of CPU_ATTN, and is attention_backend='CUSTOM' elsewhere")
-    else:
-        log.info("vicinal is attention_backend='CUSTOM'; on a CPU, where vLLM has no choice, set VICINAL_VLLM=1")
