@@ -273,7 +273,7 @@ VIC_API vic_status vic_pattern_pairs(vic_context *c, const vic_points *queries, 
 
 /* Groups of consecutive queries, each with ranges of keys: packed sequences, documents, pages of a cache.  A group's
  * keys are those of its ranges, one after another; its queries stand at the end of them: of n queries and m keys
- * query r has place m - n + r.  Cost: O(ranges + blocks), and 0.1 ms for each million keys.  No positions. */
+ * query r has place m - n + r.  Cost: O(ranges + blocks + queries), however many keys there are.  No positions. */
 typedef struct vic_range_list {
     VIC_SIZE_OF(vic_range_list);
     int64_t groups;
@@ -289,6 +289,30 @@ typedef struct vic_range_list {
 VIC_API vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,
                                       const vic_range_list *list, const vic_pattern_options *options,
                                       vic_pattern **out, vic_error *err) VIC_CHECK_RESULT;
+
+/* The same with the keys in pages of a paged cache, as servers of language models keep them: page p is keys p page ..
+ * (p + 1) page - 1, and group g has the first lengths[g] keys of the pages in row g of the table.  Several groups may
+ * have a page in common; of a row's pages that some query of its group can see, none may occur twice, and the others
+ * are not read.  The pattern is one of ranges.  Cost: O(pages + blocks + queries), however large the cache is. */
+typedef struct vic_page_list {
+    VIC_SIZE_OF(vic_page_list);
+    int64_t groups;
+    int64_t page;                 /* keys of a page, a multiple of 16 */
+    const int64_t *query_offsets; /* [groups + 1]: group g is queries query_offsets[g] .. [g + 1] - 1 */
+    const int64_t *lengths;       /* [groups] keys of each, table_stride pages at most */
+    const int32_t *table;         /* [groups, table_stride] numbers of pages, in the order of their keys */
+    int64_t table_stride;
+    int64_t left, right; /* as in vic_range_list */
+    /* So many consecutive queries of a group stand at one place, as heads that read one key head do where they are
+     * packed as queries: of n queries and m keys query r has place m - n / that + r / that.  0 = 1 */
+    int64_t queries_per_place;
+    bool causal, window; /* as in vic_range_list */
+    bool reserved_1[6];
+    uint64_t reserved[2];
+} vic_page_list;
+VIC_API vic_status vic_pattern_pages(vic_context *c, const vic_points *queries, const vic_points *keys,
+                                     const vic_page_list *list, const vic_pattern_options *options, vic_pattern **out,
+                                     vic_error *err) VIC_CHECK_RESULT;
 
 /* The pairs of `a` or `b`; those of `a` that are not in `b`; both patterns are of the same points and cell. */
 VIC_API vic_status vic_pattern_union(vic_context *c, const vic_pattern *a, const vic_pattern *b, vic_pattern **out,
@@ -403,6 +427,21 @@ typedef enum vic_bias {
     VIC_BIAS_DISTANCE = 1 /* b_h(d) from a table; of patterns of one structure with a cutoff */
 } vic_bias;
 
+/* A stored bias: a number for each pair and query head, which is added to the pair's score (beside a distance bias, where
+ * there is one).  Any number but +inf: -inf takes the pair out, and a row of which every pair is out gives what a row
+ * without pairs does; NaN and +inf make the row NaN.  Its layout: */
+typedef enum vic_pair_bias {
+    VIC_PAIR_BIAS_NONE = 0,
+    /* [pairs, heads], pairs in the order of vic_pattern_neighbors(): by query point, under it by key point, then shift,
+     * whatever the order of rows.  Each shift of a key is a pair with a number of its own. */
+    VIC_PAIR_BIAS_PAIRS = 1,
+    /* [windows, query_window, key_window, heads] of a pattern by vic_pattern_windows(), windows = ceil(n /
+     * query_window).  Element (w, r, c) is that of query w query_window + r and key w query_window - (key_window -
+     * query_window) / 2 + c.  Elements whose query or key is no point, or is masked out, are not read; their gradient is
+     * 0. */
+    VIC_PAIR_BIAS_WINDOWS = 2
+} vic_pair_bias;
+
 typedef struct vic_plan_options {
     VIC_SIZE_OF(vic_plan_options);
     vic_device device;       /* where the tensors live; unknown = the context's, without one the CPU */
@@ -417,7 +456,10 @@ typedef struct vic_plan_options {
     bool reserved_1[2];
     const char *kernel;          /* force one by name; NULL = the best that fits (or VIC_FORCE_KERNEL) */
     const char *backward_kernel; /* the same for the gradients (VIC_FORCE_BACKWARD_KERNEL) */
-    uint64_t reserved[3];
+    vic_pair_bias pair_bias; /* what every run brings; on the CPU.  Laid out by PAIRS the plan takes 4 bytes a pair
+                                  * more, with `backward` 12, and is made in O(pairs); fewer than 2^32 pairs */
+    bool reserved_2[4];
+    uint64_t reserved[2];
 } vic_plan_options;
 
 /* Choose a kernel and lay out its work.  The plan keeps its own reference to the pattern, so both may be freed in any
@@ -467,6 +509,11 @@ typedef struct vic_attention_args {
      * any tensor of any item.  NULL = one problem, or a batch. */
     const vic_attention_item *items; /* [n_items] */
     int64_t n_items;                 /* 1 to 65536 */
+    uint64_t reserved_2[2];
+    /* Of plans with a pair bias: F32, F16 or BF16 whatever q is, in the layout of the plan, with any strides, also 0 for
+     * heads.  In front a batch dimension (stride 0: the same for all entries), or none: the same for all entries or
+     * items. */
+    vic_tensor pair_bias;
     uint64_t reserved[2];
 } vic_attention_args;
 
@@ -501,6 +548,12 @@ typedef struct vic_attention_backward_args {
     void *workspace; /* vic_plan_workspace() bytes, 64-byte aligned; NULL = taken for this call */
     size_t workspace_size;
     void *stream; /* GPU: NULL = the context's */
+    uint64_t reserved_2[4];
+    vic_tensor pair_bias; /* as it went into vic_attention() */
+    /* The shape of pair_bias with or without its batch dimension; F32, F16 or BF16, any strides.  Without a batch
+     * dimension, or with a stride of 0 in it, it is summed over the batch; with a stride of 0 for heads, over heads.
+     * Summed in float32 in a fixed order, then rounded once. */
+    vic_tensor dpair_bias;
     uint64_t reserved[4];
 } vic_attention_backward_args;
 

@@ -28,7 +28,8 @@ VIC_API vic_status vic_attention_reference(vic_context *c, const vic_plan *plan,
 typedef struct vic_reference_gradients {
     VIC_SIZE_OF(vic_reference_gradients);
     double *dq, *dk, *dv, *dbias, *dquery_positions, *dkey_positions, *dcell;
-    uint64_t reserved[2];
+    double *dpair_bias; /* [pairs, heads], pairs in the order of vic_pattern_neighbors() in either layout */
+    uint64_t reserved[1];
 } vic_reference_gradients;
 VIC_API vic_status vic_attention_backward_reference(vic_context *c, const vic_plan *plan,
                                                     const vic_attention_backward_args *args,

@@ -20,8 +20,8 @@ PACKAGE = ROOT / "python" / "vicinal"
 WRITTEN = ROOT / "docs" / "python.md"
 SECTIONS = (
     ("Structures", ("read", "Structure")),
-    ("Patterns", ("pattern", "nearest", "windows", "blocks", "pairs", "ranges", "load", "Pattern")),
-    ("Attention", ("attention", "DistanceBias")),
+    ("Patterns", ("pattern", "nearest", "windows", "blocks", "pairs", "ranges", "pages", "load", "Pattern")),
+    ("Attention", ("attention", "attention_backward", "DistanceBias")),
     ("Threads and devices", ("set_num_threads", "get_num_threads", "environment")),
     ("Errors", ("Error", "ArgumentError", "InputError", "FileError", "DeviceError", "OutOfMemory")),
 )

@@ -6,9 +6,10 @@
     python atom_transformer.py FILE... --test FILE...     # held out: whole structures, which is the honest way
     python atom_transformer.py FILE... --device cuda      # float16 by autocast
     python atom_transformer.py FILE... --compile          # by torch.compile
+    python atom_transformer.py FILE... --target burial    # learn what geometry knows: the number of atoms within 10 A
 
 FILE has B-factors: PDB or mmCIF of an experiment.  What the model sees is atomic numbers and who is near whom, nothing
-else.  docs/tutorial-python.md goes through it step by step.
+else.  docs/tutorial-python.md goes through it step by step; compare_gradients.py trains it twice, by kernels and without.
 """
 import argparse
 import pathlib
@@ -84,19 +85,24 @@ class Batch:
 
     pattern: vicinal.Pattern
     numbers: torch.Tensor  # [atoms] atomic numbers
-    target: torch.Tensor  # [atoms] B-factors, shifted and scaled to mean 0 and variance 1 in each structure
+    target: torch.Tensor  # [atoms] what is learned, shifted and scaled to mean 0 and variance 1 in each structure
     learned: torch.Tensor  # [atoms] bool; False is held out
-    packing: np.ndarray  # [atoms] 1 / number of atoms within 7.35 A: what the model has to be better than
+    packing: np.ndarray  # [atoms] 1 / number of atoms within 7.35 A: what the model has to be better than with B-factors
     first: list  # [structures + 1] first atom of each structure, and the number of all atoms
 
     @classmethod
-    def of(cls, structures, cutoff, device, held_out=None):
-        """held_out: "all", or "residues": a fifth of each structure's, in runs of ten; None: nothing."""
+    def of(cls, structures, cutoff, device, held_out=None, target="b-factor"):
+        """held_out: "all", or "residues": a fifth of each structure's, in runs of ten; None: nothing.
+        target: "b-factor", or "burial", the number of atoms within 10 A."""
         first = np.cumsum([0] + [len(s) for s in structures])
         positions = np.concatenate([s.positions for s in structures])
         where = {"cu_seqlens": first, "pbc": np.stack([s.pbc for s in structures]),
                  "cell": np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])}
-        target = np.concatenate([(s.b_factors - s.b_factors.mean()) / s.b_factors.std() for s in structures])
+        if target == "burial":
+            wanted = np.split(vicinal.pattern(positions, 10.0, **where).counts(), first[1:-1])
+        else:
+            wanted = [s.b_factors for s in structures]
+        wanted = np.concatenate([(x - x.mean()) / x.std() for x in wanted]).astype(np.float32)
         learned = np.full(len(positions), held_out != "all")
         if held_out == "residues":
             ends = np.concatenate([np.diff(s.residue_numbers, prepend=s.residue_numbers[:1]) != 0 for s in structures])
@@ -106,17 +112,19 @@ class Batch:
         counts = vicinal.pattern(positions, 7.35, **where).counts()
         return cls(pattern=vicinal.pattern(positions, cutoff, **where),
                    numbers=torch.from_numpy(np.concatenate([s.numbers for s in structures])).long().to(device),
-                   target=torch.from_numpy(target).to(device), learned=torch.from_numpy(learned).to(device),
+                   target=torch.from_numpy(wanted).to(device), learned=torch.from_numpy(learned).to(device),
                    packing=1.0 / counts, first=first.tolist())
 
 
-def read(path):
+def read(path, target="b-factor"):
     """The structure of a file, without waters and hydrogens; ends the program where it has no B-factors to learn."""
     try:
         structure = vicinal.read(path, water=False, hydrogen=False)
     except vicinal.Error as error:
         sys.exit(error)
     b = structure.b_factors
+    if target == "burial":
+        return structure
     if b is None or not np.ptp(b) > 0.0:
         sys.exit(f"{path}: expected a B-factor for each atom, got {'none' if b is None else f'{b[0]:g} for all'}: take a "
                  "PDB or mmCIF file of a crystal structure")
@@ -176,6 +184,8 @@ def arguments(given):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", metavar="FILE", help="PDB or mmCIF with B-factors, to learn from")
     parser.add_argument("--test", nargs="+", default=[], metavar="FILE", help="held out; none: residues of FILEs are")
+    parser.add_argument("--target", choices=("b-factor", "burial"), default="b-factor",
+                        help="what is learned: B-factors, or the number of atoms within 10 A")
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--cutoff", type=float, default=5.0, help="atoms closer than that attend to each other, A")
     parser.add_argument("--bias", action="store_true", help="learn a bias by distance, too; on the CPU")
@@ -192,14 +202,19 @@ def arguments(given):
     return o
 
 
+def batches_of(o):
+    """Batches to learn from, and those to ask of afterwards."""
+    # A bias by distance goes with patterns of one structure.
+    groups = grouped([read(path, o.target) for path in o.files], 0 if o.bias else o.batch_atoms)
+    batches = [Batch.of(group, o.cutoff, o.device, None if o.test else "residues", o.target) for group in groups]
+    return batches, [Batch.of([read(path, o.target)], o.cutoff, o.device, "all", o.target) for path in o.test] or batches
+
+
 def main(given=None):
     """Trains, prints, and returns (losses, correlations)."""
     o = arguments(given)
     torch.manual_seed(o.seed)
-    # A bias by distance goes with patterns of one structure.
-    groups = grouped([read(path) for path in o.files], 0 if o.bias else o.batch_atoms)
-    batches = [Batch.of(group, o.cutoff, o.device, None if o.test else "residues") for group in groups]
-    tests = [Batch.of([read(path)], o.cutoff, o.device, "all") for path in o.test] or batches
+    batches, tests = batches_of(o)
     for batch in batches:
         print(batch.pattern)
 

@@ -287,7 +287,7 @@ bool stream_captured(void *stream)
 
 /* What attention and its gradients have in common. */
 struct tensors {
-    const vic_tensor *q, *k, *v, *out, *bias;
+    const vic_tensor *q, *k, *v, *out, *bias, *pair_bias;
     void *stream;
     bool pattern_order, backward;
 };
@@ -305,6 +305,8 @@ static vic_plan_options options_of(const struct tensors *t)
     o.head_dim = (int32_t)t->q->shape[axis + 1];
     o.head_dim_v = (int32_t)t->v->shape[axis + 1];
     o.bias = t->bias->data ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
+    if (t->pair_bias->data) /* perhaps with a batch in front of two dimensions, or of four */
+        o.pair_bias = t->pair_bias->ndim < 4 ? VIC_PAIR_BIAS_PAIRS : VIC_PAIR_BIAS_WINDOWS;
     o.pattern_order = t->pattern_order;
     o.backward = t->backward;
     return o;
@@ -377,8 +379,12 @@ static vic_status take(int64_t number, const vic_plan_options *key, bool in_grap
     if (k && !p) {
         if (in_graph)
             return say(err, VIC_BAD_ARGUMENT,
-                       "there is no plan yet for these tensors, and none can be made while a CUDA graph is captured: "
-                       "call attention once with such tensors before the capture");
+                       key->backward
+                           ? "there is no plan with gradients yet for these tensors, and none can be made while a "
+                             "CUDA graph is captured: run attention and its backward pass once with such tensors "
+                             "before the capture"
+                           : "there is no plan yet for these tensors, and none can be made while a CUDA graph is "
+                             "captured: call attention once with such tensors before the capture");
         pthread_mutex_lock(&making);
         pthread_mutex_lock(&lock);
         if ((k = find(number))) {
@@ -418,14 +424,18 @@ static vic_status take_for(int64_t number, const struct tensors *t, struct plann
 vic_status plan_take(int64_t number, const vic_attention_args *a, bool pattern_order, struct planned **out,
                      vic_error *err)
 {
-    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, a->stream, pattern_order, false };
+    const struct tensors t = {
+        &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, false
+    };
     return take_for(number, &t, out, err);
 }
 
 vic_status plan_take_backward(int64_t number, const vic_attention_backward_args *a, bool pattern_order,
                               struct planned **out, vic_error *err)
 {
-    const struct tensors t = { &a->q, &a->k, &a->v, &a->out, &a->bias, a->stream, pattern_order, true };
+    const struct tensors t = {
+        &a->q, &a->k, &a->v, &a->out, &a->bias, &a->pair_bias, a->stream, pattern_order, true
+    };
     return take_for(number, &t, out, err);
 }
 

@@ -17,8 +17,8 @@ __version__ = "0.2.0"
 _PLACES = {
     "read": "structure", "Structure": "structure",
     "pattern": "pattern", "nearest": "pattern", "windows": "pattern", "blocks": "pattern", "pairs": "pattern",
-    "ranges": "pattern", "load": "pattern", "Pattern": "pattern",
-    "attention": "attention", "DistanceBias": "bias",
+    "ranges": "pattern", "pages": "pattern", "load": "pattern", "Pattern": "pattern",
+    "attention": "attention", "attention_backward": "attention", "DistanceBias": "bias",
     "set_num_threads": "threads", "get_num_threads": "threads", "environment": "threads",
     "Error": "_c", "ArgumentError": "_c", "InputError": "_c", "FileError": "_c", "DeviceError": "_c",
     "OutOfMemory": "_c",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vicinal.attention()."""
+"""vicinal.attention() and, for NumPy, vicinal.attention_backward()."""
 import ctypes as c
 import math
 import sys
@@ -28,8 +28,10 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
                    q and on its device
     pattern        which pairs there are, for all heads and all of a batch
     scale          of the scores, a finite number; None = 1 / sqrt(d).  One to be learnt: multiply q by it, and give 1.0
-    bias           a vicinal.DistanceBias, b as a function of the pair's distance; for a pattern of one structure with a
-                   cutoff, on the CPU
+    bias           b: a vicinal.DistanceBias, a function of the pair's distance, for a pattern of one structure with a
+                   cutoff; or a number for each pair and head, an array or tensor [pairs, heads] in the order of
+                   pattern.neighbors(), or of vicinal.windows() [windows, query_window, key_window, heads], both with the
+                   batch in front or, for all of it, without; -inf takes the pair out.  On the CPU
     return_lse     also return ln sum exp(score), float32 [.., queries, heads]; -inf where a query has no pair
     sorted         all tensors are in the pattern's order (pattern.sort), which saves permuting them
     backend        "auto": kernels; "reference": plain torch or NumPy over the list of pairs, for small systems, with
@@ -57,14 +59,64 @@ def attention(q, k, v, pattern, *, scale=None, bias=None, return_lse=False, sort
     return _numpy(q, k, v, pattern, scale, bias, return_lse, sorted, backend, compute_dtype)
 
 
+def attention_backward(q, k, v, out, lse, dout, pattern, *, dlse=None, scale=None, bias=None, sorted=False):
+    """Gradients of vicinal.attention() of NumPy arrays, for training without torch or JAX, where autograd does this:
+
+        out, lse = vicinal.attention(q, k, v, pattern, return_lse=True)
+        dq, dk, dv = vicinal.attention_backward(q, k, v, out, lse, dout, pattern)
+
+    q, k, v     as they went into attention(), float32 or float16
+    out, lse    as they came out of it
+    dout, dlse  gradients of a loss with respect to out and lse, of the same shape and type; dlse None = 0
+    pattern, scale, bias, sorted  as they went into attention()
+
+    Returns dq, dk, dv of the type of q, and with a bias its gradient: of a DistanceBias dtable, float32 of the shape of its
+    table (what a table of one row gives to all heads is summed, over the batch, too, and at -inf it is 0), of an array one of
+    its shape, summed over the batch where it has none.  Queries without a pair get and give 0.  On the CPU.
+    Raises ArgumentError for shapes and types.
+    """
+    if is_torch(q):
+        raise _c.ArgumentError("q: expected a NumPy array, got a torch tensor, whose gradients autograd computes by the same "
+                               "kernels: loss.backward()")
+    q, k, v, out, lse, dout, dlse = (None if x is None else host_array(x, name) for x, name in (
+        (q, "q"), (k, "k"), (v, "v"), (out, "out"), (lse, "lse"), (dout, "dout"), (dlse, "dlse")))
+    check(q, k, v, pattern, bias, "auto")
+    if q.dtype.name not in KERNEL_TYPES:
+        raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32))")
+    results = (*q.shape[:-1], v.shape[-1])
+    for x, name, shape, dtype in ((out, "out", results, q.dtype), (lse, "lse", q.shape[:-1], np.dtype(np.float32)),
+                                  (dout, "dout", results, q.dtype), (dlse, "dlse", q.shape[:-1], np.dtype(np.float32))):
+        if x is not None and (x.shape != shape or x.dtype != dtype):
+            raise _c.ArgumentError(f"{name}: expected {dtype} of shape {shape}, got {x.dtype} of shape {x.shape}")
+    d, d_v, scale = q.shape[-1], v.shape[-1], scale_of(scale, q.shape[-1])
+    given = {"q": q, "k": k, "v": v, "out": out, "dout": dout}
+    given = {name: _as_taken(_padded(x)) for name, x in given.items()}
+    given.update((name, _as_taken(x)) for name, x in (("lse", lse), ("dlse", dlse)) if x is not None)
+    made = {"d" + name: np.empty(given[name].shape, q.dtype) for name in ("q", "k", "v")}
+    if is_stored(bias):
+        given["pair_bias"] = stored_array(bias)
+        made["dpair_bias"] = np.empty(bias.shape, given["pair_bias"].dtype)
+    elif bias is not None:
+        given["bias"] = _table(bias)
+        made["dbias"] = np.zeros_like(given["bias"])
+    args = _c.STRUCTS["vic_attention_backward_args"](scale=scale, zero_scale=scale == 0.0)
+    for name, x in (*given.items(), *made.items()):
+        setattr(args, name, _c.array_tensor(x))
+    _c.call("vicpy_attention_backward", pattern._number, c.addressof(args), bool(sorted))
+    dq, dk, dv, *dtable = made.values()
+    return (dq[..., :d], dk[..., :d], dv[..., :d_v], *dtable)
+
+
 def check(q, k, v, pattern, bias, backend):
     """What is wrong with the arguments, whatever they are made of."""
     if not isinstance(pattern, Pattern):
         raise _c.ArgumentError(f"pattern: expected what vicinal.pattern() makes, got {type(pattern).__name__}")
     if backend not in ("auto", "reference"):
         raise _c.ArgumentError(f"backend: expected 'auto' or 'reference', got {backend!r}")
-    if bias is not None and not isinstance(bias, DistanceBias):
-        raise _c.ArgumentError(f"bias: expected a vicinal.DistanceBias, got {type(bias).__name__}")
+    stored = is_stored(bias)
+    if bias is not None and not stored and not isinstance(bias, DistanceBias):
+        raise _c.ArgumentError("bias: expected a vicinal.DistanceBias, or a number for each pair and head as an array or tensor, "
+                               f"got {type(bias).__name__}")
     for x, name, points in ((q, "q", pattern.n_queries), (k, "k", pattern.n_keys), (v, "v", pattern.n_keys)):
         if x.ndim not in (3, 4) or x.ndim != q.ndim:
             raise _c.ArgumentError(f"{name}: expected [n, heads, d] or [batch, n, heads, d], alike in q, k and v, got shape "
@@ -90,6 +142,9 @@ def check(q, k, v, pattern, bias, backend):
     if backend == "auto" and max(q.shape[-1], v.shape[-1]) > MAX_HEAD:
         raise _c.ArgumentError(f"q, v: there are kernels for head sizes up to {MAX_HEAD}, got {q.shape[-1]} and "
                                f"{v.shape[-1]}; for small systems backend='reference' takes any")
+    if stored:
+        check_stored(bias, pattern, q)
+        return
     if bias is not None and pattern.cutoff is None:
         raise _c.ArgumentError("bias: a bias of distance needs a pattern with a cutoff, up to which its table reaches; "
                                f"got {pattern!r}")
@@ -99,6 +154,29 @@ def check(q, k, v, pattern, bias, backend):
     if bias is not None and bias.cutoff is not None and not math.isclose(bias.cutoff, pattern.cutoff, rel_tol=1e-6):
         raise _c.ArgumentError(f"bias: its table was made for a cutoff of {bias.cutoff:g} A, and would be stretched to the "
                                f"{pattern.cutoff:g} A of the pattern: make it with the pattern's")
+
+
+def is_stored(bias):
+    """Whether a bias is one number for each pair and head."""
+    return bias is not None and not isinstance(bias, DistanceBias) and (is_torch(bias) or isinstance(bias, np.ndarray))
+
+
+def stored_array(bias):
+    """A stored bias as a NumPy array of a type that kernels take."""
+    bias = host_array(bias, "bias")
+    return bias if bias.dtype.name in KERNEL_TYPES else bias.astype(np.float32)
+
+
+def check_stored(bias, pattern, q):
+    """What is wrong with the shape of a stored bias: [pairs, heads], or of windows also [windows, queries, keys, heads]."""
+    heads, batch = q.shape[-2], (q.shape[0],) if q.ndim == 4 else ()
+    shape, means = (pattern.n_pairs, heads), "[pairs, heads], pairs as pattern.neighbors() lists them"
+    if pattern.kind == "windows" and bias.ndim > 3:
+        queries, keys = bias.shape[-3:-1]
+        shape, means = (-(-pattern.n_queries // max(1, queries)), queries, keys, heads), "[windows, queries, keys, heads]"
+    if tuple(bias.shape) not in (shape, (*batch, *shape)):
+        raise _c.ArgumentError(f"bias: expected shape {shape}, which is {means}{', or with the batch in front' if batch else ''}, "
+                               f"got {tuple(bias.shape)}")
 
 
 def scale_of(scale, head_dim):
@@ -129,9 +207,21 @@ def _padded(x):
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, more)]) if more else x
 
 
+def _as_taken(x):
+    """The array as it lies, if the library takes it so, or a copy."""
+    return x if x.flags.aligned and x.strides[-1] == x.itemsize else x.copy()
+
+
+def _table(bias):
+    return np.ascontiguousarray(host_array(bias.table, "table"), np.float32)
+
+
 def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute_dtype):
     q, k, v = (host_array(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))
     check(q, k, v, pattern, bias, backend)
+    stored = is_stored(bias)
+    if not stored and bias is not None and bias._at is not None:
+        raise _c.ArgumentError("bias.at(): NumPy has no gradients: give q, k and v as torch tensors, or the bias without at()")
     dtype, d_v = q.dtype, v.shape[-1]
     scale = scale_of(scale, q.shape[-1])
     if compute_dtype is not None:
@@ -140,7 +230,8 @@ def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute
         if dtype.kind != "f" and dtype.name != "bfloat16":
             raise _c.ArgumentError(f"q: expected floating-point numbers, got {dtype}: cast it (q.astype(np.float64))")
         from .reference import attention_numpy
-        out, lse = attention_numpy(*(x if x.ndim == 4 else x[None] for x in (q, k, v)), pattern, scale, bias, in_order)
+        out, lse = attention_numpy(*(x if x.ndim == 4 else x[None] for x in (q, k, v)), pattern, scale,
+                                   None if stored else bias, in_order, stored_array(bias) if stored else None)
         out, lse = out.astype(dtype), lse.astype(np.float64 if dtype == np.float64 else np.float32)
         if q.ndim == 3:
             out, lse = out[0], lse[0]
@@ -148,12 +239,14 @@ def _numpy(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compute
     if q.dtype.name not in KERNEL_TYPES:
         raise _c.ArgumentError(f"q: expected float32 or float16, got {q.dtype}: cast it (q.astype(np.float32)), or take "
                                "backend='reference', which computes in float64")
-    q, k, v = _padded(q), _padded(k), _padded(v)
-    q, k, v = (x if x.flags.aligned and x.strides[-1] == x.itemsize else x.copy() for x in (q, k, v))
+    q, k, v = (_as_taken(_padded(x)) for x in (q, k, v))
     out, lse = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype), np.empty(q.shape[:-1], np.float32)
     args = _c.STRUCTS["vic_attention_args"](scale=scale, zero_scale=scale == 0.0)
-    if bias is not None:
-        table = np.ascontiguousarray(host_array(bias.table, "table"), np.float32)
+    if stored:
+        numbers = stored_array(bias)
+        args.pair_bias = _c.array_tensor(numbers)
+    elif bias is not None:
+        table = _table(bias)
         args.bias = _c.array_tensor(table)
     for name, x in (("q", q), ("k", k), ("v", v), ("out", out), ("lse", lse)):
         setattr(args, name, _c.array_tensor(x))

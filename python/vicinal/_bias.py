@@ -20,8 +20,11 @@ class DistanceBias:
 
     Also made by linear(), gaussian(), cosine() and polynomial(), in 1,024 points; the cutoff that these take is the
     pattern's, in A, and each other argument a number or one for each head.  Biases are added with +.  How exactly a
-    table meets its function: docs/howto/distance-bias.md.  Raises ArgumentError.
+    table meets its function: docs/howto/distance-bias.md.  With at() it has gradients by positions, too.  Raises
+    ArgumentError.
     """
+
+    _at = None  # (positions, keys, cell) of at()
 
     def __init__(self, table, cutoff=None):
         if not is_torch(table):
@@ -63,9 +66,26 @@ class DistanceBias:
         """The envelope of DimeNet (Gasteiger 2020), as its logarithm, so that weights fade out; p >= 1."""
         return cls._term("polynomial", cutoff, p, 0.0, 1.0)
 
+    def at(self, positions, *, keys=None, cell=None):
+        """The same bias, from which torch.autograd also knows gradients by positions and cell: forces, stress.
+
+        positions  [queries, 3] torch tensor, A: the pattern's, by value; float64 or float32, and so is its gradient
+        keys       [keys, 3], of a pattern of two sets
+        cell       [3, 3], A: the pattern's; its gradient is that at fixed positions, 0 along open axes
+
+        Pairs are those of the pattern, so where points move, pattern.update_(positions) comes first, and a bias that
+        falls to -inf at the cutoff (cosine, polynomial) makes energies continuous.  On the CPU by kernels, once
+        differentiable; with backend="reference" any number of times.
+        """
+        found = DistanceBias(self.table, self.cutoff)
+        found._at = positions, keys, cell
+        return found
+
     def __add__(self, other):
         if not isinstance(other, DistanceBias):
             return NotImplemented
+        if self._at is not None or other._at is not None:
+            raise _c.ArgumentError("a bias that is at positions cannot be added to: add first, then .at(positions)")
         one, two = self.table, other.table
         if one.shape[1] != two.shape[1] or (one.shape[0] != two.shape[0] and 1 not in (one.shape[0], two.shape[0])):
             raise _c.ArgumentError("tables to be added: expected as many heads (or 1) and points of both, got shapes "

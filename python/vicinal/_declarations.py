@@ -136,6 +136,25 @@ class vic_range_list(Sized):
     ]
 
 
+class vic_page_list(Sized):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("groups", c.c_int64),
+        ("page", c.c_int64),
+        ("query_offsets", c.c_void_p),
+        ("lengths", c.c_void_p),
+        ("table", c.c_void_p),
+        ("table_stride", c.c_int64),
+        ("left", c.c_int64),
+        ("right", c.c_int64),
+        ("queries_per_place", c.c_int64),
+        ("causal", c.c_bool),
+        ("window", c.c_bool),
+        ("reserved_1", c.c_bool * 6),
+        ("reserved", c.c_uint64 * 2),
+    ]
+
+
 class vic_pattern_info(Sized):
     _fields_ = [
         ("size", c.c_size_t),
@@ -216,7 +235,9 @@ class vic_plan_options(Sized):
         ("reserved_1", c.c_bool * 2),
         ("kernel", c.c_char_p),
         ("backward_kernel", c.c_char_p),
-        ("reserved", c.c_uint64 * 3),
+        ("pair_bias", c.c_int),
+        ("reserved_2", c.c_bool * 4),
+        ("reserved", c.c_uint64 * 2),
     ]
 
 
@@ -259,6 +280,8 @@ class vic_attention_args(Sized):
         ("stream", c.c_void_p),
         ("items", c.c_void_p),
         ("n_items", c.c_int64),
+        ("reserved_2", c.c_uint64 * 2),
+        ("pair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 2),
     ]
 
@@ -287,6 +310,9 @@ class vic_attention_backward_args(Sized):
         ("workspace", c.c_void_p),
         ("workspace_size", c.c_size_t),
         ("stream", c.c_void_p),
+        ("reserved_2", c.c_uint64 * 4),
+        ("pair_bias", vic_tensor),
+        ("dpair_bias", vic_tensor),
         ("reserved", c.c_uint64 * 4),
     ]
 
@@ -521,7 +547,8 @@ class vic_reference_gradients(Sized):
         ("dquery_positions", c.c_void_p),
         ("dkey_positions", c.c_void_p),
         ("dcell", c.c_void_p),
-        ("reserved", c.c_uint64 * 2),
+        ("dpair_bias", c.c_void_p),
+        ("reserved", c.c_uint64 * 1),
     ]
 
 
@@ -583,6 +610,7 @@ STRUCTS = {
     "vic_block_list": vic_block_list,
     "vic_pair_list": vic_pair_list,
     "vic_range_list": vic_range_list,
+    "vic_page_list": vic_page_list,
     "vic_pattern_info": vic_pattern_info,
     "vic_neighbors": vic_neighbors,
     "vic_block_mask": vic_block_mask,
@@ -643,6 +671,9 @@ CONSTANTS = {
     "VIC_KEY": 1,
     "VIC_BIAS_NONE": 0,
     "VIC_BIAS_DISTANCE": 1,
+    "VIC_PAIR_BIAS_NONE": 0,
+    "VIC_PAIR_BIAS_PAIRS": 1,
+    "VIC_PAIR_BIAS_WINDOWS": 2,
     "VIC_BIAS_POINTS": 1024,
     "VIC_BIAS_LINEAR": 0,
     "VIC_BIAS_GAUSSIAN": 1,
@@ -686,6 +717,7 @@ FUNCTIONS = {  # result, arguments
     "vic_pattern_blocks": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_pairs": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_ranges": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
+    "vic_pattern_pages": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_union": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_difference": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),
     "vic_pattern_exclude": (c.c_int, [c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p, c.c_void_p]),

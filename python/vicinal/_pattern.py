@@ -351,10 +351,12 @@ class Pattern:
         found = {"kernel": info.kernel.decode(), "computed_pairs": info.computed_pairs, "bytes": info.bytes}
         return {**found, "backward_kernel": info.backward_kernel.decode()} if backward else found
 
-    def _plan(self, heads, head_dim, dtype, device, index, kv_heads, head_dim_v, in_order, biased, backward):
+    def _plan(self, heads, head_dim, dtype, device, index, kv_heads, head_dim_v, in_order, biased, backward,
+              pair_bias=0):
         """The vic_plan_info of a plan, made if it is not there yet."""
         o = _c.STRUCTS["vic_plan_options"](heads=heads, kv_heads=kv_heads, head_dim=head_dim, head_dim_v=head_dim_v,
-                                           bias=int(biased), pattern_order=in_order, backward=backward)
+                                           bias=int(biased), pattern_order=in_order, backward=backward,
+                                           pair_bias=pair_bias)
         o.dtype = o.out_dtype = _c.DTYPES[dtype]
         o.device.type, o.device.index = _c.CUDA if device == "cuda" else _c.CPU, index
         info = _c.STRUCTS["vic_plan_info"]()
@@ -600,14 +602,50 @@ def ranges(query_offsets, range_offsets, ranges, *, n_keys=None, causal=False, w
         raise _c.ArgumentError(f"query_offsets, range_offsets: expected groups + 1 of each, got {len(q)} and {len(r)}")
     if r[0] != 0 or r[-1] != len(keys):
         raise _c.ArgumentError(f"range_offsets: expected numbers from 0 to the {len(keys):,} ranges, got {r[0]} .. {r[-1]}")
-    if window is not None:
-        try:
-            left, right = window
-        except (TypeError, ValueError):
-            raise _c.ArgumentError(f"window: expected (left, right), got {window!r}") from None
-        window = [-1 if side is None else whole(side, "window", -1) for side in (left, right)]
     others = None if n_keys is None else Points(None, n=n_keys, side="keys")
-    return _ranges(Points(None, n=int(q[-1])), others, q, r, keys, causal, window)
+    return _ranges(Points(None, n=int(q[-1])), others, q, r, keys, causal, _window(window))
+
+
+def pages(query_offsets, lengths, table, page, *, n_keys, causal=False, window=None, queries_per_place=1):
+    """Groups of consecutive queries whose keys lie in pages of a paged cache, as servers of language models keep them.
+    Takes time for the pages and the queries, however large the cache is.
+
+    query_offsets      [groups + 1]: group g is queries query_offsets[g] .. query_offsets[g + 1] - 1
+    lengths            [groups]: how many keys each has: the first ones of its pages
+    table              [groups, pages]: their numbers; page p is keys p page .. (p + 1) page - 1.  What no query of a group sees
+                       is not read
+    page               keys of a page, a multiple of 16
+    n_keys             keys of the whole cache
+    causal, window     as in vicinal.ranges(): of n queries and m keys of a group query r has place m - n + r
+    queries_per_place  so many consecutive queries stand at one place, as heads that are packed as queries do
+
+    Returns a Pattern without positions, of kind "ranges".  Raises ArgumentError, InputError or OutOfMemory.
+    """
+    q = integers(query_offsets, "query_offsets", np.int64, (-1,))
+    if len(q) < 1:
+        raise _c.ArgumentError("query_offsets: expected groups + 1 of them, got none")
+    lengths = integers(lengths, "lengths", np.int64, (len(q) - 1,))
+    table = integers(table, "table", np.int32, (-1, -1))
+    if table.shape[0] != len(lengths) and table.size:
+        raise _c.ArgumentError(f"table: expected a row for each of the {len(lengths):,} groups, got shape {table.shape}")
+    window = _window(window)
+    left, right = (0, 0) if window is None else window
+    listed = _c.STRUCTS["vic_page_list"](
+        groups=len(lengths), page=whole(page, "page", 1), query_offsets=q.ctypes.data, lengths=lengths.ctypes.data,
+        table=table.ctypes.data, table_stride=table.shape[1] if table.size else 0, causal=bool(causal),
+        window=window is not None, left=left, right=right,
+        queries_per_place=whole(queries_per_place, "queries_per_place", 1))
+    return _made("vic_pattern_pages", Points(None, n=int(q[-1])), Points(None, n=n_keys, side="keys"), c.addressof(listed))
+
+
+def _window(window):
+    if window is None:
+        return None
+    try:
+        left, right = window
+    except (TypeError, ValueError):
+        raise _c.ArgumentError(f"window: expected (left, right), got {window!r}") from None
+    return [-1 if side is None else whole(side, "window", -1) for side in (left, right)]
 
 
 def _ranges(queries, others, query_offsets, range_offsets, ranges, causal=False, window=None):

@@ -15,7 +15,7 @@ import os
 import torch
 
 from . import _c, reference
-from ._attention import check, scale_of
+from ._attention import check, is_stored, scale_of
 from ._pattern import by_number
 from ._points import is_torch
 
@@ -251,11 +251,11 @@ def _gradients(q, k, v, table, out, lse, dout, dlse, pattern, scale, in_order, w
     return tuple(x if wanted >> n & 1 else x.new_empty(0) for n, x in enumerate(found))
 
 
-def _reference(q, k, v, table, pattern, scale, in_order):
+def _reference(q, k, v, table, pattern, scale, in_order, moved=None, stored=None):
     scale = 1.0 / math.sqrt(q.shape[-1]) if math.isnan(scale) else scale
     if q.ndim == 4:
-        return reference.attention_torch(q, k, v, table, pattern, scale, in_order)
-    out, lse = reference.attention_torch(*_batched(q, k, v), table, pattern, scale, in_order)
+        return reference.attention_torch(q, k, v, table, pattern, scale, in_order, moved, stored)
+    out, lse = reference.attention_torch(*_batched(q, k, v), table, pattern, scale, in_order, moved, stored)
     return out[0], lse[0]
 
 
@@ -462,10 +462,22 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
         raise _c.ArgumentError("scale: a tensor that requires a gradient would get none: multiply q by it, and give "
                                "scale=1.0")
     scale = scale_of(scale, q.shape[-1])
-    table = None
-    if bias is not None:
+    table = stored = None
+    if is_stored(bias):
+        stored, bias = bias, None
+        if not is_torch(stored):
+            stored = torch.as_tensor(stored)
+        if stored.device != q.device:
+            raise _c.ArgumentError(f"bias: expected the device of q, {q.device}, got {stored.device}")
+        if not stored.dtype.is_floating_point:
+            raise _c.ArgumentError(f"bias: expected floating-point numbers, got {stored.dtype}")
+    elif bias is not None:
         table = bias.table if is_torch(bias.table) else torch.from_numpy(bias.table)
         table = table.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
+    moved = None
+    if bias is not None and bias._at is not None:
+        from . import _moving
+        moved = _moving.checked(bias, pattern)
     if compute_dtype is not None:
         dtype = _compute_type(compute_dtype)
         q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
@@ -473,7 +485,7 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
     if backend == "reference" or _forward_mode(compiling):
         if not q.dtype.is_floating_point:
             raise _c.ArgumentError(f"q: expected floating-point tensors, got {q.dtype}")
-        out, lse = _reference(q, k, v, table, pattern, scale, in_order)
+        out, lse = _reference(q, k, v, table, pattern, scale, in_order, moved, stored)
         out = out.to(given)
         return (out, lse) if return_lse else out
     if q.shape[-1] % 8:
@@ -486,7 +498,12 @@ def _unusual(q, k, v, pattern, scale, bias, return_lse, in_order, backend, compu
         q, k, v = (x.to(dtype) if x.dtype == torch.float32 else x for x in (q, k, v))
     try:
         differentiated = _grad() and any(x is not None and x.requires_grad for x in (q, k, v, table))
-        if differentiated or _transformed():
+        if stored is not None:
+            from . import _stored
+            out, lse = _stored.attention(q, k, v, stored, pattern, scale, in_order)
+        elif moved is not None and (_transformed() or _grad() and any(x is not None and x.requires_grad for x in moved)):
+            out, lse = _moving.attention(q, k, v, table, moved, pattern, scale, in_order)
+        elif differentiated or _transformed():
             if differentiated and not compiling:
                 _has_kernel(q, k, v, table, pattern, in_order)  # so that one plan is made, which does for both
             if compiling:

@@ -20,8 +20,31 @@ def _bias_of(xp_exp, xp_log, where, low, high, f):
     return where(low_inf | high_inf, mixed, plain)
 
 
-def attention_numpy(q, k, v, pattern, scale, bias, in_order):
-    """(out, lse) in float64; q [b, n, h, d] and so on, in NumPy."""
+def stored_places(pattern, shape, i, j):
+    """Where the pairs i, j have their numbers in a stored bias [windows, queries, keys, heads], as indices (w, r, c)."""
+    queries, keys = shape[-3], shape[-2]
+    w, r = i // queries, i % queries
+    c = j - w * queries + (keys - queries) // 2
+    if len(c) and not (0 <= int(c.min()) and int(c.max()) < keys):
+        from . import _c
+        raise _c.ArgumentError(f"bias: the pattern's windows are not of {queries} queries and {keys} keys, as the shape "
+                               f"{tuple(shape)} says")
+    return w, r, c
+
+
+def stored_of_pairs(bias, pattern, i, j, some=slice(None)):
+    """A stored bias as [batch or 1, pairs, heads], of some pairs; arrays or tensors."""
+    batch = bias.ndim in (3, 5)
+    if bias.ndim < 4:
+        found = bias[:, some] if batch else bias[some]
+    else:
+        w, r, c = stored_places(pattern, bias.shape, i, j)
+        found = bias[:, w, r, c] if batch else bias[w, r, c]
+    return found if batch else found[None]
+
+
+def attention_numpy(q, k, v, pattern, scale, bias, in_order, stored=None):
+    """(out, lse) in float64; q [b, n, h, d] and so on, in NumPy; `stored` a bias for each pair."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     if in_order:
         q, k, v = pattern.unsort(q), pattern.unsort(k, "key"), pattern.unsort(v, "key")
@@ -35,6 +58,8 @@ def attention_numpy(q, k, v, pattern, scale, bias, in_order):
         m = np.minimum(at.astype(np.int64), table.shape[1] - 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             s = s + _bias_of(np.exp, np.log, np.where, table[:, m], table[:, m + 1], at - m).T
+    if stored is not None:
+        s = s + stored_of_pairs(stored.astype(np.float64), pattern, i, j)
     shape = (q.shape[0], q.shape[1], heads)
     top = np.full(shape, -np.inf)
     np.maximum.at(top, (slice(None), i), s)
@@ -64,21 +89,41 @@ def _pairs(pattern, device, with_distance):
         return found
 
 
-def _rows(q, k, v, table, pattern, scale, begin, end):
+def _squares(pattern, device, some, moved):
+    """d^2 of some pairs, float64; with `moved`, (positions, keys, cell), as a function of them."""
+    import torch
+    i, j, _, d = _pairs(pattern, device, moved is None)
+    if moved is None:
+        return d[some] ** 2
+    positions, keys, cell = (None if x is None else x.to(device, torch.float64) for x in moved)
+    if keys is None:
+        keys = positions if pattern.one_set else torch.from_numpy(pattern._positions("key")).to(device)
+    difference = keys.index_select(0, j[some]) - positions.index_select(0, i[some])
+    if any(pattern.pbc):
+        if cell is None:
+            cell = torch.as_tensor(np.asarray(pattern.cell), dtype=torch.float64, device=device)
+        shift = torch.from_numpy(pattern._list("S")[0][some]).to(device, torch.float64)
+        difference = difference + shift @ cell
+    return (difference * difference).sum(-1)
+
+
+def _rows(q, k, v, table, pattern, scale, begin, end, moved=None, stored=None):
     """(out, lse) of queries begin .. end - 1, in the type of q; q, k, v [b, n, h, d], all as many heads."""
     import torch
-    i, j, first, d = _pairs(pattern, q.device, table is not None)
+    i, j, first, _ = _pairs(pattern, q.device, False)
     some = slice(first[begin], first[end])
     i, j = i[some] - begin, j[some]
     q = q[:, begin:end]
     s = (q.index_select(1, i) * k.index_select(1, j)).sum(-1) * scale
     if table is not None:
-        at = (d[some] ** 2 * ((table.shape[1] - 1) / pattern.cutoff ** 2)).to(q.dtype)
+        at = (_squares(pattern, q.device, some, moved) * ((table.shape[1] - 1) / pattern.cutoff ** 2)).to(q.dtype)
         m = at.long().clamp(max=table.shape[1] - 2)
         zero = torch.zeros((), dtype=q.dtype, device=q.device)
         table = table.to(q.dtype).expand(q.shape[2], -1)
         s = s + _bias_of(torch.exp, torch.log, lambda c, x, y: torch.where(c, zero if isinstance(x, float) else x, y),
                          table[:, m], table[:, m + 1], at - m).T
+    if stored is not None:
+        s = s + stored_of_pairs(stored.to(q.dtype), pattern, i + begin, j, some)
     shape = (q.shape[0], end - begin, q.shape[2])
     top = torch.full(shape, -torch.inf, dtype=q.dtype, device=q.device)
     top = top.scatter_reduce(1, i[None, :, None].expand_as(s), s.detach(), "amax")
@@ -105,11 +150,12 @@ def _prepared(q, k, v, pattern, in_order):
     return q, k, v
 
 
-def attention_torch(q, k, v, table, pattern, scale, in_order):
-    """(out, lse) of q [b, n, h, d] and so on; out in their type, lse float32 (float64 where they are)."""
+def attention_torch(q, k, v, table, pattern, scale, in_order, moved=None, stored=None):
+    """(out, lse) of q [b, n, h, d] and so on; out in their type, lse float32 (float64 where they are).  `moved`: (positions,
+    keys or None, cell or None) of the bias, by which it can be differentiated, too."""
     dtype = q.dtype
     q, k, v = _prepared(q, k, v, pattern, in_order)
-    out, lse = _rows(q, k, v, table, pattern, scale, 0, pattern.n_queries)
+    out, lse = _rows(q, k, v, table, pattern, scale, 0, pattern.n_queries, moved, stored)
     if in_order:
         out, lse = pattern.sort(out), pattern.sort(lse, dim=1)
     return out.to(dtype), lse

@@ -10,6 +10,7 @@ static vic_status take_args(const vic_attention_args *given, vic_attention_args 
 {
     NEED_STRUCT(vic_attention_args, a, given, err);
     TRY(reserved_check(a.reserved_1, sizeof a.reserved_1, "vic_attention_args", err));
+    TRY(reserved_check(a.reserved_2, sizeof a.reserved_2, "vic_attention_args", err));
     *out = a;
     return VIC_OK;
 }
@@ -19,6 +20,7 @@ static vic_status take_backward_args(const vic_attention_backward_args *given, v
 {
     NEED_STRUCT(vic_attention_backward_args, a, given, err);
     TRY(reserved_check(a.reserved_1, sizeof a.reserved_1, "vic_attention_backward_args", err));
+    TRY(reserved_check(a.reserved_2, sizeof a.reserved_2, "vic_attention_backward_args", err));
     *out = a;
     return VIC_OK;
 }
@@ -106,6 +108,8 @@ vic_status vic_attention_backward_reference(vic_context *c, const vic_plan *plan
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "dbias, dquery_positions, dkey_positions, dcell: the plan was made without a distance bias, "
                         "through which alone there are such gradients; leave them NULL");
+    if (plan->pair_bias == VIC_PAIR_BIAS_NONE && g.dpair_bias)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "dpair_bias: the plan was made without a pair bias; leave it NULL");
     if (plan->pattern->one_set && g.dkey_positions)
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "dkey_positions: the queries are the keys, and dquery_positions has the sum for both roles; "

@@ -7,6 +7,7 @@
 #include "pattern/generate.h"
 #include "pattern/masks.h"
 #include "pattern/nearest.h"
+#include "pattern/pages.h"
 #include "pattern/pairs.h"
 #include "pattern/ranges.h"
 #include "pattern/transpose.h"
@@ -216,28 +217,65 @@ done:
     return st;
 }
 
+/* The keys that a query sees, of a list's fields. */
+struct reach {
+    int64_t before, after;
+};
+
+static vic_status reach_take(bool causal, bool window, int64_t left, int64_t right, struct reach *out, vic_error *err)
+{
+    *out = (struct reach){ window ? left : -1, causal ? 0 : window ? right : -1 };
+    if (!window && (left != 0 || right != 0))
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "left, right: they count with `window` alone: set it, or leave them 0");
+    return VIC_OK;
+}
+
 vic_status vic_pattern_ranges(vic_context *c, const vic_points *queries, const vic_points *keys,
                               const vic_range_list *list, const vic_pattern_options *options, vic_pattern **out,
                               vic_error *err)
 {
     vic_pattern_options o;
     struct points_taken points;
+    struct reach reach;
     struct pool *pool;
     NEED_OUT(out);
     TRY(context_enter(c, &pool, err));
     TRY(take_options(options, "ranges", false, &o, err));
     NEED_STRUCT(vic_range_list, l, list, err);
     TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_range_list", err));
-    if (!l.window && (l.left != 0 || l.right != 0))
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "left, right: they count with `window` alone: set it, or leave them 0");
+    TRY(reach_take(l.causal, l.window, l.left, l.right, &reach, err));
     NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
     NEED(l.range_offsets, "range_offsets", "expected [groups + 1] numbers");
     TRY(points_take(queries, keys, "ranges", POINTS_TWO_SETS, &points, err));
-    int64_t after = l.causal ? 0 : l.window ? l.right : -1;
-    const struct ranges_input ranges = { l.groups, l.query_offsets,        l.range_offsets,
-                                         l.ranges, l.window ? l.left : -1, after };
+    const struct ranges_input ranges = { l.groups, l.query_offsets, l.range_offsets,
+                                         l.ranges, reach.before,    reach.after,
+                                         1 };
     vic_status st = pattern_ranges(&points.queries, points.keys_or_null, &ranges, pool, out, err);
+    points_drop(&points);
+    return st;
+}
+
+vic_status vic_pattern_pages(vic_context *c, const vic_points *queries, const vic_points *keys,
+                             const vic_page_list *list, const vic_pattern_options *options, vic_pattern **out,
+                             vic_error *err)
+{
+    vic_pattern_options o;
+    struct points_taken points;
+    struct reach reach;
+    struct pool *pool;
+    NEED_OUT(out);
+    TRY(context_enter(c, &pool, err));
+    TRY(take_options(options, "pages", false, &o, err));
+    NEED_STRUCT(vic_page_list, l, list, err);
+    TRY(reserved_check(l.reserved_1, sizeof l.reserved_1, "vic_page_list", err));
+    TRY(reach_take(l.causal, l.window, l.left, l.right, &reach, err));
+    NEED(l.query_offsets, "query_offsets", "expected [groups + 1] numbers");
+    TRY(points_take(queries, keys, "pages", POINTS_TWO_SETS, &points, err));
+    const struct pages_input pages = { l.groups,     l.page,      l.query_offsets,
+                                       l.lengths,    l.table,     l.table_stride,
+                                       reach.before, reach.after, l.queries_per_place ? l.queries_per_place : 1 };
+    vic_status st = pattern_pages(&points.queries, points.keys_or_null, &pages, pool, out, err);
     points_drop(&points);
     return st;
 }

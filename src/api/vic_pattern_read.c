@@ -39,7 +39,8 @@ vic_status vic_pattern_order(const vic_pattern *p, vic_side side, const int32_t 
     NEED_OUT(out);
     NEED(p, "pattern", make_one);
     TRY(check_side(side, err));
-    *out = side == VIC_KEY ? p->k_order : p->q_order;
+    if (side == VIC_KEY) return pattern_key_order(p, out, err);
+    *out = p->q_order;
     return VIC_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "base/sizes.h"
 #include "context/context.h"
 #include "device/permute.h"
+#include "pattern/pattern.h"
 
 static vic_status check_shapes(const vic_tensor *in, const vic_tensor *out, int64_t n, vic_error *err)
 {
@@ -89,13 +90,15 @@ static vic_status permute(const vic_context *c, const vic_pattern *p, vic_side s
     TRY(context_enter(c, &pool, err));
     TRY(check_shapes(in, out, side == VIC_KEY ? p->n_k : p->n_q, err));
     TRY(check_memory(in, out, err));
+    const int32_t *order = p->q_order;
+    if (side == VIC_KEY) TRY(pattern_key_order(p, &order, err));
     struct device_permutation m = permutation_of(in, out, to_rows);
     if (device_is_cpu(in->device)) {
-        cpu_permute(&m, side == VIC_KEY ? p->k_order : p->q_order, pool);
+        cpu_permute(&m, order, pool);
         return VIC_OK;
     }
     TRY(context_stream(c, in->device, stream, &s, err));
-    TRY(device_permute(in->device, &m, p, side, s.stream, err));
+    TRY(device_permute(in->device, &m, p, side, order, s.stream, err));
     return context_stream_end(&s, err);
 }
 

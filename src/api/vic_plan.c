@@ -3,6 +3,7 @@
 #include "base/switches.h"
 #include "context/context.h"
 #include "kernels/kernels.h"
+#include "pattern/pattern.h"
 #include "plan/plan.h"
 
 static vic_status check_heads(const vic_plan_options *o, vic_error *err)
@@ -50,9 +51,27 @@ static vic_status check_bias(const vic_pattern *p, vic_bias bias, vic_error *err
                                         : "one whose pairs may be at any distance");
 }
 
+static vic_status check_pair_bias(const vic_pattern *p, vic_pair_bias layout, vic_error *err)
+{
+    if (layout != VIC_PAIR_BIAS_NONE && layout != VIC_PAIR_BIAS_PAIRS && layout != VIC_PAIR_BIAS_WINDOWS)
+        return vic_fail(
+            err, VIC_BAD_ARGUMENT,
+            "pair_bias: expected VIC_PAIR_BIAS_NONE, VIC_PAIR_BIAS_PAIRS or VIC_PAIR_BIAS_WINDOWS, got %d",
+            (int)layout);
+    if (layout != VIC_PAIR_BIAS_WINDOWS ||
+        (p->n_rules == 1 && p->rules[0].kind == RULE_WINDOWS && !p->rules[0].transposed))
+        return VIC_OK;
+    return vic_fail(
+        err, VIC_BAD_ARGUMENT,
+        "pair_bias: VIC_PAIR_BIAS_WINDOWS is of a pattern made by vic_pattern_windows(), got one of kind %s; "
+        "take VIC_PAIR_BIAS_PAIRS",
+        pattern_kind(p));
+}
+
 static vic_status take_options(const vic_context *c, const vic_pattern *p, vic_plan_options *o, vic_error *err)
 {
     TRY(reserved_check(o->reserved_1, sizeof o->reserved_1, "vic_plan_options", err));
+    TRY(reserved_check(o->reserved_2, sizeof o->reserved_2, "vic_plan_options", err));
     if (o->device.type == VIC_DEVICE_UNKNOWN) o->device = c ? c->options.device : (vic_device){ VIC_CPU, 0 };
     if (o->out_dtype == VIC_DTYPE_UNKNOWN) o->out_dtype = o->dtype;
     if (o->heads == 0) o->heads = 1;
@@ -66,7 +85,8 @@ static vic_status take_options(const vic_context *c, const vic_pattern *p, vic_p
             o->backward_kernel);
     TRY(check_heads(o, err));
     TRY(check_device_and_type(o, err));
-    return check_bias(p, o->bias, err);
+    TRY(check_bias(p, o->bias, err));
+    return check_pair_bias(p, o->pair_bias, err);
 }
 
 static struct plan_request request_of(const vic_plan_options *o, enum kernel_operation operation)
@@ -79,7 +99,9 @@ static struct plan_request request_of(const vic_plan_options *o, enum kernel_ope
         .features = FEATURE_LSE | (o->kv_heads != o->heads ? FEATURE_GROUP_QUERY : 0u) |
                     (o->head_dim_v != o->head_dim ? FEATURE_UNEQUAL_DIMS : 0u) |
                     (o->bias == VIC_BIAS_DISTANCE ? FEATURE_DISTANCE_BIAS : 0u) |
+                    (o->pair_bias != VIC_PAIR_BIAS_NONE ? FEATURE_PAIR_BIAS : 0u) |
                     (o->out_dtype != o->dtype ? FEATURE_FLOAT32_OUT : 0u),
+        .pair_bias = o->pair_bias,
         .kernel = operation == ATTENTION_BACKWARD ? o->backward_kernel : o->kernel,
     };
 }

@@ -74,7 +74,8 @@ vic_status bind_apart(const struct named_tensor *written, const struct named_ten
 void attention_tensors(const vic_attention_args *a, struct named_tensor out[ATTENTION_TENSORS])
 {
     const struct named_tensor all[ATTENTION_TENSORS] = {
-        { "q", &a->q }, { "k", &a->k }, { "v", &a->v }, { "bias", &a->bias }, { "out", &a->out }, { "lse", &a->lse }
+        { "q", &a->q },     { "k", &a->k },    { "v", &a->v }, { "bias", &a->bias }, { "pair_bias", &a->pair_bias },
+        { "out", &a->out }, { "lse", &a->lse }
     };
     memcpy(out, all, sizeof all);
 }
@@ -84,7 +85,7 @@ static vic_status check_apart(const vic_attention_args *a, vic_error *err)
 {
     struct named_tensor all[ATTENTION_TENSORS];
     attention_tensors(a, all);
-    for (int i = 4; i < ATTENTION_TENSORS; i++) TRY(bind_apart(&all[i], all, i, err));
+    for (int i = 5; i < ATTENTION_TENSORS; i++) TRY(bind_apart(&all[i], all, i, err));
     return VIC_OK;
 }
 
@@ -155,6 +156,7 @@ vic_status context_bind(const vic_plan *plan, const vic_attention_args *given, b
     TRY(context_take_items(&args, err));
     TRY(context_bind_bias(plan, &a->bias, &out->bias, err));
     TRY(bind_tensor(&a->q, "q", device, s->dtype, 3, q, &batch, &out->q, err));
+    TRY(bind_pair_bias(plan, &a->pair_bias, "pair_bias", batch, &out->pair_bias, err));
     TRY(bind_tensor(&a->k, "k", device, s->dtype, 3, k, &batch, &out->k, err));
     TRY(bind_tensor(&a->v, "v", device, s->dtype, 3, v, &batch, &out->v, err));
     if (outputs) {

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { READ = 8 }; /* so many of the tensors are read, and the others written */
+enum { READ = 9 }; /* so many of the tensors are read, and the others written */
 
 void backward_tensors(const vic_attention_backward_args *a, struct named_tensor out[BACKWARD_TENSORS])
 {
@@ -18,20 +18,25 @@ void backward_tensors(const vic_attention_backward_args *a, struct named_tensor 
                                                         { "dout", &a->dout },
                                                         { "dlse", &a->dlse },
                                                         { "bias", &a->bias },
+                                                        { "pair_bias", &a->pair_bias },
                                                         { "dq", &a->dq },
                                                         { "dk", &a->dk },
                                                         { "dv", &a->dv },
                                                         { "dbias", &a->dbias },
                                                         { "dquery_positions", &a->dquery_positions },
                                                         { "dkey_positions", &a->dkey_positions },
-                                                        { "dcell", &a->dcell } };
+                                                        { "dcell", &a->dcell },
+                                                        { "dpair_bias", &a->dpair_bias } };
     memcpy(out, all, sizeof all);
 }
 
-static vic_status check_apart(const vic_attention_backward_args *a, vic_error *err)
+static vic_status check_apart(const vic_attention_backward_args *a, const struct pair_bias *dpair_bias,
+                              vic_error *err)
 {
     struct named_tensor all[BACKWARD_TENSORS];
+    const vic_tensor summed = bind_without_sums(&a->dpair_bias, dpair_bias);
     backward_tensors(a, all);
+    all[BACKWARD_TENSORS - 1].tensor = &summed;
     for (int i = READ; i < BACKWARD_TENSORS; i++) {
         if (!all[i].tensor->data) continue;
         TRY(bind_written(all[i].tensor, all[i].name, err));
@@ -50,8 +55,8 @@ static vic_status check_wanted(const vic_pattern *p, const vic_attention_backwar
     if (p->n_q == 0 || p->n_k == 0) return VIC_OK;
     return vic_fail(
         err, VIC_BAD_ARGUMENT,
-        "dq, dk, dv, dbias, dquery_positions, dkey_positions, dcell: none of them has data, so that there is "
-        "nothing to compute; give at least one");
+        "dq, dk, dv, dbias, dquery_positions, dkey_positions, dcell, dpair_bias: none of them has data, so that "
+        "there is nothing to compute; give at least one");
 }
 
 /* ---- through the distance bias ---- */
@@ -152,6 +157,7 @@ vic_status context_bind_backward(const vic_plan *plan, const vic_attention_backw
         TRY(bind_tensor(all[i].tensor, all[i].name, device, all[i].dtype, all[i].dims, all[i].shape, &batch,
                         all[i].to, err));
     }
+    TRY(bind_pair_bias(plan, &a->pair_bias, "pair_bias", batch, &out->pair_bias, err));
     TRY(bind_scale(plan, a->scale, a->zero_scale, &out->scale, err));
     if (!outputs && batch > 0)
         return vic_fail(err, VIC_BAD_ARGUMENT,
@@ -159,7 +165,8 @@ vic_status context_bind_backward(const vic_plan *plan, const vic_attention_backw
     if (outputs) {
         TRY(check_wanted(p, a, err));
         TRY(bind_sums(plan, a, out, err));
-        TRY(check_apart(a, err));
+        if (a->dpair_bias.data) TRY(bind_pair_bias(plan, &a->dpair_bias, "dpair_bias", batch, &out->dpair_bias, err));
+        TRY(check_apart(a, &out->dpair_bias, err));
     }
     if (!plan->pattern_order) {
         out->q_rows = p->q_order;

@@ -144,11 +144,13 @@ static vic_status check_apart(struct check *c, bool lse, vic_error *err)
             uintptr_t begin = (uintptr_t)read.data - (uintptr_t)c->before[t];
             if (c->size[t] > 0) TRY(look_up(c, begin, begin + (uintptr_t)c->size[t], -1, &read, names[t], i, err));
         }
-    if (c->a->bias.data) {
+    const vic_tensor *const shared[] = { &c->a->bias, &c->a->pair_bias };
+    for (int t = 0; t < 2; t++) {
         int64_t before, size;
-        find_span(&c->a->bias, &before, &size);
-        uintptr_t begin = (uintptr_t)c->a->bias.data - (uintptr_t)before;
-        TRY(look_up(c, begin, begin + (uintptr_t)size, -1, &c->a->bias, "bias", -1, err));
+        if (!shared[t]->data) continue;
+        find_span(shared[t], &before, &size);
+        uintptr_t begin = (uintptr_t)shared[t]->data - (uintptr_t)before;
+        TRY(look_up(c, begin, begin + (uintptr_t)size, -1, shared[t], t ? "pair_bias" : "bias", -1, err));
     }
     return VIC_OK;
 }

@@ -5,6 +5,7 @@
 #define VIC_CONTRACT_ATTENTION_H
 
 #include "contract/distance_bias.h"
+#include "contract/pair_bias.h"
 #include "contract/pattern.h"
 
 struct attention_shape {
@@ -29,8 +30,9 @@ struct attention_args {
     const int32_t *q_rows;       /* [n_q] pattern row -> row of q, out, lse; NULL = the same */
     const int32_t *k_rows;       /* [n_k] pattern row -> row of k, v; NULL = the same */
     double scale;
-    int64_t batch;             /* entries */
-    struct distance_bias bias; /* [heads, points], finite or -inf (contract/distance_bias.h); table NULL = none */
+    int64_t batch;              /* entries */
+    struct distance_bias bias;  /* [heads, points], finite or -inf (contract/distance_bias.h); table NULL = none */
+    struct pair_bias pair_bias; /* contract/pair_bias.h; data NULL = none */
     /* [batch] where the tensors of each entry are; then the tensors above have the first one's addresses, and batch
      * strides of 0.  NULL = by batch strides. */
     const vic_attention_item *items;
@@ -38,11 +40,11 @@ struct attention_args {
 
 /* The gradients of a loss with respect to everything that attention takes, from its gradients with respect to out and
  * lse.  Tensors have the shapes of attention_args.  For one head, query i, and pairs e = (i, j, n) with scores
- * s = scale q_i . k_j + b(d_e), with L_i the row's lse:
+ * s = scale q_i . k_j + b(d_e) + z_e, z_e the pair bias, with L_i the row's lse:
  *     p_e  = exp(s_e - L_i)                  0 where L_i is -inf: such a row has no pair with weight
  *     D_i  = dout_i . out_i - dlse_i         dlse counts as 0 where L_i is -inf
  *     ds_e = p_e (dout_i . v_j - D_i)
- *     dq_i = scale sum_j ds_e k_j,  dk_j = scale sum_i ds_e q_i,  dv_j = sum_i p_e dout_i
+ *     dq_i = scale sum_j ds_e k_j,  dk_j = scale sum_i ds_e q_i,  dv_j = sum_i p_e dout_i,  dz_e = ds_e
  * dk and dv of a key head are sums over its query heads.  With x = d2 / cutoff^2 (points - 1), m and f as in
  * contract/distance_bias.h, and e = sum over heads of ds_e b'(d2):
  *     dtable[m] += ds_e (1 - f), dtable[m + 1] += ds_e f; where one end is -inf, all of ds_e goes to the other
@@ -56,7 +58,11 @@ struct attention_backward_args {
     const int32_t *q_rows, *k_rows;
     double scale;
     int64_t batch;
-    struct distance_bias bias; /* the table of the forward pass */
+    struct distance_bias bias;  /* the table of the forward pass */
+    struct pair_bias pair_bias; /* the numbers of the forward pass */
+    /* [.., heads] sums of ds_e, every element is written: 0 where there is no pair.  data NULL = not wanted.  With a
+     * batch_stride of 0 summed over the batch, with a head_stride of 0 over heads. */
+    struct pair_bias dpair_bias;
     /* Through the distance bias, summed over the batch and written whole; NULL = not wanted. */
     float *dtable;              /* [tables, points] */
     int64_t dtable_head_stride; /* 0 = one table for all heads, whose gradient is summed over them */
@@ -80,6 +86,7 @@ static inline struct attention_args attention_entry(const struct attention_args 
     struct attention_args one = *args;
     one.batch = 1;
     one.items = NULL;
+    one.pair_bias = pair_bias_entry(&args->pair_bias, entry);
     if (args->items) {
         const vic_attention_item *item = &args->items[entry];
         one.q.data = item->q;
@@ -108,6 +115,8 @@ static inline struct attention_backward_args attention_backward_entry(const stru
     for (int t = 0; t < 8; t++) *elements[t] = attention_tensor_entry(elements[t], element_size, entry);
     one.lse = attention_tensor_entry(&args->lse, sizeof(float), entry);
     one.dlse = attention_tensor_entry(&args->dlse, sizeof(float), entry);
+    one.pair_bias = pair_bias_entry(&args->pair_bias, entry);
+    one.dpair_bias = pair_bias_entry(&args->dpair_bias, entry);
     one.batch = 1;
     return one;
 }

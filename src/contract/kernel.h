@@ -15,12 +15,16 @@ struct vic_plan {
     struct attention_shape shape;
     vic_device device;
     bool pattern_order;
-    vic_bias bias; /* the kind of bias that each run gives */
+    vic_bias bias;           /* the kind of bias that each run gives */
+    vic_pair_bias pair_bias; /* and of pair bias */
     const struct kernel *kernel;
     struct vic_plan *backward; /* of the gradients, whose kernel is an ATTENTION_BACKWARD; NULL = made without */
     /* Of a plan of gradients: the pattern with queries and keys exchanged, rows in the same orders; `pattern` itself
      * where that is its own transpose.  A reference of its own; else NULL. */
     struct vic_pattern *transposed;
+    /* Of a plan with VIC_PAIR_BIAS_PAIRS, for a kernel that wants them: the pairs' numbers, and in a plan of gradients
+     * those of the transposed pattern's pairs, which are the numbers of the same pairs in `pattern`. */
+    struct pair_numbers *numbers, *transposed_numbers;
 
     /* Set by the kernel's prepare(): */
     int64_t computed_pairs; /* for one head */
@@ -47,6 +51,7 @@ enum kernel_features {
     FEATURE_DISTANCE_BIAS = 8,
     FEATURE_FLOAT32_OUT = 16, /* out in float32, where q, k and v are not */
     FEATURE_ITEMS = 32,       /* attention_args.items; other kernels get one entry after the other */
+    FEATURE_PAIR_BIAS = 64,
 };
 
 /* What a plan is made with. */
@@ -73,6 +78,7 @@ struct kernel {
     int dim_min, dim_max, dim_step;
     double cost;       /* rank among the kernels that fit: smaller is better */
     bool only_by_name; /* it must be requested by name, whatever its cost */
+    bool pair_numbers; /* its plans with VIC_PAIR_BIAS_PAIRS need plan->numbers */
 
     /* What differs between kernels that have the same functions. */
     const void *instance;

@@ -58,8 +58,10 @@ struct pattern_rule {
     double cutoff; /* CUTOFF */
     /* RANGES: the ranges of a group, in their order, are a sequence of keys, and its queries stand at the end of it:
      * of m queries and L keys, query r has place L - m + r.  A query attends to the keys whose place is at most
-     * `count` before and `keys` behind its own; -1 = however far. */
+     * `count` before and `keys` behind its own; -1 = however far.  Where `share` is above 1, so many consecutive
+     * queries of a group share a place, as if they were one. */
     int64_t count, keys;
+    int64_t share; /* RANGES: at least 1; 0 in other kinds */
     /* A list in CSR form: PAIRS and EXCLUDE by query atom, BLOCKS by block row, RANGES by group. */
     int64_t rows, n;
     int64_t *ptr;        /* [rows + 1]; NULL without a list */
@@ -111,7 +113,11 @@ struct vic_pattern {
 
     /* order */
     int32_t *q_order; /* [n_q] row -> atom */
-    int32_t *k_order; /* [n_k] */
+    int32_t
+        *k_order; /* [n_k]; NULL = row j is atom j, so that nothing grows with a cache of keys: see pattern_key() */
+    /* [n_k] the same order written out once somebody wants it as an array (pattern_key_order() of src/pattern); NULL =
+     * nobody did.  Changed through __atomic only. */
+    int32_t *k_order_written;
 
     /* Images.  Search works on wrapped copies r' = r + wrap . cell; a block holds the pairs at r'_j + images[image]
      * . cell - r'_i, so the image of the pair (i, j) in terms of the positions as given is
@@ -138,6 +144,12 @@ struct vic_pattern {
     struct vic_pattern *spare; /* the pattern before an update, whose memory the next one takes; or NULL */
     int64_t references;        /* changed through __atomic only (src/pattern/pattern.c) */
 };
+
+/* The key atom of a row. */
+static inline int32_t pattern_key(const struct vic_pattern *p, int64_t row)
+{
+    return p->k_order ? p->k_order[row] : (int32_t)row;
+}
 
 /* The image of the pair (query atom i, key atom j) in a block with this image, in terms of the positions as given. */
 static inline void pair_image(const struct vic_pattern *p, int32_t image, int32_t i, int32_t j, int32_t n[3])

@@ -81,7 +81,8 @@ const int32_t *find_kept(const vic_pattern *p, vic_device device, vic_side side)
 
 // Sets *out to the order on the device, which is uploaded the first time.  Two threads may both do that; then the
 // pattern keeps both.
-vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const int32_t **out, vic_error *err)
+vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const int32_t *host, const int32_t **out,
+                vic_error *err)
 {
     const int64_t n = side == VIC_KEY ? p->n_k : p->n_q;
     kept_order *kept = nullptr;
@@ -92,8 +93,7 @@ vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const in
     kept->device = device;
     kept->side = side;
     void *order = nullptr;
-    vic_status st = cuda_array_make(nullptr, side == VIC_KEY ? p->k_order : p->q_order, size_t(n) * sizeof(int32_t),
-                                    "copying the order", &order, err);
+    vic_status st = cuda_array_make(nullptr, host, size_t(n) * sizeof(int32_t), "copying the order", &order, err);
     kept->order = static_cast<int32_t *>(order);
     if (st != VIC_OK) {
         kept_free(&kept->base);
@@ -110,14 +110,14 @@ vic_status keep(const vic_pattern *p, vic_device device, vic_side side, const in
 } // namespace
 
 extern "C" vic_status device_permute(vic_device device, const device_permutation *m, const vic_pattern *p,
-                                     vic_side side, void *stream, vic_error *err)
+                                     vic_side side, const int32_t *host, void *stream, vic_error *err)
 {
     vic_status st = VIC_OK;
     device_scope scope;
     const int32_t *order = nullptr;
     if (m->n == 0 || m->inner[0] == 0 || m->inner[1] == 0 || m->run == 0) return VIC_OK;
     TRY_GOTO(device_enter(&scope, device, err), done);
-    TRY_GOTO(keep(p, device, side, &order, err), done);
+    TRY_GOTO(keep(p, device, side, host, &order, err), done);
     TRY_GOTO(cuda_check(launch_widest(m, order, static_cast<cudaStream_t>(stream)), "putting rows in order", err),
              done);
 done:

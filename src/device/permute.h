@@ -23,10 +23,10 @@ struct device_permutation {
 /* In memory of the CPU. */
 void cpu_permute(const struct device_permutation *m, const int32_t *order, struct pool *pool);
 
-/* Enqueues the permutation by a side's order on `stream`.  The pattern keeps the order on the device from its first
+/* Enqueues the permutation by a side's order, `order` in memory of the CPU, on `stream`.  The pattern keeps the order on the device from its first
  * use there on; that first use blocks, and cannot be captured in a graph.  In a build without CUDA: NO_DEVICE. */
 vic_status device_permute(vic_device device, const struct device_permutation *m, const vic_pattern *p, vic_side side,
-                          void *stream, vic_error *err);
+                          const int32_t *order, void *stream, vic_error *err);
 
 #ifdef __cplusplus
 }

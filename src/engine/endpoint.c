@@ -52,6 +52,10 @@ static vic_status take_options(vic_endpoint *e, const vic_endpoint_options *o, v
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "plan.device: the engine runs on %s, got %s: leave it 0, or make another engine",
                         device_text(device, here), device_text(plan.device, there));
+    if (plan.pair_bias != VIC_PAIR_BIAS_NONE)
+        return vic_fail(err, VIC_BAD_ARGUMENT,
+                        "plan.pair_bias: queries bring no pair bias: leave it VIC_PAIR_BIAS_NONE, or call "
+                        "vic_attention()");
     plan.device = device;
     TRY(copy_text(o->name ? o->name : "endpoint", &e->name, err));
     if (plan.kernel) TRY(copy_text(plan.kernel, &e->kernel, err));

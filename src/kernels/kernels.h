@@ -23,8 +23,16 @@
     X(attn_fwd_sm90_bf16_d128)                                                                                       \
     X(attn_fwd_unfused_f16)                                                                                          \
     X(attn_fwd_unfused_bf16)
+#define KERNELS_BACKWARD_CUDA(X)                                                                                     \
+    X(attn_bwd_sm90_f16_d32)                                                                                         \
+    X(attn_bwd_sm90_f16_d64)                                                                                         \
+    X(attn_bwd_sm90_f16_d128)                                                                                        \
+    X(attn_bwd_sm90_bf16_d32)                                                                                        \
+    X(attn_bwd_sm90_bf16_d64)                                                                                        \
+    X(attn_bwd_sm90_bf16_d128)
 #else
 #define KERNELS_CUDA(X)
+#define KERNELS_BACKWARD_CUDA(X)
 #endif
 
 /* Attention, then its gradients; best first within a device. */
@@ -35,7 +43,8 @@
     KERNELS_CUDA(X)                                                                                                  \
     KERNELS_BACKWARD_X86(X)                                                                                          \
     X(attn_bwd_cpu_scalar)                                                                                           \
-    X(attn_bwd_ref)
+    X(attn_bwd_ref)                                                                                                  \
+    KERNELS_BACKWARD_CUDA(X)
 
 #define KERNEL_DECLARE(name) extern const struct kernel name;
 KERNEL_LIST(KERNEL_DECLARE)

@@ -17,11 +17,19 @@ static bool same_array(const void *a, const void *b, int64_t n, size_t size)
     return a == b || (a && b && memcmp(a, b, (size_t)n * size) == 0);
 }
 
+static bool same_keys(const vic_pattern *a, const vic_pattern *b)
+{
+    if (a->k_order && b->k_order) return same_array(a->k_order, b->k_order, a->n_k, sizeof *a->k_order);
+    if (!a->k_order && !b->k_order) return true;
+    for (int64_t row = 0; row < a->n_k; row++)
+        if (pattern_key(a, row) != pattern_key(b, row)) return false;
+    return true;
+}
+
 /* The same rows and the same wraps, so that blocks can be taken as they are. */
 static bool same_rows(const vic_pattern *a, const vic_pattern *b)
 {
-    return same_array(a->q_order, b->q_order, a->n_q, sizeof *a->q_order) &&
-           same_array(a->k_order, b->k_order, a->n_k, sizeof *a->k_order) &&
+    return same_array(a->q_order, b->q_order, a->n_q, sizeof *a->q_order) && same_keys(a, b) &&
            same_array(a->q_wrap, b->q_wrap, a->n_q, sizeof *a->q_wrap) &&
            same_array(a->k_wrap, b->k_wrap, a->n_k, sizeof *a->k_wrap);
 }
@@ -289,7 +297,7 @@ vic_status pattern_exclude(const vic_pattern *from, const struct pair_list *list
     x.p = p;
     x.rule = rule;
     TRY_GOTO(mem_array((size_t)p->n_k, sizeof *x.row_of_key, "keys", &x.row_of_key, err), done);
-    for (int64_t row = 0; row < p->n_k; row++) x.row_of_key[p->k_order[row]] = (int32_t)row;
+    for (int64_t row = 0; row < p->n_k; row++) x.row_of_key[pattern_key(p, row)] = (int32_t)row;
     TRY_GOTO(part_open(p, from, pool, &x.part, &images, err), done);
     TRY_GOTO(pattern_set_images(p, &images, err), done);
     TRY_GOTO(part_ready(p, pool, &x.part, err), done);

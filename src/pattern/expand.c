@@ -74,7 +74,7 @@ static vic_status collect_keys(const vic_pattern *p, bool half, int64_t strip, s
         for (int c = 0; c < CLUSTER; c++) {
             uint64_t rows = w.bits->key[c];
             if (!rows) continue;
-            int32_t key = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+            int32_t key = pattern_key(p, (int64_t)w.cluster * CLUSTER + c);
             if (half) rows = half_of(p, strip, key, w.image, rows);
             if (rows) s->keys[n++] = (struct key_rows){ key, w.image, rows };
         }
@@ -293,7 +293,7 @@ static void half_counts(const vic_pattern *p, int64_t strip, int64_t counts[STRI
     for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
         for (int c = 0; c < CLUSTER; c++) {
             if (!w.bits->key[c]) continue;
-            int32_t key = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+            int32_t key = pattern_key(p, (int64_t)w.cluster * CLUSTER + c);
             for (uint64_t rows = half_of(p, strip, key, w.image, w.bits->key[c]); rows; rows &= rows - 1)
                 counts[__builtin_ctzll(rows)]++;
         }
@@ -413,7 +413,7 @@ void pattern_dense(const vic_pattern *p, uint8_t *mask)
             for (int c = 0; c < CLUSTER; c++) {
                 for (uint64_t rows = w.bits->key[c]; rows; rows &= rows - 1) {
                     int64_t query = p->q_order[strip * STRIP + __builtin_ctzll(rows)];
-                    uint8_t *entry = &mask[query * p->n_k + p->k_order[(int64_t)w.cluster * CLUSTER + c]];
+                    uint8_t *entry = &mask[query * p->n_k + pattern_key(p, (int64_t)w.cluster * CLUSTER + c)];
                     *entry = (uint8_t)(*entry + (*entry < UINT8_MAX));
                 }
             }

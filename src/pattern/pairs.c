@@ -166,7 +166,7 @@ vic_status list_source_make(const vic_pattern *p, const struct pattern_rule *rul
 {
     *out = (struct list_source){ .p = p, .rule = rule, .workers = pool_threads(pool) };
     TRY(mem_array((size_t)p->n_k, sizeof *out->row_of_key, "keys", &out->row_of_key, err));
-    for (int64_t row = 0; row < p->n_k; row++) out->row_of_key[p->k_order[row]] = (int32_t)row;
+    for (int64_t row = 0; row < p->n_k; row++) out->row_of_key[pattern_key(p, row)] = (int32_t)row;
     return mem_array_zero((size_t)out->workers, sizeof *out->maps, "workers", &out->maps, err);
 }
 

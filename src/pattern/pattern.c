@@ -61,6 +61,7 @@ void pattern_release(vic_pattern *p)
     if (!p->one_set) {
         free(p->k_positions);
         free(p->k_order);
+        free(p->k_order_written);
         free(p->k_wrap);
         free(p->k_ids);
         free(p->k_offsets);
@@ -129,8 +130,27 @@ static vic_status identity(int64_t n, int32_t **out, vic_error *err)
 vic_status pattern_plain_order(vic_pattern *p, vic_error *err)
 {
     TRY(identity(p->n_q, &p->q_order, err));
-    if (!p->one_set) return identity(p->n_k, &p->k_order, err);
     pattern_share_sides(p);
+    return VIC_OK;
+}
+
+vic_status pattern_key_order(const vic_pattern *p, const int32_t **out, vic_error *err)
+{
+    /* Written out, it is the same for everybody, and the pattern stays what it is. */
+    union {
+        const vic_pattern *in;
+        vic_pattern *out;
+    } shared = { p };
+    int32_t *order = p->k_order ? p->k_order : __atomic_load_n(&p->k_order_written, __ATOMIC_ACQUIRE), *own;
+    if (!order) {
+        TRY(identity(p->n_k, &own, err));
+        if (__atomic_compare_exchange_n(&shared.out->k_order_written, &order, own, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            order = own;
+        else
+            free(own); /* another thread was first, and `order` is its array */
+    }
+    *out = order;
     return VIC_OK;
 }
 
@@ -289,10 +309,11 @@ static size_t rule_bytes(const vic_pattern *p, const struct pattern_rule *r)
 static size_t pattern_bytes(const vic_pattern *p)
 {
     size_t rows = (size_t)(p->n_q + (p->one_set ? 0 : p->n_k));
-    size_t per_row = sizeof(int32_t) + (p->q_positions ? 3 * sizeof(double) : 0);
+    size_t per_row = p->q_positions ? 3 * sizeof(double) : 0;
     if (p->q_wrap) per_row += 3 * sizeof(int32_t);
     if (p->q_ids) per_row += sizeof(int64_t);
-    size_t bytes = sizeof *p + per_row * rows + (size_t)p->n_images * sizeof *p->images +
+    size_t orders = (size_t)(p->n_q + (p->one_set || !p->k_order ? 0 : p->n_k)) * sizeof *p->q_order;
+    size_t bytes = sizeof *p + per_row * rows + orders + (size_t)p->n_images * sizeof *p->images +
                    (size_t)p->n_partial * (2 * sizeof(int32_t) + sizeof(struct block_bits)) +
                    (size_t)p->full_ptr[p->strips] * sizeof(struct full_run) +
                    2 * (size_t)(p->strips + 1) * sizeof(int64_t);

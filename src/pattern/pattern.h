@@ -25,8 +25,11 @@ void pattern_share_sides(vic_pattern *p);
 void pattern_set_cell(vic_pattern *p, const double cell[3][3], const bool periodic[3]);
 /* Copies of global ids; NULL = none, and where one side of two sets has some, the other's are its atoms' numbers. */
 vic_status pattern_set_ids(vic_pattern *p, const int64_t *q_ids, const int64_t *k_ids, vic_error *err);
-/* Rows in the order of the atoms, as where there is no geometry. */
+/* Rows in the order of the atoms, as where there is no geometry; O(n_q). */
 vic_status pattern_plain_order(vic_pattern *p, vic_error *err);
+/* The order of the keys as an array [n_k] that lives as long as the pattern.  Any thread; O(n_k) the first time where
+ * rows are in the order of the atoms. */
+vic_status pattern_key_order(const vic_pattern *p, const int32_t **out, vic_error *err);
 
 /* *slot = a copy of count elements; NULL stays NULL. */
 vic_status array_copy(const void *from, int64_t count, size_t size, void *slot, vic_error *err);

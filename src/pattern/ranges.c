@@ -58,7 +58,7 @@ static vic_status check_group(int64_t n_k, const struct ranges_input *in, int64_
     return VIC_OK;
 }
 
-static vic_status check_sizes(int64_t n_q, const struct ranges_input *in, vic_error *err)
+vic_status ranges_check_places(int64_t n_q, const struct ranges_input *in, vic_error *err)
 {
     if (in->groups < 0 || in->groups > INT32_MAX)
         return vic_fail(err, VIC_BAD_ARGUMENT, "groups: expected 0 to %d, got %lld", INT32_MAX,
@@ -67,7 +67,22 @@ static vic_status check_sizes(int64_t n_q, const struct ranges_input *in, vic_er
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "left, right: expected numbers of keys, or -1 for all, got %lld and %lld",
                         (long long)in->before, (long long)in->after);
+    if (in->share < 1 || in->share > INT32_MAX)
+        return vic_fail(err, VIC_BAD_ARGUMENT, "queries_per_place: expected 1 to %d, got %lld", INT32_MAX,
+                        (long long)in->share);
     TRY(check_offsets("query_offsets", in->first_query, in->groups, n_q, err));
+    for (int64_t g = 0; in->share > 1 && g < in->groups; g++)
+        if ((in->first_query[g + 1] - in->first_query[g]) % in->share != 0)
+            return vic_fail(
+                err, VIC_BAD_INPUT,
+                "group %lld: expected a multiple of the %lld queries that share a place, found %lld queries",
+                (long long)g, (long long)in->share, (long long)(in->first_query[g + 1] - in->first_query[g]));
+    return VIC_OK;
+}
+
+static vic_status check_sizes(int64_t n_q, const struct ranges_input *in, vic_error *err)
+{
+    TRY(ranges_check_places(n_q, in, err));
     TRY(check_offsets("range_offsets", in->range_ptr, in->groups, -1, err));
     if (in->range_ptr[in->groups] > 0 && !in->ranges)
         return vic_fail(err, VIC_BAD_ARGUMENT, "ranges is NULL, but range_offsets counts %lld of them",
@@ -103,6 +118,7 @@ static vic_status take_rule(const vic_pattern *p, const struct ranges_input *in,
     /* No place is further away than there are queries and keys. */
     rule->count = in->before >= p->n_q + p->n_k ? -1 : in->before;
     rule->keys = in->after >= p->n_q + p->n_k ? -1 : in->after;
+    rule->share = in->share;
     return VIC_OK;
 }
 
@@ -127,10 +143,11 @@ static vic_status source_make(const vic_pattern *p, const struct pattern_rule *r
     return VIC_OK;
 }
 
-/* Queries of a group in a strip: its rows low .. high - 1, the first of which has place `place`. */
+/* Queries of a group in a strip: its rows low .. high - 1.  The group's first query, which may be in an earlier strip,
+ * is row `first` of this one, and has place `place`. */
 struct rows {
     int low, high;
-    int64_t place;
+    int64_t first, place;
 };
 
 static int clamp(int64_t x, int low, int high)
@@ -138,24 +155,36 @@ static int clamp(int64_t x, int low, int high)
     return x < low ? low : x > high ? high : (int)x;
 }
 
+/* The first row whose place is not below this one. */
+static int64_t row_at(const struct source *s, const struct rows *rows, int64_t place)
+{
+    int64_t places = place - rows->place; /* the group has fewer than 2^31 */
+    places = places < INT32_MIN ? INT32_MIN : places > INT32_MAX ? INT32_MAX : places;
+    return rows->first + places * s->rule->share;
+}
+
 /* The rows that see the key of a place. */
 static uint64_t seeing(const struct source *s, const struct rows *rows, int64_t place)
 {
-    int64_t own = rows->low + (place - rows->place); /* the row that has this place itself */
-    int low = s->rule->keys < 0 ? rows->low : clamp(own - s->rule->keys, rows->low, rows->high);
-    int high = s->rule->count < 0 ? rows->high : clamp(own + s->rule->count + 1, rows->low, rows->high);
+    int low = s->rule->keys < 0 ? rows->low : clamp(row_at(s, rows, place - s->rule->keys), rows->low, rows->high);
+    int high =
+        s->rule->count < 0 ? rows->high : clamp(row_at(s, rows, place + s->rule->count + 1), rows->low, rows->high);
     return row_bits(low, high);
 }
 
 static vic_status add_keys(const struct source *s, const struct rows *rows, int64_t start, int64_t end, int64_t place,
                            struct block_list *out, vic_error *err)
 {
+    const uint64_t all = row_bits(rows->low, rows->high);
     for (int64_t cluster = start / CLUSTER; cluster * CLUSTER < end; cluster++) {
         struct block_bits bits;
-        for (int c = 0; c < CLUSTER; c++) {
-            int64_t key = cluster * CLUSTER + c;
-            bits.key[c] = key >= start && key < end ? seeing(s, rows, place + key - start) : 0;
-        }
+        int64_t base = cluster * CLUSTER, low = start > base ? start - base : 0;
+        int64_t high = end < base + CLUSTER ? end - base : CLUSTER;
+        /* A row sees an interval of places: one that sees both ends sees all between them. */
+        bool whole = seeing(s, rows, place + base + low - start) == all &&
+                     seeing(s, rows, place + base + high - 1 - start) == all;
+        for (int64_t c = 0; c < CLUSTER; c++)
+            bits.key[c] = c < low || c >= high ? 0 : whole ? all : seeing(s, rows, place + base + c - start);
         TRY(block_list_add(out, (int32_t)cluster, 0, &bits, err));
     }
     return VIC_OK;
@@ -182,11 +211,14 @@ static vic_status add_group(const struct source *s, int64_t group, int64_t strip
     int64_t row = strip * STRIP, last = r->ptr[group + 1] / 2;
     if (r->ptr[group] == r->ptr[group + 1]) return VIC_OK;
     int64_t all = s->place[last - 1] + r->index[2 * last - 1] - r->index[2 * last - 2];
-    struct rows rows = { clamp(r->first[group] - row, 0, STRIP), clamp(r->first[group + 1] - row, 0, STRIP), 0 };
-    rows.place = all - (r->first[group + 1] - (row + rows.low));
+    struct rows rows = { clamp(r->first[group] - row, 0, STRIP), clamp(r->first[group + 1] - row, 0, STRIP),
+                         r->first[group] - row, all - (r->first[group + 1] - r->first[group]) / r->share };
+    if (rows.low == rows.high) return VIC_OK;
     /* The places that any of these rows sees: `from` .. `to` - 1. */
-    int64_t from = r->count < 0 || rows.place < r->count ? 0 : rows.place - r->count;
-    int64_t to = r->keys < 0 ? all : rows.place + (rows.high - rows.low) + r->keys;
+    int64_t lowest = rows.place + (rows.low - rows.first) / r->share;
+    int64_t highest = rows.place + (rows.high - 1 - rows.first) / r->share;
+    int64_t from = r->count < 0 || lowest < r->count ? 0 : lowest - r->count;
+    int64_t to = r->keys < 0 ? all : highest + 1 + r->keys;
     for (int64_t i = range_at(s, group, from); i < last && s->place[i] < to; i++) {
         int64_t start = r->index[2 * i], end = r->index[2 * i + 1], place = s->place[i], before = from - place;
         if (before < 0) before = 0;
@@ -216,28 +248,37 @@ static vic_status ranges_strip(void *context, int64_t strip, int worker, struct 
     return block_list_unite(out, before, err);
 }
 
+vic_status ranges_build(const struct point_set *queries, const struct point_set *keys, vic_pattern *p,
+                        const struct ranges_input *in, struct pool *pool, vic_error *err)
+{
+    vic_status st = VIC_OK;
+    struct source source = { .place = NULL };
+    struct pattern_rule *rule;
+    TRY(pattern_add_rule(p, RULE_RANGES, &rule, err));
+    TRY(take_rule(p, in, rule, err));
+    TRY(rule_set_masks(p, rule, queries, keys, err));
+    TRY(pattern_set_no_images(p, err));
+    TRY_GOTO(source_make(p, rule, &source, err), done);
+    TRY_GOTO(assemble(p, pool, ranges_strip, &source, err), done);
+done:
+    free(source.place);
+    return st;
+}
+
 vic_status pattern_ranges(const struct point_set *queries, const struct point_set *keys,
                           const struct ranges_input *in, struct pool *pool, vic_pattern **out, vic_error *err)
 {
     vic_status st = VIC_OK;
     double start = clock_seconds();
-    struct source source = { .place = NULL };
-    struct pattern_rule *rule;
     vic_pattern *p;
     *out = NULL;
     TRY(pattern_begin_plain(queries, keys, &p, err));
     TRY_GOTO(ranges_check(p->n_q, p->n_k, in, err), done);
-    TRY_GOTO(pattern_add_rule(p, RULE_RANGES, &rule, err), done);
-    TRY_GOTO(take_rule(p, in, rule, err), done);
-    TRY_GOTO(rule_set_masks(p, rule, queries, keys, err), done);
-    TRY_GOTO(source_make(p, rule, &source, err), done);
-    TRY_GOTO(pattern_set_no_images(p, err), done);
-    TRY_GOTO(assemble(p, pool, ranges_strip, &source, err), done);
+    TRY_GOTO(ranges_build(queries, keys, p, in, pool, err), done);
     p->info.seconds_build = clock_seconds() - start;
     *out = p;
     p = NULL;
 done:
-    free(source.place);
     pattern_release(p);
     return st;
 }

@@ -13,7 +13,7 @@ void mask_blocks(const vic_pattern *p, const struct pattern_rule *rule, int64_t 
     for (size_t i = first; i < l->n; i++)
         for (int c = 0; c < CLUSTER; c++) {
             int64_t key = (int64_t)l->cluster[i] * CLUSTER + c;
-            bool out = key >= p->n_k || (k_skip && k_skip[p->k_order[key]]);
+            bool out = key >= p->n_k || (k_skip && k_skip[pattern_key(p, key)]);
             l->bits[i].key[c] = out ? 0 : l->bits[i].key[c] & rows;
         }
 }

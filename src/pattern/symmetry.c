@@ -25,7 +25,7 @@ static vic_status blocks_are_symmetric(const struct pattern_rule *r, bool *out, 
 /* Groups of one range, their own queries, that see as far back as ahead. */
 static bool ranges_are_symmetric(const struct pattern_rule *r)
 {
-    if (r->count != r->keys || r->n != 2 * r->rows) return false;
+    if (r->count != r->keys || r->share != 1 || r->n != 2 * r->rows) return false;
     for (int64_t g = 0; g < r->rows; g++)
         if (r->ptr[g + 1] - r->ptr[g] != 2 || r->index[2 * g] != r->first[g] ||
             r->index[2 * g + 1] != r->first[g + 1])

@@ -18,9 +18,14 @@
         (b) = swap_;                                                                                                 \
     } while (0)
 
-static void swap_sides(vic_pattern *p)
+static vic_status swap_sides(vic_pattern *p, vic_error *err)
 {
-    if (p->one_set) return;
+    if (p->one_set) return VIC_OK;
+    if (!p->k_order) { /* queries have an order in any case */
+        const int32_t *written;
+        TRY(pattern_key_order(p, &written, err));
+        SWAP(int32_t *, p->k_order, p->k_order_written);
+    }
     SWAP(int64_t, p->n_q, p->n_k);
     p->strips = (p->n_q + STRIP - 1) / STRIP;
     p->clusters = (p->n_k + CLUSTER - 1) / CLUSTER;
@@ -32,6 +37,7 @@ static void swap_sides(vic_pattern *p)
     int32_t(*wrap)[3] = p->q_wrap;
     p->q_wrap = p->k_wrap;
     p->k_wrap = wrap;
+    return VIC_OK;
 }
 
 /* A list of so many rows and columns the other way round, its images negated.  A row is gone through from its end, so
@@ -88,8 +94,7 @@ static vic_status turn_frame(const vic_pattern *p, vic_pattern *t, vic_error *er
     t->cutoff = p->cutoff;
     t->exclude_self = p->exclude_self;
     t->info.boundary_pairs = p->info.boundary_pairs;
-    swap_sides(t);
-    return VIC_OK;
+    return swap_sides(t, err);
 }
 
 /* ---- blocks ---- */

@@ -24,6 +24,7 @@ static const char *device_words(vic_device_type kind)
 static const char *feature_words(unsigned features)
 {
     return features & FEATURE_DISTANCE_BIAS  ? "a distance bias"
+           : features & FEATURE_PAIR_BIAS    ? "a pair bias"
            : features & FEATURE_FLOAT32_OUT  ? "float32 output for other inputs"
            : features & FEATURE_GROUP_QUERY  ? "fewer key heads than query heads"
            : features & FEATURE_UNEQUAL_DIMS ? "unequal head sizes"
@@ -221,10 +222,11 @@ static vic_status nothing_fits(const struct refusal *f, vic_error *err)
     }
     list_lacks(f, list, sizeof list);
     return vic_fail(err, VIC_NO_KERNEL,
-                    "%s%sno kernel fits %s on %s, %d heads (%d of keys), head sizes %d and %d%s (%s)", reasons,
+                    "%s%sno kernel fits %s on %s, %d heads (%d of keys), head sizes %d and %d%s%s (%s)", reasons,
                     used ? "; " : "", vic_dtype_name(r->shape.dtype), device_name(r->device.type), r->shape.heads,
                     r->shape.kv_heads, r->shape.d_qk, r->shape.d_v,
-                    r->features & FEATURE_DISTANCE_BIAS ? ", with a distance bias" : "", list);
+                    r->features & FEATURE_DISTANCE_BIAS ? ", with a distance bias" : "",
+                    r->features & FEATURE_PAIR_BIAS ? ", with a pair bias" : "", list);
 }
 
 static vic_status unknown_kernel(const char *name, const struct kernel *const *kernels, int count, vic_error *err)

@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include "base/memory.h"
+#include "pattern/pair_numbers.h"
 #include "pattern/pattern.h"
 #include "pattern/transpose.h"
 
@@ -9,6 +10,17 @@ static vic_status add_transposed(vic_plan *plan, const struct kernel_setup *setu
 {
     TRY(pattern_transpose(plan->pattern, setup->pool, &plan->transposed, err));
     if (plan->transposed != plan->pattern) plan->bytes += plan->transposed->info.bytes;
+    return VIC_OK;
+}
+
+static vic_status add_numbers(vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
+{
+    TRY(pair_numbers_make(plan->pattern, setup->pool, &plan->numbers, err));
+    plan->bytes += pair_numbers_bytes(plan->pattern);
+    if (!plan->transposed) return VIC_OK;
+    TRY(pair_numbers_transposed(plan->pattern, plan->numbers, plan->transposed, setup->pool,
+                                &plan->transposed_numbers, err));
+    plan->bytes += pair_numbers_bytes(plan->transposed);
     return VIC_OK;
 }
 
@@ -24,9 +36,12 @@ vic_status plan_make(const vic_pattern *p, const struct plan_request *request, c
     plan->device = request->device;
     plan->pattern_order = request->pattern_order;
     plan->bias = request->features & FEATURE_DISTANCE_BIAS ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE;
+    plan->pair_bias = request->pair_bias;
     plan->kernel = kernel;
     plan->bytes = sizeof *plan;
     if (request->operation == ATTENTION_BACKWARD) TRY_GOTO(add_transposed(plan, setup, err), done);
+    if (request->pair_bias == VIC_PAIR_BIAS_PAIRS && kernel->pair_numbers)
+        TRY_GOTO(add_numbers(plan, setup, err), done);
     TRY_GOTO(kernel->prepare(plan, setup, err), done);
     *out = plan;
     plan = NULL;
@@ -48,6 +63,8 @@ void plan_free(vic_plan *plan)
     if (!plan) return;
     plan_free(plan->backward);
     if (plan->kernel_data) plan->kernel->release(plan);
+    pair_numbers_free(plan->numbers);
+    pair_numbers_free(plan->transposed_numbers);
     pattern_release(plan->transposed);
     pattern_release(plan->pattern);
     free(plan);

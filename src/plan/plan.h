@@ -10,8 +10,9 @@ struct plan_request {
     struct attention_shape shape;
     vic_device device;
     bool pattern_order;
-    unsigned features;  /* kernel_features */
-    const char *kernel; /* forced by name; NULL = the best that fits, or what the environment forces */
+    unsigned features;       /* kernel_features */
+    vic_pair_bias pair_bias; /* the layout, where FEATURE_PAIR_BIAS is among them */
+    const char *kernel;      /* forced by name; NULL = the best that fits, or what the environment forces */
 };
 
 /* Sets *out to the cheapest of `kernels` that fits.  The error NO_KERNEL has what was requested and what each kernel

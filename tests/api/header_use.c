@@ -35,6 +35,7 @@ size_t header_use(void)
     USE(vic_block_list);
     USE(vic_pair_list);
     USE(vic_range_list);
+    USE(vic_page_list);
     USE(vic_pattern_info);
     USE(vic_neighbors);
     USE(vic_block_mask);

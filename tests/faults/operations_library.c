@@ -13,12 +13,15 @@ static const double cell[9] = { 14, 0, 0, 3, 13, 0, 0, 2, 12 };
 static const int64_t query_and_key[] = { 0, 5, 1, 6, 2, 7 }, offsets[] = { 0, 50, ATOMS }, every[] = { 0, 1, 2 },
                      far_offsets[] = { 0, 25, 60 };
 static const int32_t sequences[][2] = { { 0, 50 }, { 50, ATOMS } }, other_column[] = { 1, 0 };
+static const int64_t page_lengths[] = { 40, 17 };
+static const int32_t page_table[][3] = { { 4, 0, 2 }, { 1, 3, 0 } };
 static int32_t ids[ATOMS];
 static vic_points atoms, two, far,
     nowhere;                   /* of the crystal; in two groups without it; the last 60; without places */
 static vic_points named[2][2]; /* [0]: `atoms` and `far` with ids; [1]: the same in two groups */
 static vic_pair_list pairs;    /* with strides, so that it is copied */
 static vic_range_list ranges;
+static vic_page_list pages;
 static vic_pattern *made, *mixed, *windowed; /* of `atoms` alone; of two sets, of several kinds; of places in a row */
 
 /* Several structures, and a union. */
@@ -95,6 +98,14 @@ static void make_inputs(void)
                                .range_offsets = every,
                                .ranges = sequences[0],
                                .causal = true };
+    pages = (vic_page_list){ .size = sizeof pages,
+                             .groups = 2,
+                             .page = 16,
+                             .query_offsets = offsets,
+                             .lengths = page_lengths,
+                             .table = page_table[0],
+                             .table_stride = 3,
+                             .causal = true };
     make_named();
 }
 
@@ -164,6 +175,7 @@ static vic_status construct_masked(vic_context *c, const char *kind, const vic_t
     if (strcmp(kind, "windows") == 0) return vic_pattern_windows(c, &places, 16, 64, NULL, p, err);
     if (strcmp(kind, "blocks") == 0) return vic_pattern_blocks(c, &places, NULL, &blocks, NULL, p, err);
     if (strcmp(kind, "pairs") == 0) return vic_pattern_pairs(c, &points, NULL, &pairs, NULL, p, err);
+    if (strcmp(kind, "pages") == 0) return vic_pattern_pages(c, &places, NULL, &pages, NULL, p, err);
     if (strcmp(kind, "ranges") == 0) return vic_pattern_ranges(c, &places, NULL, &ranges, NULL, p, err);
     return vic_pattern_cutoff(c, &points, NULL, 4.0, strcmp(kind, "cutoff, estimated") == 0 ? &room : NULL, p, err);
 }
@@ -478,6 +490,7 @@ const struct operation library_operations[] = {
     { "pattern: blocks", make_pattern, "generated", NULL, PLAIN },
     { "pattern: pairs", make_pattern, "pairs", NULL, PLAIN },
     { "pattern: ranges", make_pattern, "ranges", NULL, PLAIN },
+    { "pattern: pages", make_pattern, "pages", NULL, PLAIN },
     { "pattern: several structures", make_pattern, "groups", NULL, PLAIN },
     { "pattern: union", make_pattern, "union", NULL, PLAIN },
     { "pattern: union of two orders", make_pattern, "union of two orders", NULL, PLAIN },

@@ -104,6 +104,16 @@ static void lists(const char *folder)
                                     .range_offsets = each,
                                     .ranges = listed,
                                     .causal = true };
+    const int64_t first_two[] = { 0, ATOMS / 2 * 2 }, length = 16;
+    const int32_t page = 0;
+    const vic_page_list pages = { .size = sizeof pages,
+                                  .groups = 1,
+                                  .page = 16,
+                                  .query_offsets = first_two,
+                                  .lengths = &length,
+                                  .table = &page,
+                                  .table_stride = 1,
+                                  .queries_per_place = 2 };
     vic_pattern *p;
     need(vic_pattern_pairs(NULL, &crystal, NULL, &list, NULL, &p, &err));
     save(folder, "pairs", p);
@@ -113,6 +123,8 @@ static void lists(const char *folder)
     save(folder, "windows", p);
     need(vic_pattern_ranges(NULL, &nowhere, NULL, &ranges, NULL, &p, &err));
     save(folder, "ranges", p);
+    need(vic_pattern_pages(NULL, &nowhere, NULL, &pages, NULL, &p, &err));
+    save(folder, "pages", p);
 }
 
 int main(int argc, char **argv)

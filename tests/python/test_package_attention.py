@@ -116,6 +116,89 @@ def test_types(rng, pattern):
     assert np.abs(got - want).max() > 1e-5  # the reference takes compute_dtype, too
 
 
+# ---- Gradients ----
+
+def slope(loss, x, direction, step=1e-4):
+    return (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+
+
+@pytest.mark.parametrize("options", [{}, {"kv_heads": 2, "d": 7, "d_v": 5}, {"kv_heads": 1, "d": 8, "d_v": 24}])
+@pytest.mark.parametrize("batch, in_order, scale", [((), False, None), ((2,), True, 0.4), ((0,), False, None)])
+def test_gradients(rng, pattern, options, batch, in_order, scale):
+    """Against differences of the dense matrix in float64, along a random direction."""
+    given = arrays(rng, *batch, **options)
+    dim = len(batch)
+    used = [pattern.sort(x, dim=dim) for x in given] if in_order else given
+    out, lse = vicinal.attention(*used, pattern, return_lse=True, sorted=in_order, scale=scale)
+    dout, dlse = rng.normal(size=out.shape).astype(np.float32), rng.normal(size=lse.shape).astype(np.float32)
+    got = vicinal.attention_backward(*used, out, lse, dout, pattern, dlse=dlse, sorted=in_order, scale=scale)
+    assert [x.shape for x in got] == [x.shape for x in given] and all(x.dtype == np.float32 for x in got)
+    if 0 in batch:
+        return
+    if in_order:
+        got, dout, dlse = [pattern.unsort(x, dim=dim) for x in got], pattern.unsort(dout, dim=dim), pattern.unsort(dlse, dim=dim)
+    for n, gradient in enumerate(got):
+        direction = rng.normal(size=gradient.shape)
+
+        def loss(x):
+            wide, sums = dense(*given[:n], x, *given[n + 1:], pattern, scale)
+            return (wide * dout).sum() + (sums * dlse).sum()
+        want = slope(loss, given[n].astype(np.float64), direction)
+        assert abs((gradient * direction).sum() - want) < 1e-4 * max(1, abs(want))
+
+
+def test_gradients_of_a_bias(rng, pattern):
+    q, k, v = arrays(rng, 2)
+    table = rng.normal(size=(1, 12))
+    bias = vicinal.DistanceBias(table.astype(np.float32))
+    out, lse = vicinal.attention(q, k, v, pattern, bias=bias, return_lse=True)
+    dout = rng.normal(size=out.shape).astype(np.float32)
+    *got, dtable = vicinal.attention_backward(q, k, v, out, lse, dout, pattern, bias=bias)
+    assert dtable.shape == (1, 12) and dtable.dtype == np.float32
+    exact = [x.astype(np.float64) for x in (q, k, v)]
+
+    def loss(values):
+        return (vicinal.attention(*exact, pattern, bias=vicinal.DistanceBias(values), backend="reference") * dout).sum()
+    for m in range(12):
+        one = np.zeros((1, 12))
+        one[0, m] = 1.0
+        want = slope(loss, table, one, 1e-2)  # tables are float32
+        assert abs(dtable[0, m] - want) < 2e-3 * max(1, abs(want))
+    for a, b in zip(got, vicinal.attention_backward(q, k, v, out, lse, dout, pattern, bias=bias, dlse=np.zeros_like(lse))):
+        assert np.array_equal(a, b)
+
+
+def test_forms_of_arrays_of_gradients(rng, pattern):
+    given = arrays(rng)
+    out, lse = vicinal.attention(*given, pattern, return_lse=True)
+    dout = rng.normal(size=out.shape).astype(np.float32)
+    want = vicinal.attention_backward(*given, out, lse, dout, pattern)
+    for form in (np.asfortranarray, unaligned, locked, lambda x: x[..., ::-1].copy()[..., ::-1]):
+        got = vicinal.attention_backward(*map(form, (*given, out, lse, dout)), pattern)
+        assert all(np.array_equal(a, b) for a, b in zip(got, want))
+    half = vicinal.attention_backward(*(x.astype(np.float16) for x in (*given, out)), lse, dout.astype(np.float16), pattern)
+    for a, b in zip(half, want):
+        assert a.dtype == np.float16
+        check(a, b, 2e-2)
+
+
+@pytest.mark.parametrize("change, text", [
+    ({"q": lambda x: x.astype(np.float64), "k": lambda x: x.astype(np.float64), "v": lambda x: x.astype(np.float64)},
+     r"q: expected float32 or float16, got float64: cast it"),
+    ({"out": lambda x: x[:5]}, r"out: expected float32 of shape \(60, 4, 16\), got float32 of shape \(5, 4, 16\)"),
+    ({"lse": lambda x: x.astype(np.float64)}, "lse: expected float32 of shape .*, got float64"),
+    ({"dout": lambda x: x.astype(np.float16)}, "dout: expected float32 of shape .*, got float16"),
+    ({"dlse": lambda x: x[:, :1]}, r"dlse: expected .* got float32 of shape \(60, 1\)"),
+    ({"k": lambda x: x[:7]}, "k: the pattern has 60 keys")])
+def test_wrong_arrays_of_gradients(rng, pattern, change, text):
+    q, k, v = arrays(rng)
+    out, lse = vicinal.attention(q, k, v, pattern, return_lse=True)
+    given = {"q": q, "k": k, "v": v, "out": out, "lse": lse, "dout": out, "dlse": lse}
+    given.update((name, function(given[name])) for name, function in change.items())
+    with pytest.raises(vicinal.ArgumentError, match=text):
+        vicinal.attention_backward(**given, pattern=pattern)
+
+
 # ---- Errors ----
 
 @pytest.mark.parametrize("options, text", [

@@ -140,6 +140,32 @@ def test_ranges_are_those_of_a_mask(rng, causal, window):
     assert np.array_equal(got.to_dense(), want)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [None, (3, 5), (0, None), (None, 2)])
+@pytest.mark.parametrize("share", [1, 4])
+def test_pages_are_those_of_a_mask(rng, causal, window, share):
+    page, n_keys, lengths, queries = 32, 32 * 9 + 5, [], [0]
+    table = np.stack([rng.permutation(9)[:6] for _ in range(7)])
+    want = []
+    for group in range(7):
+        lengths.append(int(rng.integers(1, 6 * page + 1)) if group else 0)
+        n = 1 if group % 2 else 9
+        queries.append(queries[-1] + n * share)
+        at = np.arange(lengths[-1])
+        keys = table[group][at // page] * page + at % page
+        for r in range(n * share):
+            place, row = lengths[-1] - n + r // share, np.zeros(n_keys, bool)
+            left, right = window or (None, None)
+            seen = (at <= place) | (not causal)
+            seen &= (left is None) | (at >= place - (left or 0))
+            seen &= (right is None) | (at <= place + (right or 0))
+            row[keys[seen]] = True
+            want.append(row)
+    got = vicinal.pages(queries, lengths, table, page, n_keys=n_keys, causal=causal, window=window, queries_per_place=share)
+    assert got.kind == "ranges" and not got.one_set
+    assert np.array_equal(got.to_dense(), np.array(want))
+
+
 def test_patterns_of_patterns_are_sets(rng):
     x, cell = rng.uniform(0, 9, (60, 3)), np.diag([9.0, 8.0, 7.0])
     a, b = vicinal.pattern(x, 3.0, cell=cell), vicinal.nearest(x, 14, cell=cell, exclude_self=True)
@@ -279,6 +305,8 @@ def test_plans_are_for_what_attention_takes(rng):
     """Heads of 13 are padded, and a number of heads was taken modulo 2^32."""
     pattern = vicinal.pattern(rng.uniform(0, 5, (20, 3)), 2.0)
     assert pattern.prepare(2, 13, head_dim_v=5) == pattern.prepare(2, 16, head_dim_v=8)
+    both = pattern.prepare(2, 16, backward=True)
+    assert "attn_bwd" in both.pop("backward_kernel") and both == pattern.prepare(2, 16)  # one plan, which does for both
     for wrong in (((1 << 32) + 2, 16), (2, (1 << 32) + 16)):
         with pytest.raises(vicinal.ArgumentError, match="to 2,147,483,647, got"):
             pattern.prepare(*wrong)
@@ -523,6 +551,15 @@ REFUSED = {
     "ranges float": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 2.5]]), "ranges: expected integers, got float64"),
     "ranges flat": (lambda: vicinal.ranges([0, 3], [0, 1], [0, 3]), "ranges: expected [n, 2], got shape (2,)"),
     "ranges count": (lambda: vicinal.ranges([0, 3], [0, 2], [[0, 3]]), "range_offsets: expected", "the 1 ranges"),
+    "pages page": (lambda: vicinal.pages([0, 3], [20], [[0, 1]], 8, n_keys=64), "page: expected a multiple of 16", "got 8"),
+    "pages beyond": (lambda: vicinal.pages([0, 3], [20], [[0, 4]], 16, n_keys=64), "page 1 of group 0", "0 to 3", "found 4"),
+    "pages twice": (lambda: vicinal.pages([0, 3], [20], [[2, 2]], 16, n_keys=64), "expected each page once", "found 2 again"),
+    "pages long": (lambda: vicinal.pages([0, 3], [33], [[2, 1]], 16, n_keys=64), "lengths[0]", "0 to 32", "found 33"),
+    "pages groups": (lambda: vicinal.pages([0, 3], [3, 4], [[2, 1]], 16, n_keys=64), "lengths: expected a vector of 1 entries"),
+    "pages rows": (lambda: vicinal.pages([0, 3], [3], [[2], [1]], 16, n_keys=64), "table: expected a row for each of the 1"),
+    "pages flat": (lambda: vicinal.pages([0, 3], [3], [2], 16, n_keys=64), "table: expected [n, n], got shape (1,)"),
+    "pages none": (lambda: vicinal.pages([], [], [], 16, n_keys=64), "query_offsets: expected groups + 1"),
+    "pages share": (lambda: vicinal.pages([0, 3], [3], [[2]], 16, n_keys=64, queries_per_place=2), "a multiple of the 2"),
     "ranges window": (lambda: vicinal.ranges([0, 3], [0, 1], [[0, 3]], window=3), "window: expected (left, right)"),
     "union of sizes": (lambda: cutoff_3()() | cutoff_3(X[:9])(), "the same atoms", "30"),
     "union of cells": (lambda: cutoff_3()() | cutoff_3(cell=[9, 9, 9])(), "the same cell"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """examples/python: that they learn, on real structures, and that what they compute is what plain torch says."""
+import importlib.util
 import os
 import pathlib
 import sys
@@ -12,6 +13,7 @@ import vicinal
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT / "examples" / "python"))
 import atom_transformer as example  # noqa: E402
+import compare_gradients  # noqa: E402
 
 DATA = os.environ.get("VIC_TEST_DATA")
 real = pytest.mark.skipif(not DATA, reason="real structures: VIC_TEST_DATA names no folder")
@@ -142,6 +144,32 @@ def test_learns_in_half_precision(made, monkeypatch):
 def test_learns_a_bias(made):
     losses, _ = example.main([made(1), "--bias", "--steps", "30", "--lr", "1e-2"])
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_learns_burial(made):
+    """The number of atoms within 10 A, which scipy knows, from who is within 5 A of whom."""
+    spatial = pytest.importorskip("scipy.spatial")
+    positions = example.read(made(1)).positions
+    counts = spatial.cKDTree(positions).query_ball_point(positions, 10.0, return_length=True)
+    batch = of_files([made(1)], target="burial")
+    np.testing.assert_allclose(batch.target.numpy(), (counts - counts.mean()) / counts.std(), rtol=1e-5, atol=1e-5)
+    losses, r = example.main([made(1), made(2), "--test", made(3), "--steps", "60", "--lr", "1e-2", "--target", "burial"])
+    assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5]) and r[0, 0] > 0.85
+
+
+def test_by_kernels_and_by_the_reference(made, tmp_path, capsys, monkeypatch):
+    """The same training, up to rounding."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # of the two processes
+    picture = tmp_path / "losses.svg"
+    plot = ["--plot", str(picture)] if importlib.util.find_spec("matplotlib") else []
+    found = compare_gradients.main([made(1), made(2), "--test", made(3), "--steps", "12", "--target", "burial", *plot])
+    kernels, reference = (found[backend]["losses"] for backend in ("auto", "reference"))
+    assert len(kernels) == 12 and kernels[-1] < kernels[0]
+    np.testing.assert_allclose(kernels, reference, rtol=1e-4)
+    assert all(x["seconds"] > 0 and x["memory"] > 0 for x in found.values())
+    text = capsys.readouterr().out
+    assert "12 steps" in text and "losses differ by" in text
+    assert not plot or "<svg" in picture.read_text()
 
 
 def test_compiled(made):

@@ -553,6 +553,19 @@ def test_errors():
             call(**change)
 
 
+def test_of_numpy_are_the_same():
+    pattern = periodic()
+    given = tensors((200, 2, 16), kv_heads=1, grad=True)
+    results = vicinal.attention(*given, pattern, return_lse=True)
+    dresults = down(results)
+    want = differentiated(results, given, dresults)
+    arrays = [x.detach().numpy() for x in (*given, *results)]
+    got = vicinal.attention_backward(*arrays, dresults[0].numpy(), pattern, dlse=dresults[1].numpy())
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(got, want))
+    with pytest.raises(vicinal.ArgumentError, match="loss.backward"):
+        vicinal.attention_backward(*(x.detach() for x in (*given, *results)), dresults[0], pattern)
+
+
 def test_memory_of_calls_and_errors():
     """Neither calls nor errors leave tensors behind."""
     resource = pytest.importorskip("resource")

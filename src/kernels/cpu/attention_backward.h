@@ -34,6 +34,8 @@ struct cpu_backward {
     struct attention_tensor dq, dvalues; /* data NULL = not wanted */
     struct bias_sums *sums;              /* NULL = none wanted */
     bool walk;                           /* something of the pass is wanted beside `terms` */
+    bool pairs;                          /* the gradient of the pair bias is wanted, of a pass over queries */
+    bool pairs_begin, pairs_end;         /* this is the first, and the last, of the entries that are summed */
 
     /* [strips of queries, query heads, 2, STRIP] for each query its lse and its projection, which is
      * dout . out - dlse.  The pass over queries writes them, the pass over keys reads them.
@@ -42,6 +44,9 @@ struct cpu_backward {
     float *terms;
     const struct attention_backward_args *args; /* of the entry */
 };
+
+/* pair_bias.c: stores the gradients of the strip's pairs; `sums` [pairs, heads]. */
+void pair_bias_store(const struct cpu_backward *b, int64_t strip, const float *sums);
 
 /* Computes what one strip's 64 rows are given in a pass, all heads, and adds to `sums`. */
 typedef void attention_backward_strip(const struct cpu_backward *b, int64_t strip, int64_t next,

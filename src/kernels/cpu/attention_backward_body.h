@@ -28,6 +28,7 @@
 #include "kernels/cpu/chunks_body.h"
 
 #include "kernels/cpu/bias_body.h"
+#include "kernels/cpu/pair_bias_body.h"
 #include "kernels/cpu/products_body.h"
 #include "kernels/cpu/rows_body.h"
 
@@ -156,6 +157,7 @@ INLINE void compute_weights(const bool over_keys, float scale, const struct work
 }
 
 #include "kernels/cpu/bias_backward_body.h"
+#include "kernels/cpu/pair_bias_backward_body.h"
 
 /* Copies the group's list to `live`, without the bits of rows and keys that have no weights. */
 static void list_live(const struct cpu_backward *b, const struct work *work, const struct strip_scratch *s,
@@ -194,18 +196,19 @@ static void add_group(const struct cpu_backward *b, int64_t strip, bool careful,
     struct work work = { head, key_head, group, s->key_count[group], s->keys[group], NULL };
     float scale = (float)b->run.args->scale;
     if (!b->over_keys) work.lse = terms_at(b, strip * STRIP + group * GROUP_ROWS, head);
-    if (careful || b->sums) {
+    if (careful || b->sums || b->pairs) {
         list_live(b, &work, s, live);
         work.key = live;
     }
     compute_products(b, strip, true, &work, shape->d_qk, s->query + at * (size_t)shape->d_qk, s->k_row, s, s->scores);
     compute_products(b, strip, false, &work, shape->d_v, s->value + at * (size_t)shape->d_v, s->v_row, s, s->pull);
-    if (b->run.bias)
+    if (b->run.bias || b->run.pair_bias)
         compute_biased_weights(b, strip, b->sums && !careful, &work, s);
     else if (b->over_keys)
         compute_weights(true, scale, &work, s);
     else
         compute_weights(false, scale, &work, s);
+    if (b->pairs && !careful) keep_ds(b, strip, &work, s);
     if (careful)
         accumulate_both(b, true, &work, s);
     else
@@ -228,17 +231,21 @@ static void walk_keys(const struct cpu_backward *b, int64_t strip, bool careful,
         if (b->dvalues.data) memset(s->sum + i * d_v, 0, d_v * sizeof *s->sum);
     }
     if (run->bias) bias_find_rows(run->pattern, strip, s);
+    if (run->pair_bias) pair_bias_find_rows(run, strip, s);
     while (next_chunk(run->pattern, strip, &at, s)) {
         if (run->bias) find_bias_points(run, s);
+        if (run->pair_bias) find_pairs(run, s);
         for (int key_head = 0; key_head < shape->kv_heads; key_head++) {
             int first = key_head / read * readers;
             if (!memchr(s->todo + (size_t)first * STRIP_GROUPS, 1, (size_t)readers * STRIP_GROUPS)) continue;
             find_rows(run, key_head, s);
             if (b->over_keys) find_terms(b, key_head, s);
-            for (int head = first; head < first + readers; head++)
+            for (int head = first; head < first + readers; head++) {
                 for (int g = 0; g < STRIP_GROUPS; g++)
                     if (s->todo[head * STRIP_GROUPS + g] && s->key_count[g])
                         add_group(b, strip, careful, head, key_head, g, s);
+                if (b->pairs && !careful) add_to_pair_sums(b, head, s);
+            }
         }
     }
 }
@@ -308,6 +315,7 @@ void SUFFIX(attention_backward_strip)(const struct cpu_backward *b, int64_t stri
     load_rows(run, &run->args->q, run->shape->d_qk, strip, s->query);
     load_rows(run, &b->values, run->shape->d_v, strip, s->value);
     walk_keys(b, strip, false, s);
+    if (b->pairs && b->pairs_end) pair_bias_store(b, strip, s->pair_sums);
     if (store(b, strip, false, s)) return;
     walk_keys(b, strip, true, s);
     store(b, strip, true, s);

@@ -14,8 +14,8 @@
  *     list, per group, the keys that it needs with their 16 bits
  *     for each key head: find the rows of K and V (float16 and bfloat16: convert them, once for all groups and heads)
  *       for each query head that reads it, for each group:
- *         scores:      S = (Q . K) * scale, plus the distance bias (bias_body.h); -inf where the bit is not set; and
- *                      their maximum per row
+ *         scores:      S = (Q . K) * scale, plus biases (bias_body.h, pair_bias_body.h); -inf where the bit is not
+ *                      set; and their maximum per row
  *         weights:     P = exp(S - max); the running sums shrink by exp(old max - max)
  *         accumulate:  sums += P V, a few columns at a time, in registers over all keys of the chunk
  *   out = sums / weight, lse = max + ln weight
@@ -75,6 +75,7 @@ static void compute_scores(const struct cpu_run *run, int64_t strip, const float
 }
 
 #include "kernels/cpu/bias_body.h"
+#include "kernels/cpu/pair_bias_body.h"
 
 /* Turns s->scores into exp(scores - max), and sets `total` to the sum of these. */
 static void compute_weights(int keys, struct strip_scratch *s, const vf max[VECTORS], vf total[VECTORS])
@@ -114,6 +115,10 @@ static void attend_group(const struct cpu_run *run, int64_t strip, bool careful,
         UNROLL for (int w = 0; w < VECTORS; w++) max[w] = max_at[w]; /* add_bias() takes it from the biased scores */
         add_bias(run, head, group, strip * STRIP + group * GROUP_ROWS, s, max);
     }
+    if (run->pair_bias) {
+        UNROLL for (int w = 0; w < VECTORS; w++) max[w] = max_at[w]; /* likewise */
+        add_pair_bias(run, strip, head, group, s, max);
+    }
     UNROLL for (int w = 0; w < VECTORS; w++)
     {
         /* For a row that has had no key yet -inf - 0 gives weight 0, where -inf - -inf would give NaN. */
@@ -145,8 +150,10 @@ static void walk_keys(const struct cpu_run *run, int64_t strip, bool careful, st
         }
     }
     if (run->bias) bias_find_rows(run->pattern, strip, s);
+    if (run->pair_bias) pair_bias_find_rows(run, strip, s);
     while (next_chunk(run->pattern, strip, &at, s)) {
         if (run->bias) find_bias_points(run, s);
+        if (run->pair_bias) find_pairs(run, s);
         for (int kv = 0; kv < shape->kv_heads; kv++) {
             if (!memchr(s->todo + (size_t)kv * (size_t)per_kv * STRIP_GROUPS, 1, (size_t)per_kv * STRIP_GROUPS))
                 continue;

@@ -14,6 +14,9 @@ enum {
     ROWS_AHEAD = 8,           /* rows of queries are prefetched so far ahead */
     HEAD_ROWS_AHEAD = 3,      /* (row, head) of the next strip that each step prefetches */
     DIM_MAX = 128,
+    PAIRS_AHEAD = NUMBER_PAD, /* numbers of a pair bias are prefetched so many pairs ahead */
+    HEADS_STAGED =
+        4, /* heads whose pair bias is fetched at once: of 4 float32 side by side, a quarter of a cache line */
 };
 
 /* A key of the chunk that a group needs: its index in the chunk, and which of the 16 rows attend to it. */
@@ -40,6 +43,15 @@ struct strip_scratch {
     int32_t *bias_point;         /* [STRIP_GROUPS, CHUNK, GROUP_ROWS] by key of the group: m of distance_bias.h */
     float *bias_fraction;        /* the same: f of distance_bias.h */
 
+    /* For a pair bias. */
+    int64_t pairs_before;     /* pairs of the strip that are in earlier chunks */
+    int chunk_pairs, staged;  /* staged: the first of the heads in pair_bias, or -1 */
+    uint64_t row_term[STRIP]; /* with windows: the terms of places (contract/pair_bias.h) of the strip's rows, */
+    uint64_t key_term[CHUNK]; /* and of the chunk's keys */
+    uint64_t key_word[CHUNK]; /* the rows of each of the chunk's keys */
+    float *pair_bias;         /* [STRIP_GROUPS, CHUNK, HEADS_STAGED, GROUP_ROWS] by key of the group */
+    float *pair_sums;         /* gradients: [most pairs of a strip, heads] of ds */
+
     float *k_float; /* [CHUNK, d_qk] converted; NULL for float32 */
     float *v_float; /* [CHUNK, d_v] */
     float *query;   /* [heads, STRIP_GROUPS, d_qk, GROUP_ROWS] */
@@ -65,12 +77,21 @@ struct cpu_run {
     const struct attention_args *next_args; /* of the next strip's entry */
     bool bias;                              /* there is a distance bias */
     bool wide;                              /* every row goes through attention_wide_rows() */
+    bool pair_bias;                         /* there is a pair bias */
+    bool exchanged;                         /* rows are the problem's keys (attention_backward.h) */
+    const struct pair_numbers *numbers;     /* of the pattern's pairs; NULL = the pair bias is by windows */
+};
+
+/* What a worker's scratch is for. */
+struct strip_use {
+    bool bias, pair_bias, gradients; /* bias: of distance */
+    int64_t pair_sums;               /* pairs that s->pair_sums has room for; 0 = none */
 };
 
 /* Bytes of one worker's scratch, a multiple of 64. */
-size_t strip_scratch_size(const struct attention_shape *shape, bool bias, bool gradients);
+size_t strip_scratch_size(const struct attention_shape *shape, const struct strip_use *use);
 /* Lays it out in `memory`, 64-byte aligned. */
-struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, bool bias, bool gradients,
+struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, const struct strip_use *use,
                                           void *memory);
 
 /* bias.c is compiled with the pair rule's rounding.  The first sets s->q_position to the positions of the strip's
@@ -79,6 +100,12 @@ struct strip_scratch *strip_scratch_place(const struct attention_shape *shape, b
 void bias_find_rows(const struct vic_pattern *p, int64_t strip, struct strip_scratch *s);
 void bias_find_keys(const struct vic_pattern *p, struct strip_scratch *s);
 double bias_exact(const struct cpu_run *run, const float *table, int64_t q_row, int64_t k_row, int32_t image);
+
+/* pair_bias.c.  The first two set the terms of places, where these are by windows, and begin a strip; the third returns
+ * the pair bias of the pair (row, key), given in the pattern's numbers, which is number `at` of the strip. */
+void pair_bias_find_rows(const struct cpu_run *run, int64_t strip, struct strip_scratch *s);
+void pair_bias_find_keys(const struct cpu_run *run, struct strip_scratch *s);
+double pair_bias_exact(const struct cpu_run *run, int head, int64_t strip, int64_t row, int64_t key, int64_t at);
 
 /* attention_wide.c: computes those rows of one strip and head again whose bit is set in `rows` (bit r: row r of the
  * strip).  It computes in double, which no finite input overflows, and stores results and LSE over what is there.  A

@@ -3,6 +3,7 @@
  * all instruction sets.  Dot products are summed in the order of the components, with every step rounded on its own,
  * like the reference's: where terms of 10^77 cancel, what is left depends on the order. */
 #include "base/half.h"
+#include "contract/block_walk.h"
 #include "kernels/cpu/attention_cpu.h"
 
 #include <float.h>
@@ -41,8 +42,10 @@ static bool load_row(const struct attention_tensor *t, vic_dtype dtype, int64_t 
     return zero == 0.0;
 }
 
-/* Adds the pair (row, key, image), in the pattern's numbers.  Returns false where the row is to be left as it is. */
-static bool add_pair(const struct cpu_run *run, int head, int64_t row, int64_t key, int32_t image, struct wide_row *w)
+/* Adds the pair (row, key, image), in the pattern's numbers, with a pair bias.  Returns false where the row is to be left
+ * as it is. */
+static bool add_pair(const struct cpu_run *run, int head, int64_t row, int64_t key, int32_t image, double pair_bias,
+                     struct wide_row *w)
 {
     const struct attention_args *a = run->args;
     const struct attention_shape *shape = run->shape;
@@ -52,7 +55,9 @@ static bool add_pair(const struct cpu_run *run, int head, int64_t row, int64_t k
     if (!load_row(&a->k, shape->dtype, at, kv_head, shape->d_qk, k)) return false;
     if (!load_row(&a->v, shape->dtype, at, kv_head, shape->d_v, v) && !w->any_value) return false;
     if (w->table) bias = bias_exact(run, w->table, row, key, image);
+    bias += pair_bias;
     if (bias == -INFINITY) return true;
+    if (!isfinite(bias)) return false;
     for (int c = 0; c < shape->d_qk; c++) dot += w->q[c] * k[c];
     score = dot * w->scale;
     /* Two differences: beside a score of 10^20 the bias would be lost, and where two such scores are equal the bias
@@ -76,18 +81,18 @@ static bool add_pair(const struct cpu_run *run, int head, int64_t row, int64_t k
 /* Adds the row's pairs, in the order of the pattern.  Returns false where the row is to be left as it is. */
 static bool add_pairs(const struct cpu_run *run, int64_t strip, int head, int r, struct wide_row *w)
 {
-    const struct vic_pattern *p = run->pattern;
-    int64_t row = strip * STRIP + r;
-    for (int64_t i = p->full_ptr[strip]; i < p->full_ptr[strip + 1]; i++) {
-        int64_t first = (int64_t)p->full_runs[i].first * CLUSTER, keys = (int64_t)p->full_runs[i].count * CLUSTER;
-        for (int64_t key = first; key < first + keys; key++)
-            if (!add_pair(run, head, row, key, p->full_runs[i].image, w)) return false;
-    }
-    for (int64_t i = p->partial_ptr[strip]; i < p->partial_ptr[strip + 1]; i++)
+    int64_t row = strip * STRIP + r, before = 0; /* before: pairs of the strip */
+    for (struct block_walk b = block_walk_start(run->pattern, strip); block_walk_next(&b);)
         for (int c = 0; c < CLUSTER; c++) {
-            if (!(p->partial_bits[i].key[c] >> r & 1)) continue;
-            if (!add_pair(run, head, row, (int64_t)p->partial_cluster[i] * CLUSTER + c, p->partial_image[i], w))
-                return false;
+            int64_t key = (int64_t)b.cluster * CLUSTER + c;
+            uint64_t word = b.bits->key[c], below = word & ((UINT64_C(1) << r) - 1);
+            double pair_bias = 0.0;
+            if (word >> r & 1) {
+                if (run->pair_bias)
+                    pair_bias = pair_bias_exact(run, head, strip, row, key, before + __builtin_popcountll(below));
+                if (!add_pair(run, head, row, key, b.image, pair_bias, w)) return false;
+            }
+            before += __builtin_popcountll(word);
         }
     return true;
 }

@@ -114,7 +114,7 @@ static void add_to_sums(const struct cpu_backward *b, int query_head, const stru
     }
 }
 
-/* compute_weights() with a distance bias; `sums`: this also adds to b->sums. */
+/* compute_weights() with a distance bias, a pair bias, or both; `sums`: this also adds to b->sums. */
 static void compute_biased_weights(const struct cpu_backward *b, int64_t strip, bool sums, const struct work *work,
                                    struct strip_scratch *s)
 {
@@ -127,9 +127,12 @@ static void compute_biased_weights(const struct cpu_backward *b, int64_t strip, 
         UNROLL for (int w = 0; w < VECTORS; w++) {
             vf *score = (vf *)s->scores[i] + w;
             *score = exponent_of(*score, scale, lse_of(b->over_keys, work, i, w, s));
-            ((vf *)s->exponent[i])[w] = *score;
         }
-    add_bias(&b->run, query_head, work->group, strip * STRIP + work->group * GROUP_ROWS, s, max);
+    if (b->run.pair_bias) add_pair_bias(&b->run, strip, query_head, work->group, s, max);
+    if (b->run.bias) {
+        memcpy(s->exponent, s->scores, (size_t)work->keys * sizeof *s->exponent);
+        add_bias(&b->run, query_head, work->group, strip * STRIP + work->group * GROUP_ROWS, s, max);
+    }
     for (int i = 0; i < work->keys; i++)
         UNROLL for (int w = 0; w < VECTORS; w++) {
             ((vf *)s->scores[i])[w] = weight_of(lanes_in(work->key[i].bits, w), ((vf *)s->scores[i])[w]);

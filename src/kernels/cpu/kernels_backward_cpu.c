@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/sizes.h"
 #include "base/threads.h"
+#include "contract/block_walk.h"
 #include "kernels/cpu/attention_backward.h"
 #include "kernels/cpu/strip_order.h"
 #include "kernels/cpu/strip_tasks.h"
@@ -13,7 +14,21 @@
 /* In which order each pass computes its strips; the same array where the pattern is its own transpose. */
 struct orders {
     int32_t *over_queries, *over_keys;
+    int64_t most_pairs; /* of a strip of queries; with a pair bias */
 };
+
+/* For a pair bias by windows, whose pairs have no numbers. */
+static int64_t most_pairs(const struct vic_pattern *p)
+{
+    int64_t most = 0;
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+        int64_t pairs = 0;
+        for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
+            for (int c = 0; c < CLUSTER; c++) pairs += __builtin_popcountll(w.bits->key[c]);
+        if (pairs > most) most = pairs;
+    }
+    return most;
+}
 
 static vic_status prepare(struct vic_plan *plan, const struct kernel_setup *setup, vic_error *err)
 {
@@ -26,6 +41,7 @@ static vic_status prepare(struct vic_plan *plan, const struct kernel_setup *setu
     TRY(strip_order_make(plan->pattern, &orders->over_queries, &pairs[0], err));
     plan->bytes += (size_t)plan->pattern->strips * sizeof *orders->over_queries;
     plan->computed_pairs = pairs[0];
+    if (plan->pair_bias) orders->most_pairs = plan->numbers ? plan->numbers->most : most_pairs(plan->pattern);
     orders->over_keys = orders->over_queries;
     if (plan->transposed == plan->pattern) return VIC_OK;
     orders->over_keys = NULL;
@@ -55,9 +71,13 @@ static struct attention_shape pass_shape(const struct attention_shape *shape, bo
 }
 
 /* A worker's scratch serves both passes; that over queries has no fewer heads. */
-static size_t scratch_size(const struct vic_plan *plan)
+static size_t scratch_size(const struct vic_plan *plan, struct strip_use *use)
 {
-    return strip_scratch_size(&plan->shape, plan->bias, true);
+    const struct orders *orders = plan->kernel_data;
+    *use = (struct strip_use){
+        .bias = plan->bias, .pair_bias = plan->pair_bias, .gradients = true, .pair_sums = orders->most_pairs
+    };
+    return strip_scratch_size(&plan->shape, use);
 }
 
 /* Floats of the row terms of one entry. */
@@ -68,8 +88,9 @@ static size_t terms_size(const struct vic_plan *plan)
 
 static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
+    struct strip_use use;
     (void)items;
-    return size_plus(size_times(scratch_size(plan), (size_t)threads),
+    return size_plus(size_times(scratch_size(plan, &use), (size_t)threads),
                      size_times(size_times(terms_size(plan), (size_t)batch), sizeof(float)));
 }
 
@@ -86,12 +107,15 @@ struct pass {
     struct attention_shape shape;
     const int32_t *strip_order;
     bool over_keys;
-    bool walk; /* the pass gives more than row terms */
-    bool sums; /* it gives something through the distance bias */
+    bool walk;                /* the pass gives more than row terms */
+    bool sums;                /* it gives something through the distance bias */
+    bool pairs, pairs_summed; /* it gives the gradient of the pair bias, and sums that over the entries */
+    const struct pair_numbers *numbers;
     struct strip_tasks tasks;
     int threads;
     attention_backward_strip *strip;
     char *scratch;
+    struct strip_use use;
     size_t scratch_size;
     float *terms;
 
@@ -124,7 +148,8 @@ static void find_entry(const struct pass *l, int64_t entry, struct one_entry *on
                                          .k_rows = a->k_rows,
                                          .scale = a->scale,
                                          .batch = 1,
-                                         .bias = a->bias };
+                                         .bias = a->bias,
+                                         .pair_bias = a->pair_bias };
     if (l->shape.d_v <= l->shape.d_qk) one->args.out = a->dq; /* prefetched as d_v numbers */
     if (!l->over_keys) return;
     one->args.q = a->k;
@@ -139,16 +164,26 @@ static void run_strip(const struct pass *l, const struct one_entry *here, const 
                       int64_t strip, int64_t next, struct bias_sums *sums, int worker)
 {
     struct strip_scratch *scratch =
-        strip_scratch_place(&l->plan->shape, l->plan->bias, true, l->scratch + (size_t)worker * l->scratch_size);
+        strip_scratch_place(&l->plan->shape, &l->use, l->scratch + (size_t)worker * l->scratch_size);
     const struct attention_backward_args *a = &here->problem;
     const struct cpu_backward b = {
-        .run = { l->pattern, &l->shape, &here->args, &ahead->args, l->plan->bias, false },
+        .run = { .pattern = l->pattern,
+                 .shape = &l->shape,
+                 .args = &here->args,
+                 .next_args = &ahead->args,
+                 .bias = l->plan->bias,
+                 .pair_bias = l->plan->pair_bias,
+                 .exchanged = l->over_keys,
+                 .numbers = l->numbers },
         .over_keys = l->over_keys,
         .values = l->over_keys ? a->v : a->dout,
         .dq = l->over_keys ? a->dk : a->dq,
         .dvalues = l->over_keys ? a->dv : (struct attention_tensor){ 0 },
         .sums = sums,
         .walk = l->walk,
+        .pairs = l->pairs,
+        .pairs_begin = !l->pairs_summed || here->entry == 0,
+        .pairs_end = !l->pairs_summed || here->entry + 1 == l->args->batch,
         .terms = l->terms + (size_t)here->entry * terms_size(l->plan),
         .args = a,
     };
@@ -161,6 +196,12 @@ static void run_task(void *context, int64_t task, int worker)
     const int64_t strips = l->pattern->strips;
     int64_t end = strip_tasks_first(&l->tasks, task + 1), later = strip_tasks_first(&l->tasks, task + l->threads);
     struct one_entry here = { .entry = -1 }, ahead = { .entry = -1 };
+    for (int64_t at = strip_tasks_first(&l->tasks, task); l->pairs_summed && at < end; at++)
+        for (int64_t entry = 0; entry < l->args->batch; entry++) {
+            find_entry(l, entry, &here);
+            run_strip(l, &here, &here, l->strip_order[at], -1, NULL, worker);
+        }
+    if (l->pairs_summed) return;
     for (int64_t at = strip_tasks_first(&l->tasks, task); at < end; at++) {
         int64_t next = at + 1 < end ? at + 1 : later;
         bool more = next < l->tasks.total;
@@ -254,7 +295,8 @@ static vic_status run_parts(struct pass *l, struct pool *pool, vic_error *err)
 static vic_status run_pass(struct pass *l, struct pool *pool, vic_error *err)
 {
     if (l->sums) return run_parts(l, pool, err);
-    l->tasks = strip_tasks_make(l->pattern->strips * l->args->batch, l->threads);
+    /* Where entries are summed, a strip does all of them, one after the other. */
+    l->tasks = strip_tasks_make(l->pattern->strips * (l->pairs_summed ? 1 : l->args->batch), l->threads);
     pool_run(pool, l->tasks.count, run_task, l);
     return VIC_OK;
 }
@@ -269,7 +311,8 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_bac
     struct attention_backward_args a = *given;
     if (!a.dout.data) a.dout = (struct attention_tensor){ .data = zeros };
     double *key_positions = one_set ? a.dq_positions : a.dk_positions;
-    size_t scratch = scratch_size(plan);
+    struct strip_use use;
+    size_t scratch = scratch_size(plan, &use);
     struct pass over_queries = {
         .plan = plan,
         .args = &a,
@@ -279,18 +322,24 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_bac
         .sums = a.dtable || a.dq_positions || a.dcell,
         .threads = pool_threads(exec->pool),
         .strip = instance->strip,
+        .pairs = a.dpair_bias.data != NULL,
+        .pairs_summed = a.dpair_bias.data && a.dpair_bias.batch_stride == 0 && a.batch > 1,
+        .numbers = plan->numbers,
         .scratch = exec->workspace,
+        .use = use,
         .scratch_size = scratch,
         .terms = (float *)(void *)((char *)exec->workspace + scratch * (size_t)pool_threads(exec->pool)),
         .to_positions = a.dq_positions,
     };
     struct pass over_keys = over_queries;
-    over_queries.walk = a.dq.data || over_queries.sums;
+    over_queries.walk = a.dq.data || over_queries.sums || over_queries.pairs;
     over_keys.over_keys = true;
     over_keys.pattern = plan->transposed;
     over_keys.shape = pass_shape(&plan->shape, true);
     over_keys.strip_order = orders->over_keys;
     over_keys.sums = key_positions;
+    over_keys.pairs = over_keys.pairs_summed = false;
+    over_keys.numbers = plan->transposed_numbers;
     over_keys.walk = a.dk.data || a.dv.data || key_positions;
     over_keys.to_positions = key_positions;
     over_keys.add_positions = one_set;
@@ -309,11 +358,13 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_bac
         .operation = ATTENTION_BACKWARD,                                                                             \
         .device = VIC_CPU,                                                                                           \
         .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                                \
-        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,                \
+        .features =                                                                                                  \
+            FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_PAIR_BIAS,    \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \
         .cost = its_cost,                                                                                            \
+        .pair_numbers = true,                                                                                        \
         .instance = &(const struct instance){ attention_backward_strip_##isa },                                      \
         .unavailable = unavailable_##isa,                                                                            \
         .prepare = prepare,                                                                                          \

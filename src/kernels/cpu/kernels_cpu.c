@@ -26,11 +26,18 @@ static void release(struct vic_plan *plan)
     free(plan->kernel_data);
 }
 
+static size_t scratch_size(const struct vic_plan *plan, struct strip_use *use)
+{
+    *use = (struct strip_use){ .bias = plan->bias, .pair_bias = plan->pair_bias };
+    return strip_scratch_size(&plan->shape, use);
+}
+
 static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch, bool items)
 {
+    struct strip_use use;
     (void)batch; /* a worker has one strip at a time */
     (void)items;
-    return size_times(strip_scratch_size(&plan->shape, plan->bias, false), (size_t)threads);
+    return size_times(scratch_size(plan, &use), (size_t)threads);
 }
 
 /* The largest scale for which float32 is used for rows without further checks: 128 products rounded at 2^-150, times
@@ -53,6 +60,7 @@ struct launch {
     int threads;
     attention_strip *strip;
     char *workspace;
+    struct strip_use use;
     size_t scratch_size;
 };
 
@@ -76,15 +84,21 @@ static void run_task(void *context, int64_t task, int worker)
     const struct launch *l = context;
     const struct vic_plan *plan = l->plan;
     struct strip_scratch *scratch =
-        strip_scratch_place(&plan->shape, plan->bias, false, l->workspace + (size_t)worker * l->scratch_size);
+        strip_scratch_place(&plan->shape, &l->use, l->workspace + (size_t)worker * l->scratch_size);
     int64_t end = strip_tasks_first(&l->tasks, task + 1), later = strip_tasks_first(&l->tasks, task + l->threads);
     struct one_entry here = { .entry = -1 }, ahead = { .entry = -1 };
     for (int64_t at = strip_tasks_first(&l->tasks, task); at < end; at++) {
         int64_t next = at + 1 < end ? at + 1 : later;
         find_entry(l, at, &here);
         if (next < l->tasks.total) find_entry(l, next, &ahead);
-        const struct cpu_run run = { plan->pattern, &plan->shape, &here.args,
-                                     &ahead.args,   plan->bias,   fabs(l->args->scale) > SCALE_MAX };
+        const struct cpu_run run = { .pattern = plan->pattern,
+                                     .shape = &plan->shape,
+                                     .args = &here.args,
+                                     .next_args = &ahead.args,
+                                     .bias = plan->bias,
+                                     .wide = fabs(l->args->scale) > SCALE_MAX,
+                                     .pair_bias = plan->pair_bias,
+                                     .numbers = plan->numbers };
         l->strip(&run, l->strip_order[at % l->strips], next < l->tasks.total ? l->strip_order[next % l->strips] : -1,
                  scratch);
     }
@@ -103,9 +117,9 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
         .threads = pool_threads(exec->pool),
         .strip = instance->strip,
         .workspace = exec->workspace,
-        .scratch_size = strip_scratch_size(&plan->shape, plan->bias, false),
     };
     (void)err;
+    l.scratch_size = scratch_size(plan, &l.use);
     pool_run(exec->pool, l.tasks.count, run_task, &l);
     return VIC_OK;
 }
@@ -121,12 +135,13 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_arg
         .operation = ATTENTION_FORWARD,                                                                              \
         .device = VIC_CPU,                                                                                           \
         .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,                                                                \
-        .features =                                                                                                  \
-            FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_ITEMS,        \
+        .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS |               \
+                    FEATURE_ITEMS | FEATURE_PAIR_BIAS,                                                               \
         .dim_min = 8,                                                                                                \
         .dim_max = DIM_MAX,                                                                                          \
         .dim_step = 8,                                                                                               \
         .cost = its_cost,                                                                                            \
+        .pair_numbers = true,                                                                                        \
         .instance = &(const struct instance){ attention_strip_##isa },                                               \
         .unavailable = unavailable_##isa,                                                                            \
         .prepare = prepare,                                                                                          \

@@ -49,14 +49,14 @@ static int normalise(bool bias, int d_v, const float *weight, const float *lowes
 
 /* Returns whether row r of the group, as normalise() left it, may differ from what a float with a wider range would
  * give.  The answer depends on the row alone.  A score of +inf or NaN makes the results NaN.  A score of -inf does
- * not show in them: the pair has no weight (which is right where the distance bias is -inf), and where all scores
+ * not show in them: the pair has no weight (which is right where a bias is -inf), and where all scores
  * are -inf, the row looks as if it had no pair. */
 static bool in_doubt(const struct cpu_run *run, size_t at, int r, const struct strip_scratch *s)
 {
     int d = run->shape->d_v;
     float values[DIM_MAX], largest = 0.0f;
     if (run->wide || s->lowest[at * GROUP_ROWS + (size_t)r] == -INFINITY) return true;
-    if (run->bias && s->weight[at * GROUP_ROWS + (size_t)r] == 0.0f) return true;
+    if ((run->bias || run->pair_bias) && s->weight[at * GROUP_ROWS + (size_t)r] == 0.0f) return true;
     gather_row(d, s->sum + at * (size_t)d * GROUP_ROWS, r, values);
     for (int c = 0; c < d; c++) {
         if (!isfinite(values[c])) return true;
@@ -106,7 +106,7 @@ static bool store(const struct cpu_run *run, int64_t strip, bool always, struct 
             size_t at = (size_t)head * STRIP_GROUPS + (size_t)g, d_v = (size_t)run->shape->d_v;
             int64_t first_row = strip * STRIP + g * GROUP_ROWS;
             if (!s->todo[at]) continue;
-            int found = normalise(run->bias, run->shape->d_v, s->weight + at * GROUP_ROWS,
+            int found = normalise(run->bias || run->pair_bias, run->shape->d_v, s->weight + at * GROUP_ROWS,
                                   s->lowest + at * GROUP_ROWS, s->sum + at * d_v * GROUP_ROWS);
             s->todo[at] = found == NOT_FINITE && !always;
             if (s->todo[at]) {

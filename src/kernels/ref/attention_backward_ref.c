@@ -26,6 +26,8 @@ struct backward {
     double *out, *lse;      /* computed anew, by atom: [n_q, heads, d_v], [n_q, heads]; NULL = those of args */
     double *dq, *dk, *dv;   /* [row, heads, d] */
     double *dtable;         /* [heads, points] */
+    int64_t *first_pair;    /* [n_q + 1] numbers of the atoms' first pairs, with a pair bias */
+    double *dpairs;         /* [pairs, heads] */
     double *dcell, *dq_places, *dk_places; /* [kv_heads, CELL], [kv_heads, n_q, 3], [kv_heads, n_k, 3] */
 };
 
@@ -150,17 +152,21 @@ static void row_pairs(const struct backward *b, struct row *row, const struct ru
         const double score = dot(s->d_qk, row->q, k) * a->scale;
         const double pull = dot(s->d_v, row->dout, v) - row->projected;
         for (; i < n && pairs[i].key == key; i++) { /* all its images have one score */
-            if (!a->bias.table) {
-                weight += exp(score - row->lse);
-                continue;
+            const int64_t number = b->first_pair ? b->first_pair[row->query] + i : 0;
+            double biased = score;
+            struct pair_weight w;
+            if (b->first_pair) biased += ref_pair_bias(&a->pair_bias, row->query, key, number, row->head);
+            if (a->bias.table) {
+                const int32_t *m = pairs[i].image;
+                w = weigh(b, row, biased,
+                          pair_distance2(p->q_positions + 3 * row->query, p->k_positions + 3 * (int64_t)key,
+                                         (const double(*)[3])p->cell, m[0], m[1], m[2]));
+                add_through_bias(b, row, &pairs[i], &w, pull);
+            } else {
+                w.weight = exp(biased - row->lse);
             }
-            const int32_t *m = pairs[i].image;
-            const struct pair_weight w =
-                weigh(b, row, score,
-                      pair_distance2(p->q_positions + 3 * row->query, p->k_positions + 3 * (int64_t)key,
-                                     (const double(*)[3])p->cell, m[0], m[1], m[2]));
+            if (b->first_pair) b->dpairs[number * s->heads + row->head] += w.weight * pull;
             weight += w.weight;
-            add_through_bias(b, row, &pairs[i], &w, pull);
         }
         add(s->d_qk, weight * pull * a->scale, k, row->dq);
         add(s->d_qk, weight * pull * a->scale, row->q, b->dk + (at * s->kv_heads + row->kv_head) * s->d_qk);
@@ -198,6 +204,8 @@ static void backward_free(struct backward *b)
     free(b->dk);
     free(b->dv);
     free(b->dtable);
+    free(b->first_pair);
+    free(b->dpairs);
     free(b->dcell);
     free(b->dq_places);
     free(b->dk_places);
@@ -226,6 +234,12 @@ static vic_status backward_make(const struct vic_pattern *p, const struct attent
     TRY(mem_array(n_q, heads * (size_t)s->d_qk * sizeof(double), "gradients of queries", &b->dq, err));
     TRY(mem_array(n_k, kv_heads * (size_t)s->d_qk * sizeof(double), "gradients of keys", &b->dk, err));
     TRY(mem_array(n_k, kv_heads * (size_t)s->d_v * sizeof(double), "gradients of values", &b->dv, err));
+    if (args->pair_bias.data) {
+        TRY(mem_array(n_q + 1, sizeof *b->first_pair, "numbers of pairs", &b->first_pair, err));
+        ref_first_pairs(p, b->first_pair);
+        TRY(mem_array_zero((size_t)b->first_pair[n_q], heads * sizeof *b->dpairs, "gradients of pairs", &b->dpairs,
+                           err));
+    }
     if (!args->bias.table) return VIC_OK;
     TRY(mem_array_zero(heads, (size_t)args->bias.points * sizeof(double), "gradients of tables", &b->dtable, err));
     TRY(mem_array_zero(kv_heads, CELL * sizeof(double), "gradients of the cell", &b->dcell, err));
@@ -245,7 +259,8 @@ static vic_status compute_anew(struct backward *b, const struct vic_pattern *p,
                                             .k_rows = args->k_rows,
                                             .scale = args->scale,
                                             .batch = 1,
-                                            .bias = args->bias };
+                                            .bias = args->bias,
+                                            .pair_bias = args->pair_bias };
     const size_t n_q = (size_t)p->n_q, heads = (size_t)s->heads;
     TRY(mem_array(n_q, heads * (size_t)s->d_v * sizeof(double), "reference rows", &b->out, err));
     TRY(mem_array(n_q, heads * sizeof(double), "reference rows", &b->lse, err));
@@ -313,6 +328,7 @@ vic_status attention_backward_ref(const struct vic_pattern *pattern, const struc
     copy_out(b.dq, pattern->n_q, (int64_t)shape->heads * shape->d_qk, out->dq);
     copy_out(b.dk, pattern->n_k, (int64_t)shape->kv_heads * shape->d_qk, out->dk);
     copy_out(b.dv, pattern->n_k, (int64_t)shape->kv_heads * shape->d_v, out->dv);
+    if (b.first_pair) copy_out(b.dpairs, b.first_pair[pattern->n_q], shape->heads, out->dpair_bias);
     backward_sums(&b, args, out);
 done:
     backward_free(&b);
@@ -331,6 +347,39 @@ static void write_rows(const double *from, int64_t rows, int heads, int d, vic_d
 static void write_table(const double *from, int64_t n, float *to)
 {
     for (int64_t i = 0; i < n; i++) to[i] = (float)from[i];
+}
+
+/* Zeros in every element of windows, also those of no pair. */
+static void clear_windows(const struct vic_pattern *p, int heads, const struct pair_bias *to)
+{
+    const struct pair_bias one = *to;
+    const int64_t lead = (one.key_window - one.window) / 2, windows = (p->n_q + one.window - 1) / one.window;
+    for (int64_t i = 0; i < windows * one.window; i++)
+        for (int64_t c = 0; c < one.key_window; c++)
+            for (int head = 0; head < heads; head++)
+                ref_write_pair(&one, i, i / one.window * one.window - lead + c, 0, head, 0.0);
+}
+
+/* Writes the gradients of all pairs, summed over heads where these share an element. */
+static vic_status write_pairs(const struct backward *b, const struct pair_bias *to, vic_error *err)
+{
+    const int heads = b->shape->heads, tables = to->head_stride ? heads : 1;
+    if (to->window) clear_windows(&b->pattern, tables, to);
+    for (int64_t query = 0; query < b->pattern.n_q; query++) {
+        int64_t n;
+        const struct rule_pair *pairs = rules_row(b->rules, query, 0, &n);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t number = b->first_pair[query] + i;
+            double sum = 0.0;
+            for (int head = 0; head < heads; head++) {
+                sum += b->dpairs[number * heads + head];
+                if (tables > 1 || head + 1 == heads)
+                    ref_write_pair(to, query, pairs[i].key, number, tables > 1 ? head : 0, sum);
+                if (tables > 1) sum = 0.0;
+            }
+        }
+    }
+    return rules_status(b->rules, err);
 }
 
 static vic_status launch(const struct vic_plan *plan, const struct attention_backward_args *args,
@@ -352,7 +401,12 @@ static vic_status launch(const struct vic_plan *plan, const struct attention_bac
                  done);
     for (int64_t entry = 0; entry < args->batch; entry++) {
         const struct attention_backward_args one = attention_backward_entry(args, s->dtype, entry);
+        const struct pair_bias *dpairs = &one.dpair_bias;
         TRY_GOTO(backward_run(&b, &one, exec->pool, err), done);
+        if (dpairs->data && (dpairs->batch_stride != 0 || entry + 1 == args->batch)) {
+            TRY_GOTO(write_pairs(&b, dpairs, err), done);
+            memset(b.dpairs, 0, (size_t)(b.first_pair[p->n_q] * s->heads) * sizeof *b.dpairs);
+        }
         write_rows(b.dq, p->n_q, s->heads, s->d_qk, s->dtype, &one.dq);
         write_rows(b.dk, p->n_k, s->kv_heads, s->d_qk, s->dtype, &one.dk);
         write_rows(b.dv, p->n_k, s->kv_heads, s->d_v, s->dtype, &one.dv);
@@ -395,7 +449,7 @@ const struct kernel attn_bwd_ref = {
     .operation = ATTENTION_BACKWARD,
     .device = VIC_CPU,
     .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_PAIR_BIAS,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,

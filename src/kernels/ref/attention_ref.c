@@ -19,18 +19,40 @@ enum { DIM_MAX = 128 };
 
 /* ---- Neighbours ---- */
 
-/* The images of a key atom within the cutoff: how many there are, the largest of their distance biases b, and the sum
- * of e^(b - largest).  All images share one dot product, so the key weighs e^(score + largest) * sum.  Without a
- * distance bias every b is 0. */
+/* The images of a key atom within the cutoff: how many there are, the largest of their biases b, NaN where one is, and the
+ * sum of e^(b - largest).  All images share one dot product, so the key weighs e^(score + largest) * sum.  Without a
+ * bias every b is 0. */
 struct images {
     int32_t count;
     double largest, sum;
 };
 
+/* The biases of one head. */
+struct head_bias {
+    const struct attention_args *args;
+    int head;
+};
+
+/* The bias of one pair with a number: of its distance, which is found where `table` is, and stored. */
+static double bias_of_pair(const struct head_bias *h, const struct vic_pattern *p, int64_t query, int64_t key,
+                           const int32_t image[3], int64_t number)
+{
+    const struct distance_bias *bias = &h->args->bias;
+    double b = 0.0;
+    if (bias->table)
+        b = distance_bias_value(bias->table + h->head * bias->head_stride, bias->points,
+                                pair_distance2(p->q_positions + 3 * query, p->k_positions + 3 * key, p->cell,
+                                               image[0], image[1], image[2]),
+                                p->cutoff);
+    if (h->args->pair_bias.data) b += ref_pair_bias(&h->args->pair_bias, query, key, number, h->head);
+    return b;
+}
+
 static void images_add(struct images *found, double b)
 {
     found->count++;
     if (b == -INFINITY) return;
+    if (isnan(b)) found->largest = b;
     if (b > found->largest) {
         found->sum = found->sum * exp(found->largest - b) + 1.0;
         found->largest = b;
@@ -39,9 +61,9 @@ static void images_add(struct images *found, double b)
     }
 }
 
-/* The images of key atom `key` around query atom `query`; `table` is one head's, or NULL. */
+/* The images of key atom `key` around query atom `query`, the first of which has that number; `bias` may be NULL. */
 static struct images images_within(const struct vic_pattern *p, const struct image_search *s, int64_t query,
-                                   int64_t key, const float *table, int points)
+                                   int64_t key, const struct head_bias *bias, int64_t number)
 {
     const double *ri = p->q_positions + 3 * query, *rj = p->k_positions + 3 * key;
     double difference[3] = { rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2] };
@@ -53,8 +75,9 @@ static struct images images_within(const struct vic_pattern *p, const struct ima
         for (int32_t n2 = first[1]; n2 <= last[1]; n2++)
             for (int32_t n3 = first[2]; n3 <= last[2]; n3++) {
                 if (p->exclude_self && query == key && n1 == 0 && n2 == 0 && n3 == 0) continue;
-                double d2 = pair_distance2(ri, rj, p->cell, n1, n2, n3);
-                if (d2 < limit) images_add(&found, table ? distance_bias_value(table, points, d2, p->cutoff) : 0.0);
+                if (!(pair_distance2(ri, rj, p->cell, n1, n2, n3) < limit)) continue;
+                const int32_t image[3] = { n1, n2, n3 };
+                images_add(&found, bias ? bias_of_pair(bias, p, query, key, image, number + found.count) : 0.0);
             }
     return found;
 }
@@ -63,7 +86,7 @@ static struct images images_within(const struct vic_pattern *p, const struct ima
 
 /* A key atom within the cutoff, with its images for the head that is being computed. */
 struct neighbour {
-    int64_t atom, first; /* `first`: where its pairs begin in the list of rules_row() */
+    int64_t atom, first; /* `first`: where its pairs begin among those of the row */
     struct images images;
 };
 
@@ -74,6 +97,7 @@ struct reference {
     const struct attention_args *args;
     struct image_search search; /* for a pattern without rules, which is a cutoff and no more */
     struct rules *rules;        /* for all others; NULL where `search` is used */
+    int64_t *first_pair;        /* [n_q + 1] numbers of the atoms' first pairs, with a pair bias */
     int32_t *q_row, *k_row;     /* atom -> tensor row */
     char *scratch;              /* per worker: neighbours [n_k], then scores [n_k] */
 };
@@ -100,6 +124,13 @@ static size_t ref_workspace(const struct vic_pattern *p, int threads)
     return size_plus(size.q_row + size.k_row, size_times((size_t)threads, size.neighbours + size.scores));
 }
 
+/* Frees what reference_make() has allocated, also where that failed. */
+static void reference_drop(struct reference *r)
+{
+    rules_free(r->rules);
+    free(r->first_pair);
+}
+
 static vic_status reference_make(const struct vic_pattern *p, const struct attention_shape *shape,
                                  const struct attention_args *args, void *workspace, int threads, struct reference *r,
                                  vic_error *err)
@@ -115,6 +146,11 @@ static vic_status reference_make(const struct vic_pattern *p, const struct atten
     ref_atom_rows(p->n_q, p->q_order, args->q_rows, r->q_row);
     ref_atom_rows(p->n_k, p->k_order, args->k_rows, r->k_row);
     r->rules = NULL;
+    r->first_pair = NULL;
+    if (args->pair_bias.data) {
+        TRY(mem_array((size_t)p->n_q + 1, sizeof *r->first_pair, "numbers of pairs", &r->first_pair, err));
+        ref_first_pairs(p, r->first_pair);
+    }
     if (p->n_rules > 0) return rules_make(p, threads, &r->rules, err);
     return image_search_make((const double(*)[3])p->cell, p->periodic,
                              largest_norm(p->n_q, p->q_positions) + largest_norm(p->n_k, p->k_positions), p->cutoff,
@@ -134,20 +170,17 @@ static int64_t neighbours_by_rules(const struct reference *r, int64_t query, int
     return n;
 }
 
-/* The images of a neighbour, found once more with the distance biases of one head. */
+/* The images of a neighbour, found once more with the biases of one head. */
 static struct images images_of(const struct reference *r, int64_t query, const struct neighbour *one,
-                               const struct rule_pair *list, const float *table)
+                               const struct rule_pair *list, int head)
 {
     const struct vic_pattern *p = r->pattern;
-    int points = r->args->bias.points;
+    const struct head_bias bias = { r->args, head };
+    const int64_t number = r->first_pair ? r->first_pair[query] : 0;
     struct images found = { 0, -INFINITY, 0.0 };
-    if (!r->rules) return images_within(p, &r->search, query, one->atom, table, points);
-    for (int64_t i = one->first; i < one->first + one->images.count; i++) {
-        const int32_t *m = list[i].image;
-        double d2 =
-            pair_distance2(p->q_positions + 3 * query, p->k_positions + 3 * one->atom, p->cell, m[0], m[1], m[2]);
-        images_add(&found, distance_bias_value(table, points, d2, p->cutoff));
-    }
+    if (!r->rules) return images_within(p, &r->search, query, one->atom, &bias, number + one->first);
+    for (int64_t i = one->first; i < one->first + one->images.count; i++)
+        images_add(&found, bias_of_pair(&bias, p, query, one->atom, list[i].image, number + i));
     return found;
 }
 
@@ -170,7 +203,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
 {
     const struct vic_pattern *p = r->pattern;
     const struct attention_shape *shape = r->shape;
-    const struct distance_bias *bias = &r->args->bias;
+    const bool biased = r->args->bias.table || r->args->pair_bias.data;
     struct ref_sizes size = ref_sizes(p);
     char *scratch = r->scratch + (size_t)worker * (size.neighbours + size.scores);
     struct neighbour *found = (struct neighbour *)scratch;
@@ -181,9 +214,10 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
     if (r->rules) n = neighbours_by_rules(r, query, worker, &listed, found);
     for (int64_t key = 0; !r->rules && key < p->n_k; key++) {
         struct images images = images_within(p, &r->search, query, key, NULL, 0);
-        if (images.count > 0) found[n++] = (struct neighbour){ key, 0, images };
+        if (images.count > 0) found[n++] = (struct neighbour){ key, pairs, images };
+        pairs += images.count;
     }
-    for (int64_t i = 0; i < n; i++) pairs += found[i].images.count;
+    for (int64_t i = 0; r->rules && i < n; i++) pairs += found[i].images.count;
     for (int head = 0; head < shape->heads; head++) {
         int kv_head = head / (shape->heads / shape->kv_heads);
         double unit = score_unit(r->args->scale), weight = 0.0, *sum = out + (int64_t)head * shape->d_v;
@@ -193,13 +227,13 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         for (int64_t i = 0; i < n; i++) {
             int64_t row = r->k_row[found[i].atom];
             double dot = 0.0;
-            if (bias->table)
-                found[i].images = images_of(r, query, &found[i], listed, bias->table + head * bias->head_stride);
+            if (biased) found[i].images = images_of(r, query, &found[i], listed, head);
             ref_read(&r->args->k, shape->dtype, row, kv_head, shape->d_qk, key);
             for (int c = 0; c < shape->d_qk; c++) dot += q[c] * key[c];
             score[i] = dot * (r->args->scale * unit);
             if (score[i] == -INFINITY || (found[i].images.largest == -INFINITY && !isnan(score[i]))) continue;
-            if (top < 0 || isnan(score[i]) || above(found, score, unit, i, top) > 0.0) top = i;
+            if (top < 0 || isnan(score[i] + found[i].images.largest) || above(found, score, unit, i, top) > 0.0)
+                top = i;
         }
         memset(sum, 0, (size_t)shape->d_v * sizeof *sum);
         lse[head] = -INFINITY;
@@ -213,7 +247,7 @@ static int64_t reference_row(const struct reference *r, int64_t query, int worke
         }
         for (int c = 0; c < shape->d_v; c++) sum[c] /= weight;
         lse[head] = score[top] / unit + found[top].images.largest + log(weight);
-        if (isfinite(score[top])) lse[head] = fmin(fmax(lse[head], -DBL_MAX), DBL_MAX);
+        if (isfinite(score[top]) && !isnan(lse[head])) lse[head] = fmin(fmax(lse[head], -DBL_MAX), DBL_MAX);
     }
     return pairs;
 }
@@ -261,7 +295,7 @@ vic_status attention_ref_rows(const struct vic_pattern *pattern, const struct at
     pool_run(pool, n_rows, rows_task, &c);
     st = rules_status(c.reference.rules, err);
 done:
-    rules_free(c.reference.rules);
+    reference_drop(&c.reference);
     free(c.own);
     free(workspace);
     return st;
@@ -320,14 +354,15 @@ static size_t workspace(const struct vic_plan *plan, int threads, int64_t batch,
 static vic_status run_entry(const struct vic_plan *plan, const struct attention_args *args,
                             const struct kernel_exec *exec, vic_error *err)
 {
-    struct launch_context l;
-    vic_status st;
+    struct launch_context l = { 0 };
     const int threads = pool_threads(exec->pool);
     l.row = (double *)((char *)exec->workspace + ref_workspace(plan->pattern, threads));
-    TRY(reference_make(plan->pattern, &plan->shape, args, exec->workspace, threads, &l.reference, err));
+    vic_status st = VIC_OK;
+    TRY_GOTO(reference_make(plan->pattern, &plan->shape, args, exec->workspace, threads, &l.reference, err), done);
     pool_run(exec->pool, plan->pattern->n_q, launch_task, &l);
     st = rules_status(l.reference.rules, err);
-    rules_free(l.reference.rules);
+done:
+    reference_drop(&l.reference);
     return st;
 }
 
@@ -352,7 +387,8 @@ const struct kernel attn_fwd_ref = {
     .operation = ATTENTION_FORWARD,
     .device = VIC_CPU,
     .dtypes = DTYPE_F32 | DTYPE_F16 | DTYPE_BF16,
-    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_ITEMS,
+    .features = FEATURE_LSE | FEATURE_GROUP_QUERY | FEATURE_UNEQUAL_DIMS | FEATURE_DISTANCE_BIAS | FEATURE_ITEMS |
+                FEATURE_PAIR_BIAS,
     .dim_min = 8,
     .dim_max = DIM_MAX,
     .dim_step = 8,

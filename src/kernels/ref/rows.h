@@ -14,4 +14,12 @@ void ref_read(const struct attention_tensor *t, vic_dtype dtype, int64_t row, in
 /* The same, rounded. */
 void ref_write(const struct attention_tensor *t, vic_dtype dtype, int64_t row, int head, int n, const double *from);
 
+/* Sets first [n_q + 1] to the numbers of the atoms' first pairs in the order of a neighbour list.  How many pairs an atom
+ * has is taken from the blocks: the only thing that a reference takes from there. */
+void ref_first_pairs(const struct vic_pattern *p, int64_t *first);
+
+/* The pair bias of a head for the pair of two atoms with that number; and its gradient there, rounded. */
+double ref_pair_bias(const struct pair_bias *b, int64_t query, int64_t key, int64_t number, int head);
+void ref_write_pair(const struct pair_bias *b, int64_t query, int64_t key, int64_t number, int head, double x);
+
 #endif

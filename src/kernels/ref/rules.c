@@ -228,7 +228,8 @@ static vic_status ranges(const struct pattern_rule *rule, int64_t query, struct 
     int64_t group = 0, keys = 0, place = 0;
     while (group < rule->rows && rule->first[group + 1] <= query) group++;
     for (int64_t t = rule->ptr[group]; t < rule->ptr[group + 1]; t += 2) keys += rule->index[t + 1] - rule->index[t];
-    int64_t own = keys - (rule->first[group + 1] - query);
+    int64_t queries = rule->first[group + 1] - rule->first[group];
+    int64_t own = keys - queries / rule->share + (query - rule->first[group]) / rule->share;
     for (int64_t t = rule->ptr[group]; t < rule->ptr[group + 1]; t += 2)
         for (int32_t key = rule->index[t]; key < rule->index[t + 1]; key++, place++) {
             if (rule->count >= 0 && own - place > rule->count) continue;

@@ -347,7 +347,7 @@ static bool fits_kind(const vic_pattern *p, const struct pattern_rule *r)
     case RULE_BLOCKS: return r->count % CLUSTER == 0 && !r->image;
     case RULE_WINDOWS: return r->keys >= 1 && r->keys <= INT32_MAX && (r->keys - r->count) % 2 == 0;
     case RULE_EXCLUDE: return !r->q_skip && !r->k_skip;
-    case RULE_RANGES: return !r->image;
+    case RULE_RANGES: return !r->image; /* check_ranges() looks at the rest */
     default: return true;
     }
 }
@@ -368,7 +368,7 @@ static vic_status check_ranges(const struct vnp *f, const char *path, const stru
                        (long long)r->ptr[g]);
         goto done;
     }
-    const struct ranges_input in = { r->rows, r->first, ptr, r->index, r->count, r->keys };
+    const struct ranges_input in = { r->rows, r->first, ptr, r->index, r->count, r->keys, r->share };
     st = ranges_check(r->transposed ? p->n_k : p->n_q, r->transposed ? p->n_q : p->n_k, &in, &reason);
     if (st != VIC_OK) st = vic_fail(err, st == VIC_NO_MEMORY ? st : VIC_BAD_INPUT, "%s: %.900s", path, reason.text);
 done:

@@ -20,7 +20,9 @@ void vnp_list(struct vnp *f, bool positions, bool wraps, bool ids)
     if (positions && !p->one_set)
         add(f, VNP_K_POSITIONS, 0, "key positions", p->n_k, 3 * sizeof(double), &p->k_positions);
     add(f, VNP_Q_ORDER, 0, "query order", p->n_q, sizeof *p->q_order, &p->q_order);
-    if (!p->one_set) add(f, VNP_K_ORDER, 0, "key order", p->n_k, sizeof *p->k_order, &p->k_order);
+    if (!p->one_set) /* written out where it is not there: see save() */
+        add(f, VNP_K_ORDER, 0, "key order", p->n_k, sizeof *p->k_order,
+            p->k_order_written ? &p->k_order_written : &p->k_order);
     add(f, VNP_IMAGES, 0, "images", p->n_images, sizeof *p->images, &p->images);
     if (wraps) add(f, VNP_Q_WRAP, 0, "query wraps", p->n_q, sizeof *p->q_wrap, &p->q_wrap);
     if (wraps && !p->one_set) add(f, VNP_K_WRAP, 0, "key wraps", p->n_k, sizeof *p->k_wrap, &p->k_wrap);
@@ -62,9 +64,12 @@ void vnp_list_rules(struct vnp *f, const uint32_t *flags)
 
 int vnp_version(const vic_pattern *p)
 {
-    bool new = p->q_ids || (p->structures > 0 && !p->one_set);
-    for (int64_t i = 0; i < p->n_rules; i++) new |= p->rules[i].kind > RULE_EXCLUDE || p->rules[i].transposed;
-    return new ? 2 : 1;
+    bool new = p->q_ids || (p->structures > 0 && !p->one_set), shared = false;
+    for (int64_t i = 0; i < p->n_rules; i++) {
+        new |= p->rules[i].kind > RULE_EXCLUDE || p->rules[i].transposed;
+        shared |= p->rules[i].share > 1;
+    }
+    return shared ? 3 : new ? 2 : 1;
 }
 
 uint64_t vnp_end(const struct vnp *f)

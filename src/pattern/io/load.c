@@ -251,13 +251,15 @@ static vic_status unpack_rules(const struct vnp *f, const struct file *in, int64
         r->keys = i64_at(at + 24);
         r->rows = i64_at(at + 32);
         r->n = i64_at(at + 40);
+        r->share = kind == RULE_RANGES ? i64_at(at + 48) : 0;
+        if (kind == RULE_RANGES && r->share == 0) r->share = 1;
         if (r->rows < 0 || r->rows > (int64_t)in->size || r->n < 0 || r->n > (int64_t)in->size)
             return vnp_wrong(f, in->path, &f->rules, i, err,
                              "expected a list within the file, found %lld rows of %lld", (long long)r->rows,
                              (long long)r->n);
         if (!(flags[i] & VNP_LIST) && (r->rows != 0 || r->n != 0))
             return vnp_wrong(f, in->path, &f->rules, i, err, "expected no list, found %lld rows", (long long)r->rows);
-        if (i64_at(at + 48) != 0 || i64_at(at + 56) != 0)
+        if ((kind != RULE_RANGES && i64_at(at + 48) != 0) || i64_at(at + 56) != 0)
             return vnp_wrong(f, in->path, &f->rules, i, err, "expected reserved bytes of 0, found others");
     }
     return VIC_OK;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/stream.h"
 #include "pattern/io/vnp.h"
+#include "pattern/pattern.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +71,7 @@ static void pack_rules(const vic_pattern *p, unsigned char *out, uint32_t *flags
         put_i64(out + 24, r->keys);
         put_i64(out + 32, r->rows);
         put_i64(out + 40, r->n);
+        if (r->share > 1) put_i64(out + 48, r->share);
     }
 }
 
@@ -191,6 +193,7 @@ static vic_status save(const vic_pattern *p, const char *path, const int *descri
     struct vnp *f = NULL;
     uint32_t flags[VNP_MAX_RULES];
     size_t bytes;
+    const int32_t *key_order; /* in a file it is always there */
     /* Reading and writing share the list of sections; nothing is written through it here. */
     union {
         const vic_pattern *in;
@@ -200,6 +203,7 @@ static vic_status save(const vic_pattern *p, const char *path, const int *descri
         return vic_fail(err, VIC_BAD_ARGUMENT,
                         "%s: a file holds the unions and exclusions of %d steps at most, got %lld", path,
                         VNP_MAX_RULES, (long long)p->n_rules);
+    TRY(pattern_key_order(p, &key_order, err));
     TRY(mem_array_zero(1, sizeof *f, "file", &f, err));
     f->p = shared.out;
     f->n_runs = p->full_ptr[p->strips];

@@ -12,7 +12,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, ".vnp files are little
 #define VNP_MAGIC "\x89VNP\r\n\x1a\n" /* 8 bytes; no text file begins so, and a transfer as text damages it */
 
 enum {
-    VNP_VERSION = 2,  /* the newest; what version 1 can say is written as that, so that older programs read it */
+    VNP_VERSION = 3,  /* the newest; what an older one can say is written as that, so that older programs read it */
     VNP_FIXED = 224,  /* bytes before the table of sections */
     VNP_SECTION = 32, /* bytes of its rows */
     VNP_CELL = 80,    /* of the section of cells */

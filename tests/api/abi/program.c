@@ -179,6 +179,8 @@ static void lists(vic_context *c, vic_points *points)
     vic_pair_list pairs = VIC_INIT(vic_pair_list);
     vic_block_list blocks = VIC_INIT(vic_block_list); /* of none, as an older one has no columns */
     vic_range_list ranges = VIC_INIT(vic_range_list);
+    vic_page_list pages = VIC_INIT(vic_page_list);
+    const int64_t length = 16;
     vic_points nowhere = VIC_INIT(vic_points);
     vic_pattern *p, *other;
     (void)other;
@@ -200,6 +202,15 @@ static void lists(vic_context *c, vic_points *points)
     ranges.causal = true;
     OK(vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, &p, &err));
     REFUSED(ranges, vic_range_list, vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, &other, &err));
+    vic_pattern_free(p);
+    pages.groups = 1;
+    pages.page = 16;
+    pages.query_offsets = queries;
+    pages.lengths = &length;
+    pages.table = range;
+    pages.table_stride = 1;
+    OK(vic_pattern_pages(c, &nowhere, NULL, &pages, NULL, &p, &err));
+    REFUSED(pages, vic_page_list, vic_pattern_pages(c, &nowhere, NULL, &pages, NULL, &other, &err));
     vic_pattern_free(p);
 }
 

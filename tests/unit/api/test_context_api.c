@@ -238,6 +238,7 @@ static int calls_after_fork(vic_context *c, vic_pattern *p, vic_plan *plan)
     vic_range_list ranges = {
         .size = sizeof ranges, .groups = 0, .query_offsets = offsets, .range_offsets = offsets
     };
+    vic_page_list pages = { .size = sizeof pages, .page = 16, .query_offsets = offsets };
     const vic_reference_gradients gradients = VIC_INIT(vic_reference_gradients);
     static double row[N * HEADS * DIM], seconds[1000];
     vic_pattern *made = NULL;
@@ -257,6 +258,7 @@ static int calls_after_fork(vic_context *c, vic_pattern *p, vic_plan *plan)
     FAILS(vic_pattern_blocks(c, &nowhere, NULL, &blocks, NULL, &made, &err));
     FAILS(vic_pattern_pairs(c, &nowhere, NULL, &pairs, NULL, &made, &err));
     FAILS(vic_pattern_ranges(c, &nowhere, NULL, &ranges, NULL, &made, &err));
+    FAILS(vic_pattern_pages(c, &nowhere, NULL, &pages, NULL, &made, &err));
     FAILS(vic_pattern_generate(c, "origin:800", NULL, &made, &err));
     FAILS(vic_pattern_union(c, p, p, &made, &err));
     FAILS(vic_pattern_difference(c, p, p, &made, &err));

@@ -147,6 +147,21 @@ CALL(vic_pattern_ranges)
                               P(4, &o.pattern_options), P(5, &made.pattern), P(6, e));
 }
 
+CALL(vic_pattern_pages)
+{
+    static const int64_t queries[] = { 0, N }, lengths[] = { 16 };
+    static const int32_t table[] = { 0 };
+    vic_page_list list = { .size = sizeof list,
+                           .groups = 1,
+                           .page = 16,
+                           .query_offsets = queries,
+                           .lengths = lengths,
+                           .table = table,
+                           .table_stride = 1 };
+    return vic_pattern_pages(P(0, o.context), P(1, &o.nowhere), P(2, &o.nowhere), P(3, &list),
+                             P(4, &o.pattern_options), P(5, &made.pattern), P(6, e));
+}
+
 CALL(vic_pattern_union)
 {
     return vic_pattern_union(P(0, o.context), P(1, o.pattern), P(2, o.other), P(3, &made.pattern), P(4, e));
@@ -584,6 +599,7 @@ CALL(vic_dist_make_pattern)
     X(vic_pattern_blocks, 7, OPTIONAL(0) | OPTIONAL(2) | OPTIONAL(4) | OPTIONAL(6))                                  \
     X(vic_pattern_pairs, 7, OPTIONAL(0) | OPTIONAL(2) | OPTIONAL(4) | OPTIONAL(6))                                   \
     X(vic_pattern_ranges, 7, OPTIONAL(0) | OPTIONAL(2) | OPTIONAL(4) | OPTIONAL(6))                                  \
+    X(vic_pattern_pages, 7, OPTIONAL(0) | OPTIONAL(2) | OPTIONAL(4) | OPTIONAL(6))                                   \
     X(vic_pattern_union, 5, OPTIONAL(0) | OPTIONAL(4))                                                               \
     X(vic_pattern_difference, 5, OPTIONAL(0) | OPTIONAL(4))                                                          \
     X(vic_pattern_exclude, 5, OPTIONAL(0) | OPTIONAL(4))                                                             \

@@ -284,6 +284,28 @@ static void ranges_with_half_a_window(void **state)
     }
 }
 
+static void pages_with_half_a_window(void **state)
+{
+    const int64_t first[] = { 0, N }, length[] = { 16 };
+    const int32_t table[] = { 0 };
+    vic_points q = points_of(N);
+    vic_page_list list = { .size = sizeof list,
+                           .groups = 1,
+                           .page = 16,
+                           .query_offsets = first,
+                           .lengths = length,
+                           .table = table,
+                           .table_stride = 1,
+                           .left = 3 };
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    CHECK_FAILS(vic_pattern_pages(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "window");
+    list.left = 0;
+    list.queries_per_place = -1;
+    CHECK_FAILS(vic_pattern_pages(NULL, &q, NULL, &list, NULL, &p, &err), VIC_BAD_ARGUMENT, "queries_per_place");
+}
+
 static void workspace_that_is_a_tensor(void **state)
 {
     static float values[64 * N], out[64 * N];
@@ -495,6 +517,7 @@ int main(void)
         cmocka_unit_test(cells_of_both_sides),
         cmocka_unit_test(updates_of_what_stays),
         cmocka_unit_test(ranges_with_half_a_window),
+        cmocka_unit_test(pages_with_half_a_window),
         cmocka_unit_test(workspace_that_is_a_tensor),
         cmocka_unit_test(sides),
         cmocka_unit_test(lists_of_one_array),

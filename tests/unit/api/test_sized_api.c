@@ -130,6 +130,25 @@ CALL(vic_range_list)
     return end(p, st);
 }
 
+FILL(vic_page_list)
+{
+    static const int64_t queries[] = { 0, N }, lengths[] = { N < 16 ? N : 16 };
+    static const int32_t table[] = { 0 };
+    s->groups = 1;
+    s->page = 16;
+    s->query_offsets = queries;
+    s->lengths = lengths;
+    s->table = table;
+    s->table_stride = 1;
+}
+CALL(vic_page_list)
+{
+    vic_points points = points_of(N);
+    vic_pattern *p = NULL;
+    vic_status st = vic_pattern_pages(NULL, &points, NULL, s, NULL, &p, err);
+    return end(p, st);
+}
+
 CALL(vic_pattern_info)
 {
     return vic_pattern_get(o.pattern, s, err);
@@ -302,6 +321,7 @@ static const struct sized {
     READ(vic_block_list, false),
     READ(vic_pair_list, false),
     READ_1(vic_range_list, false),
+    READ_1(vic_page_list, false),
     FILLED(vic_pattern_info),
     READ_1(vic_neighbors, true),
     READ(vic_block_mask, true),

@@ -249,6 +249,41 @@ static void ranges(void **state)
     }
 }
 
+/* Prefill, decode and a page that two sequences share; with heads packed as queries, and with a window. */
+static void pages(void **state)
+{
+    static const int64_t query_offsets[] = { 0, 120, 120, 124, 200 }, lengths[] = { 70, 0, 33, 160 };
+    static const int32_t table[][5] = { { 9, 2, 4, 0, 0 }, { 0 }, { 4, 7, 0, 0, 0 }, { 1, 3, 0, 6, 8 } };
+    vic_page_list list = { .size = sizeof list,
+                           .groups = 4,
+                           .page = 32,
+                           .query_offsets = query_offsets,
+                           .lengths = lengths,
+                           .table = table[0],
+                           .table_stride = 5 };
+    vic_points q = points_of(200), k = points_of(333);
+    vic_pattern *p;
+    vic_error err;
+    (void)state;
+    for (int kind = 0; kind < 8; kind++) {
+        char what[60];
+        list.causal = kind & 1;
+        list.window = kind & 2;
+        list.left = kind & 2 ? 19 : 0;
+        list.right = kind & 2 ? 6 : 0;
+        list.queries_per_place = kind & 4 ? 4 : 0;
+        snprintf(what, sizeof what, "pages%s%s%s", kind & 1 ? ", causal" : "", kind & 2 ? ", with a window" : "",
+                 kind & 4 ? ", packed" : "");
+        CHECK_OK(vic_pattern_pages(NULL, &q, &k, &list, NULL, &p, &err));
+        assert_string_equal(info_of(p).kind, "ranges");
+        if (kind == 0 || kind == 4) assert_int_equal(info_of(p).pairs, 120 * 70 + 4 * 33 + 76 * 160);
+        if (kind == 1) assert_int_equal(info_of(p).pairs, 70 * 71 / 2 + 30 + 31 + 32 + 33 + 76 * 84 + 76 * 77 / 2);
+        if (kind == 5) /* 30, 1 and 19 places */
+            assert_int_equal(info_of(p).pairs, 4 * (30 * 40 + 30 * 31 / 2 + 33 + 19 * 141 + 19 * 20 / 2));
+        check_pattern(what, p);
+    }
+}
+
 static vic_pair_list first_pairs(const vic_neighbors *l, int64_t n)
 {
     return (vic_pair_list){ .size = sizeof(vic_pair_list),
@@ -462,10 +497,15 @@ static void several_structures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_cutoff),       cmocka_unit_test(block_masks),
-        cmocka_unit_test(lists_and_windows),  cmocka_unit_test(ranges),
-        cmocka_unit_test(combinations),       cmocka_unit_test(transposes),
-        cmocka_unit_test(several_structures), cmocka_unit_test(options_that_say_nothing),
+        cmocka_unit_test(every_cutoff),
+        cmocka_unit_test(block_masks),
+        cmocka_unit_test(lists_and_windows),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(pages),
+        cmocka_unit_test(combinations),
+        cmocka_unit_test(transposes),
+        cmocka_unit_test(several_structures),
+        cmocka_unit_test(options_that_say_nothing),
     };
     return cmocka_run_group_tests_name("api_ways", tests, NULL, NULL);
 }

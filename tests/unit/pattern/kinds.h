@@ -7,6 +7,7 @@
 #include "pattern/cutoff.h"
 #include "pattern/masks.h"
 #include "pattern/nearest.h"
+#include "pattern/pages.h"
 #include "pattern/ranges.h"
 #include "unit/pattern/expect.h"
 
@@ -66,6 +67,7 @@ enum kind {
     KIND_WINDOWS,
     KIND_PAIRS,
     KIND_RANGES,
+    KIND_PAGES, /* queries share places */
     KIND_EXCLUSION,
     KIND_UNION,
     KIND_DIFFERENCE,
@@ -103,13 +105,27 @@ static inline vic_pattern *kinds_ranges(const struct kinds *s, struct pool *pool
 {
     static const int64_t first[] = { 0, 30, 31, 31, KIND_QUERIES }, ptr[] = { 0, 2, 3, 4, 7 };
     static const int32_t ranges[] = { 60, 100, 3, 30, 0, 100, 5, 9, 100, 149, 20, 37, 44, 80 };
-    const struct ranges_input in = { 4, first, ptr, ranges, 25, 4 };
+    const struct ranges_input in = { 4, first, ptr, ranges, 25, 4, 1 };
     struct point_set q = s->q, k = s->k;
     vic_pattern *p;
     vic_error err;
     q.mask = s->q_mask;
     k.mask = s->k_mask;
     CHECK_OK(pattern_ranges(&q, s->two ? &k : NULL, &in, pool, &p, &err));
+    return p;
+}
+
+static inline vic_pattern *kinds_pages(const struct kinds *s, struct pool *pool)
+{
+    static const int64_t first[] = { 0, 30, 33, 33, KIND_QUERIES }, length[] = { 40, 16, 0, 130 };
+    static const int32_t table[][9] = { { 5, 0, 7 }, { 2 }, { 0 }, { 8, 1, 0, 3, 2, 6, 5, 4, 7 } };
+    const struct pages_input in = { 4, 16, first, length, table[0], 9, 25, 4, 3 };
+    struct point_set q = s->q, k = s->k;
+    vic_pattern *p;
+    vic_error err;
+    q.mask = s->q_mask;
+    k.mask = s->k_mask;
+    CHECK_OK(pattern_pages(&q, s->two ? &k : NULL, &in, pool, &p, &err));
     return p;
 }
 
@@ -167,6 +183,7 @@ static inline vic_pattern *kinds_pattern(const struct kinds *s, enum kind kind, 
     case KIND_WINDOWS: CHECK_OK(pattern_windows(&q, 10, 24, pool, &p, &err)); return p;
     case KIND_PAIRS: return kinds_pairs(s, NULL, pool);
     case KIND_RANGES: return kinds_ranges(s, pool);
+    case KIND_PAGES: return kinds_pages(s, pool);
     case KIND_EXCLUSION:
         whole = kinds_pattern(s, KIND_CUTOFF, pool);
         p = kinds_pairs(s, whole, pool);

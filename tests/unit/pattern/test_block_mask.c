@@ -13,7 +13,7 @@ static uint8_t *dense(const vic_pattern *p, struct pool *pool)
     struct expected e = pairs_there(p, pool);
     assert_true(mask && q_row && k_row);
     for (int32_t r = 0; r < p->n_q; r++) q_row[p->q_order[r]] = r;
-    for (int32_t r = 0; r < p->n_k; r++) k_row[p->k_order[r]] = r;
+    for (int32_t r = 0; r < p->n_k; r++) k_row[pattern_key(p, r)] = r;
     for (int64_t t = 0; t < e.n; t++) mask[q_row[e.list[t].i] * p->n_k + k_row[e.list[t].j]] = 1;
     free(q_row);
     free(k_row);

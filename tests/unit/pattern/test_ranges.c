@@ -62,7 +62,7 @@ static void packed_sequences(void **state)
     }
     for (int i = 0; i < 301; i += 5) mask[i] = 1;
     for (int r = 0; r < REACHES; r++) {
-        const struct ranges_input in = { 6, first, ptr, ranges, reaches[r].before, reaches[r].after };
+        const struct ranges_input in = { 6, first, ptr, ranges, reaches[r].before, reaches[r].after, 1 };
         const struct point_set all = { .n = 301 }, masked = { .n = 301, .mask = mask };
         check("packed", &all, NULL, &in, in.before == in.after);
         check("packed, masked", &masked, NULL, &in, in.before == in.after);
@@ -100,7 +100,7 @@ static void pages(void **state)
         }
         uint8_t *q_mask = random_mask(&seed, first[GROUPS], 0.1), *k_mask = random_mask(&seed, PAGE * PAGES, 0.1);
         for (int r = 0; r < REACHES; r++) {
-            const struct ranges_input in = { GROUPS, first, ptr, ranges, reaches[r].before, reaches[r].after };
+            const struct ranges_input in = { GROUPS, first, ptr, ranges, reaches[r].before, reaches[r].after, 1 };
             struct point_set q = { .n = first[GROUPS] }, k = { .n = PAGE * PAGES };
             check("pages", &q, &k, &in, false);
             q.mask = q_mask;
@@ -115,7 +115,7 @@ static void pages(void **state)
 static void nothing(void **state)
 {
     static const int64_t zero[2] = { 0, 0 };
-    const struct ranges_input none = { 0, zero, zero, NULL, -1, 0 }, empty = { 1, zero, zero, NULL, -1, -1 };
+    const struct ranges_input none = { 0, zero, zero, NULL, -1, 0, 1 }, empty = { 1, zero, zero, NULL, -1, -1, 1 };
     const struct point_set no_queries = { .n = 0 }, keys = { .n = 20 };
     (void)state;
     check("no groups", &no_queries, &keys, &none, false);
@@ -128,7 +128,7 @@ static void refused(void **state)
     const int64_t first[] = { 0, 2, 4 }, ptr[] = { 0, 2, 3 }, wrong_ptr[] = { 0, 2, 1 }, few[] = { 0, 2, 3 };
     const int32_t ranges[] = { 0, 4, 8, 9, 2, 10 }, twice[] = { 4, 9, 0, 5, 2, 10 }, far[] = { 0, 4, 8, 11, 2, 10 };
     const struct point_set q = { .n = 4 }, k = { .n = 10 };
-    struct ranges_input in = { 2, first, ptr, ranges, -1, -1 };
+    struct ranges_input in = { 2, first, ptr, ranges, -1, -1, 1 };
     struct pool *pool;
     vic_pattern *p;
     vic_error err;

@@ -217,13 +217,19 @@ static void ranges_of_nothing(void **state)
         vic_status status;
         const char *words;
     } wrong[] = {
-        { { -1, first, ptr, range, -1, -1 }, VIC_BAD_ARGUMENT, "groups: expected 0 to 2147483647, got -1" },
-        { { (int64_t)INT32_MAX + 1, first, ptr, range, -1, -1 }, VIC_BAD_ARGUMENT, "got 2147483648" },
-        { { 1, NULL, ptr, range, -1, -1 }, VIC_BAD_ARGUMENT, "query_offsets is NULL" },
-        { { 1, first, NULL, range, -1, -1 }, VIC_BAD_ARGUMENT, "range_offsets is NULL" },
-        { { 1, first, ptr, NULL, -1, -1 }, VIC_BAD_ARGUMENT, "ranges is NULL, but range_offsets counts 1" },
-        { { 0, first, ptr, range, -1, -1 }, VIC_BAD_INPUT, "expected groups that hold 4 queries, found none" },
-        { { 1, first, ptr, range, -1, -2 }, VIC_BAD_ARGUMENT, "got -1 and -2" },
+        { { -1, first, ptr, range, -1, -1, 1 }, VIC_BAD_ARGUMENT, "groups: expected 0 to 2147483647, got -1" },
+        { { (int64_t)INT32_MAX + 1, first, ptr, range, -1, -1, 1 }, VIC_BAD_ARGUMENT, "got 2147483648" },
+        { { 1, NULL, ptr, range, -1, -1, 1 }, VIC_BAD_ARGUMENT, "query_offsets is NULL" },
+        { { 1, first, NULL, range, -1, -1, 1 }, VIC_BAD_ARGUMENT, "range_offsets is NULL" },
+        { { 1, first, ptr, NULL, -1, -1, 1 }, VIC_BAD_ARGUMENT, "ranges is NULL, but range_offsets counts 1" },
+        { { 0, first, ptr, range, -1, -1, 1 }, VIC_BAD_INPUT, "expected groups that hold 4 queries, found none" },
+        { { 1, first, ptr, range, -1, -2, 1 }, VIC_BAD_ARGUMENT, "got -1 and -2" },
+        { { 1, first, ptr, range, -1, -1, 0 },
+          VIC_BAD_ARGUMENT,
+          "queries_per_place: expected 1 to 2147483647, got 0" },
+        { { 1, first, ptr, range, -1, -1, 3 },
+          VIC_BAD_INPUT,
+          "group 0: expected a multiple of the 3 queries that share a place, found 4" },
     };
     vic_pattern *p;
     vic_error err;

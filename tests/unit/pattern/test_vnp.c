@@ -212,11 +212,11 @@ static void hostile_values(void **state)
 }
 
 /* Something that version 1 cannot say. */
-static vic_pattern *ranged(void)
+static vic_pattern *ranged_by(int64_t share)
 {
     const int64_t first[] = { 0, 20 }, ptr[] = { 0, 2 };
     const int32_t ranges[] = { 5, 20, 0, 3 };
-    const struct ranges_input in = { 1, first, ptr, ranges, -1, 0 };
+    const struct ranges_input in = { 1, first, ptr, ranges, -1, 0, share };
     const struct point_set q = { .n = 20 };
     struct pool *pool;
     vic_pattern *p;
@@ -225,6 +225,17 @@ static vic_pattern *ranged(void)
     CHECK_OK(pattern_ranges(&q, NULL, &in, pool, &p, &err));
     pool_free(pool);
     return p;
+}
+
+static vic_pattern *ranged(void)
+{
+    return ranged_by(1);
+}
+
+/* Something that version 2 cannot say. */
+static vic_pattern *shared_places(void)
+{
+    return ranged_by(4);
 }
 
 /* ---- words ---- */
@@ -264,8 +275,13 @@ static void words(void **state)
     check_words(rich, VNP_RULE_INDEX, 0, 4, 4096, "a rule's index[0]: expected 0 to");
     check_words(several, VNP_OFFSETS, 2, 8, 71, "offsets[2]: expected 1 to 70, found 71");
     check_words(several, VNP_CELLS, 39, 8, 9, "cells[3]: expected periodic axes from 0 to 7, found 9");
-    check_words(rich, 0, VNP_AT_VERSION / 4, 4, 3, "expected version 1 to 2 of the format, found 3");
+    check_words(rich, 0, VNP_AT_VERSION / 4, 4, 4, "expected version 1 to 3 of the format, found 4");
     check_words(ranged, 0, VNP_AT_VERSION / 4, 4, 1, "version of what the file holds: expected 2, found 1");
+    check_words(shared_places, 0, VNP_AT_VERSION / 4, 4, 2, "version of what the file holds: expected 3, found 2");
+    check_words(shared_places, VNP_RULES, 6, 8, 7,
+                "expected a multiple of the 7 queries that share a place, found 20");
+    check_words(shared_places, VNP_RULES, 6, 8, UINT64_MAX, "queries_per_place: expected 1 to 2147483647, got -1");
+    check_words(rich, VNP_RULES, 6, 8, 2, "rules[0]: expected reserved bytes of 0, found others");
     check_words(rich, 0, VNP_AT_N_Q / 8, 8, UINT64_MAX, "number of queries: expected 0 to");
     check_words(rich, 0, VNP_AT_PARTIAL / 8, 8, (uint64_t)1 << 62, "number of partial blocks: expected 0 to");
     check_words(rich, 0, VNP_AT_RESERVED / 8, 8, 1, "a reserved byte: expected 0, found 1");

@@ -272,6 +272,7 @@ LIE(ranges_twice, set(p->rules[0].index, 2, 70); set(p->rules[0].index, 3, 90))
 LIE(ranges_first, set_wide(p->rules[0].first, 4, 149))
 LIE(ranges_firstless, p->rules[0].first = NULL)
 LIE(ranges_before, p->rules[0].count = -2)
+LIE(ranges_share, p->rules[0].share = 7)
 LIE(ranges_image, p->rules[0].image = (int32_t(*)[3])p->rules[0].index; p->rules[0].n /= 3)
 LIE(pairs_transposed, p->rules[PAIRS].transposed = true)
 LIE(pairs_first, p->rules[PAIRS].first = p->rules[PAIRS].ptr)
@@ -366,6 +367,7 @@ static const struct {
     { ranged, ranges_first, "query_offsets[4]: expected 150 to 150, found 149" },
     { ranged, ranges_firstless, "rules[0]: expected a rule of kind 9" },
     { ranged, ranges_before, "left, right: expected numbers of keys" },
+    { ranged, ranges_share, "group 0: expected a multiple of the 7 queries that share a place, found 30" },
     { ranged, ranges_image, "rules[0]: expected a rule of kind 9" },
     { ruled, pairs_transposed, "rules[7]: expected a rule of kind 4" },
     { ruled, pairs_first, "rules[7]: expected a rule of kind 4" },

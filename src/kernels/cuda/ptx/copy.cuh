@@ -55,6 +55,13 @@ __device__ __forceinline__ uint32_t ld_shared(uint32_t from)
     return value;
 }
 
+__device__ __forceinline__ float2 ld_shared_v2(uint32_t from)
+{
+    float2 x;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "r"(from) : "memory");
+    return x;
+}
+
 __device__ __forceinline__ float4 ld_shared_v4(uint32_t from)
 {
     float4 x;

@@ -59,7 +59,11 @@ template <int N, half_type TYPE, bool B_MN_MAJOR, bool ACCUMULATE> struct wgmma_
         "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
 #define VIC_WGMMA_32(TYPE, MN, TRANSPOSE, ACC, SCALE)                                                                \
     VIC_WGMMA(32, TYPE, MN, TRANSPOSE, ACC, SCALE, VIC_REGISTERS_32, 16, 17, 18, 19, 20, VIC_OUTPUTS_32)
+VIC_WGMMA_32(f16, false, 0, false, 0)
+VIC_WGMMA_32(f16, false, 0, true, 1)
 VIC_WGMMA_32(f16, true, 1, true, 1)
+VIC_WGMMA_32(bf16, false, 0, false, 0)
+VIC_WGMMA_32(bf16, false, 0, true, 1)
 VIC_WGMMA_32(bf16, true, 1, true, 1)
 
 #define VIC_REGISTERS_64                                                                                             \

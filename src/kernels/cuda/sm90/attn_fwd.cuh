@@ -13,9 +13,9 @@
 #include "kernels/cuda/sm90/rows_io.cuh"
 #include "kernels/cuda/sm90/softmax.cuh"
 #include "kernels/cuda/sm90/splits.cuh"
+#include "kernels/cuda/sm90/task.cuh"
 
 #include <cstddef>
-#include <cstring>
 
 namespace sm90
 {
@@ -80,7 +80,7 @@ template <int D> __device__ __forceinline__ void finish_p_v(strip_state<D> &t, c
 // during the softmax of the next step (the intra-warpgroup overlap of FlashAttention-3, arXiv:2407.08608): `pending`
 // is the product of the step before, and afterwards that of this one.
 template <half_type TYPE, int D, step_kind KIND>
-__device__ __forceinline__ void step(const attn_fwd_params &p, list_walk<D> &w, strip_state<D> &t,
+__device__ __forceinline__ void step(const attn_fwd_params &p, list_walk<attn_fwd_config<D>> &w, strip_state<D> &t,
                                      pending_product &pending)
 {
     constexpr bool MASKED = KIND != step_kind::full, OVERLAP = attn_fwd_config<D>::OVERLAP;
@@ -111,7 +111,7 @@ __device__ __forceinline__ void step(const attn_fwd_params &p, list_walk<D> &w, 
 
 // Takes all stages of the strip's list, up to the end of a split.
 template <half_type TYPE, int D>
-__device__ __forceinline__ void walk(const attn_fwd_params &p, list_walk<D> &w, strip_state<D> &t)
+__device__ __forceinline__ void walk(const attn_fwd_params &p, list_walk<attn_fwd_config<D>> &w, strip_state<D> &t)
 {
     pending_product pending;
     if (!w.more()) return;
@@ -131,32 +131,6 @@ __device__ __forceinline__ void walk(const attn_fwd_params &p, list_walk<D> &w, 
 
 // ---- One task after the other --------------------------------------------------------------------------------
 
-// Starts to copy a warp's task to shared memory at `to`.
-template <int D> __device__ __forceinline__ void fetch_task(const attn_fwd_params &p, int item, uint32_t to)
-{
-    const int warpgroup = uniform(threadIdx.x >> 7), lane = threadIdx.x & 31;
-    const tile_task *task = p.tasks + (static_cast<int64_t>(item) * attn_fwd_config<D>::WARPGROUPS + warpgroup);
-    __syncwarp(); // the task that was there has been read
-    if (lane < static_cast<int>(sizeof *task / 16))
-        ptx::cp_async_16(to + 16 * lane, reinterpret_cast<const char *>(task) + 16 * lane);
-}
-
-__device__ __forceinline__ void task_fetched()
-{
-    ptx::cp_async_wait_all();
-    __syncwarp();
-}
-
-__device__ __forceinline__ tile_task task_at(uint32_t at)
-{
-    tile_task task;
-    uint32_t words[sizeof task / 4];
-#pragma unroll
-    for (int i = 0; i < static_cast<int>(sizeof task / 4); i++) words[i] = ptx::ld_shared(at + 4 * i);
-    memcpy(&task, words, sizeof task);
-    return task;
-}
-
 template <int D>
 __device__ __forceinline__ void start_q(const attn_fwd_params &p, const tile_task &task, int batch, strip_state<D> &t)
 {
@@ -168,7 +142,7 @@ __device__ __forceinline__ void start_q(const attn_fwd_params &p, const tile_tas
 
 // Computes an item: a split of a tile, or all of its splits one after the other.  `task` is where its task is.
 template <half_type TYPE, int D, bool SPLIT>
-__device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t task, list_walk<D> &w,
+__device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t task, list_walk<attn_fwd_config<D>> &w,
                                             strip_state<D> &t)
 {
     clear<D>(t);
@@ -198,7 +172,7 @@ __device__ __forceinline__ void walk_splits(const attn_fwd_params &p, uint32_t t
 template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void consume(const attn_fwd_params &p)
 {
     using C = attn_fwd_config<D>;
-    list_walk<D> w;
+    list_walk<C> w;
     strip_state<D> t;
     // Where the task of this item is, and where that of the next item comes to be.
     uint32_t here = C::TASKS + 2 * sizeof(tile_task) * uniform(threadIdx.x >> 5), there = here + sizeof(tile_task);
@@ -207,7 +181,7 @@ template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void con
     int batch = 0;
     if (items.left > 0) {
         batch = items.batch();
-        fetch_task<D>(p, items.item(), here);
+        fetch_task<C::WARPGROUPS>(p.tasks, items.item(), here);
         task_fetched();
         const tile_task task = task_at(here);
         if (SPLIT) w.begin = uniform(-task.before);
@@ -219,7 +193,7 @@ template <half_type TYPE, int D, bool SPLIT> __device__ __forceinline__ void con
         items.next();
         const int next_batch = items.batch();
         if constexpr (C::Q_SHARED) q_fetched();
-        fetch_task<D>(p, items.item(), there);
+        fetch_task<C::WARPGROUPS>(p.tasks, items.item(), there);
         w.ready(p);
         walk_splits<TYPE, D, SPLIT>(p, here, w, t);
         task_fetched();

@@ -24,7 +24,34 @@ template <> struct attn_fwd_choice<128> {
     static constexpr bool OVERLAP = true;
 };
 
-template <int D> struct attn_fwd_config : attn_fwd_choice<D> {
+// The two matrices of a stage: 64 rows of D columns each.  In the forward kernel they are keys and their values.
+// Columns lie in panels as wide as the swizzle: 128 or 64 bytes.
+template <int D> struct stage_matrices {
+    static constexpr int PANEL = D < 64 ? D : 64; // columns
+    static constexpr int PANELS = D / PANEL;
+    static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
+    static constexpr uint32_t OCTET_BYTES = OCTET * PANEL * 2; // a box: 8 rows of a panel
+    static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
+    static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
+
+    // Matrix descriptors: octets of rows (keys) follow each other at 8 x the panel's width.  The address field needs
+    // no mask, and the 1 of the next field is part of what is added to it, so that a descriptor costs one addition.
+    static constexpr uint32_t DESCRIPTOR_HIGH = ((8 * PANEL * 2) >> 4) | (PANEL == 64 ? 1u : 2u) << 30;
+    static __device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t offset)
+    {
+        return static_cast<uint64_t>(DESCRIPTOR_HIGH) << 32 | ((address >> 4) + ((1u << 16) + (offset >> 4)));
+    }
+
+    // Byte offset of columns 2 c, 2 c + 1 of key `row` in a matrix.
+    static __device__ __forceinline__ uint32_t swizzled(int row, int column)
+    {
+        uint32_t panel = column / PANEL, byte = column % PANEL * 2;
+        uint32_t swizzle = PANEL == 64 ? row & 7 : row >> 1 & 3;
+        return panel * PANEL_BYTES + row * PANEL * 2 + ((byte >> 4 ^ swizzle) << 4) + (byte & 15);
+    }
+};
+
+template <int D> struct attn_fwd_config : attn_fwd_choice<D>, stage_matrices<D> {
     using attn_fwd_choice<D>::WARPGROUPS, attn_fwd_choice<D>::Q_SHARED, attn_fwd_choice<D>::OVERLAP;
     static constexpr int THREADS = (WARPGROUPS + 1) * 128; // the last warpgroup is the producer
 
@@ -35,14 +62,8 @@ template <int D> struct attn_fwd_config : attn_fwd_choice<D> {
     static constexpr int CONSUMER_REGISTERS =
         (REGISTERS * (WARPGROUPS + 1) - PRODUCER_REGISTERS) / WARPGROUPS / 8 * 8;
 
-    // A stage is 64 keys and their values.  Columns lie in panels as wide as the swizzle: 128 or 64 bytes.
-    static constexpr int PANEL = D < 64 ? D : 64; // columns
-    static constexpr int PANELS = D / PANEL;
+    using stage_matrices<D>::PANELS, stage_matrices<D>::STAGE_BYTES;
     static constexpr int PRODUCERS = 2 * PANELS; // warps; one warp cannot issue boxes this small fast enough
-    static constexpr uint32_t PANEL_BYTES = STAGE_KEYS * PANEL * 2;
-    static constexpr uint32_t OCTET_BYTES = OCTET * PANEL * 2; // a box: 8 rows of a panel
-    static constexpr uint32_t MATRIX_BYTES = PANELS * PANEL_BYTES;
-    static constexpr uint32_t STAGE_BYTES = 2 * MATRIX_BYTES;
     static constexpr uint32_t MASK_BYTES = STEP_WORDS * 4;             // of one place
     static constexpr uint32_t QUERY_BYTES = Q_SHARED ? 64 * D * 2 : 0; // of one warpgroup
 
@@ -79,20 +100,4 @@ template <int D> struct attn_fwd_config : attn_fwd_choice<D> {
     static_assert(SHARED_BYTES <= SHARED_LIMIT, "an SM has no more shared memory");
     static_assert(sizeof(shared_plan::masks[0][0]) == MASK_BYTES && sizeof(tile_task) == 32,
                   "addresses are computed with these sizes");
-
-    // Matrix descriptors: octets of rows (keys) follow each other at 8 x the panel's width.  The address field needs
-    // no mask, and the 1 of the next field is part of what is added to it, so that a descriptor costs one addition.
-    static constexpr uint32_t DESCRIPTOR_HIGH = ((8 * PANEL * 2) >> 4) | (PANEL == 64 ? 1u : 2u) << 30;
-    static __device__ __forceinline__ uint64_t descriptor(uint32_t address, uint32_t offset)
-    {
-        return static_cast<uint64_t>(DESCRIPTOR_HIGH) << 32 | ((address >> 4) + ((1u << 16) + (offset >> 4)));
-    }
-
-    // Byte offset of columns 2 c, 2 c + 1 of key `row` in a matrix.
-    static __device__ __forceinline__ uint32_t swizzled(int row, int column)
-    {
-        uint32_t panel = column / PANEL, byte = column % PANEL * 2;
-        uint32_t swizzle = PANEL == 64 ? row & 7 : row >> 1 & 3;
-        return panel * PANEL_BYTES + row * PANEL * 2 + ((byte >> 4 ^ swizzle) << 4) + (byte & 15);
-    }
 };

@@ -12,7 +12,7 @@ struct item_walk {
     uint32_t first, n, at, step;
     int left;
 
-    __device__ __forceinline__ explicit item_walk(const attn_fwd_params &p)
+    template <typename P> __device__ __forceinline__ explicit item_walk(const P &p)
     {
         const uint32_t ctas = gridDim.x, begin = p.item_first[blockIdx.x];
         const bool few = p.n_items < ctas;

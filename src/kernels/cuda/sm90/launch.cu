@@ -2,7 +2,6 @@
 // The host side of the fused kernels: it uploads a plan to the device, and launches.
 #include "kernels/cuda/sm90/launch.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "base/sizes.h"
 #include "base/switches.h"
@@ -12,8 +11,9 @@
 #include "kernels/cuda/sm90/params.h"
 #include "kernels/cuda/sm90/permute.h"
 #include "kernels/cuda/sm90/plan/layout.h"
+#include "kernels/cuda/sm90/tensors.h"
+#include "kernels/cuda/sm90/upload.cuh"
 
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +22,10 @@
 #include <new>
 
 using cuda_host::on_device;
+using sm90_host::arena;
+using sm90_host::copy;
+using sm90_host::start_device;
+using sm90_host::stopwatch;
 
 namespace
 {
@@ -34,29 +38,6 @@ struct device_plan {
     bool split;   // some tile has several splits
     void *memory; // the arrays of the plan on the device
 };
-
-using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
-                                  const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
-                                  CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-// Finds the driver's function at run time, because libcuda is not linked.  It is kept once it is found; a failure is
-// not kept.
-vic_status find_encode_tiled(encode_tiled *out, vic_error *err)
-{
-    static std::atomic<encode_tiled> known;
-    void *function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    *out = known;
-    if (*out) return VIC_OK;
-    TRY(cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault,
-                                                    &found),
-                   "looking for tensor maps in the driver", err));
-    if (found != cudaDriverEntryPointSuccess || !function)
-        return vic_fail(err, VIC_NO_DEVICE,
-                        "the NVIDIA driver has no tensor maps (cuTensorMapEncodeTiled): update it");
-    known = *out = reinterpret_cast<encode_tiled>(function);
-    return VIC_OK;
-}
 } // namespace
 
 const char *cuda_sm90_unavailable(vic_device device)
@@ -76,35 +57,6 @@ static const attn_fwd_instance *instance_of(const vic_plan *plan)
 {
     return static_cast<const attn_fwd_instance *>(plan->kernel->instance);
 }
-
-// One block of memory for all arrays of a plan, so that they are copied from the host to the device at once.
-class arena
-{
-  public:
-    // Adds an array of `count` objects; bind() sets *to.
-    template <typename T> void add(T **to, int64_t count)
-    {
-        arrays[n++] = { reinterpret_cast<void **>(to), size };
-        size += size_round_up(size_times(sizeof(T), static_cast<size_t>(count)), 256);
-    }
-    // Sets the pointers to all arrays to where they are in `memory`.
-    void bind(void *memory) const
-    {
-        for (int i = 0; i < n; i++) *arrays[i].to = static_cast<char *>(memory) + arrays[i].offset;
-    }
-    size_t bytes() const
-    {
-        return size;
-    }
-
-  private:
-    struct {
-        void **to;
-        size_t offset;
-    } arrays[12];
-    int n = 0;
-    size_t size = 0;
-};
 
 // The arrays of a plan: first in an arena on the host, then in the one on the device.
 struct plan_arrays {
@@ -131,11 +83,6 @@ static void list_arrays(const vic_plan *plan, const tile_layout *l, const tile_s
     memory->add(&to->k_order, orders ? plan->pattern->n_k : 0);
 }
 
-template <typename T> static void copy(T *to, const T *from, int64_t count)
-{
-    if (count > 0) std::memcpy(to, from, static_cast<size_t>(count) * sizeof *from);
-}
-
 static void fill_arrays(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedules, pool *pool,
                         const plan_arrays *to)
 {
@@ -147,7 +94,7 @@ static void fill_arrays(const vic_plan *plan, const tile_layout *l, const tile_s
     copy(to->combines, schedules[SPLIT_OVER_CTAS].combines, schedules[SPLIT_OVER_CTAS].n_combines);
     if (plan->pattern_order) return;
     copy(to->q_order, plan->pattern->q_order, plan->pattern->n_q);
-    copy(to->k_order, plan->pattern->k_order, plan->pattern->n_k);
+    for (int64_t row = 0; row < plan->pattern->n_k; row++) to->k_order[row] = pattern_key(plan->pattern, row);
 }
 
 static void set_params(const vic_plan *plan, const tile_layout *l, const tile_schedule *schedule,
@@ -170,21 +117,6 @@ static void set_params(const vic_plan *plan, const tile_layout *l, const tile_sc
     p->d_qk = plan->shape.d_qk;
     p->d_v = plan->shape.d_v;
 }
-
-class stopwatch
-{
-  public:
-    // Returns the seconds since the last call.
-    double lap()
-    {
-        const double before = last;
-        last = clock_seconds();
-        return last - before;
-    }
-
-  private:
-    double last = clock_seconds();
-};
 
 // Where the time of making a plan goes, in seconds, for VIC_LOG=plan.
 struct plan_times {
@@ -231,16 +163,6 @@ static vic_status upload(vic_plan *plan, const tile_layout *l, const tile_schedu
                     "setting the kernel's shared memory", err);
     times->kernel = watch->lap();
     return st;
-}
-
-// Starts the GPU and sets *ctas to one CTA for each multiprocessor.  The first call of a process on a GPU starts CUDA
-// there, which takes long.
-static vic_status start_device(vic_device device, int *ctas, vic_error *err)
-{
-    TRY(cuda_check(cudaDeviceGetAttribute(ctas, cudaDevAttrMultiProcessorCount, device.index), "querying the GPU",
-                   err));
-    if (*ctas > MOST_CTAS) *ctas = MOST_CTAS;
-    return cuda_check(cudaFree(nullptr), "starting the GPU", err);
 }
 
 static vic_status make_schedules(const vic_plan *plan, const tile_layout *l, int ctas, bool whole,
@@ -352,51 +274,13 @@ static addresses addresses_of(const attention_args *a)
     return all;
 }
 
-// Makes a tensor map {columns, rows, heads, batch}, by which everything past the columns or rows reads as zero.
+// The tensor map of K or V.
 static vic_status make_map(const attention_tensor *t, uintptr_t addresses, const vic_plan *plan, int columns,
                            int64_t batch, CUtensorMap *map, vic_error *err)
 {
-    const int panel = instance_of(plan)->panel;
-    encode_tiled encode;
-    TRY(find_encode_tiled(&encode, err));
-    const int64_t strides[] = { t->row_stride, t->head_stride, t->batch_stride };
-    const cuuint64_t sizes[] = { static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(plan->pattern->n_k),
-                                 static_cast<cuuint64_t>(plan->shape.kv_heads), static_cast<cuuint64_t>(batch) };
-    cuuint64_t bytes[3];
-    for (int i = 0; i < 3; i++) {
-        // The stride of a dimension of size 1 is never used; it only has to be legal.
-        const bool stepped = sizes[i + 1] > 1;
-        if (stepped && (strides[i] <= 0 || strides[i] % 8 != 0))
-            return vic_fail(err, VIC_BAD_ARGUMENT,
-                            "k, v: on the GPU, in pattern order, strides must be positive multiples of 8 elements "
-                            "(16 bytes), got %lld; copy them, or plan for the caller's order",
-                            static_cast<long long>(strides[i]));
-        bytes[i] = stepped ? static_cast<cuuint64_t>(strides[i]) * 2 : 16;
-    }
-    if (addresses % 16 != 0)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "k, v: on the GPU, in pattern order, data must be aligned to 16 bytes");
-    const cuuint32_t box[] = { static_cast<cuuint32_t>(panel), OCTET, 1, 1 }, step[] = { 1, 1, 1, 1 };
-    const CUresult code =
-        encode(map,
-               plan->shape.dtype == VIC_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
-               t->data, sizes, bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               panel == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (code != CUDA_SUCCESS && code != CUDA_ERROR_INVALID_VALUE)
-        return vic_fail(err, VIC_FAILED, "making a tensor map of k, v: CUDA error %d", static_cast<int>(code));
-    if (code != CUDA_SUCCESS)
-        return vic_fail(err, VIC_BAD_ARGUMENT,
-                        "k, v: the driver refuses a tensor map of these strides (CUDA error %d)",
-                        static_cast<int>(code));
-    return VIC_OK;
-}
-
-// Whether every row begins at a multiple of `elements`, so that as many can be moved at a time.
-static bool aligned(const attention_tensor *t, uintptr_t addresses, int elements)
-{
-    return addresses % (2 * elements) == 0 && t->row_stride % elements == 0 && t->head_stride % elements == 0 &&
-           t->batch_stride % elements == 0;
+    const map_shape shape = { columns, plan->pattern->n_k,       plan->shape.kv_heads,         batch,
+                              OCTET,   instance_of(plan)->panel, plan->shape.dtype == VIC_BF16 };
+    return tensor_map_make(t, addresses, &shape, "k, v", map, err);
 }
 
 // Copies K, or with `values` V, to the workspace in pattern order; *out is the tensor there.
@@ -404,26 +288,16 @@ static vic_status permute(const device_plan *d, const vic_plan *plan, const atte
                           const vic_attention_item *entries, bool values, void *to, attention_tensor *out,
                           cudaStream_t stream, vic_error *err)
 {
-    const attention_tensor *from = values ? &a->v : &a->k;
     permute_params p = {};
-    p.from = from->data;
     p.entries = entries;
     p.to = static_cast<uint16_t *>(to);
     p.rows = d->k_order;
     p.n = plan->pattern->n_k;
-    p.row = from->row_stride;
-    p.head = from->head_stride;
-    p.batch = from->batch_stride;
     p.heads = plan->shape.kv_heads;
     p.batches = static_cast<int>(a->batch);
     p.d = values ? plan->shape.d_v : plan->shape.d_qk;
     p.values = values;
-    p.vectors = aligned(from, addresses, 8);
-    out->data = to;
-    out->row_stride = p.d;
-    out->head_stride = p.n * p.d;
-    out->batch_stride = p.heads * out->head_stride;
-    return cuda_check(permute_rows(&p, stream), "putting keys and values in order", err);
+    return tensor_permute(values ? &a->v : &a->k, addresses, &p, out, stream, err);
 }
 
 // The workspace of a launch.
@@ -515,9 +389,9 @@ vic_status cuda_sm90_launch(const vic_plan *plan, const attention_args *a, const
     p.q_rows = plan->pattern_order ? nullptr : d->q_order;
     p.partials = w.partials;
     p.batch = static_cast<int>(a->batch);
-    p.q_words = aligned(&a->q, all.q, 2);
-    p.q_vectors = aligned(&a->q, all.q, 8);
-    p.out_words = aligned(&a->out, all.out, 2);
+    p.q_words = tensor_aligned(&a->q, all.q, 2);
+    p.q_vectors = tensor_aligned(&a->q, all.q, 8);
+    p.out_words = tensor_aligned(&a->out, all.out, 2);
     p.scale_log2 = static_cast<float>(a->scale * 1.4426950408889634074);
     void *arguments[] = { &maps[0], &maps[1], &p };
     // The kernel may begin, up to its griddepcontrol.wait, while the one before it on the stream ends.

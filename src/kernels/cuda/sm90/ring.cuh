@@ -16,12 +16,12 @@ namespace sm90
 // and that they issue only after the fill of two laps before had come and was not needed any more.
 //
 // The planner keeps the invariant: where a place needs none of so many stages, it takes one with all mask bits clear
-// (stages_assign()).  tests/unit/kernels/sm90 checks it on lists.  REACH is in attn_fwd_config.
+// (stages_assign()).  tests/unit/kernels/sm90 checks it on lists.  REACH is in the kernel's configuration, C below,
+// with the ring's addresses: attn_fwd_config<D> (config.cuh) or attn_bwd_config<...> (bwd_config.cuh).
 
 // All that a step needs, in one word, which one redux.sync copies to uniform registers.  STEP_END and STEP_SPLIT,
 // which are negative, stand for themselves.
-template <int D> struct step_word {
-    using C = attn_fwd_config<D>;
+template <typename C> struct step_word {
     enum : uint32_t {
         BARRIER_MASK = 63, // 2 * slot + lap % 2: which full barrier
         SLOT_MASK = 62,    // 2 * slot
@@ -55,9 +55,13 @@ template <int D> struct step_word {
     {
         return C::EMPTY + 4 * (word & SLOT_MASK);
     }
+    __device__ __forceinline__ uint32_t slot() const
+    {
+        return word >> 1 & SLOT_MASK / 2;
+    }
     __device__ __forceinline__ uint32_t stage() const
     {
-        return C::BASE + (word >> 1 & SLOT_MASK / 2) * C::STAGE_BYTES;
+        return C::BASE + slot() * C::STAGE_BYTES;
     }
     __device__ __forceinline__ uint32_t mask() const
     {
@@ -66,26 +70,25 @@ template <int D> struct step_word {
 };
 
 // A warpgroup's walk over its strip's list.
-template <int D> struct list_walk {
-    using C = attn_fwd_config<D>;
+template <typename C> struct list_walk {
     uint32_t begin = 0;       // number of the first stage of the item's tile among all stages of the CTA
     uint32_t loaded, list;    // the next 32 entries of the list, one in each lane; where the entries after them are
     uint32_t words, lane;     // the present 32 entries, each made into a step_word; which lane is next
-    step_word<D> at;          // the step that is next
+    step_word<C> at;          // the step that is next
     uint32_t barrier, parity; // its stage is in the ring when this barrier has completed the phase of this parity
 
-    __device__ __forceinline__ void load(const attn_fwd_params &p)
+    template <typename P> __device__ __forceinline__ void load(const P &p)
     {
         loaded = ptx::ld_global_nc(p.list + list);
         list += 32;
     }
-    __device__ __forceinline__ void prepare(const attn_fwd_params &p)
+    template <typename P> __device__ __forceinline__ void prepare(const P &p)
     {
-        words = step_word<D>::make(loaded, begin + (loaded & STEP_STAGE_MASK));
+        words = step_word<C>::make(loaded, begin + (loaded & STEP_STAGE_MASK));
         load(p);
         lane = 0;
     }
-    __device__ __forceinline__ void advance(const attn_fwd_params &p)
+    template <typename P> __device__ __forceinline__ void advance(const P &p)
     {
         at.word = uniform((threadIdx.x & 31) == lane ? words : 0);
         barrier = at.full();
@@ -93,12 +96,12 @@ template <int D> struct list_walk {
         if (++lane == 32) prepare(p);
     }
     // Begin a new list: start() loads the first entries, ready() waits for them.
-    __device__ __forceinline__ void start(const attn_fwd_params &p, uint32_t first_entry)
+    template <typename P> __device__ __forceinline__ void start(const P &p, uint32_t first_entry)
     {
         list = first_entry + (threadIdx.x & 31);
         load(p);
     }
-    __device__ __forceinline__ void ready(const attn_fwd_params &p)
+    template <typename P> __device__ __forceinline__ void ready(const P &p)
     {
         prepare(p);
         advance(p);

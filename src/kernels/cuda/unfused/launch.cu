@@ -88,7 +88,7 @@ vic_status upload(device_plan *d, const vic_plan *plan, const square_blocks &b, 
 {
     const vic_pattern *p = plan->pattern;
     const bool q_order = !plan->pattern_order && !is_identity(p->q_order, p->n_q);
-    const bool k_order = !plan->pattern_order && !is_identity(p->k_order, p->n_k);
+    const bool k_order = !plan->pattern_order && p->k_order && !is_identity(p->k_order, p->n_k);
     const struct {
         const int32_t *from;
         int64_t count;

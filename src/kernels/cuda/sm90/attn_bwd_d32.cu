@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/sm90/bwd_instance.cuh"
+
+const attn_bwd_instance attn_bwd_f16_d32 = sm90::bwd_instance<sm90::half_type::f16, 32>();
+const attn_bwd_instance attn_bwd_bf16_d32 = sm90::bwd_instance<sm90::half_type::bf16, 32>();
