@@ -23,7 +23,7 @@ _PLACES = {
     "Error": "_c", "ArgumentError": "_c", "InputError": "_c", "FileError": "_c", "DeviceError": "_c",
     "OutOfMemory": "_c",
 }
-_MODULES = ("jax", "integrations", "compare", "report", "reference")
+_MODULES = ("jax", "distributed", "integrations", "compare", "report", "reference")
 __all__ = sorted(_PLACES)
 
 

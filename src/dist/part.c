@@ -125,7 +125,8 @@ static vic_status take_blocks(struct part *part, vic_error *err)
 
 /* ---- what is known of the points ---- */
 
-/* *out [n, width] of `size` bytes: by point of the part, from what the whole has by point; NULL stays NULL. */
+/* *out [n, width] of `size` bytes: by point of the part, from what the whole has by point; NULL stays NULL.
+ * `order` may be NULL, as k_order of the contract. */
 static vic_status gather(const void *from, size_t size, const int32_t *order, const int32_t *rows, int64_t n,
                          void *out, vic_error *err)
 {
@@ -133,7 +134,7 @@ static vic_status gather(const void *from, size_t size, const int32_t *order, co
     if (!from) return VIC_OK;
     TRY(mem_array((size_t)n, size, "values of points", &to, err));
     for (int64_t i = 0; i < n; i++)
-        memcpy(to + (size_t)i * size, (const char *)from + (size_t)order[rows[i]] * size, size);
+        memcpy(to + (size_t)i * size, (const char *)from + (size_t)(order ? order[rows[i]] : rows[i]) * size, size);
     memcpy(out, &to, sizeof to);
     return VIC_OK;
 }
@@ -151,7 +152,7 @@ static vic_status take_ids(const struct part *part, vic_error *err)
         p->q_ids[i] = w->q_ids ? w->q_ids[point] : point;
     }
     for (int64_t i = 0; i < p->n_k; i++) {
-        int32_t point = w->k_order[part->column[i]];
+        int32_t point = pattern_key(w, part->column[i]);
         p->k_ids[i] = w->k_ids ? w->k_ids[point] : point;
     }
     return VIC_OK;
