@@ -154,6 +154,9 @@ def of_module(name, source):
     parts = [f"### {name}", markdown(documentation(source.tree, name))]
     for public in source.constant("__all__") or ():
         node = source.names[public]
+        if isinstance(node, ast.ClassDef):
+            parts += of_class(f"{name}.{public}", node)
+            continue
         parts += [f"#### {name}.{public}", fence(f"{name}.{public}{signature(node)}"),
                   markdown(documentation(node, public))]
     return parts
