@@ -155,7 +155,7 @@ def of_module(name, source):
     for public in source.constant("__all__") or ():
         node = source.names[public]
         if isinstance(node, ast.ClassDef):
-            parts += ["#" + part if part.startswith("###") else part for part in of_class(f"{name}.{public}", node)]
+            parts += of_class(f"{name}.{public}", node)
             continue
         parts += [f"#### {name}.{public}", fence(f"{name}.{public}{signature(node)}"),
                   markdown(documentation(node, public))]
