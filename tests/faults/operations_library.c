@@ -346,6 +346,17 @@ static vic_status attention_by_rules(const char *unused, vic_error *err)
     return st;
 }
 
+/* A number for each pair and head, and its gradient, in memory that the tests' failures leave alone. */
+static float *pair_numbers(const vic_pattern *p, int64_t shape[2])
+{
+    static float numbers[2 * 65536];
+    shape[0] = info_of(p).pairs;
+    shape[1] = HEADS;
+    assert_true(shape[0] * HEADS <= 65536);
+    for (int64_t i = 0; i < shape[0] * HEADS; i++) numbers[i] = 0.01f * (float)(i % 13);
+    return numbers;
+}
+
 /* Attention and all its gradients, which are the reference's. */
 static vic_status gradients_over(const vic_pattern *p, const char *kernel, vic_error *err)
 {
@@ -359,7 +370,10 @@ static vic_status gradients_over(const vic_pattern *p, const char *kernel, vic_e
                                  .head_dim = DIM,
                                  .bias = bias ? VIC_BIAS_DISTANCE : VIC_BIAS_NONE,
                                  .backward = true,
-                                 .backward_kernel = kernel };
+                                 .backward_kernel = kernel,
+                                 .pair_bias = VIC_PAIR_BIAS_PAIRS };
+    int64_t stored[2];
+    float *const numbers = pair_numbers(p, stored);
     const int64_t queries[] = { info_of(p).n_q, HEADS, DIM }, keys[] = { info_of(p).n_k, HEADS, DIM };
     vic_attention_args f = VIC_INIT(vic_attention_args);
     vic_reference_gradients g = { .size = sizeof g, .dv = reference, .dbias = bias ? want_table : NULL };
@@ -370,6 +384,7 @@ static vic_status gradients_over(const vic_pattern *p, const char *kernel, vic_e
     f.out = vic_tensor_make(out, VIC_F32, 3, queries);
     f.lse = vic_tensor_make(lse, VIC_F32, 2, queries);
     if (bias) f.bias = vic_tensor_make(table, VIC_F32, 2, (const int64_t[]){ 1, 4 });
+    f.pair_bias = vic_tensor_make(numbers, VIC_F32, 2, stored);
     vic_attention_backward_args a = { .size = sizeof a,
                                       .q = f.q,
                                       .k = f.k,
@@ -380,7 +395,9 @@ static vic_status gradients_over(const vic_pattern *p, const char *kernel, vic_e
                                       .dq = vic_tensor_make(dq, VIC_F32, 3, queries),
                                       .dk = vic_tensor_make(dk, VIC_F32, 3, keys),
                                       .dv = vic_tensor_make(dv, VIC_F32, 3, keys),
-                                      .bias = f.bias };
+                                      .bias = f.bias,
+                                      .pair_bias = f.pair_bias,
+                                      .dpair_bias = vic_tensor_make(numbers + 65536, VIC_F32, 2, stored) };
     if (bias) {
         a.dbias = vic_tensor_make(dtable, VIC_F32, 2, (const int64_t[]){ 1, 4 });
         a.dquery_positions = vic_tensor_make(dq_at, VIC_F64, 2, (const int64_t[]){ queries[0], 3 });
