@@ -16,7 +16,7 @@ def main():
     rng = random.Random(3)
     tokens = [[rng.randrange(4, 512) for _ in range(n)] for n in (7, 40, 64, 129, 300, 500)]
     llm = LLM(model=checkpoint, runner="pooling", dtype="float32", enforce_eager=True, max_model_len=768, max_num_seqs=8,
-              seed=0, pooler_config=PoolerConfig(task="token_embed", use_activation=False))
+              kv_cache_memory_bytes=64 << 20, seed=0, pooler_config=PoolerConfig(task="token_embed", use_activation=False))
     answers = llm.encode([{"prompt_token_ids": t} for t in tokens], pooling_task="token_embed", use_tqdm=False)
     model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
     worst = 0.0

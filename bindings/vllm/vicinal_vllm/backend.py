@@ -100,6 +100,7 @@ OTHER = "run this model with vLLM's own backend (on a CPU without VICINAL_VLLM=1
 class VicinalMetadata(AttentionMetadata):
     step: Step
     tokens: int
+    slot_mapping: torch.Tensor = None  # what vLLM gives do_kv_cache_update(); its tests look for it here
 
 
 class VicinalBuilder(AttentionMetadataBuilder):
@@ -131,7 +132,7 @@ class VicinalBuilder(AttentionMetadataBuilder):
         counts["steps"] += 1
         step = Step(offsets, m.seq_lens.cpu().numpy().astype(np.int64), m.block_table_tensor.cpu().numpy(), self.page,
                     bool(causal))
-        return VicinalMetadata(step, int(offsets[-1]))
+        return VicinalMetadata(step, int(offsets[-1]), m.slot_mapping)
 
 
 def key_rows(kv_cache, head_size):
