@@ -62,7 +62,7 @@ static vic_status number_strip(const struct job *j, int64_t strip, struct scratc
         for (int c = 0; c < CLUSTER; c++) {
             uint64_t rows = w.bits->key[c];
             if (!rows) continue;
-            uint64_t atom = (uint64_t)p->k_order[(int64_t)w.cluster * CLUSTER + c];
+            uint64_t atom = (uint64_t)pattern_key(p, (int64_t)w.cluster * CLUSTER + c);
             s->keys[n++] = (struct strip_key){ atom << 32 | (uint32_t)w.image, rows, at };
             at += __builtin_popcountll(rows);
         }
@@ -157,7 +157,7 @@ static void list_keys(const vic_pattern *p, const struct pair_numbers *numbers, 
         for (struct block_walk w = block_walk_start(p, strip); block_walk_next(&w);)
             for (int c = 0; c < CLUSTER; c++)
                 for (int pairs = __builtin_popcountll(w.bits->key[c]); pairs > 0; pairs--)
-                    key[numbers->number[at++]] = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+                    key[numbers->number[at++]] = pattern_key(p, (int64_t)w.cluster * CLUSTER + c);
 }
 
 /* Sets number [pairs] to that of each pair of the transpose, which are in the order of its own list: for each key atom j

@@ -20,7 +20,7 @@ void pair_bias_find_keys(const struct cpu_run *run, struct strip_scratch *s)
     const struct vic_pattern *p = run->pattern;
     const struct pair_bias *b = &run->args->pair_bias;
     for (int key = 0; key < s->chunk_keys; key++) {
-        int64_t atom = p->k_order[s->key_rows[key]];
+        int64_t atom = pattern_key(p, s->key_rows[key]);
         s->key_term[key] = run->exchanged ? pair_bias_query_term(b, atom) : pair_bias_key_term(b, atom);
     }
 }
@@ -30,7 +30,7 @@ double pair_bias_exact(const struct cpu_run *run, int head, int64_t strip, int64
     const struct vic_pattern *p = run->pattern;
     const struct pair_bias *b = &run->args->pair_bias;
     int64_t number = run->numbers ? run->numbers->number[run->numbers->strip_first[strip] + at] : 0;
-    int64_t place = pair_bias_place(b, p->q_order[row], p->k_order[key], number) + head * b->head_stride;
+    int64_t place = pair_bias_place(b, p->q_order[row], pattern_key(p, key), number) + head * b->head_stride;
     if (b->dtype == VIC_F32) return (double)((const float *)b->data)[place];
     uint16_t half = ((const uint16_t *)b->data)[place];
     return (double)(b->dtype == VIC_F16 ? f32_from_f16(half) : f32_from_bf16(half));
@@ -71,7 +71,7 @@ void pair_bias_store(const struct cpu_backward *b, int64_t strip, const float *s
         for (int c = 0; c < CLUSTER; c++)
             for (uint64_t left = w.bits->key[c]; left; left &= left - 1, sums += heads) {
                 int64_t query = p->q_order[strip * STRIP + __builtin_ctzll(left)];
-                int64_t key = p->k_order[(int64_t)w.cluster * CLUSTER + c];
+                int64_t key = pattern_key(p, (int64_t)w.cluster * CLUSTER + c);
                 int64_t at = pair_bias_place(to, query, key, number ? *number++ : 0);
                 float sum = 0.0f;
                 if (written == heads) {

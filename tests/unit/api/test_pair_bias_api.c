@@ -70,6 +70,24 @@ static vic_pattern *nearest(vic_context *c)
     return p;
 }
 
+/* Keys in their own order, which no array holds. */
+static vic_pattern *causal_ranges(vic_context *c)
+{
+    static const int64_t query_offsets[] = { 0, 30, 50 }, range_offsets[] = { 0, 2, 3 };
+    static const int32_t ranges[][2] = { { 3, 40 }, { 60, 80 }, { 41, 70 } };
+    const vic_range_list list = { .size = sizeof list,
+                                  .groups = 2,
+                                  .query_offsets = query_offsets,
+                                  .range_offsets = range_offsets,
+                                  .ranges = ranges[0],
+                                  .causal = true };
+    const vic_points q = { .size = sizeof q, .n = 50 }, k = { .size = sizeof k, .n = 90 };
+    vic_pattern *p;
+    vic_error err;
+    CHECK_OK(vic_pattern_ranges(c, &q, &k, &list, NULL, &p, &err));
+    return p;
+}
+
 static vic_pattern *united(vic_context *c)
 {
     const vic_points q = points_in(90, at, 9, cubic, 10);
@@ -147,6 +165,8 @@ static const struct pair_case cases[] = {
       .shared = true },
     { .name = "bfloat16", .make = nearest, .type = VIC_BF16, .bias_type = VIC_F32, .batch = 2 },
     { .name = "windows by pairs", .make = masked_windows },
+    { .name = "ranges", .make = causal_ranges },
+    { .name = "ranges, batch, pattern order", .make = causal_ranges, .batch = 2, .pattern_order = true },
 #define WINDOWS .layout = VIC_PAIR_BIAS_WINDOWS
     { .name = "windows", .make = windows, WINDOWS, .window = 32, .keys = 128 },
     { .name = "windows, masked", .make = masked_windows, WINDOWS, .window = 32, .keys = 64, .minus_inf = true },
