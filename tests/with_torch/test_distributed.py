@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """vicinal.distributed over processes with gloo: the bits of one process, and errors where one has gone."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from vicinal import distributed
 
 PROGRAM = pathlib.Path(__file__).with_name("distributed_process.py")
 PATIENCE = 3600  # seconds, for what hangs
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the package as this process finds it
 
 
 def run(what, size, folder):
     """What each process said, and how it ended."""
     processes = [subprocess.Popen([sys.executable, PROGRAM, what, str(rank), str(size), folder / "store"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for rank in range(size)]
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT) for rank in range(size)]
     try:
         return [(p.communicate(timeout=PATIENCE)[0], p.returncode) for p in processes]
     finally:

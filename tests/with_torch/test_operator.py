@@ -379,7 +379,7 @@ def test_wrong_pattern_and_options():
     pattern = periodic()
     q, k, v = tensors((200, 2, 16))
     for wrong, options, text in ((None, {}, "vicinal.pattern"), (pattern, {"backend": "cuda"}, "'auto' or 'reference'"),
-                                 (pattern, {"bias": torch.zeros(2, 8)}, "DistanceBias"),
+                                 (pattern, {"bias": 3.0}, "DistanceBias"), (pattern, {"bias": torch.zeros(2, 8)}, r"\[pairs, heads\]"),
                                  (pattern, {"compute_dtype": "float8"}, "compute_dtype"),
                                  (pattern, {"scale": NAN}, "scale: expected a finite number"),
                                  (pattern, {"scale": float("inf"), "backend": "reference"}, "scale: expected a finite"),

@@ -383,6 +383,7 @@ static vic_status save_lie(vic_pattern *p, void lie(vic_pattern *p), vic_error *
     memcpy(rules, p->rules ? p->rules : rules, (size_t)p->n_rules * sizeof *rules);
     lie(p);
     vic_status st = vnp_save(p, path, err);
+    before.k_order_written = p->k_order_written; /* by vnp_save(); the pattern's to free */
     *p = before;
     if (p->rules) memcpy(p->rules, rules, (size_t)p->n_rules * sizeof *rules);
     return st;
