@@ -29,9 +29,10 @@ def _check_points(name, given, stored, rows=slice(None)):
 def checked(bias, pattern):
     """(positions, keys, cell) of the bias; raises ArgumentError where they are not the pattern's."""
     positions, keys, cell = bias._at
-    if pattern.positions is None:
+    stored = pattern.positions
+    if stored is None:
         raise _c.ArgumentError(f"bias.at(): the pattern was made without positions: {pattern!r}")
-    _check_points("positions", positions, pattern.positions)
+    _check_points("positions", positions, stored)
     if keys is not None:
         if pattern.one_set:
             raise _c.ArgumentError("bias.at(): keys: this pattern has one set of points: give positions alone")

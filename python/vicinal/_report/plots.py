@@ -5,6 +5,7 @@ import html
 import io
 import re
 import textwrap
+import zlib
 
 import matplotlib
 from matplotlib import ticker
@@ -40,18 +41,10 @@ def _svg(figure, text):
 
 def _own_names(svg, text):
     """Several pictures on a page may not share the names of their parts."""
-    mark = f"p{abs(hash_of(text)):x}-"
+    mark = f"p{zlib.crc32(text.encode()):x}-"
     svg = re.sub(r'\bid="([^"]+)"', lambda m: f'id="{mark}{m[1]}"', svg)
     svg = re.sub(r'url\(#([^)]+)\)', lambda m: f"url(#{mark}{m[1]})", svg)
     return re.sub(r'href="#([^"]+)"', lambda m: f'href="#{mark}{m[1]}"', svg)
-
-
-def hash_of(text):
-    """The same in every process."""
-    value = 0
-    for letter in text:
-        value = (value * 131 + ord(letter)) % (1 << 32)
-    return value
 
 
 def _seconds_axis(axis):
